@@ -1,0 +1,73 @@
+"""A call at the door and its answer, as values. Faces and both simulation levels build the one and send the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from runtime.errors import Fault
+
+
+@attrs.frozen
+class Source:
+    """What the connection itself proves about the caller.
+
+    Attributes:
+        address: remote IP address of the TCP connection, canonical text.
+        face: `tls` (the public port) or `loopback` (plain HTTP on 127.0.0.1, operator API only).
+        certificates: DER of the certificates presented by the client on this TLS connection, leaf first; empty if none.
+        connection_id: names the connection in logs.
+        verified: scratch of the door for this connection: the last certificate verdict, so that a kept connection pays for the
+            public-key check once. The door re-checks everything that can change on every call.
+    """
+
+    address: str
+    face: Literal["tls", "loopback"]
+    certificates: tuple[bytes, ...] = ()
+    connection_id: str = ""
+    verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
+
+
+@attrs.frozen
+class Call:
+    """One request. `body` is the raw JSON text (already size-limited by the face), `query` and `headers` are single-valued.
+
+    `headers` holds only what the door reads, in lower case: authorization, idempotency-key, if-match, if-none-match,
+    content-type, x-federation-subject, x-request-id.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    source: Source
+
+
+@attrs.frozen
+class Answer:
+    """What the face sends back. `body` is a JSON-ready object (None for 204/304); `close` asks to drop the connection."""
+
+    status: int
+    body: Mapping[str, Any] | None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    close: bool = False
+
+
+def success(data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    """The envelope of a success."""
+    body: dict[str, Any] = {"success": True, "data": data}
+    if meta is not None:
+        body["meta"] = meta
+    return Answer(status, body, headers or {})
+
+
+def failure(fault: Fault, request_id: str, *, headers: Mapping[str, str] | None = None, close: bool = False) -> Answer:
+    """The envelope of a refusal; `Retry-After` (whole seconds, rounded up) where the fault says so."""
+    out = dict(headers or {})
+    if fault.retry_after_s is not None:
+        out["retry-after"] = str(max(1, int(-(-fault.retry_after_s // 1))))
+    body = {"success": False, "error": fault.message, "code": fault.code, "details": dict(fault.details), "request_id": request_id}
+    return Answer(fault.status, body, out, close)

@@ -1,0 +1,241 @@
+"""What the domain needs from the world: every request that an actor may hand to `ctx.call`, and what comes back.
+
+Lives here: frozen request and result values, with units, errors and idempotency stated. Must not live here: any side of a port
+(real sides are in `net`, simulated ones in `sim`). A request either yields its result value or a `runtime.errors.Fault`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from runtime.secret import Secret
+
+# --- Remote: calls to other platforms -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class ServerExpectation:
+    """How the server on the other end must prove itself before a byte of the request is sent.
+
+    Tried in this order; the first one that is set decides, and nothing falls back to a later one.
+
+    Attributes:
+        anchors_pem: PEM certificates of the peer's CA; the presented leaf must be issued directly by one of them and carry the
+            one URI SAN `powernode://instance/<instance_id>`.
+        instance_id: the id expected in that SAN (with `anchors_pem`).
+        ca_fingerprint: `sha256:<64 hex>` of the CA certificate that must close the presented chain (before a first accept).
+        ca_pin: first 128 bits of the SHA-256 of that CA certificate, as 22 characters of URL-safe base64 (from a token).
+        Neither set: public PKI with host match.
+    """
+
+    anchors_pem: tuple[str, ...] = ()
+    instance_id: str | None = None
+    ca_fingerprint: str | None = None
+    ca_pin: str | None = None
+
+
+@attrs.frozen
+class ClientIdentity:
+    """The certificate that we present; the private key travels sealed and is opened by the port alone."""
+
+    certificate_pem: str
+    sealed_key: bytes
+
+
+@attrs.frozen
+class RemoteRequest:
+    """One HTTP exchange with another platform.
+
+    Attributes:
+        peer_id: local row that the call belongs to (connection pool, metrics, logs).
+        method, path: path under `/api/v1/system`.
+        body: JSON object, or None.
+        sealed_fields: top-level fields of the body that are opened from their sealed form just before sending.
+        urls: base URLs in the order in which to try them; the next is tried only if nothing was sent on the former.
+        identity: client certificate, or None (only `/federation_api/accept` may go without).
+        expectation: what the server must prove.
+        timeout_s: cap for the whole exchange, all URLs included.
+        connect_timeout_s: cap for one TCP connect.
+
+    Result: `RemoteReply` for any HTTP answer, whatever its status. Faults (all `RemoteFault` but the first):
+    `no_outbound_identity` (503, no bytes sent), `server_identity_unverified`, `remote_unreachable` (`details.probed`),
+    `remote_timeout`, `remote_error` (not HTTP, not JSON, too large), `address_not_allowed`.
+    """
+
+    peer_id: str
+    method: Literal["GET", "POST", "PUT"]
+    path: str
+    body: Mapping[str, Any] | None
+    urls: tuple[str, ...]
+    identity: ClientIdentity | None
+    expectation: ServerExpectation
+    timeout_s: float
+    connect_timeout_s: float = 2.0
+    sealed_fields: Mapping[str, bytes] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class RemoteReply:
+    """A parsed answer. `body` is the JSON object as received: hostile until checked. `chain_fingerprints` are those presented."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+    url: str
+    elapsed_s: float
+    chain_fingerprints: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class ProbeTarget:
+    """One candidate endpoint. `cidr_hint`: try it only if one of our own addresses lies inside."""
+
+    url: str
+    cidr_hint: str | None = None
+
+
+@attrs.frozen
+class ProbeRequest:
+    """Find the first endpoint that answers: TCP connect, then a TLS handshake with the identity check. Sends no request.
+
+    Result: `ProbeResult`. Never a fault: failures are in `probed`.
+    """
+
+    peer_id: str
+    targets: tuple[ProbeTarget, ...]
+    identity: ClientIdentity | None
+    expectation: ServerExpectation
+    connect_timeout_s: float
+    handshake_timeout_s: float
+
+
+@attrs.frozen
+class Probed:
+    """Outcome for one URL; `error` is a short code, or None if it was reachable."""
+
+    url: str
+    reachable: bool
+    elapsed_ms: float | None = None
+    error: str | None = None
+
+
+@attrs.frozen
+class ProbeResult:
+    """`endpoint` is the first reachable URL, or None; `probed` is in the order tried (skipped hints are absent)."""
+
+    endpoint: str | None
+    probed: tuple[Probed, ...]
+
+
+# --- Authority: our certificate authority ---------------------------------------------------------------------------
+
+
+@attrs.frozen
+class IssueIdentity:
+    """Make an Ed25519 key and a federation client certificate for ourselves, signed by our CA (symmetric trust).
+
+    `common_name` is the subject that the remote assigned to us (`fed:<their row id>`). Result: `IssuedIdentity`.
+    Faults: `ca_unavailable` (503). Not idempotent: every call makes a new key.
+    """
+
+    common_name: str
+    instance_id: str
+    lifetime_s: float
+
+
+@attrs.frozen
+class IssuedIdentity:
+    """A certificate and its sealed key; times are seconds since the epoch, `serial` is hex."""
+
+    certificate_pem: str
+    sealed_key: bytes
+    serial: str
+    not_before: float
+    not_after: float
+
+
+@attrs.frozen
+class MakeRequest:
+    """Make an Ed25519 key and a certificate signing request with our instance SAN (hierarchical trust). Result: `MadeRequest`."""
+
+    common_name: str
+    instance_id: str
+
+
+@attrs.frozen
+class MadeRequest:
+    """A signing request and its sealed key."""
+
+    csr_pem: str
+    sealed_key: bytes
+
+
+@attrs.frozen
+class SignRequest:
+    """Sign a remote's CSR with our CA: CN and SAN are ours to assign, the requester's own are ignored.
+
+    Result: `SignedCertificate`. Faults: `ca_unavailable`; the CSR itself was checked before by `actors.certificates`.
+    """
+
+    csr_pem: str
+    common_name: str
+    instance_id: str
+    lifetime_s: float
+
+
+@attrs.frozen
+class SignedCertificate:
+    """A certificate for somebody else, with the chain up to our root."""
+
+    certificate_pem: str
+    ca_chain_pem: str
+    serial: str
+    not_before: float
+    not_after: float
+
+
+# --- Vault: sealing -------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Seal:
+    """Encrypt under the vault's master key, bound to `purpose`. Result: `bytes` that the turn may save. Fault: `vault_unavailable`."""
+
+    plaintext: Secret
+    purpose: str
+
+
+@attrs.frozen
+class Open:
+    """Decrypt what `Seal` made for the same purpose. Result: `Secret`. Faults: `vault_unavailable`, `seal_broken`."""
+
+    sealed: bytes
+    purpose: str
+
+
+# --- Credentials: operators' passwords and tokens -------------------------------------------------------------------
+
+
+@attrs.frozen
+class HashPassword:
+    """Argon2id (RFC 9106) hash as a PHC string. Result: `str`."""
+
+    password: Secret
+
+
+@attrs.frozen
+class VerifyPassword:
+    """Whether the password matches the PHC string; a None hash does the same work and yields False. Result: `bool`."""
+
+    password: Secret
+    hash: str | None
+
+
+@attrs.frozen
+class SignToken:
+    """Sign JWT claims with the instance's token key (EdDSA). Result: `Secret` (the compact JWT)."""
+
+    claims: Mapping[str, Any]

@@ -1,0 +1,55 @@
+"""The only door to time.
+
+Lives here: the `Clock` protocol, its production side, and the two pure conversions between wall seconds and ISO-8601 text.
+Must not live here: sleeping or scheduling (see `timers`).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time as one host sees it."""
+
+    def now(self) -> float:
+        """Monotonic seconds from an arbitrary origin; for durations."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch as this host believes; for deadlines of tokens, certificates and leases."""
+        ...
+
+
+class SystemClock:
+    """The operating system's clocks."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+def iso(wall: float) -> str:
+    """`wall` (seconds since the epoch) as ISO-8601 UTC with milliseconds and `Z`."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_or_none(wall: float | None) -> str | None:
+    """`iso`, keeping None."""
+    return None if wall is None else iso(wall)
+
+
+def parse_iso(text: str) -> float:
+    """Seconds since the epoch of an ISO-8601 instant that names its zone.
+
+    Raises:
+        ValueError: not an instant, or one without a zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("an instant needs a zone, for example a trailing Z")
+    return moment.timestamp()

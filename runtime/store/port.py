@@ -1,0 +1,273 @@
+"""The storage port: what the engine needs from a store, and the values that cross it.
+
+Lives here: the `Store` protocol, the declaration of a record kind, writes, results, queries. Must not live here: SQL or files.
+One suite, `tests/contract/test_store.py`, runs against every side of this port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import attrs
+
+Column = Literal["text", "integer", "real"]
+Scalar = str | int | float | None
+
+
+def _nothing(_: Any) -> Any:
+    return None
+
+
+def _no_columns(_: Any) -> dict[str, Any]:
+    return {}
+
+
+@attrs.frozen
+class Kind:
+    """How records of one kind are stored and found.
+
+    Attributes:
+        name: table name and actor kind, snake_case.
+        record: attrs class with at least `id: str` and `version: int`; encoded as JSON by msgspec.
+        columns: indexed columns, name to type; `project(record)` gives their values.
+        unique: unique keys, key name to the domain code that a violation maps to; `keys(record)` gives their values
+            (None means that the record does not take part).
+        due: wall time (seconds since the epoch) at which the actor must be woken, or None; pure.
+        resume: whether the actor must be woken after a start of the process; pure.
+        evidence: attrs class of the small mutable value flushed beside the record, or None.
+        evidence_columns: indexed columns computed from the evidence by `project_evidence`.
+        upcast: turns a stored JSON object of an older shape into today's before structuring.
+    """
+
+    name: str
+    record: type
+    columns: Mapping[str, Column] = attrs.field(factory=dict)
+    project: Callable[[Any], dict[str, Scalar]] = _no_columns
+    unique: Mapping[str, str] = attrs.field(factory=dict)
+    keys: Callable[[Any], dict[str, str | None]] = _no_columns
+    due: Callable[[Any], float | None] = _nothing
+    resume: Callable[[Any], bool] = _nothing
+    evidence: type | None = None
+    evidence_columns: Mapping[str, Column] = attrs.field(factory=dict)
+    project_evidence: Callable[[Any], dict[str, Scalar]] = _no_columns
+    upcast: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+
+
+@attrs.frozen
+class Row:
+    """A committed record with its evidence (None while there is none)."""
+
+    record: Any
+    evidence: Any = None
+
+
+@attrs.frozen
+class Put:
+    """Write `record`. `expected_version` None inserts (the id must be new); a number updates and must equal the stored version."""
+
+    kind: str
+    record: Any
+    expected_version: int | None = None
+
+
+@attrs.frozen
+class Delete:
+    """Remove the row `id`; removing an absent row is no error."""
+
+    kind: str
+    id: str
+
+
+@attrs.frozen
+class PutEvidence:
+    """Replace the evidence of an existing row; no version is raised, an absent row is ignored."""
+
+    kind: str
+    id: str
+    evidence: Any
+
+
+@attrs.frozen
+class AuditDraft:
+    """An audit entry without its number: the writer assigns sequence, previous hash and hash.
+
+    `chain` is the id of the peer that the entry belongs to; `payload` is JSON-ready and holds no secret.
+    """
+
+    chain: str
+    action: str
+    at: float
+    actor_kind: str
+    actor_id: str | None
+    payload: Mapping[str, Any]
+
+
+@attrs.frozen
+class AuditEntry:
+    """A numbered audit entry. `sequence` starts at 1 per chain without gaps; hashes are lower-case hex SHA-256."""
+
+    chain: str
+    sequence: int
+    action: str
+    at: float
+    actor_kind: str
+    actor_id: str | None
+    payload: Mapping[str, Any]
+    previous_hash: str
+    hash: str
+
+
+@attrs.frozen
+class EventDraft:
+    """An event without its number: the writer assigns the cursor."""
+
+    kind: str
+    severity: Literal["low", "medium", "high", "critical"]
+    at: float
+    account_id: str | None
+    payload: Mapping[str, Any]
+
+
+@attrs.frozen
+class Event:
+    """A numbered event; `cursor` rises by one with each committed event of the store."""
+
+    cursor: int
+    kind: str
+    severity: str
+    at: float
+    account_id: str | None
+    payload: Mapping[str, Any]
+
+
+Write = Put | Delete | PutEvidence | AuditDraft | EventDraft
+
+
+@attrs.frozen
+class Unit:
+    """The writes of one turn: all of them or none."""
+
+    writes: tuple[Write, ...]
+
+
+@attrs.frozen
+class Committed:
+    """The unit is durable; its events and audit entries as numbered, in order."""
+
+    events: tuple[Event, ...] = ()
+    entries: tuple[AuditEntry, ...] = ()
+
+
+@attrs.frozen
+class Refused:
+    """This unit alone was rolled back.
+
+    Attributes:
+        reason: `unique` (`key` names the violated key, `code` its domain code), `version` (the row moved), `constraint`.
+    """
+
+    reason: Literal["unique", "version", "constraint"]
+    kind: str = ""
+    key: str = ""
+    code: str = ""
+
+
+@attrs.frozen
+class Unknown:
+    """The outcome of the whole batch is not known (I/O error at commit): stop, reopen, reload."""
+
+    error: str
+
+
+UnitResult = Committed | Refused
+BatchResult = tuple[UnitResult, ...] | Unknown
+
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "null", "not null"]
+
+
+@attrs.frozen
+class Condition:
+    """`column operator value` over an indexed column (for `in`, value is a tuple; for the null tests it is ignored)."""
+
+    column: str
+    operator: Operator
+    value: Scalar | tuple[Scalar, ...] = None
+
+
+@attrs.frozen
+class Query:
+    """Rows of `kind` for which any of the conjunctions in `any_of` holds (no conjunction: all rows), ordered by id.
+
+    Attributes:
+        newest_first: descending ids (ids are time-ordered).
+        after_id: continue behind this id, exclusive.
+        limit: most rows to return; None for all.
+    """
+
+    kind: str
+    any_of: tuple[tuple[Condition, ...], ...] = ()
+    newest_first: bool = True
+    after_id: str | None = None
+    limit: int | None = None
+
+
+class StoreError(Exception):
+    """The store cannot serve: it is closed, unreadable, newer than this program, or its outcome is unknown."""
+
+
+class Store(Protocol):
+    """Durable rows, one audit log and one event log.
+
+    Reads are synchronous and see committed state only. `commit` never blocks: it gathers, and calls `done` exactly once, in the
+    engine's own thread, with one result per unit in order. A unit is durable before `done` is called. Nothing above this port
+    may assume one process or one file.
+    """
+
+    def load(self, kind: str, id: str) -> Row | None:
+        """The committed row, or None."""
+        ...
+
+    def lookup(self, kind: str, key: str, value: str) -> str | None:
+        """The id of the row whose unique key `key` has this value, or None. A hit and a miss do the same work."""
+        ...
+
+    def query(self, query: Query) -> list[Row]:
+        """Committed rows in id order."""
+        ...
+
+    def count(self, query: Query) -> int:
+        """How many rows match; `limit` and `after_id` are ignored."""
+        ...
+
+    def due(self) -> Iterable[tuple[str, str, float]]:
+        """Every (kind, id, wall time) with a deadline."""
+        ...
+
+    def resumable(self) -> Iterable[tuple[str, str]]:
+        """Every (kind, id) that asked to be woken after a start."""
+        ...
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        """Events with a cursor greater than `after`, ascending."""
+        ...
+
+    def last_cursor(self) -> int:
+        """The highest cursor ever assigned, 0 if none."""
+        ...
+
+    def audit(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
+        """Entries of one chain with a greater sequence, ascending."""
+        ...
+
+    def commit(self, units: Sequence[Unit], done: Callable[[BatchResult], None]) -> None:
+        """Commit a batch in one transaction with one savepoint per unit; `done` gets one result per unit, or `Unknown`."""
+        ...
+
+    def writable(self) -> bool:
+        """Whether a write would be accepted now (used by readiness)."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was handed over and close. No further call is allowed."""
+        ...
