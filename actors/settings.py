@@ -1,0 +1,96 @@
+"""The frozen snapshot of settings that handlers read as `ctx.settings`.
+
+Lives here: what the domain may be told by its operator, with defaults. Must not live here: parsing of files, environment or flags
+(`api.configuration`), or anything secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen
+class Identity:
+    """Who this platform is. The CA's private key is behind the `Authority` port; `ca_bundle_pem` is what peers are given.
+
+    Attributes:
+        instance_id: UUID made at first start, never changed.
+        url: canonical public base URL, `https`.
+        ca_bundle_pem: our root certificate(s), PEM.
+        ca_fingerprint: `sha256:<64 hex>` of the root.
+        ca_pin: 22 characters that pin the root in tokens, or None if our listener shows a public certificate.
+        boot_epoch: rises by one with every start of the process and with every restore.
+    """
+
+    instance_id: str
+    url: str
+    ca_bundle_pem: str
+    ca_fingerprint: str
+    ca_pin: str | None
+    boot_epoch: int = 1
+    account_id: str = ""
+
+
+@attrs.frozen
+class Limit:
+    """A token bucket: `rate` calls per `per_s` seconds with a burst of `burst`."""
+
+    rate: int
+    per_s: float
+    burst: int
+
+
+DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
+    "accept_per_source": Limit(10, 60.0, 5),
+    "accept_overall": Limit(60, 60.0, 60),
+    "heartbeat_per_peer": Limit(6, 60.0, 3),
+    "trust_bundle_per_peer": Limit(30, 60.0, 30),
+    "propose_per_operator": Limit(30, 3600.0, 30),
+    "regenerate_per_peer": Limit(10, 3600.0, 10),
+    "unknown_certificate_per_source": Limit(30, 60.0, 30),
+    "login_per_source": Limit(10, 60.0, 10),
+}
+
+
+@attrs.frozen
+class FederationSettings:
+    """Settings under `federation.`; durations in seconds."""
+
+    heartbeat_interval_s: float = 60.0
+    heartbeat_eager: bool = True
+    stale_after_s: float = 300.0
+    probe_connect_s: float = 0.2
+    request_timeout_s: float = 10.0
+    request_deadline_s: float = 45.0
+    token_ttl_s: int = 604_800
+    cert_ttl_s: float = 90 * 86_400.0
+    cert_warn_s: float = 30 * 86_400.0
+    cert_renew_at_s: float = 35 * 86_400.0
+    cert_auto_renew: bool = True
+    accept_without_trust: Literal["inert", "refuse"] = "inert"
+    require_identity_disclosure: bool = False
+    allowed_networks: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    data_residency: str = "unknown"
+    operator_contact: str = ""
+    jurisdiction: str = ""
+    prefix: str | None = None
+    extension_slugs: tuple[str, ...] = ()
+    capabilities: Mapping[str, object] = attrs.field(factory=dict)
+    advertised_endpoints: tuple[Mapping[str, object], ...] = ()
+    rate_limits: Mapping[str, Limit] = attrs.field(factory=lambda: dict(DEFAULT_RATE_LIMITS))
+    accept_block_after: int = 5
+    accept_block_s: float = 900.0
+
+
+@attrs.frozen
+class Settings:
+    """Everything a handler may read about its platform."""
+
+    identity: Identity
+    federation: FederationSettings = attrs.field(factory=FederationSettings)
+    platform_version: str = "0.1.0"
+    release_tag: str = ""
