@@ -1,0 +1,128 @@
+"""Acceptance tokens: shape, pin, digest and lifetime.
+
+Lives here: pure text and digests. Must not live here: entropy (the caller passes 32 secret bytes in), storage, the search for the
+peer that a token belongs to.
+
+A token is `<secret>.<pin>` or the secret alone. The secret is 32 bytes as URL-safe base64 without padding (RFC 4648, section 5),
+43 characters. The pin is the first 128 bits of the SHA-256 of the issuer's CA certificate (DER) in the same alphabet,
+22 characters; with it the holder knows whom it talks to before anything is sent. An issuer whose listener shows a public
+certificate leaves it out. The stored digest covers the whole text, so that a token with another pin is another token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from typing import Final
+
+import attrs
+
+from actors.limits import TOKEN_PIN_CHARS, TOKEN_SECRET_BYTES, TOKEN_SECRET_CHARS, TOKEN_TTL_MAX_S, TOKEN_TTL_MIN_S
+from runtime.errors import OperatorFault
+from runtime.secret import Secret
+
+PIN_BYTES: Final = 16
+_ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_FINGERPRINT = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
+# Compared when there is nothing to compare with, so that an unknown row costs the same work as a wrong token.
+_NO_DIGEST: Final = "0" * 64
+
+
+@attrs.frozen
+class ParsedToken:
+    """A token of the right shape; whether it is valid is for its issuer to say.
+
+    Attributes:
+        token: the whole text.
+        pin: first 128 bits of the SHA-256 of the issuer's CA certificate, 22 characters, or None.
+    """
+
+    token: Secret
+    pin: str | None
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def _is_canonical(text: str, chars: int) -> bool:
+    """Whether `text` is exactly what encoding some bytes gives: right length, alphabet, and no stray bits in the last character."""
+    if len(text) != chars or _ALPHABET.fullmatch(text) is None:
+        return False
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        return False
+    return _encode(raw) == text
+
+
+def is_pin(text: str) -> bool:
+    """Whether `text` has the shape of a pin."""
+    return _is_canonical(text, TOKEN_PIN_CHARS)
+
+
+def is_fingerprint(value: object) -> bool:
+    """Whether `value` is a certificate fingerprint, `sha256:` and 64 lower-case hex digits of the digest of its DER."""
+    return isinstance(value, str) and _FINGERPRINT.fullmatch(value) is not None
+
+
+def pin_of(fingerprint: str) -> str:
+    """The pin of the CA certificate with that fingerprint.
+
+    Raises:
+        ValueError: not a fingerprint.
+    """
+    found = _FINGERPRINT.fullmatch(fingerprint)
+    if found is None:
+        raise ValueError("a fingerprint is sha256: followed by 64 lower-case hex digits")
+    return _encode(bytes.fromhex(found[1])[:PIN_BYTES])
+
+
+def mint(secret_bytes: bytes, pin: str | None) -> Secret:
+    """The token made of 32 secret bytes and the issuer's pin (None: the secret alone).
+
+    Raises:
+        ValueError: not 32 bytes, or not a pin.
+    """
+    if len(secret_bytes) != TOKEN_SECRET_BYTES:
+        raise ValueError(f"a token is made of {TOKEN_SECRET_BYTES} bytes, not {len(secret_bytes)}")
+    if pin is None:
+        return Secret(_encode(secret_bytes))
+    if not is_pin(pin):
+        raise ValueError("the pin must be 22 characters of URL-safe base64")
+    return Secret(f"{_encode(secret_bytes)}.{pin}")
+
+
+def parse(token: str) -> ParsedToken | None:
+    """The parts of a token, or None if the text has not exactly the shape of one."""
+    secret, dot, pin = token.partition(".")
+    if not _is_canonical(secret, TOKEN_SECRET_CHARS):
+        return None
+    if not dot:
+        return ParsedToken(Secret(token), None)
+    return ParsedToken(Secret(token), pin) if is_pin(pin) else None
+
+
+def digest(token: Secret | str) -> str:
+    """What is stored instead of the token: lower-case hex SHA-256 of its whole text. Any text has one, so hits and misses cost alike."""
+    raw = token.reveal_bytes() if isinstance(token, Secret) else token.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(raw).hexdigest()
+
+
+def matches(token: Secret | str, stored_digest: str | None) -> bool:
+    """Whether `stored_digest` is the token's, compared in constant time. None (no open token) never matches and costs the same."""
+    equal = hmac.compare_digest(digest(token), stored_digest or _NO_DIGEST)
+    return equal and stored_digest is not None
+
+
+def check_ttl(value: object, *, default: int) -> int | OperatorFault:
+    """The lifetime of a token in seconds as asked for by an operator; None means `default`."""
+    if value is None:
+        return default
+    if isinstance(value, int) and not isinstance(value, bool) and TOKEN_TTL_MIN_S <= value <= TOKEN_TTL_MAX_S:
+        return value
+    message = f"token_ttl_seconds must be a whole number of seconds from {TOKEN_TTL_MIN_S} to {TOKEN_TTL_MAX_S} (30 days)"
+    return OperatorFault("invalid_ttl", message, 400, {"min": TOKEN_TTL_MIN_S, "max": TOKEN_TTL_MAX_S})
