@@ -1,0 +1,116 @@
+"""Actors as their authors see them: the base class, references, handler registration, the engine's own messages.
+
+Lives here: what an actor class is made of. Must not live here: scheduling, storage or supervision (see `engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+
+import attrs
+
+from runtime.errors import Fault
+from runtime.limits import MAILBOX_USER_MAX, PASSIVATE_AFTER_S
+
+if TYPE_CHECKING:
+    from runtime.context import Context
+    from runtime.store.port import Kind
+
+Overflow = Literal["reject", "drop_oldest", "coalesce", "block"]
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+class Ref(NamedTuple):
+    """The address of a virtual actor: always valid, whether or not the actor is in memory or its record exists."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}"
+
+
+def handles(message_type: type) -> Callable[[Method], Method]:
+    """Mark a plain method `on_x(self, message, ctx)` as the handler of one message type."""
+
+    def mark(method: Method) -> Method:
+        method.__handles__ = message_type  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Actor:
+    """Base class of actors.
+
+    Handlers are plain functions: they decide, and describe effects through `ctx`; they never wait. `record` and `evidence` are the
+    last committed ones; any other attribute is volatile and is gone after a crash, a refused turn, a passivation or a restart.
+
+    Class attributes:
+        kind: the storage declaration, or None for an actor without a record.
+        mailbox_max, overflow: bound of the user lane and what happens beyond it. `block` makes only waiting senders wait; a plain
+            tell beyond the bound is rejected.
+        coalesce_key: with overflow `coalesce`: messages of equal key replace each other in the queue.
+        passivate_after_s: idle time after which only the record remains; None keeps the actor in memory.
+    """
+
+    kind: ClassVar[Kind | None] = None
+    mailbox_max: ClassVar[int] = MAILBOX_USER_MAX
+    overflow: ClassVar[Overflow] = "reject"
+    passivate_after_s: ClassVar[float | None] = PASSIVATE_AFTER_S
+    handlers: ClassVar[dict[type, Callable[[Any, Any, Any], None]]] = {}
+
+    __slots__ = ("__dict__", "evidence", "record", "ref")
+
+    ref: Ref
+    record: Any
+    evidence: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        handlers = dict(cls.handlers)
+        for name in dir(cls):
+            method = getattr(cls, name)
+            message_type = getattr(method, "__handles__", None)
+            if message_type is not None:
+                handlers[message_type] = method
+        cls.handlers = handlers
+
+    def on_activated(self, ctx: Context) -> None:
+        """Called as a turn of its own when the actor enters memory with a record; arms volatile timers, resumes intents."""
+
+    def holds_work(self) -> bool:
+        """Whether volatile state must keep the actor in memory (an open slot, a running exchange)."""
+        return False
+
+    @staticmethod
+    def coalesce_key(message: Any) -> object:
+        return type(message)
+
+
+@attrs.frozen
+class Due:
+    """Sent by the engine when `kind.due(record)` has passed; at least once per deadline."""
+
+
+@attrs.frozen
+class Resume:
+    """Sent by the engine after a start to every record that asked for it."""
+
+
+@attrs.frozen
+class CallResult:
+    """Base of messages that bring the outcome of a port call.
+
+    Attributes:
+        outcome: the port's result value, or a `Fault`.
+        tag: whatever the caller attached to `ctx.call`.
+    """
+
+    outcome: Any
+    tag: Any = None
+
+    @property
+    def fault(self) -> Fault | None:
+        return self.outcome if isinstance(self.outcome, Fault) else None

@@ -1,0 +1,198 @@
+"""What a handler may read and do: one turn's context.
+
+Lives here: the vocabulary of effects. Effects are gathered while the handler runs and leave only after it has returned and, if the
+turn saves, after its batch has committed. Must not live here: carrying them out (see `engine`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from runtime.actor import Actor, CallResult, Ref
+from runtime.ids import uuid7
+from runtime.store.port import AuditDraft, Delete, EventDraft, Put, Write
+
+if TYPE_CHECKING:
+    from runtime.engine import Ask, Cell, Engine
+
+
+class RecordingRandom(random.Random):
+    """A stream whose raw draws are kept, so that a recorded turn can be run again with the same ones."""
+
+    def __new__(cls, *args: Any) -> RecordingRandom:
+        return super().__new__(cls)
+
+    def __init__(self, source: random.Random, draws: list[Any]) -> None:
+        self._source = source
+        self._draws = draws
+        super().__init__(0)
+
+    def random(self) -> float:
+        value = self._source.random()
+        self._draws.append(value)
+        return value
+
+    def getrandbits(self, k: int, /) -> int:
+        value = self._source.getrandbits(k)
+        self._draws.append(value)
+        return value
+
+
+class Context:
+    """The one argument beside the message. Valid during the turn only; never keep it.
+
+    Reads: `now` (monotonic seconds), `wall` (epoch seconds), `settings` (frozen), `random` (the actor's stream), `ref`.
+    """
+
+    __slots__ = (
+        "_answered", "_deferred", "_draws", "_evidence", "_new_record", "_out", "_removed", "_writes", "ask", "cell",
+        "engine", "now", "ref", "settings", "wall",
+    )  # fmt: skip
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.settings: Any = engine.settings
+        self.cell: Cell
+        self.ref: Ref
+        self.ask: Ask | None = None
+        self.now = 0.0
+        self.wall = 0.0
+        self._out: list[tuple[str, Callable[[Any, Any], Any], Any, Any]] = []
+        self._writes: list[Write] = []
+        self._draws: list[Any] = []
+        self._new_record: Any = None
+        self._removed = False
+        self._evidence: Any = None
+        self._answered: list[Ask] = []
+        self._deferred = False
+
+    # --- reads ---------------------------------------------------------------------------------------------------
+
+    @property
+    def random(self) -> random.Random:
+        return RecordingRandom(self.engine.randomness.stream(f"actor/{self.ref.kind}/{self.ref.id}"), self._draws)
+
+    def new_id(self) -> str:
+        """A fresh UUIDv7."""
+        return uuid7(self.wall, self.random)
+
+    def token_bytes(self, count: int) -> bytes:
+        """Secret bytes; the draw itself is not recorded."""
+        self._draws.append(f"token_bytes({count})")
+        return self.engine.randomness.token_bytes(count)
+
+    # --- durable effects -----------------------------------------------------------------------------------------
+
+    def save(self, record: Any) -> None:
+        """Make `record` the actor's record; its version is set here, one above the committed one."""
+        current = self.cell.actor.record
+        version = 1 if current is None else current.version + 1
+        if self._new_record is not None:
+            self._writes = [write for write in self._writes if not (isinstance(write, Put) and write.record is self._new_record)]
+        self._new_record = record = attrs.evolve(record, version=version)
+        self._removed = False
+        self._out.append(("save", _nothing, None, None))
+        self._writes.append(Put(self.ref.kind, record, None if current is None else current.version))
+
+    def remove(self) -> None:
+        """Delete the actor's record."""
+        self._removed = True
+        self._out.append(("remove", _nothing, None, None))
+        self._writes.append(Delete(self.ref.kind, self.ref.id))
+
+    def put_row(self, kind: str, record: Any, expected_version: int | None = None) -> None:
+        """Write a row that this actor owns, in the same transaction as everything else of the turn."""
+        self._out.append((f"put {kind}", _nothing, None, None))
+        self._writes.append(Put(kind, record, expected_version))
+
+    def delete_row(self, kind: str, id: str) -> None:
+        """Remove a row that this actor owns."""
+        self._out.append((f"delete {kind}", _nothing, None, None))
+        self._writes.append(Delete(kind, id))
+
+    def audit(self, action: str, actor_kind: str, actor_id: str | None, **payload: Any) -> None:
+        """Append to the audit chain named by the actor's own id."""
+        self._out.append((f"audit {action}", _nothing, None, None))
+        self._writes.append(AuditDraft(self.ref.id, action, self.wall, actor_kind, actor_id, payload))
+
+    def emit(self, kind: str, severity: Literal["low", "medium", "high", "critical"], account_id: str | None, **payload: Any) -> None:
+        """Append an event to the store's log; subscribers see it after the commit."""
+        self._out.append((f"emit {kind}", _nothing, None, None))
+        self._writes.append(EventDraft(kind, severity, self.wall, account_id, payload))
+
+    def set_evidence(self, evidence: Any) -> None:
+        """Replace the evidence; flushed lazily, or together with this turn's commit if the turn saves."""
+        self._evidence = evidence
+        self._out.append(("evidence", _nothing, None, None))
+
+    # --- replies -------------------------------------------------------------------------------------------------
+
+    def reply(self, value: Any) -> None:
+        """Answer the message being handled; a no-op for a message that nobody asked."""
+        if self.ask is not None:
+            self.answer(self.ask, value)
+
+    def defer(self) -> Ask | None:
+        """Keep the reply address for a later turn; None if nobody waits."""
+        self._deferred = True
+        if self.ask is not None:
+            self.cell.hold(self.ask)
+        return self.ask
+
+    def answer(self, address: Ask | None, value: Any) -> None:
+        """Answer a deferred message."""
+        if address is not None:
+            self._answered.append(address)
+            self._out.append(("reply", self.engine.resolve, address, value))
+
+    # --- volatile effects ----------------------------------------------------------------------------------------
+
+    def send(self, ref: Ref, message: Any) -> None:
+        """Deliver a message to another actor."""
+        self._out.append(("send", self.engine.tell, ref, message))
+
+    def after(self, delay_s: float, message: Any, key: str) -> None:
+        """Send `message` to this actor after `delay_s`; a timer of the same key is replaced. Gone after a restart."""
+        self._out.append((f"after {key}", self.engine.arm, self.cell, (key, delay_s, message)))
+
+    def cancel(self, key: str) -> None:
+        """Disarm the timer of that key, if any."""
+        self._out.append((f"cancel {key}", self.engine.disarm, self.cell, key))
+
+    def call(self, request: Any, then: type[CallResult], tag: Any = None) -> None:
+        """Ask a port; the outcome comes back as `then(outcome, tag)` in the system lane, or never if the actor restarts."""
+        self._out.append((f"call {type(request).__name__}", self.engine.start_call, self.cell, (request, then, tag)))
+
+    # --- for the engine ------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        self._out = []
+        self._deferred = False
+        if self._draws:
+            self._draws = []
+        if self._answered:
+            self._answered = []
+        if self._writes:
+            self._writes = []
+            self._new_record = None
+            self._removed = False
+        self._evidence = None
+
+    @property
+    def record(self) -> Any:
+        """The record as this turn leaves it so far (saved earlier in the same turn, else the committed one)."""
+        if self._removed:
+            return None
+        return self.cell.actor.record if self._new_record is None else self._new_record
+
+    @property
+    def actor(self) -> Actor:
+        return self.cell.actor
+
+
+def _nothing(first: Any, second: Any) -> None:
+    """Durable effects need nothing in the act step; they stand in the list of effects for the recorder."""

@@ -1,0 +1,58 @@
+"""The directory: content to id, and id to committed record, as the door reads them without waking an actor.
+
+Lives here: a bounded read model over the store, brought up to date in the act step before any reply leaves. Must not live here: the
+uncommitted, or a decision: whoever finds a record here asks its actor, which checks again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from runtime.limits import DIRECTORY_ENTRIES
+from runtime.store.port import Kind, Row, Store
+
+
+class Directory:
+    """Looks up rows by unique key, and keeps the most recently used committed rows decoded.
+
+    Keys go to the store each time: a hit and a miss do the same work, so timing tells nothing about what exists. Rows are cached by id.
+    """
+
+    def __init__(self, store: Store, kinds: dict[str, Kind], limit: int = DIRECTORY_ENTRIES) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._rows: OrderedDict[tuple[str, str], Row] = OrderedDict()
+        self._limit = limit
+
+    def find(self, kind: str, key: str, value: str) -> str | None:
+        """The id of the row whose unique key has this value, or None."""
+        return self._store.lookup(kind, key, value)
+
+    def row(self, kind: str, id: str) -> Row | None:
+        """The committed row, or None."""
+        cached = self._rows.get((kind, id))
+        if cached is not None:
+            self._rows.move_to_end((kind, id))
+            return cached
+        row = self._store.load(kind, id)
+        if row is not None:
+            self._keep((kind, id), row)
+        return row
+
+    def committed(self, kind: str, id: str, record: Any | None, evidence: Any) -> None:
+        """Note what a commit, or fresh evidence, has made true."""
+        if record is None:
+            self._rows.pop((kind, id), None)
+        else:
+            self._keep((kind, id), Row(record, evidence))
+
+    def forget(self) -> None:
+        """Drop everything cached (after the store was reopened)."""
+        self._rows.clear()
+
+    def _keep(self, key: tuple[str, str], row: Row) -> None:
+        self._rows[key] = row
+        self._rows.move_to_end(key)
+        if len(self._rows) > self._limit:
+            self._rows.popitem(last=False)

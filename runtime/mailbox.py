@@ -1,0 +1,83 @@
+"""The two-lane mailbox: system messages first, user messages bounded with a named overflow policy.
+
+Lives here: queueing. Must not live here: who runs when (see `engine`). Lanes are allocated on first use, because an idle actor must
+stay small.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from runtime.actor import Overflow
+
+Envelope = tuple[Any, Any]
+"""(message, ask or None)"""
+
+
+class Mailbox:
+    """Messages waiting for one actor."""
+
+    __slots__ = ("system", "user", "waiters")
+
+    def __init__(self) -> None:
+        self.system: deque[Envelope] | None = None
+        self.user: deque[Envelope] | None = None
+        self.waiters: deque[Callable[[], None]] | None = None
+
+    def __len__(self) -> int:
+        return (len(self.system) if self.system else 0) + (len(self.user) if self.user else 0)
+
+    def put_system(self, envelope: Envelope) -> None:
+        if self.system is None:
+            self.system = deque()
+        self.system.append(envelope)
+
+    def put_back(self, envelope: Envelope) -> None:
+        """Return an envelope to the head of the queue, ahead of everything else."""
+        if self.system is None:
+            self.system = deque()
+        self.system.appendleft(envelope)
+
+    def put_user(self, envelope: Envelope, limit: int, overflow: Overflow, key: Callable[[Any], object]) -> tuple[bool, Envelope | None]:
+        """Queue a user message.
+
+        Returns:
+            (accepted, displaced): whether the message is queued, and the older message that gave way to it, if any.
+        """
+        lane = self.user
+        if lane is None:
+            lane = self.user = deque()
+        if overflow == "coalesce":
+            wanted = key(envelope[0])
+            for index, (queued, _) in enumerate(lane):
+                if key(queued) == wanted:
+                    displaced = lane[index]
+                    lane[index] = envelope
+                    return True, displaced
+        if len(lane) < limit:
+            lane.append(envelope)
+            return True, None
+        if overflow == "drop_oldest":
+            displaced = lane.popleft()
+            lane.append(envelope)
+            return True, displaced
+        return False, None
+
+    def take(self) -> Envelope | None:
+        """The next envelope, system lane first, or None."""
+        if self.system:
+            return self.system.popleft()
+        if self.user:
+            envelope = self.user.popleft()
+            if self.waiters:
+                self.waiters.popleft()()
+            return envelope
+        return None
+
+    def drain(self) -> list[Envelope]:
+        """Everything queued, emptied."""
+        out = list(self.system or ()) + list(self.user or ())
+        self.system = self.user = None
+        return out

@@ -1,0 +1,86 @@
+"""The flight recorder: a ring of the last turns of every actor, kept for a while after the actor has left memory.
+
+Lives here: what one entry holds and how rings are bounded. An entry keeps frozen values only (message, record before the turn, times,
+draws, names of effects), so recording costs pointers, and secrets stay masked because they are `Secret` values.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import attrs
+
+from runtime.actor import Ref
+from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING
+
+
+@attrs.define
+class Ring:
+    """The last `RECORDER_RING` turns of one actor; `total` counts every turn since the actor first entered memory."""
+
+    slots: list[tuple[Any, ...]] = attrs.field(factory=list)
+    total: int = 0
+
+    def add(self, entry: tuple[Any, ...]) -> None:
+        total = self.total
+        if total < RECORDER_RING:
+            self.slots.append(entry)
+        else:
+            self.slots[total % RECORDER_RING] = entry
+        self.total = total + 1
+
+    @property
+    def entries(self) -> list[tuple[Any, ...]]:
+        """Oldest first."""
+        if self.total <= RECORDER_RING:
+            return list(self.slots)
+        start = self.total % RECORDER_RING
+        return self.slots[start:] + self.slots[:start]
+
+
+@attrs.frozen
+class Recorded:
+    """One turn, for people and programs.
+
+    Attributes:
+        now, wall: monotonic and epoch seconds as the turn saw them.
+        message: the message itself.
+        outcome: `done`, `saved`, `refused:<code>` or `crashed:<type>`.
+        effects: names of the effects in order, for example `save`, `reply`, `call RemoteRequest`.
+        draws: values drawn from the actor's random stream, in order.
+        record: the committed record before the turn.
+    """
+
+    now: float
+    wall: float
+    message: Any
+    outcome: str
+    effects: tuple[str, ...]
+    draws: tuple[Any, ...]
+    record: Any
+
+
+def recorded(entry: tuple[Any, ...]) -> Recorded:
+    """The readable form of a ring entry."""
+    now, wall, message, outcome, out, draws, record = entry
+    return Recorded(now, wall, message, outcome, tuple(effect[0] for effect in out), tuple(draws), record)
+
+
+class Retired:
+    """Rings of actors that have left memory, bounded, least recently retired dropped first."""
+
+    def __init__(self) -> None:
+        self._rings: OrderedDict[Ref, Ring] = OrderedDict()
+
+    def keep(self, ref: Ref, ring: Ring) -> None:
+        self._rings[ref] = ring
+        self._rings.move_to_end(ref)
+        if len(self._rings) > RECORDER_RETIRED_ACTORS:
+            self._rings.popitem(last=False)
+
+    def get(self, ref: Ref) -> Ring | None:
+        return self._rings.get(ref)
+
+    def take(self, ref: Ref) -> Ring | None:
+        return self._rings.pop(ref, None)

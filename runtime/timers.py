@@ -1,0 +1,76 @@
+"""One heap of timers for one engine: entries fire as callbacks in (time, insertion) order.
+
+Lives here: the heap. Must not live here: sleeping (drivers do that) or wall-clock deadlines (the engine re-checks those).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+
+
+class Timer:
+    """A pending entry. `cancel()` is idempotent and safe after it has fired."""
+
+    __slots__ = ("_heap", "at", "callback")
+
+    def __init__(self, at: float, callback: Callable[[], None], heap: TimerHeap) -> None:
+        self.at = at
+        self.callback: Callable[[], None] | None = callback
+        self._heap = heap
+
+    def cancel(self) -> None:
+        if self.callback is not None:
+            self.callback = None
+            self._heap.note_cancelled()
+
+
+class TimerHeap:
+    """Timers by monotonic time. Cancelled entries are dropped lazily and compacted before they outnumber the live ones."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int, Timer]] = []
+        self._sequence = 0
+        self._cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._cancelled
+
+    def add(self, at: float, callback: Callable[[], None]) -> Timer:
+        timer = Timer(at, callback, self)
+        self._sequence += 1
+        heapq.heappush(self._entries, (at, self._sequence, timer))
+        return timer
+
+    def note_cancelled(self) -> None:
+        self._cancelled += 1
+        if self._cancelled > 64 and self._cancelled * 2 > len(self._entries):
+            self._entries = [entry for entry in self._entries if entry[2].callback is not None]
+            heapq.heapify(self._entries)
+            self._cancelled = 0
+
+    def next_at(self) -> float:
+        """When the earliest live entry fires, or infinity."""
+        entries = self._entries
+        while entries and entries[0][2].callback is None:
+            heapq.heappop(entries)
+            self._cancelled -= 1
+        return entries[0][0] if entries else math.inf
+
+    def fire_due(self, now: float) -> int:
+        """Run every entry with `at <= now`; returns how many ran. Entries added meanwhile for a due time run too."""
+        fired = 0
+        while self.next_at() <= now:
+            timer = heapq.heappop(self._entries)[2]
+            callback, timer.callback = timer.callback, None
+            assert callback is not None
+            fired += 1
+            callback()
+        return fired
+
+    def clear(self) -> None:
+        for _, _, timer in self._entries:
+            timer.callback = None
+        self._entries.clear()
+        self._cancelled = 0

@@ -1,0 +1,36 @@
+"""The trace of an engine: one history per actor, folded into one digest.
+
+Lives here: the digest by which two drivers, two processes or two hash seeds are compared. Off unless a test or a world attaches it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from runtime.actor import Ref
+
+
+class Trace:
+    """Folds every turn into a BLAKE2b hash per actor; `digest()` folds those in order of the actors' ids."""
+
+    def __init__(self, listener: Callable[[float, Ref, Any, str, tuple[str, ...]], None] | None = None) -> None:
+        self._histories: dict[Ref, Any] = {}
+        self._listener = listener
+        self.turns = 0
+
+    def turn(self, now: float, ref: Ref, message: Any, outcome: str, effects: tuple[str, ...]) -> None:
+        history = self._histories.get(ref)
+        if history is None:
+            history = self._histories[ref] = hashlib.blake2b(digest_size=16)
+        history.update(f"{now:.9f}|{message!r}|{outcome}|{','.join(effects)}\n".encode())
+        self.turns += 1
+        if self._listener is not None:
+            self._listener(now, ref, message, outcome, effects)
+
+    def digest(self) -> str:
+        whole = hashlib.blake2b(digest_size=16)
+        for ref in sorted(self._histories):
+            whole.update(f"{ref}={self._histories[ref].hexdigest()}\n".encode())
+        return whole.hexdigest()
