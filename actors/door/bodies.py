@@ -1,0 +1,674 @@
+"""The shapes of everything that crosses the door: bodies, query strings and the data of answers.
+
+Lives here: shapes as data. Must not live here: which route uses them (see `routes`) and how they are checked (see `shapes`).
+
+Bodies of the operator API refuse unknown keys. Bodies of the federation API ignore them, because the remote may run the next version.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors import limits
+from actors.door.shapes import (
+    Anything,
+    Boolean,
+    Choice,
+    ContractVersion,
+    Field,
+    FreeObject,
+    Identifier,
+    Instant,
+    Integer,
+    ListOf,
+    Number,
+    Object,
+    Shape,
+    Text,
+)
+
+EMAIL_CHARS_MAX: Final = 254
+PASSWORD_CHARS_MIN: Final = 12
+PASSWORD_CHARS_MAX: Final = 256
+TOKEN_CHARS_MAX: Final = 256
+INVITATION_CHARS_MAX: Final = 8_192
+REFRESH_TOKEN_CHARS_MAX: Final = 512
+REASON_CHARS_MAX: Final = 512
+PERMISSIONS_MAX: Final = 64
+PAGE_CURSOR_CHARS_MAX: Final = 64
+
+assert TOKEN_CHARS_MAX > limits.TOKEN_SECRET_CHARS + 1 + limits.TOKEN_PIN_CHARS
+
+PEER_STATUSES: Final = ("proposed", "accepted", "enrolled", "active", "degraded", "suspended", "revoked")
+SPAWN_ROLES: Final = ("parent", "child", "symmetric")
+SPAWN_MODES: Final = ("managed_child", "autonomous_peer", "cluster_member", "out_of_band")
+ENDPOINT_SCOPES: Final = ("lan", "sdwan", "wan")
+SEVERITIES: Final = ("low", "medium", "high", "critical")
+COMPATIBILITY_STATUSES: Final = ("compatible", "degraded", "incompatible")
+
+_NAME = Text(chars_max=limits.NAME_CHARS_MAX)
+_DISCLOSURE = Text(chars_max=limits.DISCLOSURE_CHARS_MAX)
+_URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True)
+_FINGERPRINT = Text(chars_max=71, pattern="sha256:[0-9a-f]{64}")
+_DIGEST = Text(chars_max=64, pattern="[0-9a-f]{64}")
+_SUBJECT = Text(chars_max=40, pattern="fed:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PEM = Text(chars_max=limits.BUNDLE_BYTES_MAX, lines=True)
+_PLATFORM_VERSION = Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX, trim=True)
+_PREFIX = Text(chars_max=64, trim=True)
+_SECRET_TOKEN = Text(chars_max=TOKEN_CHARS_MAX, trim=True, secret=True)
+_EMAIL = Text(chars_max=EMAIL_CHARS_MAX, pattern="[^@\\s]+@[^@\\s]+", format="email", trim=True)
+_NEW_PASSWORD = Text(chars_min=PASSWORD_CHARS_MIN, chars_max=PASSWORD_CHARS_MAX, secret=True)
+_PERMISSIONS = ListOf(Text(chars_max=64, pattern="[a-z_]+(\\.[a-z_]+)+"), PERMISSIONS_MAX, distinct=True)
+_EXTENSION_SLUGS = ListOf(Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX), limits.EXTENSION_SLUGS_MAX)
+
+
+def listing_of(shape: Shape, length_max: int = limits.PAGE_MAX) -> ListOf:
+    """The data of a list answer: the array itself; its count and the cursor of the next page stand in `meta`."""
+    return ListOf(shape, length_max)
+
+
+# --- Signing in -----------------------------------------------------------------------------------------------------
+
+LOGIN = Object(
+    (
+        Field("email", _EMAIL, required=True),
+        Field("password", Text(chars_max=PASSWORD_CHARS_MAX, secret=True), required=True),
+    ),
+    name="LoginRequest",
+)
+REFRESH = Object(
+    (Field("refresh_token", Text(chars_max=REFRESH_TOKEN_CHARS_MAX, secret=True), required=True),),
+    name="RefreshRequest",
+)
+LOGOUT = Object((), name="LogoutRequest")
+SESSION = Object(
+    (
+        Field("access_token", Text(), required=True, description="JWT to send as `Authorization: Bearer`."),
+        Field("refresh_token", Text(), required=True, description="Single use; each refresh returns the next one."),
+        Field("token_type", Choice(("Bearer",)), required=True),
+        Field("expires_in", Integer(), required=True, description="Seconds until the access token ends."),
+        Field("operator", Anything(), description="The operator who signed in."),
+    ),
+    name="Session",
+    unknown="ignore",
+)
+LOGGED_OUT = Object((Field("logged_out", Boolean(), required=True),), name="LoggedOut", unknown="ignore")
+
+# --- Endpoints ------------------------------------------------------------------------------------------------------
+
+
+def _endpoint_fields() -> tuple[Field, ...]:
+    return (
+        Field("url", _URL, required=True, required_code="invalid_endpoint", required_status=422, description="Absolute https URL."),
+        Field("scope", Choice(ENDPOINT_SCOPES), default="wan"),
+        Field("priority", Integer(0, limits.ENDPOINT_PRIORITY_MAX), default=100, description="Lower is tried first."),
+        Field("cidr_hint", Text(chars_max=64), nullable=True, description="Try it only from an address inside this network."),
+    )
+
+
+ENDPOINT = Object(_endpoint_fields(), name="EndpointInput")
+REMOTE_ENDPOINT = Object(_endpoint_fields(), name="RemoteEndpoint", unknown="ignore")
+
+
+def _endpoints(element: Object, *, type_code: str = "invalid_parameter") -> Field:
+    return Field("endpoints", ListOf(element, limits.ENDPOINTS_MAX), code="invalid_endpoint", status=422, type_code=type_code)
+
+
+_TOKEN_TTL = Field(
+    "token_ttl_seconds",
+    Integer(limits.TOKEN_TTL_MIN_S, limits.TOKEN_TTL_MAX_S),
+    code="invalid_ttl",
+    type_code="invalid_ttl",
+    description="Lifetime of the acceptance token in seconds; the platform's setting when absent.",
+)
+_METADATA = Field(
+    "metadata", FreeObject(), code="invalid_metadata", status=422, description="Merged key by key; reserved keys are refused."
+)
+_REMOTE_PREFIX = Field(
+    "remote_prefix_advertisement",
+    _PREFIX,
+    nullable=True,
+    code="invalid_prefix",
+    status=422,
+    description="IPv6 unique local prefix of length 48, 56 or 64.",
+)
+
+# --- Platform peers -------------------------------------------------------------------------------------------------
+
+PROPOSE_PEER = Object(
+    (
+        Field(
+            "remote_instance_url",
+            _URL,
+            required=True,
+            code="invalid_remote_url",
+            status=422,
+            required_code="remote_instance_url_required",
+            description="Base URL of the other platform; https.",
+        ),
+        Field("spawn_role", Choice(SPAWN_ROLES), default="symmetric", code="invalid_spawn_role"),
+        Field("spawn_mode", Choice(SPAWN_MODES), code="invalid_spawn_mode", description="Follows from the role when absent."),
+        _TOKEN_TTL,
+        _endpoints(ENDPOINT),
+        Field(
+            "remote_ca_fingerprint",
+            _FINGERPRINT,
+            nullable=True,
+            code="invalid_fingerprint",
+            status=422,
+            description="SHA-256 of the remote's CA certificate (DER), learned out of band.",
+        ),
+        _REMOTE_PREFIX,
+        _METADATA,
+    ),
+    name="ProposePeerRequest",
+)
+
+_NOT_EDITABLE = (
+    "id",
+    "account_id",
+    "peer_kind",
+    "status",
+    "spawn_role",
+    "spawn_mode",
+    "remote_instance_id",
+    "remote_peer_id",
+    "trust_status",
+    "version",
+    "created_at",
+    "updated_at",
+)
+
+UPDATE_PEER = Object(
+    (
+        _endpoints(ENDPOINT),
+        _METADATA,
+        Field("expires_at", Instant(), nullable=True, description="Hard end of the peering; null for none."),
+        Field("overlay_only", Boolean()),
+        Field("data_residency", Text(chars_max=limits.NAME_CHARS_MAX, trim=True), nullable=True, code="invalid_residency", status=422),
+        _REMOTE_PREFIX,
+        Field("remote_instance_url", _URL, code="invalid_remote_url", status=422, description="Only while the peer is proposed."),
+        Field(
+            "remote_ca_fingerprint",
+            _FINGERPRINT,
+            nullable=True,
+            code="invalid_fingerprint",
+            status=422,
+            description="Only while the peer is proposed.",
+        ),
+        *(Field(name, Anything(), code="field_not_editable", status=422, read_only=True) for name in _NOT_EDITABLE),
+    ),
+    name="UpdatePeerRequest",
+)
+
+ACCEPT_INVITATION = Object(
+    (
+        Field(
+            "invitation",
+            Text(chars_max=INVITATION_CHARS_MAX, trim=True, secret=True),
+            required=True,
+            code="invalid_invitation",
+            status=422,
+            required_code="invitation_required",
+            description="The one string that the other operator handed over.",
+        ),
+    ),
+    name="AcceptInvitationRequest",
+)
+
+ACCEPT_PEER = Object(
+    (
+        Field(
+            "acceptance_token",
+            _SECRET_TOKEN,
+            required=True,
+            code="invalid_acceptance_token",
+            status=422,
+            required_code="acceptance_token_required",
+            required_status=422,
+            description="The token that the other platform minted.",
+        ),
+        Field(
+            "contract_version",
+            ContractVersion(),
+            code="unsupported_contract_version",
+            status=422,
+            description="The newest supported one when absent.",
+        ),
+    ),
+    name="AcceptPeerRequest",
+)
+
+REGENERATE_TOKEN = Object((_TOKEN_TTL,), name="RegenerateTokenRequest")
+CANCEL_PEER = Object((Field("reason", Text(chars_max=REASON_CHARS_MAX, trim=True)),), name="CancelPeerRequest")
+NO_ARGUMENTS = Object((), name="NoArguments")
+
+_ID = Field("id", Identifier(), required=True)
+_STATUS = Choice(PEER_STATUSES)
+
+
+def _time(name: str) -> Field:
+    return Field(name, Instant(), nullable=True)
+
+
+_SUMMARY_FIELDS = (
+    _ID,
+    Field("remote_instance_url", _URL, required=True, nullable=True),
+    Field("remote_instance_id", Identifier(), nullable=True),
+    Field("peer_kind", Choice(("platform", "sdwan_only")), required=True),
+    Field("spawn_role", Choice(SPAWN_ROLES), nullable=True),
+    Field("spawn_mode", Choice(SPAWN_MODES), nullable=True),
+    Field("status", _STATUS, required=True, description="As of now: an active peer without recent evidence reads as degraded."),
+    _time("status_since"),
+    Field("status_reason", Text(chars_max=4_096), nullable=True),
+    Field("trust_status", Choice(("none", "pending_proof", "established", "expired", "broken"))),
+    Field("remote_state", Choice(("unknown", "ok", "suspended_us", "revoked_us"))),
+    Field("endpoints_count", Integer()),
+    Field("acceptance_pending", Boolean()),
+    _time("acceptance_expires_at"),
+    _time("last_heartbeat_at"),
+    _time("last_handshake_at"),
+    Field("created_at", Instant(), required=True),
+    Field("version", Integer(), required=True),
+)
+
+PEER_SUMMARY = Object(_SUMMARY_FIELDS, name="PeerSummary", unknown="ignore")
+
+_OBSERVED_ENDPOINT = Object(
+    (
+        Field("url", _URL, required=True),
+        Field("scope", Choice(ENDPOINT_SCOPES), required=True),
+        Field("priority", Integer(), required=True),
+        Field("cidr_hint", Text(), nullable=True),
+        Field("status", Choice(("unknown", "reachable", "unreachable"))),
+        _time("last_verified_at"),
+        _time("last_failure_at"),
+        Field("last_failure_error", Text(), nullable=True),
+        Field("consecutive_failures", Integer()),
+    ),
+    name="Endpoint",
+    unknown="ignore",
+)
+
+PEER = Object(
+    (
+        *_SUMMARY_FIELDS,
+        Field("endpoints", ListOf(_OBSERVED_ENDPOINT, limits.ENDPOINTS_MAX)),
+        Field("capabilities", FreeObject()),
+        Field("extension_slugs", _EXTENSION_SLUGS),
+        Field("metadata", FreeObject()),
+        _time("signed_at"),
+        Field("contract_version_agreed", Integer(), nullable=True),
+        Field("contract_digest_agreed", _DIGEST, nullable=True),
+        Field("parent_peer_id", Identifier(), nullable=True),
+        Field("allowed_transitions", ListOf(_STATUS, len(PEER_STATUSES)), required=True),
+        _time("last_inbound_heartbeat_at"),
+        _time("last_outbound_heartbeat_at"),
+        Field("platform_version", _NAME, nullable=True),
+        Field("data_residency", _NAME, nullable=True),
+        Field("declared_residency", _NAME, nullable=True),
+        Field("trust", Anything(), description="Mode, status, anchor fingerprints and the end of our own certificate."),
+        Field("open_findings", Anything()),
+    ),
+    name="Peer",
+    unknown="ignore",
+)
+
+_WARNINGS = Field("warnings", ListOf(Anything(), 64), description="What went through but deserves a look.")
+ONE_PEER = Object((Field("peer", PEER, required=True), _WARNINGS), name="OnePeer", unknown="ignore")
+
+_MINTED = (
+    Field("acceptance_token", Text(), required=True, nullable=True, description="Shown once; null when the same request is repeated."),
+    Field("invitation", Text(chars_max=INVITATION_CHARS_MAX), required=True, nullable=True, description="Shown once, as the token."),
+    Field("token_already_revealed", Boolean(), description="True on a repeat under the same Idempotency-Key."),
+)
+PROPOSED_PEER = Object(
+    (
+        Field("peer", PEER, required=True),
+        *_MINTED,
+        Field("ca_fingerprint", _FINGERPRINT, description="Of our CA, for the other operator to compare."),
+        Field("contract_version", Integer(), required=True),
+        _WARNINGS,
+    ),
+    name="ProposedPeer",
+    unknown="ignore",
+)
+MINTED_TOKEN = Object((*_MINTED, Field("acceptance_expires_at", Instant(), required=True)), name="MintedToken", unknown="ignore")
+
+_PROBED = Object(
+    (
+        Field("url", _URL, required=True),
+        Field("reachable", Boolean(), required=True),
+        Field("elapsed_ms", Number(), nullable=True),
+        Field("error", Text(), nullable=True),
+    ),
+    name="ProbedEndpoint",
+    unknown="ignore",
+)
+PROBE_RESULT = Object(
+    (
+        Field("ok", Boolean(), required=True),
+        Field("endpoint", _URL, required=True, nullable=True),
+        Field("probed", ListOf(_PROBED, limits.PROBE_CANDIDATES_MAX), required=True),
+        Field("error", Text(), nullable=True),
+    ),
+    name="ProbeResult",
+    unknown="ignore",
+)
+HEARTBEAT_RESULT = Object((Field("peer", PEER, required=True), Field("heartbeat", Anything())), name="HeartbeatResult", unknown="ignore")
+TRUST = Object(
+    (Field("trust", Anything(), required=True, description="Modes, fingerprints, serials and expiries; never a key."),),
+    name="Trust",
+    unknown="ignore",
+)
+AUDIT_ENTRY = Object(
+    (
+        Field("sequence", Integer(1), required=True, description="Starts at 1 for each peer, without gaps."),
+        Field("action", Text(), required=True),
+        Field("at", Instant(), required=True),
+        Field("actor", Anything(), required=True),
+        Field("federation_peer_id", Identifier(), required=True),
+        Field("payload", Anything(), required=True),
+        Field("prev_hash", _DIGEST, required=True),
+        Field("hash", _DIGEST, required=True, description="SHA-256 over the canonical entry and prev_hash."),
+    ),
+    name="AuditEntry",
+    unknown="ignore",
+)
+
+# --- Platform and federation ----------------------------------------------------------------------------------------
+
+PLATFORM_HEALTH = Object(
+    (
+        Field("status", Choice(("ok", "degraded")), required=True),
+        *(Field(name, Integer(), required=True) for name in ("total", "active", "degraded", "suspended", "heartbeat_stale")),
+        _time("last_handshake_at"),
+    ),
+    name="PlatformHealth",
+    unknown="ignore",
+)
+FINDING = Object(
+    (
+        Field("kind", Text(), required=True),
+        Field("severity", Choice(SEVERITIES), required=True),
+        Field("federation_peer_id", Identifier(), required=True, nullable=True),
+        Field("message", Text(), required=True),
+        Field("payload", Anything()),
+        Field("fingerprint", Text()),
+        _time("first_seen_at"),
+        _time("last_seen_at"),
+        _time("resolved_at"),
+    ),
+    name="Finding",
+    unknown="ignore",
+)
+CONTRACT_VERSION = Object(
+    (
+        Field("version", Integer(1), required=True),
+        Field("contract_digest", _DIGEST, required=True),
+        Field("effective_at", Instant(), required=True),
+        _time("deprecated_at"),
+        Field("supported", Boolean(), required=True),
+    ),
+    name="ContractVersion",
+    unknown="ignore",
+)
+
+_COMPATIBILITY_NOTES = Field("notes", Text(chars_max=1_024, lines=True), nullable=True)
+CREATE_COMPATIBILITY = Object(
+    (
+        Field("local_version", _PLATFORM_VERSION, required=True),
+        Field("remote_version", _PLATFORM_VERSION, required=True),
+        Field(
+            "status",
+            Choice(COMPATIBILITY_STATUSES),
+            required=True,
+            code="invalid_compatibility_status",
+            status=422,
+            required_code="invalid_compatibility_status",
+            required_status=422,
+        ),
+        _COMPATIBILITY_NOTES,
+    ),
+    name="CreateSchemaCompatibilityRequest",
+)
+UPDATE_COMPATIBILITY = Object(
+    (
+        Field("status", Choice(COMPATIBILITY_STATUSES), code="invalid_compatibility_status", status=422),
+        _COMPATIBILITY_NOTES,
+        *(
+            Field(name, Anything(), code="field_not_editable", status=422, read_only=True)
+            for name in ("id", "local_version", "remote_version", "source", "version", "created_at", "updated_at")
+        ),
+    ),
+    name="UpdateSchemaCompatibilityRequest",
+)
+COMPATIBILITY = Object(
+    (
+        _ID,
+        Field("local_version", _NAME, required=True),
+        Field("remote_version", _NAME, required=True),
+        Field("status", Choice(COMPATIBILITY_STATUSES), required=True),
+        Field("notes", Text(), nullable=True),
+        Field("source", Choice(("default", "operator")), required=True),
+        Field("version", Integer()),
+    ),
+    name="SchemaCompatibility",
+    unknown="ignore",
+)
+ONE_COMPATIBILITY = Object((Field("schema_compatibility", COMPATIBILITY, required=True),), name="OneSchemaCompatibility", unknown="ignore")
+DELETED = Object((_ID, Field("deleted", Boolean(), required=True)), name="Deleted", unknown="ignore")
+
+# --- Operators ------------------------------------------------------------------------------------------------------
+
+CREATE_OPERATOR = Object(
+    (
+        Field("email", _EMAIL, required=True, code="invalid_email", status=422),
+        Field("name", Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX, trim=True), required=True),
+        Field("password", _NEW_PASSWORD, required=True, code="invalid_password", status=422),
+        Field("permissions", _PERMISSIONS, default=(), code="invalid_permission", status=422),
+    ),
+    name="CreateOperatorRequest",
+)
+UPDATE_OPERATOR = Object(
+    (
+        Field("password", _NEW_PASSWORD, code="invalid_password", status=422),
+        Field("permissions", _PERMISSIONS, code="invalid_permission", status=422),
+        Field("disabled", Boolean()),
+        *(
+            Field(name, Anything(), code="field_not_editable", status=422, read_only=True)
+            for name in ("id", "email", "name", "version", "created_at", "updated_at")
+        ),
+    ),
+    name="UpdateOperatorRequest",
+)
+OPERATOR = Object(
+    (
+        _ID,
+        Field("email", _EMAIL, required=True),
+        Field("name", _NAME, required=True),
+        Field("permissions", _PERMISSIONS, required=True),
+        Field("disabled", Boolean(), required=True),
+        Field("created_at", Instant(), required=True),
+        Field("version", Integer(), required=True),
+    ),
+    name="Operator",
+    unknown="ignore",
+)
+ONE_OPERATOR = Object((Field("operator", OPERATOR, required=True),), name="OneOperator", unknown="ignore")
+
+# --- Flight recorder, health, events --------------------------------------------------------------------------------
+
+ACTOR_HISTORY = Object((Field("actor", Anything(), required=True),), name="ActorHistory", unknown="ignore")
+LIVE = Object((Field("status", Choice(("live",)), required=True),), name="Liveness", unknown="ignore")
+READY = Object(
+    (Field("status", Choice(("ready", "not_ready")), required=True), Field("checks", Anything(), required=True)),
+    name="Readiness",
+    unknown="ignore",
+)
+EVENT = Object(
+    (
+        Field("cursor", Integer(1), required=True, description="Rises by one with each event of the platform."),
+        Field("kind", Text(), required=True),
+        Field("severity", Choice(SEVERITIES), required=True),
+        Field("at", Instant(), required=True),
+        Field("payload", Anything(), required=True),
+    ),
+    name="Event",
+    unknown="ignore",
+)
+
+# --- Federation API -------------------------------------------------------------------------------------------------
+
+_CAPABILITIES = Field("capabilities", FreeObject(), code="invalid_capabilities", status=422)
+_SLUGS = Field("extension_slugs", _EXTENSION_SLUGS, code="invalid_capabilities", status=422)
+_REMOTE_ENDPOINTS = _endpoints(REMOTE_ENDPOINT)
+_INSTANCE = Object(
+    (
+        Field("id", Identifier()),
+        Field("url", _URL),
+        Field("account_id", Identifier()),
+        Field("platform_version", _NAME),
+        Field("release_tag", _DISCLOSURE),
+        Field("operator_contact", _DISCLOSURE),
+        Field("jurisdiction", _DISCLOSURE),
+        Field("data_residency", _NAME),
+        Field("server_ca_pem", _PEM),
+    ),
+    name="CallingInstance",
+    unknown="ignore",
+)
+_OPERATOR_GRANT = Object(
+    (
+        Field("grant_id", Identifier()),
+        Field("bearer_token", Text(chars_max=TOKEN_CHARS_MAX, secret=True)),
+        Field("scopes", ListOf(Text(chars_max=limits.NAME_CHARS_MAX), 16)),
+        Field("expires_at", Instant()),
+    ),
+    name="OperatorGrant",
+    unknown="ignore",
+)
+
+FEDERATION_ACCEPT = Object(
+    (
+        Field(
+            "acceptance_token",
+            Text(chars_max=TOKEN_CHARS_MAX, secret=True),
+            required=True,
+            code="acceptance_token_invalid",
+            status=401,
+            required_code="acceptance_token_required",
+            required_status=422,
+            description="The credential of this call; single use.",
+        ),
+        Field("contract_version", ContractVersion(), code="unsupported_contract_version", status=422),
+        _CAPABILITIES,
+        _SLUGS,
+        _REMOTE_ENDPOINTS,
+        Field("csr_pem", _PEM, code="invalid_csr", status=422, description="Hierarchical trust: sign this."),
+        Field("peer_ca_bundle_pem", _PEM, code="invalid_ca_bundle", status=422, description="Symmetric trust: our anchor."),
+        Field(
+            "caller_inbound_subject",
+            _SUBJECT,
+            code="inbound_subject_required",
+            status=422,
+            description="The subject that the caller will know us by.",
+        ),
+        Field("handshake_id", Identifier(), description="Same for every retry of one accept."),
+        Field("contract_digest", _DIGEST, code="contract_digest_mismatch", status=422),
+        Field("spawn_role", Choice(SPAWN_ROLES), code="spawn_mismatch", status=422, description="The caller's own role."),
+        Field("spawn_mode", Choice(SPAWN_MODES), code="spawn_mismatch", status=422),
+        Field("instance", _INSTANCE),
+        Field("operator_grant", _OPERATOR_GRANT),
+    ),
+    name="FederationAcceptRequest",
+    unknown="ignore",
+)
+FEDERATION_ACCEPTED = Object(
+    (
+        Field("peer_id", Identifier(), required=True),
+        Field("status", Choice(("accepted", "enrolled")), required=True),
+        Field("peer_kind", Choice(("platform",)), required=True),
+        Field("contract_version_agreed", Integer(1), required=True),
+        Field("accepted_at", Instant(), required=True),
+        _time("handshake_at"),
+        Field("enrollment", Choice(("complete", "pending_first_heartbeat", "blocked_no_trust")), required=True),
+        Field("federation_certificate", Anything(), description="Hierarchical trust: certificate, chain, serial, expiry."),
+        Field("trust_exchange", Anything(), description="Symmetric trust: our bundle and the subject assigned to the caller."),
+        Field("governance", Anything()),
+        Field("our_instance", Anything(), required=True),
+        Field("replayed", Boolean(), description="True when a lost answer is given again."),
+        _WARNINGS,
+    ),
+    name="FederationAccepted",
+    unknown="ignore",
+)
+_LAST_ACK = Object(
+    (Field("epoch", Integer(), required=True), Field("sequence", Integer(), required=True)), name="LastAck", unknown="ignore"
+)
+FEDERATION_HEARTBEAT = Object(
+    (
+        _CAPABILITIES,
+        _REMOTE_ENDPOINTS,
+        Field("sync_cursor", FreeObject(), code="invalid_capabilities", status=422),
+        _SLUGS,
+        Field("platform_version", _NAME),
+        Field("data_residency", _NAME),
+        Field("boot_epoch", Integer(), description="Rises with every start of the sender."),
+        Field("sequence", Integer(), description="Rises with every heartbeat of one start."),
+        Field("sent_at", Instant()),
+        Field("peer_state", Choice(("ok", "suspended"))),
+        Field("contract_version", ContractVersion()),
+        Field("contract_digest", _DIGEST),
+        Field("release_tag", _DISCLOSURE),
+        Field("operator_contact", _DISCLOSURE),
+        Field("jurisdiction", _DISCLOSURE),
+        Field("anchor_fingerprint", _FINGERPRINT),
+        Field("last_ack", _LAST_ACK, description="The newest heartbeat of the other side that the sender has seen."),
+    ),
+    name="FederationHeartbeatRequest",
+    unknown="ignore",
+)
+FEDERATION_BEAT = Object(
+    (
+        Field("status", _STATUS, required=True),
+        Field("last_heartbeat_at", Instant(), required=True),
+        Field("our_endpoints", ListOf(Anything(), limits.ENDPOINTS_MAX), required=True),
+        Field("schema_compatibility", Anything(), required=True),
+        Field("our_data_residency", _NAME, required=True),
+        Field("our_anchor_fingerprint", _FINGERPRINT, required=True),
+        Field("received_at", Instant(), required=True),
+    ),
+    name="FederationHeartbeat",
+    unknown="ignore",
+)
+TRUST_BUNDLE = Object(
+    (
+        Field("ca_bundle_pem", _PEM, required=True),
+        Field("fingerprints", ListOf(_FINGERPRINT, limits.BUNDLE_CERTIFICATES_MAX), required=True),
+        Field("generated_at", Instant(), required=True),
+    ),
+    name="TrustBundle",
+    unknown="ignore",
+)
+
+# --- Query strings --------------------------------------------------------------------------------------------------
+
+LIMIT = Field("limit", Integer(1, limits.PAGE_MAX), default=limits.PAGE_DEFAULT, description="Most rows in one answer.")
+CURSOR = Field("cursor", Text(chars_min=1, chars_max=PAGE_CURSOR_CHARS_MAX), description="`meta.next_cursor` of the former page.")
+PEER_FILTERS = (
+    Field("status", ListOf(Choice(PEER_STATUSES), len(PEER_STATUSES)), description="One or more, separated by commas."),
+    Field("spawn_mode", Choice(SPAWN_MODES)),
+    Field("spawn_role", Choice(SPAWN_ROLES)),
+    Field("remote_instance_url", _URL),
+    LIMIT,
+    CURSOR,
+)
+GOVERNANCE_FILTERS = (
+    Field("peer_id", Identifier()),
+    Field("severity", ListOf(Choice(SEVERITIES), len(SEVERITIES)), description="One or more, separated by commas."),
+    Field("kind", Text(chars_max=64, pattern="[a-z_]+")),
+)
+AUDIT_FILTERS = (Field("after_sequence", Integer(), default=0, description="Continue behind this entry."), LIMIT)
+EVENT_FILTERS = (Field("cursor", Integer(), description="Continue behind this event; only new ones when absent."),)
+PAGE = (LIMIT, CURSOR)

@@ -1,0 +1,703 @@
+"""Shapes: one declaration of a JSON body or query string, read twice.
+
+Lives here: strict parsing of hostile JSON text, the shapes that check a value and collect every problem in it, and their JSON Schema
+(draft 2020-12, the dialect of OpenAPI 3.1). Must not live here: any rule that needs a record, a setting, the network or the time of day.
+
+The same declaration refuses bad input and documents good input, so the two cannot drift apart. No message ever repeats a value that
+the caller sent: it may be a secret in the wrong field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NoReturn
+
+import attrs
+import msgspec
+
+from actors import limits
+from runtime.clock import parse_iso
+from runtime.errors import FaultError, OperatorFault
+from runtime.ids import is_uuid
+from runtime.secret import Secret
+
+PROBLEMS_MAX: Final = 32
+NESTING_MAX: Final = 16
+INTEGER_MAX: Final = 2**63 - 1
+FIELD_NAME_CHARS_SHOWN: Final = 64
+TEXT_CHARS_DEFAULT: Final = 1_024
+
+assert limits.OBJECT_DEPTH_MAX < NESTING_MAX
+assert len(str(INTEGER_MAX)) == 19
+
+Schemas = dict[str, dict[str, Any]]
+"""Named schemas gathered while a document is generated; they become `components/schemas`."""
+
+Unknown = Literal["refuse", "ignore"]
+"""What happens to a key that no field names: operators are told of a typo, remote platforms may be one version ahead."""
+
+
+class _Absent:
+    """The type of `ABSENT`: nothing was sent, which differs from null."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+INVALID: Final = object()
+"""Returned by `Shape.read` when it has noted a problem."""
+
+
+@attrs.frozen
+class Problem:
+    """One thing wrong with the input. `field` is a path such as `endpoints[1].url`; `status` is what `code` is answered with."""
+
+    field: str
+    code: str
+    message: str
+    status: int = 400
+
+
+def refuse(problems: Sequence[Problem]) -> NoReturn:
+    """Raise the one fault that tells all `problems`; its code and status are those of the first."""
+    first = problems[0]
+    more = f" ({len(problems) - 1} more in details.problems)" if len(problems) > 1 else ""
+    told = [{"field": p.field, "code": p.code, "message": p.message} for p in problems[:PROBLEMS_MAX]]
+    where = f"{first.field}: " if first.field else ""
+    raise FaultError(OperatorFault(first.code, f"{where}{first.message}{more}", first.status, {"problems": told}))
+
+
+@attrs.define
+class Spot:
+    """Where in the input a shape is reading, and how a bad value there is called.
+
+    `code` and `status` name a value of the right type that is not acceptable, `type_code` and `type_status` one of the wrong type.
+    """
+
+    path: str
+    code: str
+    status: int
+    type_code: str
+    type_status: int
+    problems: list[Problem]
+
+    def bad_value(self, message: str) -> Any:
+        """Note that the value is not acceptable."""
+        self.problems.append(Problem(self.path, self.code, message, self.status))
+        return INVALID
+
+    def bad_type(self, expected: str) -> Any:
+        """Note that the value is of the wrong JSON type."""
+        self.problems.append(Problem(self.path, self.type_code, f"must be {expected}", self.type_status))
+        return INVALID
+
+    def inside(self, suffix: str) -> Spot:
+        """A spot below this one; problems there keep this spot's codes."""
+        return Spot(self.path + suffix, self.code, self.status, self.type_code, self.type_status, self.problems)
+
+    def full(self) -> bool:
+        """Whether enough problems are known, so that a body made of mistakes costs no more than a few."""
+        return len(self.problems) >= PROBLEMS_MAX
+
+
+class Shape:
+    """One kind of value: how to check it and how to describe it."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        """The checked value, or `INVALID` after noting why not."""
+        raise NotImplementedError
+
+    def read_text(self, text: str, spot: Spot) -> Any:
+        """As `read`, for a value out of a query string or a path."""
+        return self.read(text, spot)
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        """JSON Schema of the value; named parts are added to `schemas` and referred to."""
+        raise NotImplementedError
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LINE = re.compile(r"[\t\n\r]")
+
+
+@attrs.frozen(kw_only=True)
+class Text(Shape):
+    """A string.
+
+    Attributes:
+        chars_min, chars_max: length in code points.
+        pattern: the whole text must match it (the common subset of Python's and ECMAScript's expressions).
+        lines: whether tabs and line breaks are allowed; other control characters never are.
+        trim: whether surrounding white space is dropped first.
+        format: the `format` keyword of the schema.
+        secret: the checked value is a `Secret`, and the schema marks it write-only.
+        check: says what is wrong with an otherwise acceptable text, or None.
+    """
+
+    chars_min: int = 0
+    chars_max: int = TEXT_CHARS_DEFAULT
+    pattern: str | None = None
+    lines: bool = False
+    trim: bool = False
+    format: str | None = None
+    secret: bool = False
+    check: Callable[[str], str | None] | None = None
+    _compiled: re.Pattern[str] | None = attrs.field(init=False, eq=False, repr=False)
+
+    @_compiled.default
+    def _compile(self) -> re.Pattern[str] | None:
+        return None if self.pattern is None else re.compile(self.pattern)
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, str):
+            return spot.bad_type("a string")
+        text = value.strip() if self.trim else value
+        wrong = self._wrong(text)
+        if wrong is not None:
+            return spot.bad_value(wrong)
+        return Secret(text) if self.secret else text
+
+    def _wrong(self, text: str) -> str | None:
+        if len(text) > self.chars_max:
+            return f"must have at most {self.chars_max} characters"
+        if len(text) < self.chars_min:
+            return f"must have at least {self.chars_min} characters" if self.chars_min > 1 else "must not be empty"
+        if _CONTROL.search(text) or (not self.lines and _LINE.search(text)):
+            return "must not contain control characters"
+        if self._compiled is not None and self._compiled.fullmatch(text) is None:
+            return f"must match {self.pattern}"
+        return None if self.check is None else self.check(text)
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        out: dict[str, Any] = {"type": "string", "maxLength": self.chars_max}
+        if self.chars_min:
+            out["minLength"] = self.chars_min
+        if self.pattern is not None:
+            out["pattern"] = f"^(?:{self.pattern})$"
+        if self.format is not None:
+            out["format"] = self.format
+        if self.secret:
+            out["format"] = "password"
+        return out
+
+
+@attrs.frozen
+class Choice(Shape):
+    """One of a fixed set of words."""
+
+    words: tuple[str, ...]
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, str):
+            return spot.bad_type("a string")
+        if value not in self.words:
+            return spot.bad_value("must be one of " + ", ".join(self.words))
+        return value
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+
+
+@attrs.frozen
+class Integer(Shape):
+    """A whole number within bounds, both inclusive. A number with a fraction, even `.0`, is not one; nor is a boolean."""
+
+    least: int = 0
+    most: int = INTEGER_MAX
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if type(value) is not int:
+            return spot.bad_type("a whole number")
+        if not self.least <= value <= self.most:
+            return spot.bad_value(f"must be from {self.least} to {self.most}")
+        return value
+
+    def read_text(self, text: str, spot: Spot) -> Any:
+        return self.read(int(text), spot) if _DECIMAL.fullmatch(text) else spot.bad_type("a whole number")
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+@attrs.frozen
+class Number(Shape):
+    """A finite number."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if type(value) not in (int, float):
+            return spot.bad_type("a number")
+        return value
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "number"}
+
+
+@attrs.frozen
+class Boolean(Shape):
+    """`true` or `false`; in a query string the same two words."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        return value if type(value) is bool else spot.bad_type("true or false")
+
+    def read_text(self, text: str, spot: Spot) -> Any:
+        return text == "true" if text in ("true", "false") else spot.bad_type("true or false")
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@attrs.frozen
+class Identifier(Shape):
+    """A UUID in canonical lower-case text (RFC 9562)."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, str):
+            return spot.bad_type("a string")
+        return value if is_uuid(value) else spot.bad_value("must be a UUID in lower case")
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "string", "format": "uuid", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
+
+
+@attrs.frozen
+class Instant(Shape):
+    """A moment as RFC 3339 text with its zone; the checked value is seconds since the epoch."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, str):
+            return spot.bad_type("a string")
+        wrong = "must be a time such as 2026-01-31T12:00:00Z"
+        if len(value) > 40 or "T" not in value:
+            return spot.bad_value(wrong)
+        try:
+            return parse_iso(value)
+        except (ValueError, OverflowError):
+            return spot.bad_value(wrong)
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+_CONTRACT_VERSION = re.compile(r"v?([1-9][0-9]{0,5})", re.ASCII)
+
+
+@attrs.frozen
+class ContractVersion(Shape):
+    """A version of the social contract: `1`, `"1"` or `"v1"`; the checked value is the number."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if type(value) is int:
+            return value if 0 < value < 1_000_000 else spot.bad_value("must be a contract version such as 1")
+        if not isinstance(value, str):
+            return spot.bad_type("a contract version such as 1")
+        found = _CONTRACT_VERSION.fullmatch(value)
+        return int(found[1]) if found else spot.bad_value("must be a contract version such as 1")
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 999_999}, {"type": "string", "pattern": "^v?[1-9][0-9]{0,5}$"}]}
+
+
+@attrs.frozen
+class ListOf(Shape):
+    """An array. `distinct` refuses repeated elements. In a query string the elements are separated by commas."""
+
+    element: Shape
+    length_max: int
+    length_min: int = 0
+    distinct: bool = False
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, list):
+            return spot.bad_type("an array")
+        return self._read(value, self.element.read, spot)
+
+    def read_text(self, text: str, spot: Spot) -> Any:
+        return self._read(text.split(","), self.element.read_text, spot)
+
+    def _read(self, values: list[Any], read: Callable[[Any, Spot], Any], spot: Spot) -> Any:
+        if len(values) > self.length_max:
+            return spot.bad_value(f"must have at most {self.length_max} elements")
+        if len(values) < self.length_min:
+            return spot.bad_value(f"must have at least {self.length_min} elements")
+        before = len(spot.problems)
+        out = [read(value, spot.inside(f"[{index}]")) for index, value in enumerate(values) if not spot.full()]
+        if len(spot.problems) > before:
+            return INVALID
+        if self.distinct and len(set(out)) < len(out):
+            return spot.bad_value("must not repeat an element")
+        return out
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        out: dict[str, Any] = {"type": "array", "items": self.element.schema(schemas), "maxItems": self.length_max}
+        if self.length_min:
+            out["minItems"] = self.length_min
+        if self.distinct:
+            out["uniqueItems"] = True
+        return out
+
+
+@attrs.frozen
+class FreeObject(Shape):
+    """An object whose keys are the sender's own, within limits on depth, keys, elements, text and size. Never cut to fit: refused.
+
+    The object itself is at depth 1.
+    """
+
+    depth_max: int = limits.OBJECT_DEPTH_MAX
+    keys_max: int = limits.OBJECT_KEYS_MAX
+    elements_max: int = limits.ARRAY_ELEMENTS_MAX
+    text_bytes_max: int = limits.STRING_BYTES_MAX
+    bytes_max: int = limits.OBJECT_BYTES_MAX
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, dict):
+            return spot.bad_type("an object")
+        wrong = self._wrong(value)
+        return value if wrong is None else spot.bad_value(wrong)
+
+    def _wrong(self, value: dict[str, Any]) -> str | None:
+        pending: list[tuple[Any, int]] = [(value, 1)]
+        while pending:
+            part, depth = pending.pop()
+            if isinstance(part, str):
+                if len(part) * 4 > self.text_bytes_max and len(part.encode()) > self.text_bytes_max:
+                    return f"must not contain text of more than {self.text_bytes_max} bytes"
+                continue
+            if not isinstance(part, dict | list):
+                continue
+            if depth > self.depth_max:
+                return f"must not be nested deeper than {self.depth_max}"
+            if isinstance(part, list):
+                if len(part) > self.elements_max:
+                    return f"must not contain an array of more than {self.elements_max} elements"
+                pending.extend((element, depth + 1) for element in part)
+                continue
+            if len(part) > self.keys_max:
+                return f"must not contain an object of more than {self.keys_max} keys"
+            pending.extend((key, depth) for key in part)
+            pending.extend((element, depth + 1) for element in part.values())
+        if len(msgspec.json.encode(value)) > self.bytes_max:
+            return f"must not be larger than {self.bytes_max} bytes"
+        return None
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {"type": "object", "maxProperties": self.keys_max}
+
+
+@attrs.frozen
+class Anything(Shape):
+    """Any JSON value; for answers only, a body never takes it."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        return value
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return {}
+
+
+@attrs.frozen
+class Field:
+    """A named member of an object, or a parameter of a query string.
+
+    Attributes:
+        name: key on the wire.
+        shape: what its value must be.
+        required: whether it must be there; for text, blank counts as missing.
+        nullable: whether null is a value (None).
+        default: taken when the field is absent; without one an absent field is absent from the result too.
+        code, status: answered for a value that is of the right type and not acceptable; an empty code inherits that of the
+            surrounding field, and `invalid_parameter` (400) at the top.
+        required_code, required_status: answered when it is missing.
+        type_code: answered for the wrong JSON type, with 400 unless it is `code` itself.
+        description: one sentence for the reader of the API's documentation.
+        read_only: the field exists but this body may not set it; it is refused with `code` and left out of the schema.
+    """
+
+    name: str
+    shape: Shape
+    required: bool = attrs.field(default=False, kw_only=True)
+    nullable: bool = attrs.field(default=False, kw_only=True)
+    default: Any = attrs.field(default=ABSENT, kw_only=True)
+    code: str = attrs.field(default="", kw_only=True)
+    status: int = attrs.field(default=400, kw_only=True)
+    required_code: str = attrs.field(default="invalid_parameter", kw_only=True)
+    required_status: int = attrs.field(default=400, kw_only=True)
+    type_code: str = attrs.field(default="invalid_parameter", kw_only=True)
+    description: str = attrs.field(default="", kw_only=True)
+    read_only: bool = attrs.field(default=False, kw_only=True)
+
+    def spot(self, around: Spot) -> Spot:
+        """Where this field is read: its own codes, or those of what surrounds it."""
+        path = f"{around.path}.{self.name}" if around.path else self.name
+        if not self.code:
+            return Spot(path, around.code, around.status, around.type_code, around.type_status, around.problems)
+        return Spot(path, self.code, self.status, self.type_code, self.status if self.type_code == self.code else 400, around.problems)
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        """The schema of the value, with what is said about the field itself."""
+        out = self.shape.schema(schemas)
+        notes: dict[str, Any] = {}
+        if self.description:
+            notes["description"] = self.description
+        if self.default is not ABSENT:
+            notes["default"] = self.default
+        if isinstance(self.shape, Text) and self.shape.secret:
+            notes["writeOnly"] = True
+        if self.nullable:
+            out = {"anyOf": [out, {"type": "null"}]}
+        return {**out, **notes}
+
+
+@attrs.frozen
+class Object(Shape):
+    """An object with named fields.
+
+    Attributes:
+        fields: in the order in which problems are told.
+        name: name of the schema in the document; an unnamed object is written where it is used.
+        unknown: what happens to other keys. `ignore` also takes a null for an absent field, as an older or newer remote may send it.
+        rule: a check across fields of an otherwise good object; it yields the problems (paths relative to this object).
+    """
+
+    fields: tuple[Field, ...]
+    name: str = attrs.field(default="", kw_only=True)
+    unknown: Unknown = attrs.field(default="refuse", kw_only=True)
+    rule: Callable[[Mapping[str, Any]], Sequence[Problem]] | None = attrs.field(default=None, kw_only=True)
+    _names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+
+    @_names.default
+    def _collect_names(self) -> frozenset[str]:
+        names = [field.name for field in self.fields]
+        if len(set(names)) < len(names):
+            raise ValueError(f"a field of {self.name or 'an object'} is declared twice")
+        return frozenset(names)
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if not isinstance(value, dict):
+            return spot.bad_type("an object")
+        before = len(spot.problems)
+        out = {}
+        for field in self.fields:
+            if spot.full():
+                break
+            taken = self._read_field(field, value.get(field.name, ABSENT), spot)
+            if taken is not ABSENT:
+                out[field.name] = taken
+        if self.unknown == "refuse" and not value.keys() <= self._names:
+            self._tell_unknown(value, spot)
+        if len(spot.problems) > before:
+            return INVALID
+        if self.rule is not None:
+            spot.problems.extend(self.rule(out))
+        return out if len(spot.problems) == before else INVALID
+
+    def _read_field(self, field: Field, value: Any, around: Spot) -> Any:
+        if value is None and not field.nullable and self.unknown == "ignore":
+            value = ABSENT
+        blank = isinstance(value, str) and isinstance(field.shape, Text | Choice | Identifier) and not value.strip()
+        if field.required and (value is ABSENT or blank or (value is None and not field.nullable)):
+            path = field.spot(around).path
+            around.problems.append(Problem(path, field.required_code, "is required", field.required_status))
+            return ABSENT
+        if value is ABSENT:
+            return field.default
+        if field.read_only:
+            return field.spot(around).bad_value("cannot be changed here")
+        if value is None and field.nullable:
+            return None
+        return field.shape.read(value, field.spot(around))
+
+    def _tell_unknown(self, value: dict[str, Any], spot: Spot) -> None:
+        for key in value:
+            if spot.full():
+                return
+            if key in self._names:
+                continue
+            shown = key[:FIELD_NAME_CHARS_SHOWN]
+            near = difflib.get_close_matches(shown, self._names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            path = f"{spot.path}.{shown}" if spot.path else shown
+            spot.problems.append(Problem(path, "unknown_argument", f"is not known here{hint}"))
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        if not self.name:
+            return self._written_out(schemas)
+        if self.name not in schemas:
+            schemas[self.name] = {}
+            schemas[self.name] = self._written_out(schemas)
+        return {"$ref": f"#/components/schemas/{self.name}"}
+
+    def _written_out(self, schemas: Schemas) -> dict[str, Any]:
+        settable = [field for field in self.fields if not field.read_only]
+        out: dict[str, Any] = {"type": "object", "properties": {field.name: field.schema(schemas) for field in settable}}
+        required = [field.name for field in settable if field.required]
+        if required:
+            out["required"] = required
+        if self.unknown == "refuse":
+            out["additionalProperties"] = False
+        return out
+
+
+def _start(path: str = "") -> Spot:
+    return Spot(path, "invalid_parameter", 400, "invalid_parameter", 400, [])
+
+
+# --- JSON text ------------------------------------------------------------------------------------------------------
+
+
+def _malformed(why: str) -> FaultError:
+    return FaultError(OperatorFault("malformed_json", f"the body is not acceptable JSON: {why}", 400, {"problems": []}))
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        raise _malformed("an object repeats a key")
+    return out
+
+
+def _bounded_integer(digits: str) -> int:
+    if len(digits) > 20 or abs(value := int(digits)) > INTEGER_MAX:
+        raise _malformed("a whole number is too large")
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits) if len(digits) <= 64 else math.inf
+    if not math.isfinite(value):
+        raise _malformed("a number is too large or too long")
+    return value
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise _malformed(f"{word} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_without_repeats, parse_int=_bounded_integer, parse_float=_finite, parse_constant=_no_constant
+)
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON text (RFC 8259) to plain values, refusing what parsers disagree on.
+
+    Refused: bytes that are not UTF-8, a byte order mark, repeated keys, NaN and infinities, whole numbers beyond 64 bits, lone
+    surrogates, nesting deeper than `NESTING_MAX`.
+
+    Raises:
+        FaultError: `malformed_json` (400).
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise _malformed("it is not UTF-8") from None
+    openers = text.count("[") + text.count("{")
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise _malformed("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    if openers > NESTING_MAX or "\\u" in text:
+        _walk(value)
+    return value
+
+
+def _walk(value: Any) -> None:
+    """Refuse deep nesting and lone surrogates. The parser itself is safe against both; what comes after it need not be."""
+    pending = [(value, 0)]
+    while pending:
+        part, depth = pending.pop()
+        if isinstance(part, str):
+            try:
+                part.encode()
+            except UnicodeEncodeError:
+                raise _malformed("a string contains a lone surrogate") from None
+        elif isinstance(part, dict | list):
+            if depth >= NESTING_MAX:
+                raise _malformed("it is nested too deeply")
+            pending.extend((element, depth + 1) for element in (part if isinstance(part, list) else [*part, *part.values()]))
+
+
+_JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)", re.ASCII)
+_UTF_8 = re.compile(r"""charset\s*=\s*"?utf-?8"?""", re.ASCII | re.IGNORECASE)
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a Content-Type names JSON in UTF-8 (RFC 9110, section 8.3; RFC 6839 for `+json`)."""
+    if content_type is None:
+        return False
+    kind, *parameters = content_type.split(";")
+    if _JSON_TYPE.fullmatch(kind.strip().lower()) is None:
+        return False
+    return all(_UTF_8.fullmatch(p.strip()) for p in parameters if "charset" in p.lower())
+
+
+def read_body(shape: Object, body: bytes, content_type: str | None, bytes_max: int = limits.BODY_BYTES_MAX) -> dict[str, Any]:
+    """The checked body. An empty body counts as `{}`, so that acts without arguments need none.
+
+    Raises:
+        FaultError: `body_too_large` (413), `unsupported_media_type` (415), `malformed_json` (400), or the code of the first of the
+            problems found, all of which stand in `details.problems`.
+    """
+    if len(body) > bytes_max:
+        raise FaultError(too_large(bytes_max))
+    if not body:
+        return read_value(shape, {})
+    if not is_json(content_type):
+        raise FaultError(OperatorFault("unsupported_media_type", "send the body as application/json in UTF-8", 415))
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise FaultError(OperatorFault("invalid_parameter", "the body must be a JSON object", 400, {"problems": []}))
+    return read_value(shape, value)
+
+
+def too_large(bytes_max: int) -> OperatorFault:
+    """The refusal of a body beyond the limit of its route, in bytes."""
+    return OperatorFault("body_too_large", f"the body is larger than {bytes_max} bytes", 413, {"bytes_max": bytes_max})
+
+
+def read_value(shape: Object, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The checked object.
+
+    Raises:
+        FaultError: the code of the first problem found, all of which stand in `details.problems`.
+    """
+    spot = _start()
+    out = shape.read(value, spot)
+    if spot.problems:
+        refuse(spot.problems)
+    return dict(out)
+
+
+def read_query(fields: Sequence[Field], query: Mapping[str, str], unknown: Unknown = "refuse") -> dict[str, Any]:
+    """The checked parameters of a query string; defaults fill what is absent, an empty value counts as absent.
+
+    Raises:
+        FaultError: `invalid_parameter` (400) or a field's own code; all problems stand in `details.problems`.
+    """
+    spot = _start()
+    out = {}
+    for field in fields:
+        text = query.get(field.name, "")
+        if text:
+            out[field.name] = field.shape.read_text(text, field.spot(spot))
+        elif field.default is not ABSENT:
+            out[field.name] = field.default
+        elif field.required:
+            spot.problems.append(Problem(field.name, field.required_code, "is required", field.required_status))
+    known = {field.name for field in fields}
+    for key in query if unknown == "refuse" else ():
+        if key not in known and not spot.full():
+            spot.problems.append(Problem(key[:FIELD_NAME_CHARS_SHOWN], "invalid_parameter", "is not a parameter of this list"))
+    if spot.problems:
+        refuse(spot.problems)
+    return out
