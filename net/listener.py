@@ -1,0 +1,320 @@
+"""The listener: accepts connections, shakes hands, hands each to its protocol, and keeps a register of who is connected.
+
+Lives here: the TLS port and the plain loopback port, limits on connections, counting and logging of refusals, cutting, the graceful stop.
+Must not live here: HTTP (`net.connection`), certificates (`net.tls` carries them, the door judges them), routes.
+
+The application finds an `actors.door.call.Source` in `scope["state"]["source"]` of every request and WebSocket. One connection can fail
+in any way without touching another: whatever escapes from it ends in `refused`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import logging
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final, Literal, cast
+
+import attrs
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState, LifespanState
+
+from actors.door.call import Source
+from net.connection import AsgiApp, HttpConnection
+from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
+from net.tls import ListenerLeaf, TlsStream, abort, server_context
+
+log = logging.getLogger("net.listener")
+
+Face = Literal["tls", "loopback"]
+_LOGGED_PER_SECOND: Final = 20
+_BACKLOG: Final = 512
+# A client that vanished without a word is noticed after this long, even on a WebSocket on which only we speak.
+_UNACKNOWLEDGED_MS: Final = 60_000
+
+
+@attrs.define(eq=False)
+class _Open:
+    """One connection in the register."""
+
+    source: Source
+    stream: trio.abc.Stream
+    scope: trio.CancelScope
+    http: HttpConnection | None = None
+
+
+async def open_public(host: str, port: int) -> list[trio.SocketListener]:
+    """Bind the TLS port; `port` 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+
+
+async def open_loopback(host: str, port: int) -> list[trio.SocketListener]:
+    """Bind the plain port for operators on this machine; `port` 0 takes a free one.
+
+    Raises:
+        ValueError: `host` is not an address in 127.0.0.0/8 or ::1. Names are refused too, since they may come to mean something else.
+        OSError: the address cannot be bound.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{host!r} is not an address; the plain listener binds 127.0.0.1 or ::1") from None
+    # An IPv4 address in IPv6 clothing is loopback to some readers of it and not to others.
+    if not address.is_loopback or getattr(address, "ipv4_mapped", None) is not None:
+        raise ValueError(f"{host} is not a loopback address; everything else needs TLS")
+    return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+
+
+class Listener:
+    """Serves one ASGI application on any number of ports.
+
+    Attributes:
+        refused: how many connections or requests were refused or broke off, by reason.
+        accepted: how many connections were accepted, by face.
+    """
+
+    def __init__(self, app: AsgiApp, leaves: Sequence[ListenerLeaf] = (), *, limits: ListenerLimits = DEFAULT_LISTENER_LIMITS) -> None:
+        """
+        Args:
+            app: the ASGI 3 application; a scope of type `lifespan` is sent to it once.
+            leaves: certificates of the TLS port; may be empty if only loopback ports are served.
+            limits: what one client may cost.
+
+        Raises:
+            ValueError: unusable certificates.
+        """
+        self.refused: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
+        self._app = app
+        self._limits = limits
+        self._tls = server_context(leaves) if leaves else None
+        self._config = _protocol_config(limits)
+        self._wrapped = ASGIWrapper(app)
+        self._context = WorkerContext(None)
+        self._state: LifespanState = {}
+        self._numbers = itertools.count(1)
+        self._open: dict[str, _Open] = {}
+        self._per_source: Counter[str] = Counter()
+        self._log_window = (0.0, 0)
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open, unfinished handshakes included."""
+        return len(self._open)
+
+    def use_leaves(self, leaves: Sequence[ListenerLeaf]) -> None:
+        """Show these certificates from the next connection on; those that are open keep theirs.
+
+        Raises:
+            ValueError: unusable certificates; the old ones stay in use.
+        """
+        self._tls = server_context(leaves)
+
+    def cut(self, which: Callable[[Source], bool]) -> int:
+        """Close every open connection for which `which` is true, at once and without regard to requests in flight; how many."""
+        doomed = [connection for connection in self._open.values() if which(connection.source)]
+        for connection in doomed:
+            abort(connection.stream)
+            connection.scope.cancel()
+        if doomed:
+            log.info("cut %d connections", len(doomed))
+        return len(doomed)
+
+    def cut_peer(self, peer_id: str) -> int:
+        """Close every open connection on which that peer has authenticated; how many."""
+        return self.cut(lambda source: source.verified.get("peer_id") == peer_id)
+
+    async def serve(
+        self,
+        *,
+        tls: Sequence[trio.abc.Listener[Any]] = (),
+        loopback: Sequence[trio.abc.Listener[Any]] = (),
+        stop: trio.Event,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until `stop` is set, then refuse new connections, let open requests finish for `grace_s`, and close.
+
+        Raises:
+            ValueError: a TLS port without certificates.
+        """
+        if tls and self._tls is None:
+            raise ValueError("a TLS port needs certificates")
+        async with self._lifespan(), trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                for face, listeners in (("tls", tls), ("loopback", loopback)):
+                    if listeners:
+                        handler = partial(self._guard, cast("Face", face))
+                        accepting.start_soon(partial(trio.serve_listeners, handler, list(listeners), handler_nursery=connections))
+                task_status.started()
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            for listener in (*tls, *loopback):
+                await listener.aclose()
+            connections.cancel_scope.deadline = trio.current_time() + self._limits.grace_s
+            await self._announce_stop()
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        lifespan = Lifespan(self._wrapped, self._config, self._state)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lifespan.handle_lifespan)
+            await lifespan.wait_for_startup()
+            try:
+                yield
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
+                    await lifespan.wait_for_shutdown()
+                nursery.cancel_scope.cancel()
+
+    async def _announce_stop(self) -> None:
+        await self._context.terminated.set()
+        async with trio.open_nursery() as nursery:
+            for connection in list(self._open.values()):
+                if connection.http is None:
+                    connection.scope.cancel()
+                else:
+                    nursery.start_soon(connection.http.stop)
+
+    async def _guard(self, face: Face, transport: trio.abc.Stream) -> None:
+        """Let one connection fail alone."""
+        remote = "?"
+        try:
+            client, server = _endpoints(transport)
+            remote = client[0]
+            source_key = _source_key(remote)
+            reason = self._overload(source_key)
+            if reason is not None:
+                self._refuse(reason, remote)
+                return
+            self._per_source[source_key] += 1
+            try:
+                await self._shake_hands(face, transport, client, server)
+            finally:
+                self._per_source[source_key] -= 1
+                if not self._per_source[source_key]:
+                    del self._per_source[source_key]
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            self._refuse("connection_lost", remote)
+        except* Exception as group:
+            self._refuse("internal_error", remote)
+            log.error("a connection from %s failed unexpectedly", remote, exc_info=group)
+        finally:
+            abort(transport)
+
+    def _overload(self, source_key: str) -> str | None:
+        if len(self._open) >= self._limits.connections:
+            return "too_many_connections"
+        return "too_many_from_source" if self._per_source[source_key] >= self._limits.connections_per_source else None
+
+    async def _shake_hands(self, face: Face, transport: trio.abc.Stream, client: tuple[str, int], server: tuple[str, int]) -> None:
+        number = f"c{next(self._numbers)}"
+        self.accepted[face] += 1
+        with trio.CancelScope() as scope:
+            entry = self._open[number] = _Open(Source(client[0], face, (), number), transport, scope)
+            try:
+                alpn = ""
+                if face == "tls":
+                    stream = await self._start_tls(transport, client[0])
+                    if stream is None:
+                        return
+                    entry.stream, alpn = stream, stream.protocol
+                    entry.source = Source(client[0], face, stream.chain, number)
+                await self._talk(entry, alpn, client, server)
+            finally:
+                del self._open[number]
+
+    async def _start_tls(self, transport: trio.abc.Stream, remote: str) -> TlsStream | None:
+        assert self._tls is not None
+        stream = TlsStream(transport, self._tls, server_side=True)
+        try:
+            with trio.fail_after(self._limits.handshake_s):
+                await stream.do_handshake()
+        except trio.TooSlowError:
+            self._refuse("handshake_timeout", remote)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._refuse("handshake_failed", remote, str(error))
+        else:
+            return stream
+        return None
+
+    async def _talk(self, entry: _Open, alpn: str, client: tuple[str, int], server: tuple[str, int]) -> None:
+        entry.http = HttpConnection(
+            self._app,
+            self._wrapped,
+            self._config,
+            self._context,
+            self._limits,
+            entry.stream,
+            ConnectionState({**self._state, "source": entry.source}),
+            alpn=alpn,
+            tls=entry.source.face == "tls",
+            client=client,
+            server=server,
+        )
+        try:
+            await entry.http.run()
+        finally:
+            for reason in entry.http.reasons:
+                self._refuse(reason, entry.source.address)
+
+    def _refuse(self, reason: str, remote: str, detail: str = "") -> None:
+        """Count always, log within a budget: whoever can make us refuse must not be able to fill the disk."""
+        self.refused[reason] += 1
+        now = trio.current_time()
+        began, logged = self._log_window
+        if now - began >= 1.0:
+            if logged > _LOGGED_PER_SECOND:
+                log.info("%d further refusals were counted and not logged", logged - _LOGGED_PER_SECOND)
+            began, logged = now, 0
+        self._log_window = (began, logged + 1)
+        if logged < _LOGGED_PER_SECOND:
+            log.info("refused %s from %s%s", reason, remote, f" ({detail})" if detail else "")
+
+
+def _protocol_config(limits: ListenerLimits) -> Config:
+    config = Config()
+    config.accesslog = None
+    config.errorlog = logging.getLogger("net.http")
+    config.include_server_header = False
+    config.h11_max_incomplete_size = limits.header_bytes
+    config.h2_max_header_list_size = limits.header_bytes
+    config.h2_max_concurrent_streams = limits.http2_streams
+    config.keep_alive_max_requests = limits.requests_per_connection
+    config.websocket_max_message_size = limits.websocket_message_bytes
+    config.websocket_ping_interval = limits.websocket_ping_s
+    return config
+
+
+def _endpoints(transport: trio.abc.Stream) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Remote and local (address, port). A stream that is no socket says them itself, as `remote_address` and `local_address`."""
+    if not isinstance(transport, trio.SocketStream):
+        return transport.remote_address, transport.local_address  # type: ignore[attr-defined]
+    with suppress(OSError):
+        transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+    remote, local = transport.socket.getpeername(), transport.socket.getsockname()
+    return (_canonical(remote[0]), remote[1]), (_canonical(local[0]), local[1])
+
+
+def _canonical(address: str) -> str:
+    """One text for one address, also if an IPv4 client comes in through an IPv6 socket."""
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
+
+
+def _source_key(address: str) -> str:
+    """Who counts as one source: an IPv4 address, or the /64 that an IPv6 client can fill at will."""
+    parsed = ipaddress.ip_address(address)
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
