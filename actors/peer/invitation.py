@@ -20,9 +20,10 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from actors.certificates import pin_of_fingerprint
 from actors.contract.record import parse_version
 from actors.limits import INVITATION_CHARS_MAX
-from actors.peer.tokens import is_fingerprint, parse, pin_of
+from actors.peer.tokens import parse
 from actors.urls import canonical_url
 from runtime.errors import OperatorFault
 from runtime.secret import Secret
@@ -130,16 +131,18 @@ def _load(body: str) -> Any:
 def _from_body(body: Any) -> Invitation | None:
     if not isinstance(body, dict):
         return None
-    token, fingerprint, version = body.get("token"), body.get("ca_fingerprint"), body.get("contract_version")
+    token, fingerprint = body.get("token"), body.get("ca_fingerprint")
     parsed = parse(token) if isinstance(token, str) else None
-    version_number = parse_version(version)
-    if parsed is None or version_number is None or not (fingerprint is None or is_fingerprint(fingerprint)):
+    contract_version = parse_version(body.get("contract_version"))
+    if parsed is None or contract_version is None:
         return None
-    # A token and a fingerprint that name different authorities cannot come from one platform.
-    if fingerprint is not None and parsed.pin is not None and parsed.pin != pin_of(fingerprint):
-        return None
+    if fingerprint is not None:
+        pin = pin_of_fingerprint(fingerprint) if isinstance(fingerprint, str) else None
+        # A token and a fingerprint that name different authorities cannot come from one platform.
+        if pin is None or parsed.pin not in (None, pin):
+            return None
     try:
         url = canonical_url(body.get("url"))
     except ValueError:
         return None
-    return Invitation(url, fingerprint, parsed.token, version_number)
+    return Invitation(url, fingerprint, parsed.token, contract_version)

@@ -25,7 +25,7 @@ Status = Literal["proposed", "accepted", "enrolled", "active", "degraded", "susp
 Severity = Literal["low", "medium", "high", "critical"]
 
 Trigger = Literal[
-    "proposed",  # an operator registers a remote, or a child is spawned
+    "registered",  # an operator proposes a peering, or a child is spawned
     "token_redeemed",  # the acceptance token was valid: here, or at the remote that we called
     "trust_established",  # the remote proved that it holds its identity key, or proved it before a suspension that now ends
     "heartbeat_succeeded",  # a heartbeat was acknowledged in either direction
@@ -193,7 +193,7 @@ class Transition:
 
 # A remote's notice comes over the control plane, which only platform peers have: hence no row for `sdwan_only` where a remote acts.
 TRANSITIONS: Final[tuple[Transition, ...]] = (
-    Transition(None, "proposed", "proposed", _ANY_KIND, "An acceptance token is minted and shown once; nothing is sent."),
+    Transition(None, "proposed", "registered", _ANY_KIND, "An acceptance token is minted and shown once; nothing is sent."),
     Transition("proposed", "accepted", "token_redeemed", _ANY_KIND, "The token is burnt and the contract recorded in the same write."),
     Transition("proposed", "revoked", "operator_revoked", _ANY_KIND, "The open token dies."),
     Transition("accepted", "enrolled", "trust_established", _PLATFORM, "The first mutually authenticated exchange, or a signed request."),

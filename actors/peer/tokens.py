@@ -24,9 +24,7 @@ from actors.limits import TOKEN_PIN_CHARS, TOKEN_SECRET_BYTES, TOKEN_SECRET_CHAR
 from runtime.errors import OperatorFault
 from runtime.secret import Secret
 
-PIN_BYTES: Final = 16
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_FINGERPRINT = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 # Compared when there is nothing to compare with, so that an unknown row costs the same work as a wrong token.
 _NO_DIGEST: Final = "0" * 64
 
@@ -62,23 +60,6 @@ def _is_canonical(text: str, chars: int) -> bool:
 def is_pin(text: str) -> bool:
     """Whether `text` has the shape of a pin."""
     return _is_canonical(text, TOKEN_PIN_CHARS)
-
-
-def is_fingerprint(value: object) -> bool:
-    """Whether `value` is a certificate fingerprint, `sha256:` and 64 lower-case hex digits of the digest of its DER."""
-    return isinstance(value, str) and _FINGERPRINT.fullmatch(value) is not None
-
-
-def pin_of(fingerprint: str) -> str:
-    """The pin of the CA certificate with that fingerprint.
-
-    Raises:
-        ValueError: not a fingerprint.
-    """
-    found = _FINGERPRINT.fullmatch(fingerprint)
-    if found is None:
-        raise ValueError("a fingerprint is sha256: followed by 64 lower-case hex digits")
-    return _encode(bytes.fromhex(found[1])[:PIN_BYTES])
 
 
 def mint(secret_bytes: bytes, pin: str | None) -> Secret:
