@@ -23,15 +23,20 @@ from actors.door.shapes import (
     ListOf,
     Number,
     Object,
+    Parsed,
     Shape,
     Text,
 )
+from actors.peer.endpoints import Endpoint, parse_endpoints
+from actors.prefixes import parse_prefix
+from actors.problems import Problem
+from actors.sanitize import parse_short_text, parse_slugs
+from actors.urls import canonical_url
 
 EMAIL_CHARS_MAX: Final = 254
 PASSWORD_CHARS_MIN: Final = 12
 PASSWORD_CHARS_MAX: Final = 256
 TOKEN_CHARS_MAX: Final = 256
-INVITATION_CHARS_MAX: Final = 8_192
 REFRESH_TOKEN_CHARS_MAX: Final = 512
 REASON_CHARS_MAX: Final = 512
 PERMISSIONS_MAX: Final = 64
@@ -46,20 +51,32 @@ ENDPOINT_SCOPES: Final = ("lan", "sdwan", "wan")
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 COMPATIBILITY_STATUSES: Final = ("compatible", "degraded", "incompatible")
 
+
+def _canonical_prefix(text: str) -> str:
+    return str(parse_prefix(text))
+
+
+def _told(chars_max: int) -> Parsed:
+    """A line of text that a remote tells about itself; blank becomes None."""
+    return Parsed(lambda value, problems, field: parse_short_text(value, problems, field, chars_max=chars_max), Text(chars_max=chars_max))
+
+
 _NAME = Text(chars_max=limits.NAME_CHARS_MAX)
-_DISCLOSURE = Text(chars_max=limits.DISCLOSURE_CHARS_MAX)
+_TOLD_NAME = _told(limits.NAME_CHARS_MAX)
+_DISCLOSURE = _told(limits.DISCLOSURE_CHARS_MAX)
 _URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True)
+_BASE_URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True, convert=canonical_url)
 _FINGERPRINT = Text(chars_max=71, pattern="sha256:[0-9a-f]{64}")
 _DIGEST = Text(chars_max=64, pattern="[0-9a-f]{64}")
 _SUBJECT = Text(chars_max=40, pattern="fed:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PEM = Text(chars_max=limits.BUNDLE_BYTES_MAX, lines=True)
 _PLATFORM_VERSION = Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX, trim=True)
-_PREFIX = Text(chars_max=64, trim=True)
+_PREFIX = Text(chars_max=64, trim=True, convert=_canonical_prefix)
 _SECRET_TOKEN = Text(chars_max=TOKEN_CHARS_MAX, trim=True, secret=True)
 _EMAIL = Text(chars_max=EMAIL_CHARS_MAX, pattern="[^@\\s]+@[^@\\s]+", format="email", trim=True)
 _NEW_PASSWORD = Text(chars_min=PASSWORD_CHARS_MIN, chars_max=PASSWORD_CHARS_MAX, secret=True)
 _PERMISSIONS = ListOf(Text(chars_max=64, pattern="[a-z_]+(\\.[a-z_]+)+"), PERMISSIONS_MAX, distinct=True)
-_EXTENSION_SLUGS = ListOf(Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX), limits.EXTENSION_SLUGS_MAX)
+_SLUG_LIST = ListOf(Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX), limits.EXTENSION_SLUGS_MAX)
 
 
 def listing_of(shape: Shape, length_max: int = limits.PAGE_MAX) -> ListOf:
@@ -106,13 +123,15 @@ def _endpoint_fields() -> tuple[Field, ...]:
     )
 
 
-ENDPOINT = Object(_endpoint_fields(), name="EndpointInput")
-REMOTE_ENDPOINT = Object(_endpoint_fields(), name="RemoteEndpoint", unknown="ignore")
+def _endpoints(element: Object, *, unknown_keys: bool) -> Field:
+    def parse(value: object, problems: list[Problem], field: str) -> tuple[Endpoint, ...]:
+        return parse_endpoints(value, problems, field=field, unknown_keys=unknown_keys)
+
+    return Field("endpoints", Parsed(parse, ListOf(element, limits.ENDPOINTS_MAX)), code="invalid_endpoint", status=422)
 
 
-def _endpoints(element: Object, *, type_code: str = "invalid_parameter") -> Field:
-    return Field("endpoints", ListOf(element, limits.ENDPOINTS_MAX), code="invalid_endpoint", status=422, type_code=type_code)
-
+_ENDPOINTS = _endpoints(Object(_endpoint_fields(), name="EndpointInput"), unknown_keys=False)
+_REMOTE_ENDPOINTS = _endpoints(Object(_endpoint_fields(), name="RemoteEndpoint", unknown="ignore"), unknown_keys=True)
 
 _TOKEN_TTL = Field(
     "token_ttl_seconds",
@@ -139,7 +158,7 @@ PROPOSE_PEER = Object(
     (
         Field(
             "remote_instance_url",
-            _URL,
+            _BASE_URL,
             required=True,
             code="invalid_remote_url",
             status=422,
@@ -149,7 +168,7 @@ PROPOSE_PEER = Object(
         Field("spawn_role", Choice(SPAWN_ROLES), default="symmetric", code="invalid_spawn_role"),
         Field("spawn_mode", Choice(SPAWN_MODES), code="invalid_spawn_mode", description="Follows from the role when absent."),
         _TOKEN_TTL,
-        _endpoints(ENDPOINT),
+        _ENDPOINTS,
         Field(
             "remote_ca_fingerprint",
             _FINGERPRINT,
@@ -181,13 +200,13 @@ _NOT_EDITABLE = (
 
 UPDATE_PEER = Object(
     (
-        _endpoints(ENDPOINT),
+        _ENDPOINTS,
         _METADATA,
         Field("expires_at", Instant(), nullable=True, description="Hard end of the peering; null for none."),
         Field("overlay_only", Boolean()),
         Field("data_residency", Text(chars_max=limits.NAME_CHARS_MAX, trim=True), nullable=True, code="invalid_residency", status=422),
         _REMOTE_PREFIX,
-        Field("remote_instance_url", _URL, code="invalid_remote_url", status=422, description="Only while the peer is proposed."),
+        Field("remote_instance_url", _BASE_URL, code="invalid_remote_url", status=422, description="Only while the peer is proposed."),
         Field(
             "remote_ca_fingerprint",
             _FINGERPRINT,
@@ -205,7 +224,7 @@ ACCEPT_INVITATION = Object(
     (
         Field(
             "invitation",
-            Text(chars_max=INVITATION_CHARS_MAX, trim=True, secret=True),
+            Text(chars_max=limits.INVITATION_CHARS_MAX, trim=True, secret=True),
             required=True,
             code="invalid_invitation",
             status=422,
@@ -295,7 +314,7 @@ PEER = Object(
         *_SUMMARY_FIELDS,
         Field("endpoints", ListOf(_OBSERVED_ENDPOINT, limits.ENDPOINTS_MAX)),
         Field("capabilities", FreeObject()),
-        Field("extension_slugs", _EXTENSION_SLUGS),
+        Field("extension_slugs", _SLUG_LIST),
         Field("metadata", FreeObject()),
         _time("signed_at"),
         Field("contract_version_agreed", Integer(), nullable=True),
@@ -319,7 +338,7 @@ ONE_PEER = Object((Field("peer", PEER, required=True), _WARNINGS), name="OnePeer
 
 _MINTED = (
     Field("acceptance_token", Text(), required=True, nullable=True, description="Shown once; null when the same request is repeated."),
-    Field("invitation", Text(chars_max=INVITATION_CHARS_MAX), required=True, nullable=True, description="Shown once, as the token."),
+    Field("invitation", Text(chars_max=limits.INVITATION_CHARS_MAX), required=True, nullable=True, description="Shown once, as the token."),
     Field("token_already_revealed", Boolean(), description="True on a repeat under the same Idempotency-Key."),
 )
 PROPOSED_PEER = Object(
@@ -521,18 +540,17 @@ EVENT = Object(
 # --- Federation API -------------------------------------------------------------------------------------------------
 
 _CAPABILITIES = Field("capabilities", FreeObject(), code="invalid_capabilities", status=422)
-_SLUGS = Field("extension_slugs", _EXTENSION_SLUGS, code="invalid_capabilities", status=422)
-_REMOTE_ENDPOINTS = _endpoints(REMOTE_ENDPOINT)
+_SLUGS = Field("extension_slugs", Parsed(parse_slugs, _SLUG_LIST), code="invalid_extension_slugs", status=422)
 _INSTANCE = Object(
     (
         Field("id", Identifier()),
-        Field("url", _URL),
+        Field("url", _BASE_URL, code="invalid_remote_url", status=422),
         Field("account_id", Identifier()),
-        Field("platform_version", _NAME),
+        Field("platform_version", _TOLD_NAME),
         Field("release_tag", _DISCLOSURE),
         Field("operator_contact", _DISCLOSURE),
         Field("jurisdiction", _DISCLOSURE),
-        Field("data_residency", _NAME),
+        Field("data_residency", _TOLD_NAME),
         Field("server_ca_pem", _PEM),
     ),
     name="CallingInstance",
@@ -612,8 +630,8 @@ FEDERATION_HEARTBEAT = Object(
         _REMOTE_ENDPOINTS,
         Field("sync_cursor", FreeObject(), code="invalid_capabilities", status=422),
         _SLUGS,
-        Field("platform_version", _NAME),
-        Field("data_residency", _NAME),
+        Field("platform_version", _TOLD_NAME),
+        Field("data_residency", _TOLD_NAME),
         Field("boot_epoch", Integer(), description="Rises with every start of the sender."),
         Field("sequence", Integer(), description="Rises with every heartbeat of one start."),
         Field("sent_at", Instant()),
@@ -660,7 +678,7 @@ PEER_FILTERS = (
     Field("status", ListOf(Choice(PEER_STATUSES), len(PEER_STATUSES)), description="One or more, separated by commas."),
     Field("spawn_mode", Choice(SPAWN_MODES)),
     Field("spawn_role", Choice(SPAWN_ROLES)),
-    Field("remote_instance_url", _URL),
+    Field("remote_instance_url", _BASE_URL),
     LIMIT,
     CURSOR,
 )

@@ -17,15 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NoReturn
 
 import attrs
-import msgspec
 
 from actors import limits
+from actors.contract.record import parse_version
+from actors.problems import PROBLEMS_REPORTED_MAX, Problem, refusal
+from actors.sanitize import check_object
 from runtime.clock import parse_iso
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import is_uuid
 from runtime.secret import Secret
 
-PROBLEMS_MAX: Final = 32
 NESTING_MAX: Final = 16
 INTEGER_MAX: Final = 2**63 - 1
 FIELD_NAME_CHARS_SHOWN: Final = 64
@@ -53,23 +54,9 @@ INVALID: Final = object()
 """Returned by `Shape.read` when it has noted a problem."""
 
 
-@attrs.frozen
-class Problem:
-    """One thing wrong with the input. `field` is a path such as `endpoints[1].url`; `status` is what `code` is answered with."""
-
-    field: str
-    code: str
-    message: str
-    status: int = 400
-
-
 def refuse(problems: Sequence[Problem]) -> NoReturn:
     """Raise the one fault that tells all `problems`; its code and status are those of the first."""
-    first = problems[0]
-    more = f" ({len(problems) - 1} more in details.problems)" if len(problems) > 1 else ""
-    told = [{"field": p.field, "code": p.code, "message": p.message} for p in problems[:PROBLEMS_MAX]]
-    where = f"{first.field}: " if first.field else ""
-    raise FaultError(OperatorFault(first.code, f"{where}{first.message}{more}", first.status, {"problems": told}))
+    raise FaultError(refusal(problems))
 
 
 @attrs.define
@@ -102,7 +89,7 @@ class Spot:
 
     def full(self) -> bool:
         """Whether enough problems are known, so that a body made of mistakes costs no more than a few."""
-        return len(self.problems) >= PROBLEMS_MAX
+        return len(self.problems) > PROBLEMS_REPORTED_MAX
 
 
 class Shape:
@@ -115,6 +102,12 @@ class Shape:
     def read_text(self, text: str, spot: Spot) -> Any:
         """As `read`, for a value out of a query string or a path."""
         return self.read(text, spot)
+
+    def accepts(self, text: str) -> bool:
+        """Whether a value out of a path is good; no problem is told."""
+        spot = _start()
+        self.read_text(text, spot)
+        return not spot.problems
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         """JSON Schema of the value; named parts are added to `schemas` and referred to."""
@@ -136,7 +129,7 @@ class Text(Shape):
         trim: whether surrounding white space is dropped first.
         format: the `format` keyword of the schema.
         secret: the checked value is a `Secret`, and the schema marks it write-only.
-        check: says what is wrong with an otherwise acceptable text, or None.
+        convert: makes the checked value of an otherwise acceptable text, or raises `ValueError` with a sentence for the caller.
     """
 
     chars_min: int = 0
@@ -146,7 +139,7 @@ class Text(Shape):
     trim: bool = False
     format: str | None = None
     secret: bool = False
-    check: Callable[[str], str | None] | None = None
+    convert: Callable[[str], Any] | None = None
     _compiled: re.Pattern[str] | None = attrs.field(init=False, eq=False, repr=False)
 
     @_compiled.default
@@ -160,6 +153,11 @@ class Text(Shape):
         wrong = self._wrong(text)
         if wrong is not None:
             return spot.bad_value(wrong)
+        if self.convert is not None:
+            try:
+                return self.convert(text)
+            except ValueError as error:
+                return spot.bad_value(str(error))
         return Secret(text) if self.secret else text
 
     def _wrong(self, text: str) -> str | None:
@@ -171,7 +169,7 @@ class Text(Shape):
             return "must not contain control characters"
         if self._compiled is not None and self._compiled.fullmatch(text) is None:
             return f"must match {self.pattern}"
-        return None if self.check is None else self.check(text)
+        return None
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         out: dict[str, Any] = {"type": "string", "maxLength": self.chars_max}
@@ -286,23 +284,16 @@ class Instant(Shape):
         return {"type": "string", "format": "date-time"}
 
 
-_CONTRACT_VERSION = re.compile(r"v?([1-9][0-9]{0,5})", re.ASCII)
-
-
 @attrs.frozen
 class ContractVersion(Shape):
     """A version of the social contract: `1`, `"1"` or `"v1"`; the checked value is the number."""
 
     def read(self, value: object, spot: Spot) -> Any:
-        if type(value) is int:
-            return value if 0 < value < 1_000_000 else spot.bad_value("must be a contract version such as 1")
-        if not isinstance(value, str):
-            return spot.bad_type("a contract version such as 1")
-        found = _CONTRACT_VERSION.fullmatch(value)
-        return int(found[1]) if found else spot.bad_value("must be a contract version such as 1")
+        version = parse_version(value)
+        return spot.bad_value("must be a contract version such as 1") if version is None else version
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
-        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 999_999}, {"type": "string", "pattern": "^v?[1-9][0-9]{0,5}$"}]}
+        return {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^v?[1-9][0-9]{0,5}$"}]}
 
 
 @attrs.frozen
@@ -346,50 +337,34 @@ class ListOf(Shape):
 
 @attrs.frozen
 class FreeObject(Shape):
-    """An object whose keys are the sender's own, within limits on depth, keys, elements, text and size. Never cut to fit: refused.
-
-    The object itself is at depth 1.
-    """
-
-    depth_max: int = limits.OBJECT_DEPTH_MAX
-    keys_max: int = limits.OBJECT_KEYS_MAX
-    elements_max: int = limits.ARRAY_ELEMENTS_MAX
-    text_bytes_max: int = limits.STRING_BYTES_MAX
-    bytes_max: int = limits.OBJECT_BYTES_MAX
+    """An object whose keys are the sender's own, within the domain's limits on depth, keys, elements, text and size."""
 
     def read(self, value: object, spot: Spot) -> Any:
-        if not isinstance(value, dict):
-            return spot.bad_type("an object")
-        wrong = self._wrong(value)
-        return value if wrong is None else spot.bad_value(wrong)
-
-    def _wrong(self, value: dict[str, Any]) -> str | None:
-        pending: list[tuple[Any, int]] = [(value, 1)]
-        while pending:
-            part, depth = pending.pop()
-            if isinstance(part, str):
-                if len(part) * 4 > self.text_bytes_max and len(part.encode()) > self.text_bytes_max:
-                    return f"must not contain text of more than {self.text_bytes_max} bytes"
-                continue
-            if not isinstance(part, dict | list):
-                continue
-            if depth > self.depth_max:
-                return f"must not be nested deeper than {self.depth_max}"
-            if isinstance(part, list):
-                if len(part) > self.elements_max:
-                    return f"must not contain an array of more than {self.elements_max} elements"
-                pending.extend((element, depth + 1) for element in part)
-                continue
-            if len(part) > self.keys_max:
-                return f"must not contain an object of more than {self.keys_max} keys"
-            pending.extend((key, depth) for key in part)
-            pending.extend((element, depth + 1) for element in part.values())
-        if len(msgspec.json.encode(value)) > self.bytes_max:
-            return f"must not be larger than {self.bytes_max} bytes"
-        return None
+        found = check_object(value, spot.path, spot.code)
+        spot.problems.extend(attrs.evolve(problem, status=spot.status) for problem in found)
+        return INVALID if found else value
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
-        return {"type": "object", "maxProperties": self.keys_max}
+        return {"type": "object", "maxProperties": limits.OBJECT_KEYS_MAX}
+
+
+@attrs.frozen
+class Parsed(Shape):
+    """A value that a parser of the domain reads: `parse(value, problems, field)` appends what is wrong, with its own codes.
+
+    `described` says how the documentation shows it.
+    """
+
+    parse: Callable[[object, list[Problem], str], Any]
+    described: Shape
+
+    def read(self, value: object, spot: Spot) -> Any:
+        before = len(spot.problems)
+        parsed = self.parse(value, spot.problems, spot.path)
+        return INVALID if len(spot.problems) > before else parsed
+
+    def schema(self, schemas: Schemas) -> dict[str, Any]:
+        return self.described.schema(schemas)
 
 
 @attrs.frozen
@@ -525,7 +500,7 @@ class Object(Shape):
             near = difflib.get_close_matches(shown, self._names, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             path = f"{spot.path}.{shown}" if spot.path else shown
-            spot.problems.append(Problem(path, "unknown_argument", f"is not known here{hint}"))
+            spot.problems.append(Problem(path, "unknown_argument", f"is not known here{hint}", 400))
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         if not self.name:
@@ -546,8 +521,8 @@ class Object(Shape):
         return out
 
 
-def _start(path: str = "") -> Spot:
-    return Spot(path, "invalid_parameter", 400, "invalid_parameter", 400, [])
+def _start() -> Spot:
+    return Spot("", "invalid_parameter", 400, "invalid_parameter", 400, [])
 
 
 # --- JSON text ------------------------------------------------------------------------------------------------------
@@ -697,7 +672,7 @@ def read_query(fields: Sequence[Field], query: Mapping[str, str], unknown: Unkno
     known = {field.name for field in fields}
     for key in query if unknown == "refuse" else ():
         if key not in known and not spot.full():
-            spot.problems.append(Problem(key[:FIELD_NAME_CHARS_SHOWN], "invalid_parameter", "is not a parameter of this list"))
+            spot.problems.append(Problem(key[:FIELD_NAME_CHARS_SHOWN], "invalid_parameter", "is not a parameter of this list", 400))
     if spot.problems:
         refuse(spot.problems)
     return out
