@@ -25,13 +25,13 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NewType
-from urllib.parse import urlsplit
 
 import attrs
 import cattrs
 
 from actors import limits
 from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
+from actors.urls import canonical_url
 from api.durations import format_duration, parse_duration
 
 DEFAULT_FILE: Final = "powernode.toml"
@@ -536,17 +536,6 @@ def _token_ttl(value: float) -> int:
     return int(value)
 
 
-def _public_url(value: str) -> str:
-    parts = urlsplit(value)
-    port = parts.port  # a bad port raises ValueError, with words that a person understands
-    if parts.scheme != "https" or not parts.hostname or len(value) > limits.URL_CHARS_MAX:
-        raise ValueError("must be an https URL, as in https://platform-a.example.com")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError("must be a plain base URL without user, query or fragment")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"https://{host}{'' if port in (None, 443) else f':{port}'}{parts.path.rstrip('/')}"
-
-
 def _loopback(value: HostPort) -> HostPort:
     if not ipaddress.ip_address(value.host).is_loopback:
         raise ValueError(
@@ -616,7 +605,7 @@ def _endpoint(index: int, entry: Mapping[str, object]) -> Mapping[str, object]:
     unknown = entry.keys() - {"url", "scope", "priority", "cidr_hint"}
     if unknown or "url" not in entry:
         raise ValueError(f"entry {index} must have the key url, and may have scope, priority, cidr_hint" + _listing(unknown))
-    url, scope, priority = _public_url(_as_text(entry["url"], str)), entry.get("scope", "wan"), _as_int(entry.get("priority", 100), int)
+    url, scope, priority = canonical_url(entry["url"]), entry.get("scope", "wan"), _as_int(entry.get("priority", 100), int)
     if scope not in ("lan", "sdwan", "wan"):
         raise ValueError(f"entry {index}: scope must be lan, sdwan or wan")
     if not 0 <= priority <= limits.ENDPOINT_PRIORITY_MAX:
@@ -630,7 +619,7 @@ def _listing(unknown: set[str]) -> str:
 
 
 _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "server.public_url": _public_url,
+    "server.public_url": canonical_url,
     "server.operator_listen": _loopback,
     "server.dns_names": _dns_names,
     "server.ip_addresses": _addresses,
