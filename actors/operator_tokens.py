@@ -8,6 +8,8 @@ PyJWT checks the signature alone. Its checks of time read the system's clock, so
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -86,6 +88,8 @@ def verify_access_token(token: str, public_key_pem: bytes, *, now: float, issuer
 
 
 def _signed_payload(token: str, public_key_pem: bytes) -> dict[str, Any] | str:
+    if not _is_canonical(token.rpartition(".")[2]):
+        return "token_malformed"
     try:
         header = jwt.get_unverified_header(token)
         if header.get("alg") != "EdDSA":
@@ -98,6 +102,15 @@ def _signed_payload(token: str, public_key_pem: bytes) -> dict[str, Any] | str:
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         return "token_malformed"
     return payload
+
+
+def _is_canonical(signature: str) -> bool:
+    """Whether the signature is written in the one way that base64url has for it, so that a token has no second spelling."""
+    try:
+        octets = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+    except (binascii.Error, ValueError):
+        return False
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode() == signature
 
 
 def _claims(payload: Mapping[str, Any]) -> Claims | None:

@@ -9,6 +9,7 @@ about 0.15 s on two cores, so these calls belong in a worker thread, and the num
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -34,6 +35,11 @@ _HASH_BYTES: Final = 32
 _PHC: Final = re.compile(r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{22,86}")
 
 
+def new_token_key(randomness: Randomness) -> ed25519.Ed25519PrivateKey:
+    """A new key for access tokens; any 32 bytes are one (RFC 8032, section 5.1.5)."""
+    return ed25519.Ed25519PrivateKey.from_private_bytes(randomness.token_bytes(32))
+
+
 class CredentialsError(Exception):
     """The token key's file cannot be used. It is never replaced: the message says what to do."""
 
@@ -52,7 +58,8 @@ class HashCost:
         if found is None:
             return False
         memory_kib, passes, lanes = (int(number) for number in found.groups())
-        return memory_kib <= 4 * self.memory_kib and passes <= 4 * self.passes and lanes <= 4 * self.lanes
+        possible = passes >= 1 and lanes >= 1 and memory_kib >= 8 * lanes
+        return possible and memory_kib <= 4 * self.memory_kib and passes <= 4 * self.passes and lanes <= 4 * self.lanes
 
 
 class Credentials:
@@ -81,7 +88,7 @@ class Credentials:
         try:
             sealed = read_private(path)
             if sealed is None:
-                create_private(path, vault.seal(randomness.token_bytes(32), TOKEN_KEY_PURPOSE))
+                create_private(path, vault.seal(new_token_key(randomness).private_bytes_raw(), TOKEN_KEY_PURPOSE))
                 sealed = read_private(path)
             if sealed is None:
                 raise CredentialsError(f"{path} vanished while it was being opened")
@@ -111,15 +118,12 @@ class Credentials:
 
     def verify_password(self, request: VerifyPassword) -> bool:
         """Whether the password matches. Without a usable hash the same work is done against nobody's, so time tells nothing."""
-        password = request.password.reveal_bytes()[:PASSWORD_BYTES_MAX]
-        usable = (
-            request.hash is not None and self._cost.affords(request.hash) and len(request.password.reveal_bytes()) <= PASSWORD_BYTES_MAX
-        )
-        try:
-            Argon2id.verify_phc_encoded(password, request.hash if usable and request.hash is not None else self._nobody)
-        except (InvalidKey, ValueError):
-            return False
-        return usable
+        password = request.password.reveal_bytes()
+        if request.hash is not None and len(password) <= PASSWORD_BYTES_MAX and self._cost.affords(request.hash):
+            with contextlib.suppress(ValueError):  # a damaged string, found before any work was done
+                return _matches(password, request.hash)
+        _matches(password[:PASSWORD_BYTES_MAX], self._nobody)
+        return False
 
     def sign_token(self, request: SignToken) -> Secret:
         """The claims as a compact JWT, signed with the token key."""
@@ -130,3 +134,11 @@ class Credentials:
         cost = self._cost
         function = Argon2id(salt=salt, length=_HASH_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
         return function.derive_phc_encoded(password)
+
+
+def _matches(password: bytes, phc: str) -> bool:
+    try:
+        Argon2id.verify_phc_encoded(password, phc)
+    except InvalidKey:
+        return False
+    return True

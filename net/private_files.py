@@ -38,19 +38,34 @@ def read_private(path: Path, *, provided: bool = False) -> bytes | None:
         raise PrivateFileError(f"{path} is a link to nothing; restore its target") from error
     except OSError as error:
         raise PrivateFileError(f"{path} cannot be opened ({error.strerror}); make it readable for the service's user") from error
-    with open(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise PrivateFileError(f"{path} is not a regular file")
-        tolerated = stat.S_IRGRP if provided and found.st_uid == 0 else 0
-        if stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated:
-            raise PrivateFileError(f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o}); run: chmod 600 {path}")
-        try:
-            content = file.read(PRIVATE_FILE_BYTES_MAX + 1)
-        except OSError as error:
-            raise PrivateFileError(f"{path} cannot be read ({error.strerror})") from error
+    try:
+        _must_be_private(path, os.fstat(descriptor), provided)
+        content = _read_all(descriptor)
+    except OSError as error:
+        raise PrivateFileError(f"{path} cannot be read ({error.strerror})") from error
+    finally:
+        os.close(descriptor)
     if len(content) > PRIVATE_FILE_BYTES_MAX:
         raise PrivateFileError(f"{path} is larger than {PRIVATE_FILE_BYTES_MAX} bytes")
+    return content
+
+
+def _must_be_private(path: Path, found: os.stat_result, provided: bool) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PrivateFileError(f"{path} is not a regular file")
+    tolerated = stat.S_IRGRP if provided and found.st_uid == 0 else 0
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077 & ~tolerated:
+        raise PrivateFileError(f"{path} is open to other users (mode {mode:04o}); run: chmod 600 {path}")
+
+
+def _read_all(descriptor: int) -> bytes:
+    content = b""
+    while len(content) <= PRIVATE_FILE_BYTES_MAX:
+        part = os.read(descriptor, PRIVATE_FILE_BYTES_MAX + 1 - len(content))
+        if not part:
+            break
+        content += part
     return content
 
 
