@@ -73,11 +73,16 @@ def refused_url_reason(url: str, allowed: tuple[str, ...]) -> str | None:
     if host == "localhost" or host.endswith(".localhost"):
         both = (refused_reason("127.0.0.1", allowed), refused_reason("::1", allowed))
         return None if None in both else "loopback"
+    return refused_reason(host, allowed) if is_literal(host) else None
+
+
+def is_literal(host: str) -> bool:
+    """Whether `host` is an address and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return None
-    return refused_reason(host, allowed)
+        return False
+    return True
 
 
 def inside(addresses: frozenset[str], network: str) -> bool:

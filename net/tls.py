@@ -21,7 +21,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from net.limits import CERTIFICATES_MAX, RECEIVE_BYTES
 
@@ -200,15 +200,16 @@ class TlsStream(trio.abc.HalfCloseableStream):
         return self._tls.get_alpn_proto_negotiated().decode("ascii", "replace")
 
     def _presented_chain(self) -> tuple[bytes, ...]:
-        leaf = self._tls.get_peer_certificate(as_cryptography=True)
+        # As OpenSSL's own objects: a stricter parser would fail here on a certificate that deserves an answer with a reason.
+        leaf = self._tls.get_peer_certificate()
         if leaf is None:
             return ()
-        chain = self._tls.get_peer_cert_chain(as_cryptography=True) or []
+        chain = self._tls.get_peer_cert_chain() or []
         if len(chain) > CERTIFICATES_MAX:
             raise trio.BrokenResourceError(f"more than {CERTIFICATES_MAX} certificates presented")
-        ders = [certificate.public_bytes(Encoding.DER) for certificate in chain]
         # OpenSSL lists the leaf in the chain on the client's side only.
-        return tuple([leaf.public_bytes(Encoding.DER), *ders] if self._server_side else ders)
+        presented = [leaf, *chain] if self._server_side else chain
+        return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in presented)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """At most `max_bytes` bytes, or nothing at the end of the stream.
