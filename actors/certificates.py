@@ -142,8 +142,7 @@ _SIGNATURES: Final = frozenset(
     }
 )
 _SERIAL_BITS_MAX: Final = 159  # 20 octets of a positive INTEGER
-_PEM_BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n?-----END \1-----[ \t]*(?:\r?\n|\Z)")
-_WHITE_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_PEM_BLOCK: Final = re.compile(r"[ \t\r\n]*-----BEGIN ([A-Z0-9 ]+)-----\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n?-----END \1-----[ \t]*(?:\r?\n|\Z)")
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _PARSE_ERRORS: Final = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 
@@ -225,7 +224,8 @@ def instance_uri(instance_id: str) -> str:
 def pem_blocks(text: str, label: str = "CERTIFICATE") -> tuple[bytes, ...] | str:
     """The DER of each PEM block in `text`, or a reason. Between blocks only white space may stand; another label is refused."""
     blocks: list[bytes] = []
-    position = _after_white_space(text, 0)
+    text = text.strip(" \t\r\n")
+    position = 0
     while position < len(text):
         found = _PEM_BLOCK.match(text, position)
         if found is None:
@@ -236,13 +236,8 @@ def pem_blocks(text: str, label: str = "CERTIFICATE") -> tuple[bytes, ...] | str
             blocks.append(base64.b64decode("".join(found[2].split()), validate=True))
         except (binascii.Error, ValueError):
             return "pem_malformed"
-        position = _after_white_space(text, found.end())
+        position = found.end()
     return tuple(blocks)
-
-
-def _after_white_space(text: str, position: int) -> int:
-    found = _WHITE_SPACE.match(text, position)
-    return position if found is None else found.end()
 
 
 def pem_to_der(pem: str) -> bytes | str:
@@ -426,9 +421,8 @@ def _not_an_end_entity(certificate: x509.Certificate) -> str | None:
 def _more_than_signing(certificate: x509.Certificate) -> str | None:
     """RFC 8410, section 5: an Ed25519 key signs; it neither encrypts nor agrees on keys."""
     usage = _extension(certificate, x509.KeyUsage)
-    if usage is None:
-        return "key_usage_missing"
-    return "key_usage_wrong" if usage.key_encipherment or usage.data_encipherment or usage.key_agreement else None
+    more = usage is not None and (usage.key_encipherment or usage.data_encipherment or usage.key_agreement)
+    return "key_usage_wrong" if more else None
 
 
 def _lacks_purpose(certificate: x509.Certificate, purpose: x509.ObjectIdentifier) -> str | None:
@@ -546,7 +540,7 @@ def parse_bundle(pem: str, *, own_fingerprints: Collection[str], now: float, ske
     At most `BUNDLE_CERTIFICATES_MAX` certificates in `BUNDLE_BYTES_MAX` of text; each a CA with keyCertSign, in date, and none of
     them ours. `ANCHOR_IS_OURS` is the reason for the last; every other reason means that the bundle is invalid.
     """
-    if len(pem) > BUNDLE_BYTES_MAX or len(pem.encode(errors="replace")) > BUNDLE_BYTES_MAX:
+    if len(pem) > BUNDLE_BYTES_MAX:  # characters are octets: anything but ASCII is refused below
         return "too_large"
     blocks = pem_blocks(pem)
     if isinstance(blocks, str):

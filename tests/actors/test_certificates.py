@@ -56,6 +56,10 @@ def test_each_client_certificate_gets_its_verdict(case: Case) -> None:
     assert judge(pki, chain, case.anchors(pki)) == (None if case.code is None else (case.code, case.reason))
 
 
+def test_an_empty_chain_is_no_chain() -> None:
+    assert certificates.check_chain_presented([], ()) == "chain_empty"
+
+
 def test_the_table_is_sound() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     assert len(REFUSED) >= 30

@@ -15,7 +15,7 @@ import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from actors import certificates
@@ -247,6 +247,16 @@ def resigned(der: bytes, ca: Ca, old: bytes, new: bytes) -> bytes:
     return _assemble(edited, ca.key.sign(edited))
 
 
+def version_1(pki: PeerPki) -> bytes:
+    """A certificate of the first version: no version field, no extensions."""
+    certificate = x509.load_der_x509_certificate(pki.leaf())
+    fields = certificate.tbs_certificate_bytes[4:].removeprefix(bytes.fromhex("a003020102"))
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    tbs = _tlv(0x30, fields[: fields.index(key) + len(key)])
+    assert isinstance(pki.ca.key, ed25519.Ed25519PrivateKey)
+    return _assemble(tbs, pki.ca.key.sign(tbs))
+
+
 def with_signature(der: bytes, change: Callable[[bytes], bytes]) -> bytes:
     certificate = x509.load_der_x509_certificate(der)
     return _assemble(certificate.tbs_certificate_bytes, change(certificate.signature))
@@ -433,6 +443,7 @@ ACCEPTED: tuple[Case, ...] = (
     Case("unknown extension that is not critical", _only(extra=((raw_extension(UNKNOWN_OID, b"\x05\x00"), False),)), None),
     Case("second of two anchors", _only(), None, anchors=lambda pki: (stranger(pki).der, pki.ca.der)),
     Case("renewed anchor under the same key beside the ended one", _only(), None, anchors=_renewed),
+    Case("renewed anchor before the ended one", _only(), None, anchors=lambda pki: _renewed(pki)[::-1]),
     Case("anchor over P-256", _issued_by(_p256_ca), None, anchors=lambda pki: (_p256_ca(pki).der,)),
     _altered_anchor(None, "anchor with path length 0", constraints=x509.BasicConstraints(ca=True, path_length=0)),
     _altered_anchor(None, "anchor ended within the skew", not_before=-9 * DAY_S, not_after=-599),
@@ -480,6 +491,8 @@ REFUSED: tuple[Case, ...] = (
     Case("key usage with keyCertSign", _only(usage=key_usage("digital_signature", "key_cert_sign")), _INVALID, "key_usage_wrong"),
     Case("key usage with cRLSign", _only(usage=key_usage("digital_signature", "crl_sign")), _INVALID, "key_usage_wrong"),
     Case("key usage with keyEncipherment", _only(usage=key_usage("digital_signature", "key_encipherment")), _INVALID, "key_usage_wrong"),
+    Case("key usage with dataEncipherment", _only(usage=key_usage("digital_signature", "data_encipherment")), _INVALID, "key_usage_wrong"),
+    Case("key usage with keyAgreement", _only(usage=key_usage("digital_signature", "key_agreement")), _INVALID, "key_usage_wrong"),
     Case("no extended key usage", _only(purposes=()), _INVALID, "eku_missing"),
     Case("serverAuth only", _only(purposes=(_SERVER,)), _INVALID, "eku_wrong"),
     Case("any purpose", _only(purposes=(_ANY,)), _INVALID, "eku_any"),
@@ -507,6 +520,7 @@ REFUSED: tuple[Case, ...] = (
     ),
     Case("octets behind the end", _bytes_of(lambda pki: pki.leaf() + b"\0"), _INVALID, "der_malformed", over_tls=False),
     Case("indefinite length", _bytes_of(lambda pki: b"\x30\x80" + pki.leaf()[4:] + b"\0\0"), _INVALID, "der_malformed", over_tls=False),
+    Case("version 1", _bytes_of(version_1), _INVALID, "version_not_3"),
     Case("version 2", _resigned(lambda pki: bytes.fromhex("a003020102"), bytes.fromhex("a003020101")), _INVALID, "version_not_3"),
     Case(
         "negative serial",
