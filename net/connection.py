@@ -57,6 +57,10 @@ class ConnectionRefused(Exception):
     """The client broke a rule that costs it the connection; the argument is the reason to count."""
 
 
+class ClientGone(OSError):
+    """Raised in an application that goes on sending to a client that is no longer there (ASGI 2.4)."""
+
+
 class Inbox:
     """What one request or WebSocket has received and the application has not yet read, bounded in bytes.
 
@@ -76,6 +80,11 @@ class Inbox:
         self._deadline = math.inf if websocket else trio.current_time() + limits.body_s
         self._readers = trio.lowlevel.ParkingLot()
         self._writers = trio.lowlevel.ParkingLot()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client is gone or answered."""
+        return self._end is not None
 
     async def put(self, event: ASGIReceiveEvent) -> None:
         """Take one event from the protocol.
@@ -174,6 +183,8 @@ class AppTasks:
 
     async def _run(self, scope: Scope, inbox: Inbox, send: Callable[[ASGISendEvent | None], Awaitable[None]]) -> None:
         async def send_in_time(message: ASGISendEvent) -> None:
+            if inbox.ended:
+                raise ClientGone("the client has closed the connection")
             # HTTP/2 makes a sender wait for as long as the client keeps its window shut, so the limit stands here and not at the socket.
             with trio.CancelScope(deadline=trio.current_time() + self._limits.send_s) as waiting:
                 await send(message)
@@ -183,28 +194,23 @@ class AppTasks:
         self._open.add(inbox)
         try:
             await self._app(scope, inbox.receive, send_in_time)
-        except Exception as error:
-            cancelled = _without_cancellation(error, scope)
-            if cancelled is not None:
-                raise cancelled from None
-        except BaseExceptionGroup as group:
-            cancelled = _without_cancellation(group, scope)
-            if cancelled is not None:
-                raise cancelled from None
+        except BaseException as error:
+            control = _control_part(error, scope)
+            if control is not None:
+                raise control from None
         finally:
             self._open.discard(inbox)
         await send(None)
 
 
-def _without_cancellation(error: BaseException, scope: Scope) -> BaseException | None:
-    """Log what is an error of the application; give back what is not one and must travel on."""
-    rest: BaseException | None = error
-    control: BaseException | None = None
-    if isinstance(error, BaseExceptionGroup):
-        rest, control = error.split(Exception)
-    if rest is not None:
-        log.error("the application failed on %s", scope.get("path", "?"), exc_info=rest)
-    return control
+def _control_part(error: BaseException, scope: Scope) -> BaseException | None:
+    """Log what is an error of the application; give back what is none and must travel on, above all cancellation."""
+    group = error if isinstance(error, BaseExceptionGroup) else BaseExceptionGroup("", [error])
+    errors, control = group.split(Exception)
+    bugs = None if errors is None else errors.split(ClientGone)[1]
+    if bugs is not None:
+        log.error("the application failed on %s", scope.get("path", "?"), exc_info=bugs)
+    return control if control is None or group is error else error
 
 
 class Link(Protocol):
@@ -345,7 +351,16 @@ class Http2(H2Protocol):
         if isinstance(event, Response) and (b"connection", b"close") in event.headers:
             self._draining = True
         await super().stream_send(event)
-        if isinstance(event, StreamClosed) and self.finished and not self.closed:
+        if isinstance(event, StreamClosed):
+            await self._end_if_finished(event.stream_id)
+
+    async def _send_data(self, stream_id: int) -> None:
+        await super()._send_data(stream_id)
+        await self._end_if_finished(stream_id)
+
+    async def _end_if_finished(self, stream_id: int) -> None:
+        # A request can be closed before the last frame of its answer has been sent.
+        if self.finished and not self.closed and stream_id not in self.stream_buffers:
             await self.going_away()
             await self.send(Closed())
 
@@ -401,7 +416,6 @@ class HttpConnection:
 
     Attributes:
         idle: no request is open.
-        reasons: rules that the client broke, in order.
     """
 
     def __init__(
@@ -418,10 +432,11 @@ class HttpConnection:
         tls: bool,
         client: tuple[str, int] | None,
         server: tuple[str, int] | None,
+        refused: Refuse,
     ) -> None:
         self.limits = limits
         self.idle = True
-        self.reasons: list[str] = []
+        self._refused = refused
         self._app = app
         self._config = config
         self._context = context
@@ -443,7 +458,7 @@ class HttpConnection:
 
     def malformed(self, reason: str) -> None:
         """Count a broken rule; the answer, if there is one, still goes out."""
-        self.reasons.append(reason)
+        self._refused(reason)
 
     def abort(self) -> None:
         """Close at once; safe in any task, more than once, and while being cancelled."""
@@ -542,6 +557,8 @@ class HttpConnection:
 
     async def _send_bytes(self, data: bytes) -> None:
         if self._gone:
+            # Without this, an application that never stops sending would never let the reader tell it to.
+            await trio.lowlevel.checkpoint()
             return
         # A handler that is cancelled in the middle of its answer must not leave half a record or half a frame on the wire.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self.limits.send_s) as waiting:

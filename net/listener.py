@@ -170,11 +170,14 @@ class Listener:
         lifespan = Lifespan(self._wrapped, self._config, self._state)
         async with trio.open_nursery() as nursery:
             await nursery.start(lifespan.handle_lifespan)
-            await lifespan.wait_for_startup()
+            # An application may return from its lifespan at once: it then wants to hear nothing of it.
+            with suppress(trio.ClosedResourceError):
+                await lifespan.wait_for_startup()
             try:
                 yield
             finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
+                # If we are being cancelled, so was the application's own task, and there is nobody left to tell.
+                with suppress(trio.ClosedResourceError), trio.move_on_after(self._limits.grace_s):
                     await lifespan.wait_for_shutdown()
                 nursery.cancel_scope.cancel()
 
@@ -262,12 +265,9 @@ class Listener:
             tls=entry.source.face == "tls",
             client=client,
             server=server,
+            refused=lambda reason: self._refuse(reason, entry.source.address),
         )
-        try:
-            await entry.http.run()
-        finally:
-            for reason in entry.http.reasons:
-                self._refuse(reason, entry.source.address)
+        await entry.http.run()
 
     def _refuse(self, reason: str, remote: str, detail: str = "") -> None:
         """Count always, log within a budget: whoever can make us refuse must not be able to fill the disk."""
