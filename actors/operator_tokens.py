@@ -20,7 +20,6 @@ from jwt.types import Options
 
 from actors.limits import ACCESS_TOKEN_CHARS_MAX, ACCESS_TOKEN_PERMISSIONS_MAX, CLOCK_STEP_MAX_S, NAME_CHARS_MAX
 
-REQUIRED_CLAIMS: Final = ("iss", "aud", "sub", "account", "permissions", "sid", "jti", "iat", "exp", "ver")
 _TEXT_CHARS_MAX: Final = 2_048
 _HEADER_NAMES: Final = frozenset({"alg", "typ", "kid"})
 _SIGNATURE_ONLY: Final[Options] = {
@@ -114,8 +113,6 @@ def _is_canonical(signature: str) -> bool:
 
 
 def _claims(payload: Mapping[str, Any]) -> Claims | None:
-    if any(name not in payload for name in REQUIRED_CLAIMS):
-        return None
     texts = [payload.get(name) for name in ("iss", "aud", "sub", "account", "sid", "jti")]
     if not all(isinstance(text, str) and 0 < len(text) <= _TEXT_CHARS_MAX for text in texts):
         return None
