@@ -34,7 +34,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, H11SendableEvent, Scope
@@ -246,6 +246,9 @@ class Http1(H11Protocol):
 
     async def handle(self, event: Event) -> None:
         websocket = self.stream if isinstance(self.stream, WSStream) else None
+        if websocket is not None and not websocket.handshake.accepted and isinstance(event, RawData) and event.data:
+            await self._refuse_websocket("malformed_websocket")
+            return
         await super().handle(event)
         if self.connection.their_state is h11.ERROR and self.connection.our_state is h11.SEND_BODY:
             self._count("malformed_request")
@@ -261,8 +264,11 @@ class Http1(H11Protocol):
         else:
             broken = "malformed_websocket" if websocket.closed and websocket.connection.state is ConnectionState.OPEN else None
         if broken is not None:
-            self._count(broken)
-            await self.send(Closed())
+            await self._refuse_websocket(broken)
+
+    async def _refuse_websocket(self, reason: str) -> None:
+        self._count(reason)
+        await self.send(Closed())
 
     def _count(self, reason: str) -> None:
         if not self._counted:
@@ -286,6 +292,10 @@ class Http1(H11Protocol):
             kept = [(name, value) for name, value in headers if name != b"sec-websocket-extensions"]
             request = h11.Request(method=request.method, target=request.target, headers=kept, http_version=request.http_version)
         await super()._create_stream(request)
+        if isinstance(self.connection, H11WSConnection) and self.connection.buffer:
+            # Frames before our acceptance (RFC 6455, section 4.1) would be answered in the middle of it.
+            self.connection.buffer.clear()
+            await self._refuse_websocket("malformed_websocket")
 
     async def _send_error_response(self, status_code: int) -> None:
         self._count("headers_too_large" if status_code == 431 else "malformed_request")
@@ -377,7 +387,11 @@ class Http2(H2Protocol):
 
     async def _handle_event(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
-            if self._must_not_start(event):
+            if not _understood(event):
+                self.link.malformed("malformed_request")
+                self.connection.reset_stream(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
+                return
+            if self._draining or self.context.terminated.is_set():
                 self.connection.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
                 return
         elif isinstance(event, h2.events.DataReceived):
@@ -396,10 +410,6 @@ class Http2(H2Protocol):
         if self.keep_alive_requests >= self.link.limits.requests_per_connection:
             self._draining = True
 
-    def _must_not_start(self, event: h2.events.RequestReceived) -> bool:
-        connect = any(name == b":method" and value.upper() == b"CONNECT" for name, value in event.headers or [])
-        return connect or self._draining or self.context.terminated.is_set()
-
     async def _abandon(self, stream_id: int) -> None:
         self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
         await self._close_stream(stream_id)
@@ -409,6 +419,13 @@ class Http2(H2Protocol):
         self.connection.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
         await self._flush()
         await self.send(Closed())
+
+
+def _understood(request: h2.events.RequestReceived) -> bool:
+    """Whether a request names a method and a path that are text. CONNECT, with or without a WebSocket inside, is not served."""
+    fields = dict(request.headers or [])
+    method, path = fields.get(b":method", b""), fields.get(b":path", b"")
+    return method.isascii() and path.isascii() and path != b"" and method.upper() != b"CONNECT"
 
 
 class HttpConnection:
