@@ -21,6 +21,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import h2.errors
@@ -149,7 +150,13 @@ def _size(event: ASGIReceiveEvent) -> int:
 
 
 class AppTasks:
-    """Starts the application for each request; stands in for hypercorn's task group."""
+    """Starts the application for each request; stands in for hypercorn's task group.
+
+    Attributes:
+        helpers: where tasks of the protocol itself run; unlike calls of the application they end with the connection.
+    """
+
+    helpers: trio.Nursery
 
     def __init__(self, nursery: trio.Nursery, app: AsgiApp, limits: ListenerLimits, refuse: Refuse) -> None:
         self._nursery = nursery
@@ -173,7 +180,7 @@ class AppTasks:
 
     def spawn(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Start a task of the protocol itself."""
-        self._nursery.start_soon(function, *args)
+        self.helpers.start_soon(function, *args)
 
     async def __aenter__(self) -> AppTasks:
         return self
@@ -368,6 +375,16 @@ class Http2(H2Protocol):
         await super()._send_data(stream_id)
         await self._end_if_finished(stream_id)
 
+    async def _close_stream(self, stream_id: int) -> None:
+        await super()._close_stream(stream_id)
+        buffer = self.stream_buffers.get(stream_id)
+        if buffer is not None and not buffer._complete:
+            # The answer stops in the middle: the client must not take it for whole, and whoever waits to send more must not go on waiting.
+            with suppress(h2.exceptions.ProtocolError):
+                self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+            await buffer.close()
+            await self.has_data.set()
+
     async def _end_if_finished(self, stream_id: int) -> None:
         # A request can be closed before the last frame of its answer has been sent.
         if self.finished and not self.closed and stream_id not in self.stream_buffers:
@@ -500,23 +517,29 @@ class HttpConnection:
         Raises:
             Exception: whatever a bug or a hostile client brings up; the caller counts it and closes.
         """
-        async with trio.open_nursery() as nursery:
-            wrapped, config, context, state, tls, client, server = self._arguments
-            tasks = AppTasks(nursery, self._app, self.limits, self.refuse)
-            self._protocol = self._make(wrapped, config, context, tasks, state, tls, client, server, self.send)
-            self._protocol.link = self
-            try:
-                self._reading.deadline = trio.current_time() + self.limits.header_s
-                with self._reading:
-                    await self._protocol.initiate()
-                    await self._read()
-                if self._reading.cancelled_caught and not self._gone and not self._finishing:
-                    self._note_expiry()
-            finally:
-                self.abort()
-            await self._protocol.handle(Closed())
+        async with trio.open_nursery() as calls:
+            tasks = AppTasks(calls, self._app, self.limits, self.refuse)
+            async with trio.open_nursery() as helpers:
+                tasks.helpers = helpers
+                await self._serve(tasks)
+                helpers.cancel_scope.cancel()
             tasks.disconnect()
-            nursery.cancel_scope.deadline = trio.current_time() + self.limits.abandoned_s
+            calls.cancel_scope.deadline = trio.current_time() + self.limits.abandoned_s
+
+    async def _serve(self, tasks: AppTasks) -> None:
+        wrapped, config, context, state, tls, client, server = self._arguments
+        self._protocol = self._make(wrapped, config, context, tasks, state, tls, client, server, self.send)
+        self._protocol.link = self
+        try:
+            self._reading.deadline = trio.current_time() + self.limits.header_s
+            with self._reading:
+                await self._protocol.initiate()
+                await self._read()
+            if self._reading.cancelled_caught and not self._gone and not self._finishing:
+                self._note_expiry()
+        finally:
+            self.abort()
+        await self._protocol.handle(Closed())
 
     def _note_expiry(self) -> None:
         if self._partial:

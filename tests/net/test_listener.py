@@ -130,6 +130,7 @@ def _sessions(port: int, version: ssl.TLSVersion) -> tuple[str | None, bool]:
         return name, bool(second.session_reused)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
 async def test_tls_is_at_least_1_2_and_never_resumes_a_session() -> None:
     async with serving() as served:
         for version, name in ((ssl.TLSVersion.TLSv1_3, "TLSv1.3"), (ssl.TLSVersion.TLSv1_2, "TLSv1.2")):
@@ -226,6 +227,48 @@ async def test_http2_ends_in_order_after_its_last_request() -> None:
         await trio.aclose_forcefully(client.stream)
 
 
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_http2_a_client_that_leaves_releases_a_blocked_handler(how: str) -> None:
+    ended = trio.Event()
+
+    async def app(scope: dict, receive: object, send: object) -> None:
+        if scope["type"] == "lifespan":
+            return
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 50_000, "more_body": True})
+        finally:
+            ended.set()
+
+    async with serving(app) as served:
+        client = await _http2(served)
+        stream_id = await client.open()
+        await client.events()
+        if how == "reset":
+            client.h2.reset_stream(stream_id)
+            await client.flush()
+        else:
+            await trio.aclose_forcefully(client.stream)
+        with trio.fail_after(2.0):
+            await ended.wait()
+        await trio.aclose_forcefully(client.stream)
+
+
+async def test_http2_an_answer_that_breaks_off_is_reset() -> None:
+    async def app(scope: dict, receive: object, send: object) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            raise ValueError("bug")
+
+    async with serving(app) as served:
+        client = await _http2(served)
+        events = await client.until_ended({await client.open()})
+        assert isinstance(events[-1], h2.events.StreamReset)
+        await trio.aclose_forcefully(client.stream)
+
+
 async def test_http1_ends_after_its_last_request() -> None:
     async with serving(limits=ListenerLimits(requests_per_connection=2, http2_resets=2)) as served:
         stream = await served.tls()
@@ -253,7 +296,7 @@ async def test_websocket_over_tls_with_a_client_certificate(tmp_path) -> None:
 
 
 async def test_a_websocket_message_beyond_the_limit_is_refused() -> None:
-    async with serving(limits=ListenerLimits(websocket_message_bytes=1_000)) as served:
+    async with serving(limits=ListenerLimits(websocket_message_bytes=1_000, linger_s=0.1)) as served:
         async with trio_websocket.open_websocket_url(f"ws://127.0.0.1:{served.plain_port}/", ssl_context=None) as websocket:
             await websocket.get_message()
             await websocket.send_message("x" * 2_000)
@@ -261,6 +304,7 @@ async def test_a_websocket_message_beyond_the_limit_is_refused() -> None:
                 await websocket.get_message()
             assert closed.value.reason.code == 1009
         assert served.listener.refused["websocket_message_too_large"] == 1
+        await until(lambda: served.listener.open_connections == 0, 3.0)
 
 
 async def test_cut_closes_the_connections_of_one_peer_only() -> None:
