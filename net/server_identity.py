@@ -9,13 +9,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 
 from actors import certificates
@@ -124,9 +127,9 @@ def _pem_ders(pem: bytes) -> list[bytes]:
 def _store(ders: Sequence[bytes]) -> verification.Store | None:
     """A store of those certificates that parse: one odd root of a system must not disable all the others."""
     parsed: list[x509.Certificate] = []
-    for der in ders:
-        try:
-            parsed.append(x509.load_der_x509_certificate(der))
-        except ValueError:
-            continue
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for der in ders:
+            with suppress(ValueError):
+                parsed.append(x509.load_der_x509_certificate(der))
     return verification.Store(parsed) if parsed else None

@@ -5,7 +5,8 @@ Must not live here: whether a certificate is good. A server takes any client cer
 reason; a client takes any server certificate and must check `TlsStream.chain` before it sends its first byte. The handshake itself
 still proves that the other end holds the private key of the leaf it shows.
 
-Sessions are never resumed: a resumed session would skip the certificate.
+Sessions are never resumed, since a resumed session would skip the certificate: nothing is cached, and the tickets that OpenSSL still sends
+under TLS 1.3 (its switch for their number is out of reach here) name nothing that we kept.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _CIPHERS_TLS12: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 # A peer that knows Ed25519 is shown that leaf, a browser (none of which offers it) the other one.
 _SIGNATURES: Final = b"ed25519:ECDSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA+SHA256"
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
-_RECORD_BYTES: Final = 65_536
+_RECORD_BYTES: Final = 16_384  # RFC 8446, section 5.1
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -241,13 +242,19 @@ class TlsStream(trio.abc.HalfCloseableStream):
         view = memoryview(data)
         async with self._turn:
             self._check_sendable()
-            for start in range(0, len(view), _RECORD_BYTES):
+            waiting = 0
+            while view:
                 try:
-                    self._tls.send(bytes(view[start : start + _RECORD_BYTES]))
+                    # The library takes no more of a long buffer than fits into one record, and says how much.
+                    taken = self._tls.send(bytes(view[:_RECORD_BYTES]))
                 except SSL.Error as error:
                     self._torn = True
                     raise trio.BrokenResourceError(f"TLS failed: {_reason(error)}") from None
-                await self._drain()
+                view = view[taken:]
+                waiting += taken
+                if not view or waiting >= RECEIVE_BYTES:
+                    await self._drain()
+                    waiting = 0
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a send is likely to make progress."""
