@@ -788,7 +788,7 @@ def _walk(method: str, path: str) -> Match | NoMatch:
 
 
 def _allowed(methods: Mapping[str, Route]) -> tuple[str, ...]:
-    listed = [method for method in METHODS if method in methods]
+    listed: list[str] = [method for method in METHODS if method in methods]
     if "GET" in methods:
         listed.insert(1, "HEAD")
     return (*listed, "OPTIONS")
