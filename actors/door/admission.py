@@ -1,0 +1,127 @@
+"""Who is calling the federation API: the order in which a client certificate is believed.
+
+Lives here: the checks, in their order, each with the code of its refusal. A check never looks further than what the former ones have
+shown, and nothing but the certificate of this connection says who calls: headers and bodies have no say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from actors import certificates
+from actors.door.call import Source
+from actors.peer import lifecycle
+from actors.peer.lifecycle import Inbound
+from actors.peer.record import KIND, PeerRecord
+from runtime.directory import Directory
+from runtime.errors import Fault, RemoteFault
+from runtime.store.port import Row
+
+
+@attrs.frozen
+class Admitted:
+    """A caller that has proven to be the remote of this row."""
+
+    record: PeerRecord
+    evidence: Any
+    anchor_fingerprint: str
+
+
+def admit(directory: Directory, source: Source, family: Inbound, wall: float) -> Admitted | Fault:
+    """The peer behind a connection, if its certificate proves it and its status serves this family of calls.
+
+    The public-key check is remembered for the connection and anchor it was made with; dates, the row, its anchors and its status are
+    looked at anew on every call.
+    """
+    leaf = presented_leaf(source)
+    if isinstance(leaf, Fault):
+        return leaf
+    reason = certificates.check_profile(leaf, now=wall)
+    if reason is not None:
+        return _invalid(reason)
+    row = find_row(directory, source, leaf)
+    if row is None:
+        return RemoteFault("unknown_peer_subject", "no peer of this platform has this subject", 401)
+    fault = check_anchor(source, leaf, row.record, wall) or check_instance(leaf, row.record) or check_status(row.record, family, wall)
+    if fault is not None:
+        return fault
+    source.verified["peer_id"] = row.record.id
+    return Admitted(row.record, row.evidence, source.verified["anchor"])
+
+
+def presented_leaf(source: Source) -> certificates.Leaf | Fault:
+    """The certificate of the caller, parsed once for the connection."""
+    if not source.certificates:
+        return RemoteFault("client_certificate_required", "this call needs the client certificate of a peer", 401)
+    known: certificates.Leaf | str | None = source.verified.get("leaf")
+    if known is None:
+        known = source.verified["leaf"] = certificates.parse_leaf(source.certificates[0])
+    return _invalid(known) if isinstance(known, str) else known
+
+
+def find_row(directory: Directory, source: Source, leaf: certificates.Leaf) -> Row | None:
+    """The platform row to which the subject was assigned; the row last found on this connection is asked first."""
+    remembered = source.verified.get("row_id")
+    row = directory.row(KIND.name, remembered) if remembered is not None else None
+    if row is None or row.record.inbound_subject != leaf.common_name:
+        found = directory.find(KIND.name, "inbound_subject", leaf.common_name)
+        row = directory.row(KIND.name, found) if found is not None else None
+        source.verified["row_id"] = found
+    if row is None or row.record.inbound_subject != leaf.common_name or row.record.peer_kind != "platform":
+        return None
+    return row
+
+
+def check_anchor(source: Source, leaf: certificates.Leaf, record: PeerRecord, wall: float) -> Fault | None:
+    """Whether an anchor of this very row issued the certificate; another peer's anchor never counts."""
+    in_force = tuple(
+        anchor
+        for anchor in record.trusted_anchors
+        if (anchor.accept_from is None or anchor.accept_from <= wall) and (anchor.accept_until is None or wall < anchor.accept_until)
+    )
+    fingerprints = tuple(anchor.fingerprint for anchor in in_force)
+    if source.verified.get("anchors") != fingerprints:
+        source.verified["anchors"] = fingerprints
+        source.verified["parsed"] = certificates.load_anchors([anchor.pem for anchor in in_force])
+        source.verified.pop("anchor", None)
+    anchors = source.verified["parsed"]
+    if isinstance(anchors, str):
+        return _invalid(anchors, fingerprints)
+    issuer = source.verified.get("anchor")
+    if issuer is not None:
+        expired = next((certificates.anchor_flaw(anchor, now=wall) for anchor in anchors if anchor.fingerprint == issuer), "no_anchor")
+        return None if expired is None else _invalid(expired, fingerprints)
+    reason = certificates.check_chain_presented(source.certificates, anchors) or certificates.check_issued_by(leaf, anchors, now=wall)
+    if reason is not None:
+        return _invalid(reason, fingerprints)
+    source.verified["anchor"] = next(
+        anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=wall) is None
+    )
+    return None
+
+
+def check_instance(leaf: certificates.Leaf, record: PeerRecord) -> Fault | None:
+    """Whether the certificate names the instance that was bound at accept, and nothing else."""
+    reason = certificates.check_instance_san(leaf, (record.remote_instance_id,) if record.remote_instance_id else ())
+    if reason is None:
+        return None
+    return RemoteFault("instance_san_invalid", certificates.REASONS[reason], 401, {"reason": reason})
+
+
+def check_status(record: PeerRecord, family: Inbound, wall: float) -> Fault | None:
+    """Whether the peering is in a state that serves this family of calls."""
+    if record.expires_at is not None and wall >= record.expires_at and record.status not in ("suspended", "revoked"):
+        return RemoteFault("peering_expired", "this peering has ended", 403)
+    refusal = lifecycle.inbound_refusal(record.status, family)
+    if refusal is None:
+        return None
+    return RemoteFault(refusal.code, f"this platform does not serve this call while the peer is {record.status}", refusal.status)
+
+
+def _invalid(reason: str, expected: tuple[str, ...] = ()) -> Fault:
+    details: dict[str, Any] = {"reason": reason}
+    if expected:
+        details["expected_anchor"] = expected[0]
+    return RemoteFault("client_certificate_invalid", certificates.REASONS[reason], 401, details)

@@ -1,0 +1,1 @@
+"""Remembered answers to requests that carried an `Idempotency-Key`."""

@@ -1,0 +1,360 @@
+"""The side that was invited: an operator accepts with the remote's token.
+
+Lives here: our call to the remote's accept endpoint, as an intent that survives a crash: the handshake's id and key material are saved
+before anything is sent, so that every attempt is the same handshake and a lost answer can be fetched again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from actors import certificates
+from actors.contract import record as contract
+from actors.idempotency.record import Mark, remember
+from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
+from actors.peer import remote_answers, tokens
+from actors.peer.messages import (
+    AcceptAnswered,
+    AcceptDeadline,
+    Accepted,
+    AcceptRemote,
+    CallerIdentityIssued,
+    HeartbeatTick,
+    RequestMade,
+    RetryAccept,
+    TokenSealed,
+)
+from actors.peer.minting import outbound_identity
+from actors.peer.projection import full
+from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
+from actors.peer.roles import caller_trust_mode
+from actors.peer.steps import invalid_transition, operator, rehandshake_allowed, step, subject_of
+from actors.ports import IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
+from runtime.actor import Actor, handles
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault, RemoteFault
+from runtime.secret import Secret
+
+TOKEN_PURPOSE = "acceptance-token"
+RETRIED = frozenset({"remote_timeout", "remote_error", "remote_unreachable"})
+"""Faults after which the same handshake is tried again while the operator's deadline lasts."""
+
+
+@attrs.define(eq=False)
+class Attempt:
+    """Our accept under way: who waits for it, and what has been learned so far."""
+
+    address: Any
+    mark: Mark | None
+    token: Secret | None
+    by: str | None
+    version: int
+    ca_fingerprint: str | None
+    pin: str | None
+    digest: str
+    answer: remote_answers.AcceptAnswer | None = None
+    number: int = 0
+    expired: bool = False
+    sealed_token: bytes | None = None
+
+
+class CallingSide(Actor):
+    """Handlers of our own accept call."""
+
+    calling: Attempt | None = None
+
+    @handles(AcceptRemote)
+    def on_accept_remote(self, message: AcceptRemote, ctx: Context) -> None:
+        attempt = self._admit(message, ctx)
+        if isinstance(attempt, Fault):
+            ctx.reply(attempt)
+            return
+        attempt.address = ctx.defer()
+        self.calling = attempt
+        ctx.after(message.deadline_s, AcceptDeadline(), "accept-deadline")
+        handshake: Handshake | None = self.record.handshake
+        if handshake is not None and handshake.token_digest == attempt.digest:
+            self._send_accept(ctx)
+        else:
+            ctx.call(Seal(message.token, TOKEN_PURPOSE), then=TokenSealed)
+
+    def _admit(self, message: AcceptRemote, ctx: Context) -> Attempt | Fault:
+        """Everything that can be refused before any network traffic."""
+        record: PeerRecord | None = self.record
+        if record is None:
+            return OperatorFault("not_found", "no such peer", 404)
+        if self.calling is not None:
+            return OperatorFault("accept_in_progress", "an accept of this peer is already under way", 409)
+        parsed = tokens.parse(message.token.reveal())
+        if parsed is None:
+            return OperatorFault("acceptance_token_malformed", "this is not an acceptance token; paste it whole", 422)
+        if record.status != "proposed" and not rehandshake_allowed(record):
+            return invalid_transition(record, "accepted")
+        if message.ca_fingerprint and record.remote_ca_fingerprint not in (None, message.ca_fingerprint):
+            return OperatorFault("fingerprint_mismatch", "this peer is pinned to another CA fingerprint", 422)
+        newest = max(version.version for version in contract.supported())
+        version = newest if message.contract_version is None else message.contract_version
+        if version not in [supported.version for supported in contract.supported()]:
+            return OperatorFault("unsupported_contract_version", f"contract version {version} is not supported here", 422)
+        digest = tokens.digest(message.token)
+        return Attempt(None, message.mark, message.token, message.by, version, message.ca_fingerprint, parsed.pin, digest)
+
+    @handles(TokenSealed)
+    def on_token_sealed(self, message: TokenSealed, ctx: Context) -> None:
+        attempt = self.calling
+        if attempt is None:
+            return
+        if message.fault is not None:
+            self._finish(ctx, message.fault)
+            return
+        attempt.token, attempt.sealed_token = None, message.outcome
+        if self.record.spawn_role is not None and caller_trust_mode(self.record.spawn_role) == "hierarchical":
+            ctx.call(MakeRequest(subject_of(ctx.ref.id), ctx.settings.identity.instance_id), then=RequestMade)
+        else:
+            self._persist(ctx, None, None)
+
+    @handles(RequestMade)
+    def on_request_made(self, message: RequestMade, ctx: Context) -> None:
+        if self.calling is None:
+            return
+        if message.fault is not None:
+            self._finish(ctx, message.fault)
+        else:
+            self._persist(ctx, message.outcome.csr_pem, message.outcome.sealed_key)
+
+    def _persist(self, ctx: Context, csr_pem: str | None, sealed_key: bytes | None) -> None:
+        """Save the handshake before its first byte leaves."""
+        attempt = self.calling
+        assert attempt is not None
+        assert attempt.sealed_token is not None
+        handshake = Handshake(
+            id=ctx.new_id(),
+            token_digest=attempt.digest,
+            sealed_token=attempt.sealed_token,
+            pin=attempt.pin,
+            contract_version=attempt.version,
+            started_at=ctx.wall,
+            expires_at=ctx.wall + SEALED_TOKEN_KEPT_S,
+            by=attempt.by,
+            csr_pem=csr_pem,
+            sealed_key=sealed_key,
+        )
+        fingerprint = attempt.ca_fingerprint or self.record.remote_ca_fingerprint
+        ctx.save(attrs.evolve(self.record, handshake=handshake, remote_ca_fingerprint=fingerprint, updated_at=ctx.wall))
+        self._send_accept(ctx, handshake)
+
+    def resume_accept(self, ctx: Context) -> None:
+        """Take up a handshake that a restart interrupted; nobody waits for it any more."""
+        handshake: Handshake | None = self.record.handshake
+        if handshake is None or self.calling is not None or ctx.wall >= handshake.expires_at:
+            return
+        self.calling = Attempt(None, None, None, handshake.by, handshake.contract_version, None, handshake.pin, handshake.token_digest)
+        ctx.after(ctx.settings.federation.request_deadline_s, AcceptDeadline(), "accept-deadline")
+        self._send_accept(ctx)
+
+    def _send_accept(self, ctx: Context, handshake: Handshake | None = None) -> None:
+        attempt = self.calling
+        assert attempt is not None
+        record: PeerRecord = ctx.record
+        handshake = handshake or record.handshake
+        assert handshake is not None
+        attempt.number += 1
+        settings = ctx.settings
+        fingerprint = record.remote_ca_fingerprint
+        request = RemoteRequest(
+            peer_id=record.id,
+            method="POST",
+            path="/federation_api/accept",
+            body=accept_body(record, handshake, ctx),
+            urls=(*(endpoint.url for endpoint in record.endpoints if endpoint.cidr_hint is None), record.remote_instance_url or ""),
+            identity=None,
+            expectation=ServerExpectation(ca_fingerprint=fingerprint, ca_pin=None if fingerprint else handshake.pin),
+            timeout_s=settings.federation.request_timeout_s,
+            sealed_fields={"acceptance_token": handshake.sealed_token},
+        )
+        ctx.call(request, then=AcceptAnswered, tag=handshake.id)
+
+    @handles(AcceptAnswered)
+    def on_accept_answered(self, message: AcceptAnswered, ctx: Context) -> None:
+        handshake: Handshake | None = self.record.handshake
+        if self.calling is None or handshake is None or message.tag != handshake.id:
+            return
+        fault = message.fault or remote_answers.accept_fault(message.outcome)
+        if fault is not None:
+            self._attempt_failed(ctx, fault)
+            return
+        reply: RemoteReply = message.outcome
+        answer = remote_answers.parse_accept(reply, self.record, handshake, ctx.settings.identity, ctx.wall)
+        if isinstance(answer, Fault):
+            self._finish(ctx, answer, keep_handshake=answer.code == "server_identity_unverified")
+            return
+        self.calling.answer = answer
+        if answer.assigned_subject is not None:
+            lifetime_s = ctx.settings.federation.cert_ttl_s
+            ctx.call(IssueIdentity(answer.assigned_subject, ctx.settings.identity.instance_id, lifetime_s), then=CallerIdentityIssued)
+        else:
+            self._conclude(ctx, None)
+
+    @handles(CallerIdentityIssued)
+    def on_caller_identity_issued(self, message: CallerIdentityIssued, ctx: Context) -> None:
+        if self.calling is None:
+            return
+        if message.fault is not None:
+            self._finish(ctx, message.fault, keep_handshake=True)
+        else:
+            self._conclude(ctx, outbound_identity(message.outcome))
+
+    def _attempt_failed(self, ctx: Context, fault: Fault) -> None:
+        attempt = self.calling
+        assert attempt is not None
+        record: PeerRecord = self.record
+        if fault.code == "remote_rejected_token" and record.status != "proposed" and record.trust_mode != "none":
+            # Crossed accepts: the remote redeemed our token first and thereby cleared its own. Both rows are accepted already.
+            ctx.save(attrs.evolve(record, handshake=None))
+            self._answer(ctx, Accepted(record, self.evidence, ("crossed_accepts",)))
+            return
+        retry = fault.code in RETRIED and attempt.number <= len(ACCEPT_RETRY_DELAYS_S) and not attempt.expired
+        if retry:
+            ctx.after(ACCEPT_RETRY_DELAYS_S[attempt.number - 1], RetryAccept(attempt.number), "accept-retry")
+        else:
+            self._finish(ctx, fault, keep_handshake=fault.code in RETRIED)
+
+    @handles(RetryAccept)
+    def on_retry_accept(self, message: RetryAccept, ctx: Context) -> None:
+        if self.calling is not None and self.record.handshake is not None:
+            self._send_accept(ctx)
+
+    @handles(AcceptDeadline)
+    def on_accept_deadline(self, message: AcceptDeadline, ctx: Context) -> None:
+        if self.calling is not None:
+            self.calling.expired = True
+            fault = RemoteFault("remote_timeout", "the remote did not answer in time; accept again with the same token", 504)
+            self._finish(ctx, fault, keep_handshake=True)
+
+    def _conclude(self, ctx: Context, outbound: OutboundIdentity | None) -> None:
+        """The remote has accepted: absorb its trust and take the same step here, in one save."""
+        attempt = self.calling
+        record: PeerRecord = self.record
+        assert attempt is not None
+        assert attempt.answer is not None
+        answer = attempt.answer
+        if record.status == "revoked":
+            self._finish(ctx, invalid_transition(record, "accepted"))
+            return
+        updated = absorbed(record, answer, outbound, ctx.wall)
+        if record.status == "proposed":
+            updated = step(ctx, updated, "token_redeemed", operator(attempt.by))
+        else:
+            ctx.audit("peer.rehandshake", "user", attempt.by, federation_peer_id=record.id, trust_mode=updated.trust_mode)
+        if updated.status == "accepted" and updated.trust_status == "established":
+            updated = attrs.evolve(step(ctx, updated, "trust_established", operator(attempt.by)), last_handshake_at=ctx.wall)
+        if updated.trust_mode != "none" and ctx.settings.federation.heartbeat_eager:
+            ctx.after(0.0, HeartbeatTick(), "heartbeat")
+        ctx.save(updated)
+        remember(ctx, attempt.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall), "warnings": list(answer.warnings)})
+        self._answer(ctx, Accepted(ctx.record, self.evidence, answer.warnings))
+
+    def _finish(self, ctx: Context, fault: Fault, *, keep_handshake: bool = False) -> None:
+        """The accept did not go through: say so, and keep or forget the handshake."""
+        record: PeerRecord = self.record
+        metadata = {**record.metadata, "last_accept_error": fault.code}
+        handshake = record.handshake if keep_handshake else None
+        if handshake != record.handshake or metadata != record.metadata:
+            ctx.save(attrs.evolve(record, handshake=handshake, metadata=metadata, updated_at=ctx.wall))
+        self._answer(ctx, fault)
+
+    def _answer(self, ctx: Context, outcome: Any) -> None:
+        attempt, self.calling = self.calling, None
+        ctx.cancel("accept-deadline")
+        ctx.cancel("accept-retry")
+        if attempt is not None:
+            ctx.answer(attempt.address, outcome)
+
+
+def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[str, Any]:
+    """What we say of ourselves at accept; the token is added by the port, from its sealed form."""
+    identity, federation = ctx.settings.identity, ctx.settings.federation
+    agreed = contract.find(handshake.contract_version)
+    public = identity.ca_pin is None
+    body: dict[str, Any] = {
+        "contract_version": handshake.contract_version,
+        "contract_digest": agreed.digest if agreed is not None else None,
+        "handshake_id": handshake.id,
+        "caller_inbound_subject": subject_of(record.id),
+        "capabilities": dict(federation.capabilities),
+        "extension_slugs": list(federation.extension_slugs),
+        "endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
+        "spawn_role": record.spawn_role,
+        "spawn_mode": record.spawn_mode,
+        "instance": {
+            "id": identity.instance_id,
+            "url": identity.url,
+            "account_id": record.account_id,
+            "platform_version": ctx.settings.platform_version,
+            "release_tag": ctx.settings.release_tag or None,
+            "operator_contact": federation.operator_contact or None,
+            "jurisdiction": federation.jurisdiction or None,
+            "data_residency": federation.data_residency,
+            "server_identity": "public" if public else "anchors",
+        },
+    }
+    if handshake.csr_pem is not None:
+        body["csr_pem"] = handshake.csr_pem
+        if not public:
+            body["instance"]["server_ca_pem"] = identity.ca_bundle_pem
+    else:
+        body["peer_ca_bundle_pem"] = identity.ca_bundle_pem
+    return body
+
+
+def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: OutboundIdentity | None, wall: float) -> PeerRecord:
+    """The record with everything that the remote's answer established; the status is not touched here."""
+    handshake = record.handshake
+    certified = answer.certificate
+    if certified is not None and handshake is not None and handshake.sealed_key is not None:
+        outbound = OutboundIdentity(certified.pem, handshake.sealed_key, certified.serial, certified.not_before, certified.not_after)
+    trust: dict[str, Any] = {}
+    if outbound is not None and not _already_trusted(record, answer):
+        hierarchical = certified is not None
+        trust = {
+            "inbound_subject": subject_of(record.id),
+            "outbound": outbound,
+            "trusted_anchors": tuple(TrustedAnchor(anchor.fingerprint, anchor.pem, anchor.not_after) for anchor in answer.anchors),
+            "server_identity": answer.server_identity,
+            "trust_mode": "hierarchical" if hierarchical else "symmetric",
+            "trust_status": "established" if hierarchical else "pending_proof",
+            "inbound_proven_at": None,
+        }
+    elif outbound is not None:
+        trust = {"outbound": outbound}
+    return attrs.evolve(
+        record,
+        handshake=None,
+        acceptance_token_digest=None,
+        acceptance_token_expires_at=None,
+        token_expired_at=None,
+        remote_peer_id=answer.peer_id,
+        remote_instance_id=answer.instance_id,
+        remote_account_id=answer.account_id,
+        contract_version_agreed=answer.contract_version,
+        contract_digest_agreed=answer.contract_digest,
+        platform_version=answer.platform_version,
+        declared_residency=answer.data_residency,
+        signed_at=wall,
+        updated_at=wall,
+        metadata={key: value for key, value in record.metadata.items() if key != "last_accept_error"},
+        **trust,
+    )
+
+
+def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer) -> bool:
+    """Crossed accepts: the same anchors are in force already, so proof that has been given must not be forgotten."""
+    held = {anchor.fingerprint for anchor in record.trusted_anchors}
+    return record.inbound_subject is not None and held == {anchor.fingerprint for anchor in answer.anchors}
+
+
+def certificate_matches(certificate_pem: str, csr_pem: str) -> bool:
+    """Whether a certificate is for the key of our signing request."""
+    return certificates.same_key(certificate_pem, csr_pem)

@@ -1,0 +1,287 @@
+"""What may be said to a peer actor, and what it answers.
+
+Lives here: frozen messages. Operators' messages were validated by the door; remotes' were parsed there, and are checked again by the
+actor against its record. Must not live here: behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from actors.idempotency.record import Mark
+from actors.peer.endpoints import Endpoint
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.roles import Pairing
+from runtime.actor import CallResult
+from runtime.secret import Secret
+
+# --- From operators -------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Propose:
+    """Register a remote and mint a token. Answer: `Minted`, or a fault (`peer_exists`)."""
+
+    account_id: str
+    by: str | None
+    url: str
+    pairing: Pairing
+    token_ttl_s: int
+    endpoints: tuple[Endpoint, ...] = ()
+    ca_fingerprint: str | None = None
+    prefix: str | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class Regenerate:
+    """Replace the open token. Answer: `Minted`, or a fault (`token_not_applicable`)."""
+
+    by: str | None
+    token_ttl_s: int
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class Minted:
+    """A freshly minted token; the only place where its plaintext appears. `answer` is the JSON of the operator surface with it."""
+
+    record: PeerRecord
+    token: Secret
+    invitation: Secret
+
+
+@attrs.frozen
+class Cancel:
+    """End a peering that was never accepted. Answer: `Shown`."""
+
+    by: str | None
+
+
+@attrs.frozen
+class Update:
+    """Change editable fields; `changes` maps field names to validated values. Answer: `Shown`, or a fault."""
+
+    by: str | None
+    changes: Mapping[str, Any]
+    expected_version: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AcceptRemote:
+    """Accept at the remote with the token that it minted. Answer: `Accepted`, or a fault.
+
+    Attributes:
+        ca_fingerprint: pin to set on the row first (from an invitation), or None.
+        deadline_s: how long the operator waits.
+    """
+
+    by: str | None
+    token: Secret
+    contract_version: int | None = None
+    ca_fingerprint: str | None = None
+    deadline_s: float = 45.0
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class Accepted:
+    """The accept went through on both sides; soft steps that failed are in `warnings`."""
+
+    record: PeerRecord
+    evidence: PeerEvidence | None
+    warnings: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Shown:
+    """The record as committed."""
+
+    record: PeerRecord
+    evidence: PeerEvidence | None
+
+
+@attrs.frozen
+class ProbeNow:
+    """Look for a reachable endpoint. Answer: JSON-ready dict, or a fault."""
+
+    by: str | None
+
+
+@attrs.frozen
+class HeartbeatNow:
+    """Send a heartbeat now. Answer: JSON-ready dict with its outcome, or a fault."""
+
+    by: str | None
+
+
+# --- From remotes ---------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class RemoteInstance:
+    """What the caller of accept says of itself; hostile until the certificate proves `id`."""
+
+    id: str | None = None
+    url: str | None = None
+    account_id: str | None = None
+    platform_version: str | None = None
+    release_tag: str | None = None
+    operator_contact: str | None = None
+    jurisdiction: str | None = None
+    data_residency: str | None = None
+    server_identity: str | None = None
+    server_ca_pem: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Redeem:
+    """A remote presents the token that we minted. Answer: the JSON of the accept response, or a fault.
+
+    `token_digest` is of the whole token; the plaintext goes no further than the door.
+    """
+
+    token_digest: str
+    contract_version: int
+    handshake_id: str
+    capabilities: Mapping[str, Any] = attrs.field(factory=dict)
+    extension_slugs: tuple[str, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    csr_pem: str | None = None
+    peer_ca_bundle_pem: str | None = None
+    caller_inbound_subject: str | None = None
+    contract_digest: str | None = None
+    spawn_role: str | None = None
+    spawn_mode: str | None = None
+    instance: RemoteInstance = attrs.field(factory=RemoteInstance)
+    source: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Beat:
+    """An authenticated inbound heartbeat. A field that is None was absent and changes nothing. Answer: JSON-ready dict, or a fault.
+
+    `certificate_fingerprint` is the anchor that the caller's certificate was verified against.
+    """
+
+    boot_epoch: int = 0
+    sequence: int = 0
+    sent_at: float | None = None
+    peer_state: str = "ok"
+    capabilities: Mapping[str, Any] | None = None
+    endpoints: tuple[Endpoint, ...] | None = None
+    sync_cursor: Mapping[str, Any] | None = None
+    extension_slugs: tuple[str, ...] | None = None
+    platform_version: str | None = None
+    data_residency: str | None = None
+    contract_version: int | None = None
+    contract_digest: str | None = None
+    release_tag: str | None = None
+    operator_contact: str | None = None
+    jurisdiction: str | None = None
+    anchor_fingerprint: str | None = None
+    refused: Any = None
+
+
+@attrs.frozen
+class ProvenInbound:
+    """The remote made a mutually authenticated call that is not a heartbeat. No answer."""
+
+
+# --- To itself ------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class HeartbeatTick:
+    """Time for the periodic heartbeat."""
+
+
+@attrs.frozen
+class EarlyHeartbeat:
+    """A repeated first heartbeat, `attempt` counted from 1."""
+
+    attempt: int
+
+
+@attrs.frozen
+class LivenessTick:
+    """Time to look at the age of the evidence."""
+
+
+@attrs.frozen
+class RetryAccept:
+    """Time for the next attempt of our accept call."""
+
+    attempt: int
+
+
+@attrs.frozen
+class AcceptDeadline:
+    """The operator's deadline has passed."""
+
+
+@attrs.frozen
+class RivalRedeem:
+    """A redeem that waited while another one was under way; handled afresh."""
+
+    message: Redeem
+    address: Any
+
+
+@attrs.frozen
+class TokenSealed(CallResult):
+    """The remote's token is sealed."""
+
+
+@attrs.frozen
+class RequestMade(CallResult):
+    """Key and signing request for a hierarchical accept exist."""
+
+
+@attrs.frozen
+class AcceptAnswered(CallResult):
+    """The remote answered our accept call, or did not."""
+
+
+@attrs.frozen
+class CallerIdentityIssued(CallResult):
+    """Our client certificate for this peer exists (calling side)."""
+
+
+@attrs.frozen
+class MinterIdentityIssued(CallResult):
+    """Our client certificate for this peer exists (minting side)."""
+
+
+@attrs.frozen
+class CertificateSigned(CallResult):
+    """The remote's signing request is signed."""
+
+
+@attrs.frozen
+class AnswerSealed(CallResult):
+    """The accept answer is sealed for its receipt."""
+
+
+@attrs.frozen
+class ReceiptOpened(CallResult):
+    """The sealed answer of a former accept is open again."""
+
+
+@attrs.frozen
+class HeartbeatAnswered(CallResult):
+    """An outbound heartbeat was answered, or failed."""
+
+
+@attrs.frozen
+class RemediationAnswered(CallResult):
+    """The remote answered the liveness probe, or did not."""
+
+
+@attrs.frozen
+class Probed(CallResult):
+    """An operator's probe has ended."""

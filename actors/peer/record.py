@@ -1,0 +1,255 @@
+"""What we know of a peer: the frozen record, its evidence, and how both are stored and found.
+
+Lives here: fields, defaults, unique keys, index columns, deadlines. Must not live here: rules about when a field may change (see
+`lifecycle` and the actor). A row is local: it is never replicated to the remote, which keeps its own row about us.
+
+The record changes by decisions and carries a version; the evidence arrives every minute and raises no version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from actors.limits import RECEIPT_KEPT_S
+from actors.peer.endpoints import Endpoint
+from actors.peer.lifecycle import LIVE, PeerKind, Status
+from actors.peer.roles import SpawnMode, SpawnRole
+from runtime.store.port import Kind
+
+TrustMode = Literal["none", "hierarchical", "symmetric"]
+TrustStatus = Literal["none", "pending_proof", "established", "expired", "broken"]
+RemoteState = Literal["unknown", "ok", "suspended_us", "revoked_us"]
+ServerIdentity = Literal["anchors", "public"]
+"""How the remote's listener proves itself: under the peer's anchors, or by public PKI and its host name."""
+
+RESERVED_METADATA: frozenset[str] = frozenset(
+    {
+        "invited_by_user_id", "invited_at", "accepted_by_user_id", "acceptance_token_used", "degraded_reason", "suspension_reason",
+        "revocation_reason", "node_id", "node_instance_id", "sdwan_network_id", "provisioner_response", "cluster_pg",
+        "spawn_initiated_at", "last_accept_error", "emancipated_at",
+    }
+)  # fmt: skip
+"""Keys of `metadata` that only the platform writes."""
+
+
+@attrs.frozen
+class TrustedAnchor:
+    """A CA certificate under which this peer's client certificates are valid; identified by its fingerprint alone.
+
+    `accept_from` and `accept_until` bound its use (seconds since the epoch; None: unbounded).
+    """
+
+    fingerprint: str
+    pem: str
+    not_after: float
+    state: Literal["current", "next", "retiring"] = "current"
+    accept_from: float | None = None
+    accept_until: float | None = None
+
+
+@attrs.frozen
+class OutboundIdentity:
+    """The certificate that we present to this peer, and its key sealed by the vault."""
+
+    certificate_pem: str
+    sealed_key: bytes
+    serial: str
+    not_before: float
+    not_after: float
+
+
+@attrs.frozen
+class Handshake:
+    """Our own accept call that has not been answered yet: an intent that survives a crash.
+
+    Attributes:
+        id: the same for every attempt, so that a lost answer can be asked for again.
+        token_digest, sealed_token: the remote's token; kept until success, refusal or `expires_at`.
+        csr_pem, sealed_key: material of a hierarchical handshake, kept because the answer certifies this very key.
+        by: operator who accepted.
+    """
+
+    id: str
+    token_digest: str
+    sealed_token: bytes
+    pin: str | None
+    contract_version: int
+    started_at: float
+    expires_at: float
+    by: str | None
+    csr_pem: str | None = None
+    sealed_key: bytes | None = None
+
+
+@attrs.frozen
+class Receipt:
+    """The sealed answer to the accept that burnt our token, for a caller that lost it; matched by digest, handshake and key material."""
+
+    token_digest: str
+    handshake_id: str
+    material_hash: str
+    sealed_answer: bytes
+    at: float
+
+
+@attrs.frozen(kw_only=True)
+class PeerRecord:
+    """One peer. Times are seconds since the epoch; names of fields are those of the operator surface."""
+
+    id: str
+    version: int = 0
+    account_id: str
+    peer_kind: PeerKind = "platform"
+    remote_instance_url: str | None
+    remote_ca_fingerprint: str | None = None
+    remote_instance_id: str | None = None
+    remote_account_id: str | None = None
+    remote_peer_id: str | None = None
+    remote_prefix_advertisement: str | None = None
+    status: Status = "proposed"
+    status_since: float
+    status_reason: str | None = None
+    spawn_role: SpawnRole | None = "symmetric"
+    spawn_mode: SpawnMode = "out_of_band"
+    parent_peer_id: str | None = None
+    contract_version_agreed: int | None = None
+    contract_digest_agreed: str | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    extension_slugs: tuple[str, ...] = ()
+    capabilities: Mapping[str, Any] = attrs.field(factory=dict)
+    sync_cursor: Mapping[str, Any] = attrs.field(factory=dict)
+    acceptance_token_digest: str | None = None
+    acceptance_token_expires_at: float | None = None
+    token_expired_at: float | None = None
+    inbound_subject: str | None = None
+    outbound: OutboundIdentity | None = None
+    issued_serial: str | None = None
+    issued_not_after: float | None = None
+    server_identity: ServerIdentity = "anchors"
+    server_anchor_pem: str | None = None
+    trusted_anchors: tuple[TrustedAnchor, ...] = ()
+    trust_mode: TrustMode = "none"
+    trust_status: TrustStatus = "none"
+    inbound_proven_at: float | None = None
+    signed_at: float | None = None
+    last_handshake_at: float | None = None
+    platform_version: str | None = None
+    declared_residency: str | None = None
+    data_residency: str | None = None
+    overlay_only: bool = False
+    release_tag: str | None = None
+    operator_contact: str | None = None
+    jurisdiction: str | None = None
+    remote_anchor_fingerprint: str | None = None
+    expires_at: float | None = None
+    remote_state: RemoteState = "unknown"
+    revoked_at: float | None = None
+    handshake: Handshake | None = None
+    receipt: Receipt | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    created_at: float
+    updated_at: float
+
+
+@attrs.frozen(kw_only=True)
+class PeerEvidence:
+    """What contact with the remote has shown lately. Times are seconds since the epoch, of this host.
+
+    Attributes:
+        last_heartbeat_at: newest two-way evidence: an outbound heartbeat acknowledged or an inbound one answered.
+        remote_boot_epoch, remote_sequence: the newest pair whose data was applied.
+        epoch_flips: how often an older boot epoch came back: two senders share one identity.
+        clock_skew_s: remote clock minus ours as of the last inbound heartbeat; None while unknown.
+        last_error, last_error_at: code of the last failed outbound heartbeat; cleared by a success.
+        endpoints: what our prober saw, by URL.
+        skipped_beats: ticks that found a heartbeat still under way.
+    """
+
+    last_heartbeat_at: float | None = None
+    last_inbound_heartbeat_at: float | None = None
+    last_outbound_heartbeat_at: float | None = None
+    remote_boot_epoch: int = 0
+    remote_sequence: int = 0
+    epoch_flips: int = 0
+    clock_skew_s: float | None = None
+    last_error: str | None = None
+    last_error_at: float | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    skipped_beats: int = 0
+
+
+def _project(record: PeerRecord) -> dict[str, Any]:
+    return {
+        "account_id": record.account_id,
+        "peer_kind": record.peer_kind,
+        "status": record.status,
+        "spawn_role": record.spawn_role,
+        "spawn_mode": record.spawn_mode,
+        "remote_instance_url": record.remote_instance_url,
+        "last_handshake_at": record.last_handshake_at,
+    }
+
+
+def _keys(record: PeerRecord) -> dict[str, str | None]:
+    open_peering = record.status != "revoked"
+    platform = record.peer_kind == "platform"
+    url, instance = record.remote_instance_url, record.remote_instance_id
+    return {
+        "url": f"{record.account_id} {url}" if open_peering and platform and url else None,
+        "instance": f"{record.account_id} {instance}" if open_peering and instance else None,
+        "inbound_subject": record.inbound_subject,
+        "token_digest": record.acceptance_token_digest,
+        "receipt_digest": record.receipt.token_digest if record.receipt is not None else None,
+    }
+
+
+def _due(record: PeerRecord) -> float | None:
+    deadlines = [
+        record.acceptance_token_expires_at if record.acceptance_token_digest else None,
+        record.receipt.at + RECEIPT_KEPT_S if record.receipt else None,
+        record.handshake.expires_at if record.handshake else None,
+    ]
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def _resume(record: PeerRecord) -> bool:
+    return record.peer_kind == "platform" and (record.status in LIVE or record.handshake is not None)
+
+
+KIND = Kind(
+    name="peer",
+    record=PeerRecord,
+    columns={
+        "account_id": "text",
+        "peer_kind": "text",
+        "status": "text",
+        "spawn_role": "text",
+        "spawn_mode": "text",
+        "remote_instance_url": "text",
+        "last_handshake_at": "real",
+    },
+    project=_project,
+    unique={
+        "url": "peer_exists",
+        "instance": "peer_identity_conflict",
+        "inbound_subject": "internal_error",
+        "token_digest": "internal_error",
+        "receipt_digest": "internal_error",
+    },
+    keys=_keys,
+    due=_due,
+    resume=_resume,
+    evidence=PeerEvidence,
+    evidence_columns={"last_heartbeat_at": "real"},
+    project_evidence=lambda evidence: {"last_heartbeat_at": evidence.last_heartbeat_at},
+)
+
+
+def restored(record: PeerRecord) -> PeerRecord:
+    """The record as it may live on in a restored copy: no token or receipt of the past can be used again."""
+    return attrs.evolve(
+        record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Taking a step in the life of a peer: the record, its audit entry and its event, always together.
+
+Lives here: the one place where a status is written, and the small questions about a record that several handlers ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import attrs
+
+from actors.peer import lifecycle
+from actors.peer.lifecycle import LIVE, Status, Trigger
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.ports import ClientIdentity, ServerExpectation
+from runtime.context import Context
+from runtime.errors import OperatorFault
+
+INBOUND_SUBJECT_PREFIX = "fed:"
+
+
+@attrs.frozen
+class Party:
+    """Who caused a step, for the audit chain: `user`, `remote` or `system`."""
+
+    kind: str
+    id: str | None = None
+
+
+SYSTEM = Party("system")
+REMOTE = Party("remote")
+
+
+def operator(by: str | None) -> Party:
+    """The party of an operator's request."""
+    return Party("user", by)
+
+
+class IllegalTransitionError(Exception):
+    """A handler asked for a step that the table does not have: a bug, never an answer to a caller."""
+
+
+def step(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: str | None = None) -> PeerRecord:
+    """The record after `trigger`, with its audit entry and its event added to the turn. The caller saves it.
+
+    Raises:
+        IllegalTransitionError: the table has no such step from here.
+    """
+    target = lifecycle.transition(record.status, trigger, record.peer_kind)
+    if target is None:
+        raise IllegalTransitionError(f"{record.status} has no step for {trigger}")
+    announce(ctx, record, record.status, target, trigger, by, reason)
+    return attrs.evolve(record, status=target, status_since=ctx.wall, status_reason=reason, updated_at=ctx.wall)
+
+
+def announce(
+    ctx: Context, record: PeerRecord, previous: Status | None, target: Status, trigger: Trigger, by: Party, reason: str | None
+) -> None:
+    """Write the audit entry and the event of one transition."""
+    told: dict[str, Any] = {"from": previous, "to": target, "trigger": trigger, "reason": reason}
+    ctx.audit(f"peer.{target}", by.kind, by.id, federation_peer_id=record.id, **told)
+    ctx.emit(
+        f"federation.peer.{target}",
+        lifecycle.STATUSES[target].severity,
+        record.account_id,
+        federation_peer_id=record.id,
+        remote_instance_url=record.remote_instance_url,
+        **told,
+    )
+
+
+def note(ctx: Context, record: PeerRecord, name: str, severity: Any, **payload: Any) -> None:
+    """An event about a peer that is no transition."""
+    ctx.emit(f"federation.peer.{name}", severity, record.account_id, federation_peer_id=record.id, **payload)
+
+
+def invalid_transition(record: PeerRecord, target: str) -> OperatorFault:
+    """The refusal of a step that the status does not allow."""
+    allowed = list(lifecycle.allowed_targets(record.status, record.peer_kind))
+    return OperatorFault(
+        "invalid_transition",
+        f"a peer that is {record.status} cannot become {target}" + (f"; possible are {', '.join(allowed)}" if allowed else ""),
+        422,
+        {"from": record.status, "to": target, "allowed": allowed},
+    )
+
+
+def subject_of(peer_id: str) -> str:
+    """The identity that we assign to the remote behind this row."""
+    return INBOUND_SUBJECT_PREFIX + peer_id
+
+
+def material_hash(csr_pem: str | None, bundle_pem: str | None, subject: str | None) -> str:
+    """What ties a repeated accept to the key material of the first one."""
+    return hashlib.sha256("\0".join((csr_pem or "", bundle_pem or "", subject or "")).encode()).hexdigest()
+
+
+def rehandshake_allowed(record: PeerRecord) -> bool:
+    """Whether a fresh token may complete or repair this peering: not yet proven from the other side, or its trust is gone."""
+    if record.status not in ("accepted", "enrolled"):
+        return False
+    return record.inbound_proven_at is None or record.trust_status != "established"
+
+
+def reachable_identity(record: PeerRecord) -> tuple[ClientIdentity, ServerExpectation] | None:
+    """What an outbound call to this peer presents and expects, or None if it cannot be made: nothing is then sent."""
+    if record.outbound is None or record.remote_instance_id is None:
+        return None
+    identity = ClientIdentity(record.outbound.certificate_pem, record.outbound.sealed_key)
+    if record.server_identity == "public":
+        return identity, ServerExpectation()
+    pems = (record.server_anchor_pem,) if record.server_anchor_pem else tuple(anchor.pem for anchor in record.trusted_anchors)
+    if not pems:
+        return None
+    return identity, ServerExpectation(anchors_pem=pems, instance_id=record.remote_instance_id)
+
+
+def is_stale(record: PeerRecord, evidence: PeerEvidence | None, wall: float, stale_after_s: float) -> bool:
+    """Whether the newest two-way evidence (or the enrolment, while there is none) is too old."""
+    last = evidence.last_heartbeat_at if evidence is not None else None
+    since = last if last is not None else record.last_handshake_at
+    return since is None or wall - since > stale_after_s
+
+
+def wants_heartbeats(record: PeerRecord | None) -> bool:
+    """Whether this platform keeps in touch with the peer by itself."""
+    return record is not None and record.peer_kind == "platform" and record.status in LIVE and record.trust_mode != "none"
