@@ -188,7 +188,10 @@ Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "null", "not null"]
 
 @attrs.frozen
 class Condition:
-    """`column operator value` over an indexed column (for `in`, value is a tuple; for the null tests it is ignored)."""
+    """`column operator value` over an indexed column or `id` (for `in`, value is a tuple; for the null tests it is ignored).
+
+    As in SQL, a null column satisfies no comparison, not even `!=`; ask for it with `null`. Text orders by code point.
+    """
 
     column: str
     operator: Operator
@@ -262,6 +265,22 @@ class Store(Protocol):
 
     def commit(self, units: Sequence[Unit], done: Callable[[BatchResult], None]) -> None:
         """Commit a batch in one transaction with one savepoint per unit; `done` gets one result per unit, or `Unknown`."""
+        ...
+
+    def meta_get(self, key: str) -> str | None:
+        """A small fact about this installation (such as `instance_id`), or None."""
+        ...
+
+    def meta_set(self, key: str, value: str) -> None:
+        """Write a small fact and return once it is durable. It blocks: for start and stop, never during a turn.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        ...
+
+    def bump_epoch(self) -> int:
+        """Raise the fact `boot_epoch` (0 at first) by one, durably, and return it. It blocks like `meta_set`."""
         ...
 
     def writable(self) -> bool:

@@ -1,0 +1,181 @@
+"""One batch of units as one SQLite transaction, with a savepoint for each unit.
+
+Lives here: the writes, the refusals, the numbering of audit entries and events. Must not live here: threads, queues, reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runtime.store.chain import GENESIS, link
+from runtime.store.codec import encode_json
+from runtime.store.port import (
+    AuditDraft,
+    AuditEntry,
+    BatchResult,
+    Committed,
+    Delete,
+    Event,
+    EventDraft,
+    Put,
+    PutEvidence,
+    Refused,
+    Unit,
+    UnitResult,
+    Unknown,
+)
+from runtime.store.projection import unique_keys
+from runtime.store.sqlite_table import Table
+
+_log = logging.getLogger(__name__)
+
+_UNITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
+"""What SQLite raises for what was asked of it; all else (disk, lock, damage) concerns the whole batch."""
+
+
+class _RefusalError(Exception):
+    """Ends one unit; carries the answer."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.refused = refused
+
+
+class BatchWriter:
+    """Applies batches to one connection (autocommit mode), which nobody else writes through.
+
+    Another process may write to the same file between two batches: heads of chains and the last cursor are read inside each
+    transaction, and remembered only until it ends.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, tables: Mapping[str, Table]) -> None:
+        self._db = connection
+        self._tables = tables
+        self._heads: dict[str, tuple[int, str]] = {}
+        self._cursor: int | None = None
+
+    def apply(self, units: Sequence[Unit]) -> BatchResult:
+        """Commit the batch and say what became of each unit; `Unknown` if SQLite failed rather than refused."""
+        self._forget_numbers()
+        try:
+            self._db.execute("begin immediate")
+            results = tuple([self._apply_unit(unit) for unit in units])
+            self._db.execute("commit")
+        except (sqlite3.Error, MemoryError) as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("rollback")
+            return Unknown(f"{type(error).__name__}: {error}")
+        return results
+
+    def _apply_unit(self, unit: Unit) -> UnitResult:
+        self._db.execute("savepoint unit")
+        try:
+            result: UnitResult = self._write_all(unit)
+        except _RefusalError as refusal:
+            result = refusal.refused
+        except Exception as error:
+            if isinstance(error, sqlite3.DatabaseError | MemoryError) and not isinstance(error, _UNITS_OWN_FAULT):
+                raise
+            # A unit that cannot be written as declared is a defect of its author; its neighbours in the batch go on.
+            _log.exception("a unit was refused: %s", type(error).__name__)
+            result = Refused("constraint", _kind_of(unit))
+        if isinstance(result, Refused):
+            self._db.execute("rollback to unit")
+            self._forget_numbers()
+        self._db.execute("release unit")
+        return result
+
+    def _forget_numbers(self) -> None:
+        self._heads.clear()
+        self._cursor = None
+
+    def _write_all(self, unit: Unit) -> Committed:
+        events: list[Event] = []
+        entries: list[AuditEntry] = []
+        for write in unit.writes:
+            if isinstance(write, EventDraft):
+                events.append(self._append_event(write))
+            elif isinstance(write, AuditDraft):
+                entries.append(self._append_entry(write))
+            else:
+                self._write_row(write)
+        return Committed(tuple(events), tuple(entries))
+
+    def _write_row(self, write: Put | Delete | PutEvidence) -> None:
+        table = self._tables[write.kind]
+        if isinstance(write, Put):
+            self._put(table, write)
+        elif isinstance(write, Delete):
+            self._db.execute(table.delete, (write.id,))
+        else:
+            self._db.execute(table.put_evidence, (*table.evidence_values(write.evidence), write.id))
+
+    def _put(self, table: Table, write: Put) -> None:
+        record = write.record
+        values = table.values(record)
+        try:
+            if write.expected_version is None:
+                self._db.execute(table.insert, (record.id, *values))
+                return
+            if self._db.execute(table.update, (*values, record.id, write.expected_version)).rowcount == 0:
+                raise _RefusalError(Refused("version", write.kind))
+        except sqlite3.IntegrityError as error:
+            raise _RefusalError(self._explain(table, write)) from error
+
+    def _explain(self, table: Table, write: Put) -> Refused:
+        """Which rule a failed insert or update broke: the id before the keys, keys in the order of their declaration."""
+        record = write.record
+        if write.expected_version is None and self._db.execute(table.exists, (record.id,)).fetchone():
+            return Refused("version", write.kind)
+        for key, value in unique_keys(table.kind, record).items():
+            holder = self._db.execute(table.lookups[key], (value,)).fetchone()
+            if holder is not None and holder[0] != record.id:
+                return Refused("unique", write.kind, key, table.kind.unique[key])
+        return Refused("constraint", write.kind)
+
+    def _append_entry(self, draft: AuditDraft) -> AuditEntry:
+        head = self._heads.get(draft.chain)
+        if head is None:
+            newest = "select sequence, hash from store_audit where chain = ? order by sequence desc limit 1"
+            head = self._db.execute(newest, (draft.chain,)).fetchone() or (0, GENESIS)
+        entry = link(draft, head[0] + 1, head[1])
+        self._db.execute(
+            "insert into store_audit (chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                entry.chain,
+                entry.sequence,
+                entry.action,
+                entry.at,
+                entry.actor_kind,
+                entry.actor_id,
+                encode_json(entry.payload),
+                entry.previous_hash,
+                entry.hash,
+            ),
+        )
+        self._heads[draft.chain] = (entry.sequence, entry.hash)
+        return entry
+
+    def _append_event(self, draft: EventDraft) -> Event:
+        if self._cursor is None:
+            self._cursor = int(self._db.execute("select coalesce(max(cursor), 0) from store_event").fetchone()[0])
+        event = Event(self._cursor + 1, draft.kind, draft.severity, float(draft.at), draft.account_id, draft.payload)
+        self._db.execute(
+            "insert into store_event (cursor, kind, severity, at, account_id, payload) values (?, ?, ?, ?, ?, ?)",
+            (event.cursor, event.kind, event.severity, event.at, event.account_id, encode_json(event.payload)),
+        )
+        self._cursor = event.cursor
+        return event
+
+
+def _kind_of(unit: Unit) -> str:
+    """The kind of the first row written: the actor's own, by which the author finds the defect."""
+    rows: list[Any] = [write for write in unit.writes if not isinstance(write, AuditDraft | EventDraft)]
+    return rows[0].kind if rows else ""
+
+

@@ -1,0 +1,423 @@
+"""The store in memory: the simulator's side of the store port, with the faults of a disk.
+
+Records are kept as the frozen objects that were handed over; nothing is encoded unless `strict` asks for it. A restart is
+`crash()`: it gives the store that the next process would open. Must not live here: scheduling (it is injected) or SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from runtime.random import Randomness
+from runtime.store.chain import GENESIS, link
+from runtime.store.codec import Codec, encode_json
+from runtime.store.port import (
+    AuditDraft,
+    AuditEntry,
+    BatchResult,
+    Committed,
+    Delete,
+    Event,
+    EventDraft,
+    Kind,
+    Put,
+    PutEvidence,
+    Query,
+    Refused,
+    Row,
+    Scalar,
+    StoreError,
+    Unit,
+    UnitResult,
+    Unknown,
+)
+from runtime.store.projection import check_kinds, check_query, evidence_columns, record_columns, satisfies, unique_keys
+
+Schedule = Callable[[float, Callable[[], None]], None]
+"""Run a callback after a delay in seconds (of virtual time)."""
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.define
+class Disk:
+    """The faults of one disk; they outlive a crash of the process.
+
+    Attributes:
+        fsync_s: how long a commit takes, seconds; needs a scheduler.
+        full: commits fail, and nothing of them is left behind.
+        failures_ahead: how many of the next commits end with an unknown outcome.
+    """
+
+    fsync_s: float = 0.0
+    full: bool = False
+    failures_ahead: int = 0
+
+
+class _RefusalError(Exception):
+    """Ends one unit; carries the answer."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.refused = refused
+
+
+class _Table:
+    """The rows of one kind, their ids in order, and who holds which unique key."""
+
+    def __init__(self, kind: Kind, strict: bool) -> None:
+        self.kind = kind
+        self.rows: dict[str, Row] = {}
+        self.ids: list[str] = []
+        self.holders: dict[str, dict[str, str]] = {key: {} for key in kind.unique}
+        self._codec = Codec(kind.record) if strict else None
+        self._evidence_codec = Codec(kind.evidence) if strict and kind.evidence is not None else None
+
+    def check_record(self, record: Any) -> None:
+        """Refuse, when strict, what a database would refuse or give back changed."""
+        if self._codec is None:
+            return
+        record_columns(self.kind, record)
+        self._codec.encode(record)
+
+    def check_evidence(self, evidence: Any) -> None:
+        if self.kind.evidence is None:
+            raise ValueError(f"{self.kind.name} has no evidence")
+        if self._evidence_codec is None:
+            return
+        evidence_columns(self.kind, evidence)
+        self._evidence_codec.encode(evidence)
+
+    def violated(self, record: Any) -> str | None:
+        """The first declared key that another row holds already."""
+        for key, value in unique_keys(self.kind, record).items():
+            if value is not None and self.holders[key].get(value, record.id) != record.id:
+                return key
+        return None
+
+    def replace(self, id: str, row: Row | None) -> None:
+        """Make `row` the row of `id` (None: no row); keys and order follow."""
+        former = self.rows.get(id)
+        if self.holders and former is not None:
+            for key, value in unique_keys(self.kind, former.record).items():
+                if value is not None:
+                    del self.holders[key][value]
+        if row is None:
+            if former is not None:
+                del self.rows[id]
+                del self.ids[bisect_left(self.ids, id)]
+            return
+        if former is None:
+            insort(self.ids, id)
+        self.rows[id] = row
+        if self.holders:
+            for key, value in unique_keys(self.kind, row.record).items():
+                if value is not None:
+                    self.holders[key][value] = id
+
+    def columns(self, id: str, row: Row) -> dict[str, Scalar]:
+        return {"id": id, **record_columns(self.kind, row.record), **evidence_columns(self.kind, row.evidence)}
+
+    def matching(self, query: Query, ids: Sequence[str]) -> Iterator[Row]:
+        for id in ids:
+            row = self.rows[id]
+            if not query.any_of or satisfies(self.columns(id, row), query):
+                yield row
+
+
+class _State:
+    """What is on the disk: tables, both logs, facts. Changes are undone by replaying `_former` backwards."""
+
+    def __init__(self, kinds: Sequence[Kind], strict: bool) -> None:
+        self.tables = {name: _Table(kind, strict) for name, kind in check_kinds(kinds).items()}
+        self.events: list[Event] = []
+        self.chains: dict[str, list[AuditEntry]] = {}
+        self.meta: dict[str, str] = {}
+        self._strict = strict
+        self._former: list[tuple[_Table, str, Row | None]] = []
+
+    def apply(self, unit: Unit) -> UnitResult:
+        """All writes of the unit, or none and the reason."""
+        self._former = []
+        events: list[Event] = []
+        entries: list[AuditEntry] = []
+        try:
+            for write in unit.writes:
+                if isinstance(write, Put):
+                    self._put(write)
+                elif isinstance(write, AuditDraft):
+                    entries.append(self._append_entry(write))
+                elif isinstance(write, EventDraft):
+                    events.append(self._append_event(write))
+                else:
+                    self._delete_or_evidence(write)
+        except _RefusalError as refusal:
+            self._undo(events, entries)
+            return refusal.refused
+        except Exception as error:
+            _log.exception("a unit was refused: %s", type(error).__name__)
+            self._undo(events, entries)
+            return Refused("constraint", next((str(w.kind) for w in unit.writes if isinstance(w, Put | Delete | PutEvidence)), ""))
+        return Committed(tuple(events), tuple(entries))
+
+    def _undo(self, events: list[Event], entries: list[AuditEntry]) -> None:
+        for table, id, row in reversed(self._former):
+            table.replace(id, row)
+        if events:
+            del self.events[-len(events) :]
+        for entry in reversed(entries):
+            self.chains[entry.chain].pop()
+
+    def _replace(self, table: _Table, id: str, row: Row | None) -> None:
+        self._former.append((table, id, table.rows.get(id)))
+        table.replace(id, row)
+
+    def _put(self, write: Put) -> None:
+        table, record = self.tables[write.kind], write.record
+        table.check_record(record)
+        former = table.rows.get(record.id)
+        if (None if former is None else former.record.version) != write.expected_version:
+            raise _RefusalError(Refused("version", write.kind))
+        if table.holders and (key := table.violated(record)) is not None:
+            raise _RefusalError(Refused("unique", write.kind, key, table.kind.unique[key]))
+        self._replace(table, record.id, Row(record, None if former is None else former.evidence))
+
+    def _delete_or_evidence(self, write: Delete | PutEvidence) -> None:
+        table = self.tables[write.kind]
+        if isinstance(write, Delete):
+            self._replace(table, write.id, None)
+            return
+        table.check_evidence(write.evidence)
+        if (former := table.rows.get(write.id)) is not None:
+            self._replace(table, write.id, Row(former.record, write.evidence))
+
+    def _append_entry(self, draft: AuditDraft) -> AuditEntry:
+        chain = self.chains.setdefault(draft.chain, [])
+        entry = link(draft, len(chain) + 1, chain[-1].hash if chain else GENESIS)
+        chain.append(entry)
+        return entry
+
+    def _append_event(self, draft: EventDraft) -> Event:
+        if self._strict:
+            encode_json(draft.payload)
+        event = Event(len(self.events) + 1, draft.kind, draft.severity, float(draft.at), draft.account_id, draft.payload)
+        self.events.append(event)
+        return event
+
+
+class MemoryStore:
+    """The `Store` port in memory.
+
+    Args:
+        kinds: the record kinds, as for the real store.
+        chance: decides, at a crash, how much of what was not acknowledged had reached the disk. Without it nothing had.
+        schedule: lets a commit take `disk.fsync_s`; without it a commit is done at once, or waits for `flush()` if `hold`.
+        strict: encode and decode every record, as a database would, and refuse what does not survive; slower.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        *,
+        chance: Randomness | None = None,
+        schedule: Schedule | None = None,
+        hold: bool = False,
+        strict: bool = False,
+        disk: Disk | None = None,
+    ) -> None:
+        self.disk = Disk() if disk is None else disk
+        self.hold = hold
+        self._kinds = tuple(kinds)
+        self._chance = chance
+        self._schedule = schedule
+        self._strict = strict
+        self._state = _State(kinds, strict)
+        self._waiting: deque[tuple[tuple[Unit, ...], Callable[[BatchResult], None]]] = deque()
+        self._busy = False
+        self._failure: str | None = None
+        self._closed = False
+
+    # Faults
+
+    def fail_next_commit(self, count: int = 1) -> None:
+        """The next `count` commits end as `Unknown`; whether one reached the disk shows only after `crash()`."""
+        self.disk.failures_ahead = count
+
+    def crash(self) -> MemoryStore:
+        """The store that a restarted process opens; this one is dead, and its callbacks never come.
+
+        All that was acknowledged is there. Of the batches handed over and not acknowledged a prefix is, each whole or not at all.
+        """
+        heir = MemoryStore(
+            self._kinds, chance=self._chance, schedule=self._schedule, hold=self.hold, strict=self._strict, disk=self.disk
+        )
+        heir._state = self._state
+        if self._waiting and self._chance is not None and not self.disk.full:
+            for units, _ in list(self._waiting)[: self._chance.stream("store.torn_tail").randint(0, len(self._waiting))]:
+                for unit in units:
+                    heir._state.apply(unit)
+        self._state = _State(self._kinds, self._strict)
+        self._waiting.clear()
+        self._closed = True
+        return heir
+
+    def flush(self) -> None:
+        """Finish every commit that waits, those included that their callbacks hand over."""
+        while self._can_finish():
+            self._finish_oldest()
+
+    # Reads
+
+    def load(self, kind: str, id: str) -> Row | None:
+        return self._table(kind).rows.get(id)
+
+    def lookup(self, kind: str, key: str, value: str) -> str | None:
+        holders = self._table(kind).holders.get(key)
+        if holders is None:
+            raise ValueError(f"{kind} has no unique key {key!r}")
+        return holders.get(value)
+
+    def query(self, query: Query) -> list[Row]:
+        table = self._table(query.kind)
+        check_query(table.kind, query)
+        ids = table.ids
+        if query.after_id is not None:
+            ids = ids[: bisect_left(ids, query.after_id)] if query.newest_first else ids[bisect_right(ids, query.after_id) :]
+        found: list[Row] = []
+        for row in table.matching(query, ids[::-1] if query.newest_first else ids):
+            if query.limit is not None and len(found) >= query.limit:
+                break
+            found.append(row)
+        return found
+
+    def count(self, query: Query) -> int:
+        table = self._table(query.kind)
+        check_query(table.kind, query)
+        return sum(1 for _ in table.matching(query, table.ids))
+
+    def due(self) -> list[tuple[str, str, float]]:
+        rows = ((table, id, table.kind.due(table.rows[id].record)) for table in self._tables() for id in table.ids)
+        return [(table.kind.name, id, float(at)) for table, id, at in rows if at is not None]
+
+    def resumable(self) -> list[tuple[str, str]]:
+        return [(table.kind.name, id) for table in self._tables() for id in table.ids if table.kind.resume(table.rows[id].record)]
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        self._check_open()
+        start = max(after, 0)
+        return self._state.events[start : start + max(limit, 0)]
+
+    def last_cursor(self) -> int:
+        self._check_open()
+        return len(self._state.events)
+
+    def audit(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
+        self._check_open()
+        start = max(after_sequence, 0)
+        return self._state.chains.get(chain, [])[start : start + max(limit, 0)]
+
+    def meta_get(self, key: str) -> str | None:
+        self._check_open()
+        return self._state.meta.get(key)
+
+    def _tables(self) -> list[_Table]:
+        self._check_open()
+        return list(self._state.tables.values())
+
+    def _table(self, kind: str) -> _Table:
+        self._check_open()
+        table = self._state.tables.get(kind)
+        if table is None:
+            raise ValueError(f"unknown record kind {kind!r}")
+        return table
+
+    # Writes
+
+    def commit(self, units: Sequence[Unit], done: Callable[[BatchResult], None]) -> None:
+        self._check_open()
+        if self._failure is not None:
+            done(Unknown(f"not attempted after an earlier failure: {self._failure}"))
+            return
+        self._waiting.append((tuple(units), done))
+        if self._busy or self.hold:
+            return
+        if self._schedule is None:
+            self._drain()
+        else:
+            self._start_fsync(self._schedule)
+
+    def meta_set(self, key: str, value: str) -> None:
+        self._check_open()
+        if self.disk.full or self._failure is not None:
+            raise StoreError(f"cannot write: {self._failure or 'the disk is full'}")
+        self._state.meta[key] = value
+
+    def bump_epoch(self) -> int:
+        epoch = int(self.meta_get("boot_epoch") or 0) + 1
+        self.meta_set("boot_epoch", str(epoch))
+        return epoch
+
+    def writable(self) -> bool:
+        return not self._closed and self._failure is None and not self.disk.full
+
+    def close(self) -> None:
+        if not self._closed:
+            self.flush()
+            self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+    def _can_finish(self) -> bool:
+        return bool(self._waiting) and not self._closed and self._failure is None
+
+    def _drain(self) -> None:
+        """Finish what waits; what a callback hands over meanwhile waits its turn here instead of nesting."""
+        self._busy = True
+        try:
+            self.flush()
+        finally:
+            self._busy = False
+
+    def _start_fsync(self, schedule: Schedule) -> None:
+        """One commit at a time, as one writer thread would."""
+
+        def finish() -> None:
+            self._busy = False
+            if self._can_finish():
+                self._finish_oldest()
+            if self._can_finish() and not self._busy:
+                self._start_fsync(schedule)
+
+        self._busy = True
+        schedule(self.disk.fsync_s, finish)
+
+    def _finish_oldest(self) -> None:
+        """Commit the oldest waiting batch and call back. A failed one stays in the queue: a crash decides its fate."""
+        units, done = self._waiting[0]
+        if self.disk.full or self.disk.failures_ahead > 0:
+            self._fail("the disk is full" if self.disk.full else "I/O error at commit")
+            return
+        self._waiting.popleft()
+        apply = self._state.apply
+        done(tuple([apply(unit) for unit in units]))
+
+    def _fail(self, error: str) -> None:
+        """Every waiting batch is told once that its outcome is unknown; only the first had been begun."""
+        self.disk.failures_ahead = max(self.disk.failures_ahead - 1, 0)
+        self._failure = error
+        told = [done for _, done in self._waiting]
+        begun = self._waiting[0]
+        self._waiting.clear()
+        if not self.disk.full:
+            self._waiting.append(begun)
+        for done in told:
+            if not self._closed:
+                done(Unknown(error))
