@@ -1,0 +1,67 @@
+"""The root of the command line: the table of nouns, and the options that hold for a whole run.
+
+Lives here: what there is, in one line each. Must not live here: what it does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from api.cli.application import Application
+from api.cli.failures import Exit, Failure
+from api.cli.lazy import PLUGINS, LazyGroup
+
+COMMANDS: Final = {
+    "actors": ("api.cli.actors:actors", "Look into the daemon's actors."),
+    "backup": ("api.cli.backup:backup", "Copy the store of a platform into FILE, also while its daemon runs."),
+    "completion": ("api.cli.completion:completion", "Print the completion script of a shell."),
+    "config": ("api.cli.config:config", "Show the configuration of a daemon."),
+    "doctor": ("api.cli.doctor:doctor", "Find out what would stop this platform from federating."),
+    "events": ("api.cli.events:events", "Follow what happens."),
+    "findings": ("api.cli.findings:findings", "List what the governance scan found, with remedies."),
+    "help": ("api.cli.help:help_", "Explain a topic or a command."),
+    "login": ("api.cli.login:login", "Log in as an operator and keep the session."),
+    "logout": ("api.cli.login:logout", "End the stored session."),
+    "operators": ("api.cli.operators:operators", "Manage the people who may operate this platform."),
+    "peers": ("api.cli.peers:peers", "Pair with other platforms and look after them."),
+    "quickstart": ("api.cli.serve:quickstart", "Run two platforms on this machine and pair them."),
+    "restore": ("api.cli.backup:restore", "Make a fresh data directory from a backup."),
+    "serve": ("api.cli.serve:serve", "Run the platform's daemon."),
+    "status": ("api.cli.status:status", "Show health, peers by status and open findings."),
+    "version": ("api.cli.version:version", "Print the version of this program, or of the daemon."),
+}
+
+
+class Root(LazyGroup):
+    """Knows, after all, whether the failed command was to print JSON."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            failure.as_json = ctx.ensure_object(Application).as_json
+            raise
+        except click.UsageError as error:
+            if not ctx.ensure_object(Application).as_json:
+                raise
+            refused = Failure("usage", error.format_message(), Exit.USAGE)
+            refused.as_json = True
+            raise refused from error
+
+
+@click.group(
+    name="powernode",
+    cls=Root,
+    lazy=COMMANDS,
+    plugins=PLUGINS,
+    epilog="Every command has --json. `powernode help exit-codes` lists what the exit codes mean.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Federate sovereign platforms: pair them, watch them, find out what is wrong.
+
+    Commands speak to a running daemon at http://127.0.0.1:3000, or at --url.
+    """
+    ctx.ensure_object(Application)
