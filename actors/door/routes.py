@@ -602,7 +602,7 @@ _SERVICES = (
             "Each message is one event as JSON. With `cursor=N` the stream starts behind event N: first what the log holds, then what"
             " happens, without gap or repeat. Send the token as `Authorization: Bearer`, or, from a browser, offer the subprotocols"
             " `powernode.events.v1` and `powernode.bearer.<token>`; never in the URL. Close codes: 1001 shutting down, 1008 the session"
-            " ended, 1009 the client sent data, 1013 the client reads too slowly; reconnect with the last cursor seen."
+            " ended, 1003 the client sent data, 1013 the client reads too slowly; reconnect with the last cursor seen."
         ),
         query=bodies.EVENT_FILTERS,
         success={101: bodies.EVENT},
