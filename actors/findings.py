@@ -1,0 +1,240 @@
+"""Findings: what an operator should look at, each kind registered once with its severity, its words and its way out.
+
+Lives here: the registry and the making of a finding. Must not live here: the scan that notices something, or the storage of findings.
+
+A finding never changes a peer: it informs. It is recognised by its fingerprint, so that the same trouble, seen every few minutes,
+stays one finding from the first time to the last.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from actors.peer.lifecycle import Severity
+
+
+@attrs.frozen(kw_only=True)
+class FindingKind:
+    """One kind of finding.
+
+    Attributes:
+        kind: stable snake_case word.
+        severity: how much it matters.
+        title: a few words for a list.
+        text: one sentence about the case; its `{fields}` are the facts that a raiser must give.
+        remedy: what to do next, naming the command that does it; `{peer_id}` and the facts may stand in it.
+        distinguished_by: facts that make two cases of one peer different findings.
+    """
+
+    kind: str
+    severity: Severity
+    title: str
+    text: str
+    remedy: str
+    distinguished_by: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> frozenset[str]:
+        """The names of the facts that a case of this kind consists of."""
+        return frozenset(_fields(self.text) | _fields(self.remedy) | set(self.distinguished_by)) - {"peer_id"}
+
+
+@attrs.frozen
+class Finding:
+    """One case, as a scan reports it.
+
+    Attributes:
+        message: what is the matter, then what to do.
+        payload: JSON-ready context for programs; holds no secret.
+        fingerprint: equal for the same trouble of the same peer.
+    """
+
+    kind: str
+    severity: Severity
+    federation_peer_id: str
+    message: str
+    payload: Mapping[str, Any]
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of the operator surface and of warnings."""
+        return attrs.asdict(self, recurse=False) | {"payload": dict(self.payload), "title": KINDS[self.kind].title}
+
+
+def _fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+_REGISTRY: Final = (
+    FindingKind(
+        kind="stale_accepted_without_handshake",
+        severity="medium",
+        title="Accepted but never enrolled",
+        text="The peer has been accepted for {minutes} minutes without a verified exchange: {cause}.",
+        remedy="Try `powernode peers probe {peer_id}` and `powernode peers heartbeat {peer_id}`; "
+        "`powernode peers trust {peer_id}` shows what has been exchanged.",
+    ),
+    FindingKind(
+        kind="expired_trust_jwt",
+        severity="high",
+        title="Peering past its end",
+        text="The agreed end of this peering was {expired_at}; calls have stopped in both directions.",
+        remedy="Set a later end with `powernode peers update {peer_id}`, or end the peering with `powernode peers revoke {peer_id}`.",
+    ),
+    FindingKind(
+        kind="peer_heartbeat_stale",
+        severity="medium",
+        title="No heartbeat",
+        text="There has been no heartbeat in either direction for {silent_s} seconds.",
+        remedy="See whether the peer can be reached with `powernode peers probe {peer_id}`.",
+    ),
+    FindingKind(
+        kind="peer_heartbeat_asymmetric",
+        severity="low",
+        title="Heartbeats flow one way",
+        text="The {direction} heartbeat has been silent for {silent_s} seconds while the other direction works.",
+        remedy="Compare the endpoints that each side advertises with `powernode peers show {peer_id}`, "
+        "then try `powernode peers heartbeat {peer_id}`.",
+        distinguished_by=("direction",),
+    ),
+    FindingKind(
+        kind="peer_degraded_prolonged",
+        severity="medium",
+        title="Degraded for long",
+        text="The peer has been degraded for {hours} hours.",
+        remedy="It recovers by itself with the next heartbeat. If it is not expected back soon, pause it with "
+        "`powernode peers suspend {peer_id}`.",
+    ),
+    FindingKind(
+        kind="peer_clock_skew",
+        severity="low",
+        title="Clocks differ",
+        text="The peer's clock and ours differ by {skew_s} seconds.",
+        remedy="Check the time synchronisation of both hosts; `powernode doctor` checks this one.",
+    ),
+    FindingKind(
+        kind="peer_cert_expiring",
+        severity="medium",
+        title="Certificate about to expire",
+        text="The {certificate} certificate ends at {not_after}.",
+        remedy="Renew with `powernode peers renew {peer_id}`; an anchor is renewed by the operators of its platform.",
+        distinguished_by=("certificate",),
+    ),
+    FindingKind(
+        kind="peer_cert_expired",
+        severity="high",
+        title="Certificate expired",
+        text="The {certificate} certificate ended at {not_after}; calls that need it fail.",
+        remedy="Renew with `powernode peers renew {peer_id}`. If nothing is valid any more, mint a new token with "
+        "`powernode peers token {peer_id}` and let the other operator accept it.",
+        distinguished_by=("certificate",),
+    ),
+    FindingKind(
+        kind="peer_trust_missing",
+        severity="high",
+        title="No usable trust",
+        text="The peer is {status}, but no call can be authenticated: {cause}.",
+        remedy="Mint a new token with `powernode peers token {peer_id}` and let the other operator accept it.",
+    ),
+    FindingKind(
+        kind="shared_trust_anchor",
+        severity="high",
+        title="One anchor under two platforms",
+        text="The trust anchor {anchor_fingerprint} also stands behind peer {other_peer_id}, which is another instance.",
+        remedy="Ask both operators whether they share an authority on purpose; if not, `powernode peers revoke {peer_id}`.",
+        distinguished_by=("anchor_fingerprint", "other_peer_id"),
+    ),
+    FindingKind(
+        kind="peer_identity_conflict",
+        severity="high",
+        title="Two senders under one identity",
+        text="Heartbeats of two different runs alternate under this peer's identity (start counters {lower_epoch} and {higher_epoch}).",
+        remedy="A copy or a restored backup of the peer is running beside it. Ask its operator to stop one of them; until then "
+        "`powernode peers suspend {peer_id}` keeps both out.",
+    ),
+    FindingKind(
+        kind="peer_schema_version_missing",
+        severity="low",
+        title="Platform version unknown",
+        text="The peer is active but has not told its platform version.",
+        remedy="Ask its operator which release it runs; `powernode peers show {peer_id}` shows what it told.",
+    ),
+    FindingKind(
+        kind="peer_schema_version_drift",
+        severity="medium",
+        title="Platform versions do not fit",
+        text="Version {local_version} here and {remote_version} there are {compatibility}: {notes}.",
+        remedy="Bring both platforms to neighbouring releases; `powernode peers show {peer_id}` shows both versions.",
+        distinguished_by=("local_version", "remote_version"),
+    ),
+    FindingKind(
+        kind="peer_residency_missing",
+        severity="low",
+        title="Data residency unknown",
+        text="The peer is active but neither it nor we have said where its data lives.",
+        remedy="Record it with `powernode peers update {peer_id}`, or ask its operator to declare it.",
+    ),
+    FindingKind(
+        kind="peer_identity_undisclosed",
+        severity="low",
+        title="Identity not disclosed",
+        text="The peer is active but has not disclosed: {missing}.",
+        remedy="The contract asks every platform for this. Ask its operator; `powernode peers show {peer_id}` shows what it told.",
+    ),
+    FindingKind(
+        kind="acceptance_token_expired",
+        severity="low",
+        title="Token expired unused",
+        text="The acceptance token ended at {expired_at} without having been used.",
+        remedy="Mint another with `powernode peers token {peer_id}`, or give up with `powernode peers revoke {peer_id}`.",
+    ),
+    FindingKind(
+        kind="managed_child_grant_missing",
+        severity="medium",
+        title="No operator grant from the child",
+        text="The managed child was accepted without the grant by which its parent operates it.",
+        remedy="Mint a new token with `powernode peers token {peer_id}` and let the child accept again.",
+    ),
+    FindingKind(
+        kind="prefix_overlap_with_install",
+        severity="critical",
+        title="Prefix overlaps ours",
+        text="The peer announces {remote_prefix}, which overlaps our own {local_prefix}; its prefix is left out of every overlay.",
+        remedy="One side must renumber; then correct the announcement with `powernode peers update {peer_id}`.",
+        distinguished_by=("remote_prefix", "local_prefix"),
+    ),
+    FindingKind(
+        kind="prefix_overlap_with_other_peer",
+        severity="high",
+        title="Prefix overlaps another peer's",
+        text="The peer announces {remote_prefix}, which overlaps {other_prefix} of the earlier peer {other_peer_id}; it is left out.",
+        remedy="Settle with both operators which of them renumbers; `powernode peers show {other_peer_id}` shows the other side.",
+        distinguished_by=("remote_prefix", "other_peer_id"),
+    ),
+)
+
+KINDS: Final[Mapping[str, FindingKind]] = {entry.kind: entry for entry in _REGISTRY}
+assert len(KINDS) == len(_REGISTRY), "a kind is registered once"
+
+
+def make(kind: str, peer_id: str, payload: Mapping[str, Any], **facts: str | int) -> Finding:
+    """A finding of a registered kind about a peer.
+
+    `facts` fill the words of that kind, exactly those that it names. They may come from a remote, so they are put in as text and
+    never read as templates.
+
+    Raises:
+        KeyError: the kind is not registered.
+        ValueError: a fact is missing or unknown.
+    """
+    entry = KINDS[kind]
+    if facts.keys() != entry.facts:
+        raise ValueError(f"a finding {kind} consists of {sorted(entry.facts)}, not {sorted(facts)}")
+    words = {"peer_id": peer_id, **facts}
+    message = f"{entry.text.format_map(words)} {entry.remedy.format_map(words)}"
+    fingerprint = ":".join((kind, peer_id, *(str(facts[name]) for name in entry.distinguished_by)))
+    return Finding(kind, entry.severity, peer_id, message, dict(payload), fingerprint)
