@@ -1,0 +1,283 @@
+"""The door itself: from a `Call` to exactly one `Answer`.
+
+Lives here: matching, authentication of operators, permissions, bodies and queries, idempotency keys, and the handler table. Must not
+live here: a rule of a single route (see `peers`, `accounts`, `platform`, `federation`), or any I/O. Both levels of the simulator and the
+daemon go through this class, so a check that is missing here is missing everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from actors.contract import record as contract
+from actors.door import accounts, federation, peers, platform, shapes
+from actors.door.call import Answer, Call, failure
+from actors.door.rate_limits import Blocks, RateLimits, source_key
+from actors.door.request import Request
+from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
+from actors.idempotency import record as idempotency
+from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
+from actors.operator.permissions import satisfies
+from actors.operator.record import KIND as OPERATOR
+from actors.operator.record import session_valid
+from actors.operator_tokens import Claims, verify_access_token
+from actors.schema_rule.record import KIND as SCHEMA_RULE
+from actors.schema_rule.record import to_matrix_row
+from actors.schema_versions import MatrixRow
+from actors.settings import Settings
+from runtime.engine import Engine
+from runtime.errors import FaultError, InternalFault, OperatorFault
+from runtime.ids import uuid7
+from runtime.store.port import Condition, Query
+
+log = logging.getLogger("powernode.door")
+
+TOKENS_REMEMBERED = 1_024
+REQUEST_ID_CHARS_MAX = 64
+TOKEN_AUDIENCE = "powernode-operator"
+BEARER = "bearer "
+
+Handler = Callable[["Door", Request], None]
+
+
+@attrs.frozen
+class Stream:
+    """One operator's leave to follow events."""
+
+    door: Door
+    call: Call
+    claims: Claims
+
+    @property
+    def account_id(self) -> str | None:
+        """Whose events are shown."""
+        return self.claims.account_id
+
+    def remaining_s(self) -> float:
+        """Seconds until the leave ends; 0 once the token has expired or the session, the operator or the permission is gone."""
+        if isinstance(self.door.authorize_stream(self.call), Answer):
+            return 0.0
+        return self.claims.expires_at - self.door.engine.clock.wall()
+
+
+class Door:
+    """Answers calls on behalf of one platform.
+
+    Args:
+        engine: the platform's actors.
+        token_key_pem: public key of operators' access tokens.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings, token_key_pem: bytes) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.chance = engine.randomness.stream("door")
+        self.rate_limits = RateLimits(salt=engine.randomness.token_bytes(32))
+        self.blocks = Blocks(settings.federation.accept_block_after, settings.federation.accept_block_s)
+        self.newest_contract = max(version.version for version in contract.supported())
+        self._token_key_pem = token_key_pem
+        self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
+        self._underway: dict[str, list[Callable[[], None]]] = {}
+        self._rules: dict[str, tuple[int, tuple[MatrixRow, ...]]] = {}
+        self._handlers: dict[str, Handler] = {**peers.HANDLERS, **platform.HANDLERS, **accounts.HANDLERS, **federation.HANDLERS}
+
+    @property
+    def deadline_s(self) -> float:
+        """How long a request may take."""
+        return self.settings.federation.request_deadline_s
+
+    # --- one call ------------------------------------------------------------------------------------------------
+
+    def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
+        """Answer the call through `done`, exactly once: at once, or when an actor has decided."""
+        now, wall = self.engine.clock.now(), self.engine.clock.wall()
+        request_id = _request_id(call.headers.get("x-request-id")) or uuid7(wall, self.chance)
+        found = match(call.method, call.path)
+        if isinstance(found, NoMatch):
+            done(found.answer(request_id))
+            return
+        request = Request(found.route, found.parameters, call, request_id, now, wall, done)
+        try:
+            self._admit(request, found)
+        except FaultError as error:
+            request.fail(error.fault)
+        except Exception:
+            log.exception("a call failed", extra={"route": found.route.name, "request_id": request_id})
+            request.fail(InternalFault("internal_error", "the platform failed on this request", 500))
+
+    def _admit(self, request: Request, found: Match) -> None:
+        route = found.route
+        if route.face == "federation":
+            if request.call.source.face != "tls":
+                raise FaultError(OperatorFault("not_found", "the federation API is served on the TLS port only", 404))
+            self._handlers[route.name](self, request)
+            return
+        if route.face == "operator":
+            request.claims = self.authenticate(request.call.headers, request.wall)
+            self._permit(request.claims, route)
+        if route.query:
+            request.query = shapes.read_query(route.query, request.call.query)
+        if route.body is not None:
+            request.body = self.read_body(request)
+        key = request.call.headers.get("idempotency-key")
+        if key is not None and route.idempotent:
+            self._once(request, key)
+        else:
+            self._handlers[route.name](self, request)
+
+    def read_body(self, request: Request) -> Mapping[str, Any]:
+        """The body as its shape reads it.
+
+        Raises:
+            FaultError: with every problem in it.
+        """
+        route, call = request.route, request.call
+        assert route.body is not None
+        return shapes.read_body(route.body, call.body, call.headers.get("content-type"), route.body_bytes_max)
+
+    # --- operators -----------------------------------------------------------------------------------------------
+
+    def authenticate(self, headers: Mapping[str, str], wall: float) -> Claims:
+        """The operator behind an access token whose session still lives.
+
+        Raises:
+            FaultError: `unauthenticated`.
+        """
+        header = headers.get("authorization", "")
+        if header[: len(BEARER)].lower() != BEARER:
+            raise FaultError(_unauthenticated("send an access token as `Authorization: Bearer`; `powernode login` gets one"))
+        token = header[len(BEARER) :].strip()
+        claims = self._claims(token, wall)
+        row = self.engine.directory.row(OPERATOR.name, claims.operator_id)
+        reason = "unknown_operator" if row is None else session_valid(row.record, claims, wall)
+        if reason is not None:
+            raise FaultError(_unauthenticated("this session has ended; sign in again", reason))
+        return claims
+
+    def _claims(self, token: str, wall: float) -> Claims:
+        # A verified signature stays verified; everything that time or an operator can change is checked on each call.
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._tokens.get(digest)
+        if known is not None and wall < known.expires_at:
+            self._tokens.move_to_end(digest)
+            return known
+        issuer = self.settings.identity.instance_id
+        claims = verify_access_token(token, self._token_key_pem, now=wall, issuer=issuer, audience=TOKEN_AUDIENCE)
+        if isinstance(claims, str):
+            raise FaultError(_unauthenticated("the access token is not valid; sign in again", claims))
+        self._tokens[digest] = claims
+        if len(self._tokens) > TOKENS_REMEMBERED:
+            self._tokens.popitem(last=False)
+        return claims
+
+    def _permit(self, claims: Claims, route: Route) -> None:
+        if route.permission is None:
+            return
+        row = self.engine.directory.row(OPERATOR.name, claims.operator_id)
+        held = row.record.permissions if row is not None else ()
+        if not satisfies(held, route.permission):
+            raise FaultError(
+                OperatorFault("forbidden", f"this needs the permission {route.permission}", 403, {"permission": route.permission})
+            )
+
+    def authorize_stream(self, call: Call) -> Stream | Answer:
+        """Leave to follow events, for as long as the session lives; or the refusal."""
+        route = BY_NAME["stream_events"]
+        try:
+            claims = self.authenticate(call.headers, self.engine.clock.wall())
+            self._permit(claims, route)
+        except FaultError as error:
+            return failure(error.fault, call.headers.get("x-request-id", ""))
+        return Stream(self, call, claims)
+
+    # --- idempotency ---------------------------------------------------------------------------------------------
+
+    def _once(self, request: Request, key: str) -> None:
+        """Answer a repeated request as the first one was answered; requests of one key take turns."""
+        if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+            message = f"Idempotency-Key takes 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
+            raise FaultError(OperatorFault("invalid_parameter", message, 400, {"field": "Idempotency-Key"}))
+        scope = f"{request.route.name} {request.call.path}"
+        mark = idempotency.mark(request.by or "", scope, key, request.call.body)
+        waiting = self._underway.get(mark.id)
+        if waiting is not None:
+            waiting.append(lambda: self._once_again(request, mark))
+            return
+        self._once_again(request, mark)
+
+    def _once_again(self, request: Request, mark: idempotency.Mark) -> None:
+        row = self.engine.directory.row(idempotency.KIND.name, mark.id)
+        if row is not None and row.record.expires_at > request.wall:
+            if row.record.request_digest != mark.request_digest:
+                request.fail(OperatorFault("idempotency_key_reused", "this Idempotency-Key was used for another request", 409))
+            else:
+                request.ok(row.record.body, status=row.record.status)
+            self._release(mark.id)
+            return
+        self._underway.setdefault(mark.id, [])
+        done = request.done
+
+        def finished(answer: Answer) -> None:
+            done(answer)
+            self._release(mark.id)
+
+        request.done = finished
+        request.mark = mark
+        try:
+            self._handlers[request.route.name](self, request)
+        except FaultError as error:
+            request.fail(error.fault)
+
+    def _release(self, mark_id: str) -> None:
+        waiting = self._underway.pop(mark_id, None)
+        if waiting:
+            first, *rest = waiting
+            self._underway[mark_id] = rest
+            first()
+
+    # --- shared by handlers --------------------------------------------------------------------------------------
+
+    def rate_limited(self, wait_s: float) -> OperatorFault:
+        """The refusal of a call that came too soon."""
+        return OperatorFault("rate_limited", "too many requests; wait and try again", 429, retry_after_s=max(wait_s, 0.001))
+
+    def limit(self, name: str, key: str, now: float) -> None:
+        """Take a token from the bucket `name` of `key`.
+
+        Raises:
+            FaultError: `rate_limited`.
+        """
+        wait_s = self.rate_limits.take(f"{name} {key}", self.settings.federation.rate_limits[name], now)
+        if wait_s is not None:
+            raise FaultError(self.rate_limited(wait_s))
+
+    def limit_source(self, name: str, request: Request) -> None:
+        """`limit`, by the address of the caller."""
+        self.limit(name, source_key(request.call.source.address), request.now)
+
+    def schema_rules(self, account_id: str) -> tuple[MatrixRow, ...]:
+        """What the account's operators decided about pairs of versions; read anew after any commit."""
+        commits = self.engine.counters["commits"]
+        known = self._rules.get(account_id)
+        if known is None or known[0] != commits:
+            query = Query(SCHEMA_RULE.name, ((Condition("account_id", "=", account_id),),))
+            rows = tuple(to_matrix_row(row.record) for row in self.engine.store.query(query))
+            known = self._rules[account_id] = (commits, rows)
+        return known[1]
+
+
+def _request_id(header: str | None) -> str | None:
+    """The caller's own id for this request, if it is fit for logs."""
+    if header is None or not 0 < len(header) <= REQUEST_ID_CHARS_MAX:
+        return None
+    return header if all(char.isalnum() or char in "-_." for char in header) and header.isascii() else None
+
+
+def _unauthenticated(message: str, reason: str | None = None) -> OperatorFault:
+    return OperatorFault("unauthenticated", message, 401, {"reason": reason} if reason else {})

@@ -1,0 +1,345 @@
+"""Operators' calls about peers: from validated bodies to messages of the peer actor, and back to JSON.
+
+Lives here: one function per route. Must not live here: a rule that the peer actor does not check again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors.addresses import refused_url_reason
+from actors.door import cursors
+from actors.door.request import Request, outcome_fault
+from actors.peer import invitation as invitations
+from actors.peer import projection, roles
+from actors.peer.messages import (
+    Accepted,
+    AcceptRemote,
+    Cancel,
+    HeartbeatNow,
+    ProbeNow,
+    Propose,
+    Regenerate,
+    Update,
+)
+from actors.peer.record import KIND, RESERVED_METADATA, PeerRecord
+from actors.peer.steps import rehandshake_allowed
+from runtime.actor import Ref
+from runtime.clock import iso, iso_or_none
+from runtime.errors import Fault, FaultError, OperatorFault
+from runtime.ids import uuid7
+from runtime.secret import Secret
+from runtime.store.port import Condition, Query, Row
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+
+# --- reads ----------------------------------------------------------------------------------------------------------
+
+
+def own_row(door: Door, request: Request) -> Row:
+    """The platform peer that the path names, in the caller's account.
+
+    Raises:
+        FaultError: `not_found`, also for a row of another account.
+    """
+    row = door.engine.directory.row(KIND.name, request.parameters["id"])
+    if row is None or row.record.account_id != request.account_id or row.record.peer_kind != "platform":
+        raise FaultError(OperatorFault("not_found", "there is no such peer", 404))
+    return row
+
+
+def list_peers(door: Door, request: Request) -> None:
+    """Summaries, newest first. Reads committed rows only; no actor is woken."""
+    query = request.query
+    stale_after_s = door.settings.federation.stale_after_s
+    common = [Condition("account_id", "=", request.account_id), Condition("peer_kind", "=", "platform")]
+    common += [Condition(name, "=", query[name]) for name in ("spawn_mode", "spawn_role", "remote_instance_url") if query.get(name)]
+    alternatives: tuple[tuple[Condition, ...], ...] = ((),)
+    if query.get("status"):
+        alternatives = projection.status_conditions(query["status"], request.wall, stale_after_s)
+    after = cursors.decode(query["cursor"]) if query.get("cursor") else None
+    limit = query["limit"]
+    any_of = tuple((*common, *alternative) for alternative in alternatives)
+    rows = door.engine.store.query(Query(KIND.name, any_of, newest_first=True, after_id=after, limit=limit + 1))
+    page = [door.engine.directory.row(KIND.name, row.record.id) or row for row in rows[:limit]]
+    data = [projection.summary(row.record, row.evidence, door.settings, request.wall) for row in page]
+    if query.get("status"):
+        # Evidence that has not been flushed yet may have moved a row; what it reads as now decides.
+        data = [summary for summary in data if summary["status"] in query["status"]]
+    more = len(rows) > limit
+    request.ok(data, meta={"count": len(data), "next_cursor": cursors.encode(page[-1].record.id) if more else None})
+
+
+def get_peer(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    request.ok({"peer": projection.full(row.record, row.evidence, door.settings, request.wall)}, version=row.record.version)
+
+
+def get_peer_trust(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    request.ok({"trust": projection.trust(row.record, request.wall)}, version=row.record.version)
+
+
+def list_peer_audit_log(door: Door, request: Request) -> None:
+    """The chain of one peer, oldest first; a cancelled or revoked peer keeps its chain."""
+    row = own_row(door, request)
+    after, limit = request.query["after_sequence"], request.query["limit"]
+    entries = door.engine.store.audit(row.record.id, after, limit)
+    data = [
+        {
+            "sequence": entry.sequence,
+            "action": entry.action,
+            "at": iso(entry.at),
+            "actor": {"kind": entry.actor_kind, "id": entry.actor_id},
+            "federation_peer_id": row.record.id,
+            "payload": dict(entry.payload),
+            "prev_hash": entry.previous_hash,
+            "hash": entry.hash,
+        }
+        for entry in entries
+    ]
+    request.ok(data, meta={"count": len(data), "next_after_sequence": entries[-1].sequence if len(entries) == limit else None})
+
+
+# --- writes ---------------------------------------------------------------------------------------------------------
+
+
+def check_remote_url(door: Door, url: str) -> None:
+    """Refuse our own URL, and one that names an address that may not be dialled.
+
+    Raises:
+        FaultError: `self_peering` or `address_not_allowed`.
+    """
+    if url == door.settings.identity.url:
+        raise FaultError(OperatorFault("self_peering", "this is the platform's own URL", 409))
+    reason = refused_url_reason(url, door.settings.federation.allowed_networks)
+    if reason is not None:
+        message = f"this URL leads to a {reason} address; name the range in federation.allowed_networks if it is meant"
+        raise FaultError(OperatorFault("address_not_allowed", message, 422, {"reason": reason}))
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse keys that only the platform writes.
+
+    Raises:
+        FaultError: `reserved_metadata_key`.
+    """
+    reserved = sorted(RESERVED_METADATA & metadata.keys())
+    if reserved:
+        message = f"the platform itself writes metadata.{reserved[0]}"
+        problems = [{"field": f"metadata.{key}", "code": "reserved_metadata_key", "message": "is reserved"} for key in reserved]
+        raise FaultError(OperatorFault("reserved_metadata_key", message, 422, {"problems": problems}))
+
+
+def propose_peer(door: Door, request: Request) -> None:
+    body = request.body
+    check_remote_url(door, body["remote_instance_url"])
+    for endpoint in body.get("endpoints") or ():
+        check_remote_url(door, endpoint.url)
+    check_metadata(body.get("metadata") or {})
+    pairing = roles.resolve(body.get("spawn_role"), body.get("spawn_mode"))
+    if isinstance(pairing, Fault):
+        raise FaultError(pairing)
+    door.limit("propose_per_operator", request.by or "", request.now)
+    message = Propose(
+        account_id=request.account_id,
+        by=request.by,
+        url=body["remote_instance_url"],
+        pairing=pairing,
+        token_ttl_s=body.get("token_ttl_seconds") or door.settings.federation.token_ttl_s,
+        endpoints=tuple(body.get("endpoints") or ()),
+        ca_fingerprint=body.get("remote_ca_fingerprint"),
+        prefix=body.get("remote_prefix_advertisement"),
+        metadata=body.get("metadata") or {},
+        mark=request.mark,
+    )
+    ref = Ref(KIND.name, uuid7(request.wall, door.chance))
+
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(name_existing(door, request.account_id, message.url, fault))
+        else:
+            data = projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation)
+            request.ok(data, status=201)
+
+    door.engine.ask(ref, message, door.deadline_s, answered)
+
+
+def name_existing(door: Door, account_id: str, url: str, fault: Fault) -> Fault:
+    """`peer_exists`, saying which peer it is."""
+    if fault.code != "peer_exists":
+        return fault
+    existing = door.engine.directory.find(KIND.name, "url", f"{account_id} {url}")
+    return OperatorFault("peer_exists", "there is a peer with this URL already", 409, {"peer_id": existing})
+
+
+def regenerate_acceptance_token(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    door.limit("regenerate_per_peer", row.record.id, request.now)
+    ttl_s = request.body.get("token_ttl_seconds") or door.settings.federation.token_ttl_s
+
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+            return
+        data = {
+            "acceptance_token": outcome.token.reveal(),
+            "invitation": outcome.invitation.reveal(),
+            "acceptance_expires_at": iso_or_none(outcome.record.acceptance_token_expires_at),
+        }
+        request.ok(data, status=201)
+
+    door.engine.ask(Ref(KIND.name, row.record.id), Regenerate(request.by, ttl_s, request.mark), door.deadline_s, answered)
+
+
+def accept_peer(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    message = AcceptRemote(
+        by=request.by,
+        token=Secret(request.body["acceptance_token"]),
+        contract_version=request.body.get("contract_version"),
+        deadline_s=door.deadline_s,
+        mark=request.mark,
+    )
+    _accept(door, request, row.record.id, message)
+
+
+def _accept(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+            return
+        assert isinstance(outcome, Accepted)
+        peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
+        request.ok({"peer": peer, "warnings": list(outcome.warnings)})
+
+    # The actor's own deadline ends a moment earlier, so that its more telling answer wins.
+    door.engine.ask(Ref(KIND.name, peer_id), message, door.deadline_s + 1.0, answered)
+
+
+def accept_invitation(door: Door, request: Request) -> None:
+    """Register the inviting platform, or take the row that is there, and accept in one go."""
+    invitation = invitations.decode(request.body["invitation"])
+    if isinstance(invitation, invitations.InvalidInvitation):
+        raise FaultError(invitation.to_fault())
+    check_remote_url(door, invitation.url)
+    message = AcceptRemote(
+        by=request.by,
+        token=invitation.token,
+        contract_version=invitation.contract_version,
+        ca_fingerprint=invitation.ca_fingerprint,
+        deadline_s=door.deadline_s,
+        mark=request.mark,
+    )
+    existing = door.engine.directory.find(KIND.name, "url", f"{request.account_id} {invitation.url}")
+    if existing is not None:
+        _accept_existing(door, request, existing, message)
+        return
+    door.limit("propose_per_operator", request.by or "", request.now)
+    peer_id = uuid7(request.wall, door.chance)
+    propose = Propose(
+        account_id=request.account_id,
+        by=request.by,
+        url=invitation.url,
+        pairing=roles.Pairing("symmetric", "out_of_band"),
+        token_ttl_s=door.settings.federation.token_ttl_s,
+        ca_fingerprint=invitation.ca_fingerprint,
+    )
+
+    def proposed(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(name_existing(door, request.account_id, invitation.url, fault))
+        else:
+            _accept(door, request, peer_id, message)
+
+    door.engine.ask(Ref(KIND.name, peer_id), propose, door.deadline_s, proposed)
+
+
+def _accept_existing(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
+    row = door.engine.directory.row(KIND.name, peer_id)
+    record: PeerRecord | None = row.record if row is not None else None
+    if record is None or not (record.status == "proposed" or rehandshake_allowed(record)):
+        raise FaultError(OperatorFault("peer_exists", "this platform is a peer already", 409, {"peer_id": peer_id}))
+    if record.remote_ca_fingerprint not in (None, message.ca_fingerprint):
+        raise FaultError(OperatorFault("fingerprint_mismatch", "the peer is pinned to another CA than the invitation names", 422))
+    _accept(door, request, peer_id, message)
+
+
+def update_peer(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    changes = dict(request.body)
+    check_metadata(changes.get("metadata") or {})
+    early = {"remote_instance_url", "remote_ca_fingerprint"} & changes.keys()
+    if early and row.record.status != "proposed":
+        name = min(early)
+        raise FaultError(OperatorFault("field_not_editable", f"{name} can only change while the peer is proposed", 422, {"field": name}))
+    if changes.get("remote_instance_url"):
+        check_remote_url(door, changes["remote_instance_url"])
+    for endpoint in changes.get("endpoints") or ():
+        check_remote_url(door, endpoint.url)
+    _shown(door, request, row.record.id, Update(request.by, changes, request.expected_version()))
+
+
+def cancel_peer(door: Door, request: Request) -> None:
+    _shown(door, request, own_row(door, request).record.id, Cancel(request.by))
+
+
+def _shown(door: Door, request: Request, peer_id: str, message: Any) -> None:
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+        else:
+            peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
+            request.ok({"peer": peer}, version=outcome.record.version)
+
+    door.engine.ask(Ref(KIND.name, peer_id), message, door.deadline_s, answered)
+
+
+def probe_peer(door: Door, request: Request) -> None:
+    _result(door, request, own_row(door, request).record.id, ProbeNow(request.by), lambda outcome: outcome)
+
+
+def send_heartbeat(door: Door, request: Request) -> None:
+    peer_id = own_row(door, request).record.id
+
+    def data(outcome: Any) -> Any:
+        row = door.engine.directory.row(KIND.name, peer_id)
+        assert row is not None
+        return {"peer": projection.full(row.record, row.evidence, door.settings, door.engine.clock.wall()), "heartbeat": outcome}
+
+    _result(door, request, peer_id, HeartbeatNow(request.by), data)
+
+
+def _result(door: Door, request: Request, peer_id: str, message: Any, data: Callable[[Any], Any]) -> None:
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+        else:
+            request.ok(data(outcome))
+
+    door.engine.ask(Ref(KIND.name, peer_id), message, door.deadline_s, answered)
+
+
+HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "list_peers": list_peers,
+    "get_peer": get_peer,
+    "propose_peer": propose_peer,
+    "accept_invitation": accept_invitation,
+    "accept_peer": accept_peer,
+    "update_peer": update_peer,
+    "cancel_peer": cancel_peer,
+    "regenerate_acceptance_token": regenerate_acceptance_token,
+    "probe_peer": probe_peer,
+    "send_heartbeat": send_heartbeat,
+    "get_peer_trust": get_peer_trust,
+    "list_peer_audit_log": list_peer_audit_log,
+}

@@ -1,0 +1,19 @@
+"""Every kind of actor there is, by name. Both composition roots build their engine from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from actors.governance.actor import GovernanceActor
+from actors.idempotency.actor import RememberedAnswerActor
+from actors.operator.actor import OperatorActor
+from actors.peer.actor import PeerActor
+from actors.schema_rule.actor import SchemaRuleActor
+from runtime.actor import Actor
+from runtime.store.port import Kind
+
+_ALL: Final[tuple[type[Actor], ...]] = (PeerActor, OperatorActor, SchemaRuleActor, GovernanceActor, RememberedAnswerActor)
+
+KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)
+ACTORS: Final[Mapping[str, type[Actor]]] = {actor.kind.name: actor for actor in _ALL if actor.kind is not None}

@@ -1,0 +1,349 @@
+"""The production composition root: one platform over real sockets, a real store and the system's clocks.
+
+Lives here: wiring, start and stop. Must not live here: any rule of the domain, or a second place where things are put together (the
+simulator's world is the only other one).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import trio
+from cryptography import x509
+
+from actors.addresses import is_literal
+from actors.certificates import verify_server
+from actors.door.door import Door
+from actors.door.openapi import document
+from actors.governance.messages import Start
+from actors.governance.record import KIND as GOVERNANCE
+from actors.operator.messages import CreateOperator
+from actors.operator.permissions import PERMISSIONS
+from actors.operator.record import KIND as OPERATOR
+from actors.ports import (
+    HashPassword,
+    IssueIdentity,
+    MakeRequest,
+    Open,
+    ProbeRequest,
+    RemoteRequest,
+    Seal,
+    SignRequest,
+    SignToken,
+    VerifyPassword,
+)
+from actors.registry import ACTORS, KINDS
+from actors.settings import Identity, Settings
+from actors.urls import canonical_url, host_of
+from api import logs
+from api.configuration import Configuration
+from api.events import EventHub
+from api.health import Readiness
+from api.http import Faces, HttpApp
+from api.version import RELEASE_TAG, VERSION
+from net.addresses import Dialler
+from net.authority import Authority
+from net.credentials import Credentials
+from net.folder_lock import FolderLock
+from net.listener import Listener, open_loopback, open_public
+from net.ports import PortRunner
+from net.remote import RemoteClient
+from net.tls import ListenerLeaf
+from net.vault import Vault
+from runtime.actor import Ref
+from runtime.clock import SystemClock
+from runtime.crash_policy import SupervisedCrashes
+from runtime.engine import Engine, PortStart
+from runtime.errors import Fault
+from runtime.ids import uuid7
+from runtime.random import SystemRandomness
+from runtime.secret import Secret
+from runtime.services import Service, open_service_tree
+from runtime.store.sqlite import SqliteStore
+from runtime.supervision import ChildSpec
+from runtime.trio_driver import StepDriver
+
+LISTENER_LEAF_LIFETIME_S = 90 * 86_400.0
+LISTENER_LEAF_RENEWED_EVERY_S = 86_400.0
+FIRST_OPERATOR_EMAIL = "admin@localhost"
+FIRST_PASSWORD_BYTES = 18
+DRAIN_S = 5.0
+STORE_FILE = "powernode.sqlite3"
+
+
+def serve(configuration: Configuration, *, announce_as_json: bool = False) -> int:
+    """Run a platform until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises:
+        FolderLockedError, StoreError, VaultError, AuthorityError, CredentialsError, OSError: it could not start.
+    """
+    clock = SystemClock()
+    logs.configure(clock, level=configuration.log.level, as_json=configuration.log.format == "json")
+    os.umask(0o077)
+    configuration.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FolderLock.acquire(configuration.data):
+        trio.run(Platform(configuration, announce_as_json).run)
+    return 0
+
+
+@attrs.define(eq=False)
+class Platform:
+    """One running platform and what it is made of."""
+
+    configuration: Configuration
+    announce_as_json: bool = False
+    clock: SystemClock = attrs.field(factory=SystemClock)
+    randomness: SystemRandomness = attrs.field(factory=SystemRandomness)
+    store: SqliteStore = attrs.field(init=False)
+    engine: Engine = attrs.field(init=False)
+    driver: StepDriver = attrs.field(init=False)
+    listener: Listener = attrs.field(init=False)
+    authority: Authority = attrs.field(init=False)
+    hub: EventHub = attrs.field(init=False)
+    remote: RemoteClient = attrs.field(init=False)
+    _leaf_ends: float = attrs.field(default=0.0, init=False)
+
+    async def run(self) -> None:
+        """Start, announce, serve, drain."""
+        with ExitStack() as stack, open_signals() as signals:
+            self.store = self._open_store()
+            stack.callback(lambda: self.store.close())
+            public = await open_public(self.configuration.server.listen.host, self.configuration.server.listen.port)
+            loopback = await open_loopback(self.configuration.server.operator_listen.host, self.configuration.server.operator_listen.port)
+            urls = self._urls(_port(public), _port(loopback))
+            settings, credentials, vault = self._identity(urls["public_url"])
+            async with trio.open_nursery() as ports:
+                self.engine = self._engine(settings, self._port_table(PortRunner(ports), credentials, vault))
+                self.driver = StepDriver(self.engine)
+                app = self._faces(settings, credentials)
+                self.listener = Listener(app, self._leaves(settings.identity.url))
+                await self._serve(signals, public, loopback, urls, settings)
+                ports.cancel_scope.cancel()
+
+    async def _serve(self, signals: Any, public: Any, loopback: Any, urls: Mapping[str, str], settings: Settings) -> None:
+        async def drive(service: Service) -> None:
+            with service.until_stop():
+                await self.driver.run(task_status=service)
+
+        async def listen(service: Service) -> None:
+            async with trio.open_nursery() as nursery:
+                stop = trio.Event()
+                serve_ports = partial(self.listener.serve, tls=public, loopback=loopback, stop=stop, task_status=service)
+                nursery.start_soon(serve_ports)
+                with service.until_stop():
+                    await trio.sleep_forever()
+                stop.set()
+
+        async def renew(service: Service) -> None:
+            service.started()
+            while True:
+                await trio.sleep(LISTENER_LEAF_RENEWED_EVERY_S)
+                self.listener.use_leaves(self._leaves(settings.identity.url))
+
+        grace_s = float(self.configuration.server.grace_s) + DRAIN_S
+        specs = [
+            ChildSpec("actors", drive),
+            ChildSpec("listener", listen, shutdown=grace_s),
+            ChildSpec("leaf-renewal", renew),
+        ]
+        async with open_service_tree("platform", "rest_for_one", specs, self.clock, self.randomness):
+            self.engine.start()
+            first = await self._first_start(settings)
+            self._announce(urls, settings, first)
+            async for _ in signals:
+                break
+            self.hub.close()
+            self.remote.close()
+        await self._drain()
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _open_store(self) -> SqliteStore:
+        token = trio.lowlevel.current_trio_token()
+        return SqliteStore.open(self.configuration.data / STORE_FILE, KINDS, deliver=token.run_sync_soon)
+
+    def _urls(self, public_port: int, loopback_port: int) -> dict[str, str]:
+        operator_host = self.configuration.server.operator_listen.host
+        shown = f"[{operator_host}]" if ":" in operator_host else operator_host
+        public_url = self.configuration.server.public_url or canonical_url(f"https://localhost:{public_port}")
+        return {"public_url": public_url, "operator_url": f"http://{shown}:{loopback_port}"}
+
+    def _identity(self, public_url: str) -> tuple[Settings, Credentials, Vault]:
+        """Who this platform is: made at the first start, read at every other."""
+        data, wall = self.configuration.data, self.clock.wall()
+        vault = Vault.open_or_create(self.configuration.vault_key_file, self.randomness)
+        chance = self.randomness.stream("identity")
+        instance_id = self._remembered("instance_id", uuid7(wall, chance))
+        account_id = self._remembered("account_id", uuid7(wall, chance))
+        self.authority = Authority.open_or_create(
+            data / "authority", instance_id=instance_id, clock=self.clock, randomness=self.randomness, vault=vault
+        )
+        credentials = Credentials.open_or_create(data / "token.key", vault=vault, randomness=self.randomness)
+        public_certificate = self.configuration.server.certificate_file is not None
+        identity = Identity(
+            instance_id=instance_id,
+            url=public_url,
+            ca_bundle_pem=self.authority.ca_bundle_pem,
+            ca_fingerprint=self.authority.ca_fingerprint,
+            ca_pin=None if public_certificate else self.authority.ca_pin,
+            boot_epoch=self.store.bump_epoch(),
+            account_id=account_id,
+        )
+        settings = Settings(identity, self.configuration.to_settings(), platform_version=VERSION, release_tag=RELEASE_TAG)
+        return settings, credentials, vault
+
+    def _remembered(self, key: str, fresh: str) -> str:
+        found = self.store.meta_get(key)
+        if found is None:
+            self.store.meta_set(key, fresh)
+            return fresh
+        return found
+
+    def _port_table(self, runner: PortRunner, credentials: Credentials, vault: Vault) -> dict[type, PortStart]:
+        allowed = self.configuration.federation.allowed_networks
+        self.remote = RemoteClient(
+            clock=self.clock,
+            open_sealed=lambda sealed, purpose: vault.open(sealed, purpose).reveal_bytes(),
+            verify_server=verify_server,
+            dialler=Dialler(allowed=lambda: allowed),
+        )
+        return {
+            RemoteRequest: runner.asynchronous(self.remote.request),
+            ProbeRequest: runner.asynchronous(self.remote.probe),
+            IssueIdentity: runner.direct(self.authority.handle),
+            MakeRequest: runner.direct(self.authority.handle),
+            SignRequest: runner.direct(self.authority.handle),
+            Seal: runner.direct(vault.handle),
+            Open: runner.direct(vault.handle),
+            HashPassword: runner.threaded(credentials.handle),
+            VerifyPassword: runner.threaded(credentials.handle),
+            SignToken: runner.direct(credentials.handle),
+        }
+
+    def _engine(self, settings: Settings, ports: Mapping[type, PortStart]) -> Engine:
+        policy = SupervisedCrashes(ACTORS, self.clock, self.randomness)
+        engine = Engine(
+            store=self.store,
+            clock=self.clock,
+            randomness=self.randomness,
+            actors=ACTORS,
+            settings=settings,
+            ports=ports,
+            crash_policy=policy,
+        )
+        engine.on_unknown = lambda error: self._reopen()
+        return engine
+
+    def _reopen(self) -> None:
+        """A commit ended without a verdict: what is on the disk decides, so read it again and go on from there."""
+        self.store.close()
+        self.store = self._open_store()
+        self.engine.reset(self.store)
+
+    def _faces(self, settings: Settings, credentials: Credentials) -> HttpApp:
+        door = Door(self.engine, settings, credentials.public_key_pem)
+        self.hub = EventHub(self.store)
+        self.engine.on_events.append(self.hub.publish)
+        chance = self.randomness.stream("requests")
+        faces = Faces(
+            door=door,
+            events=self.hub,
+            health=Readiness(self.engine, self.clock, lambda: self.store, lambda: (self.authority.not_after, self._leaf_ends)),
+            openapi=document(VERSION),
+            new_request_id=lambda: uuid7(self.clock.wall(), chance),
+        )
+        return HttpApp(faces)
+
+    def _leaves(self, public_url: str) -> tuple[ListenerLeaf, ...]:
+        server = self.configuration.server
+        if server.certificate_file is not None and server.key_file is not None:
+            own = ListenerLeaf(server.certificate_file.read_bytes(), server.key_file.read_bytes())
+            self._leaf_ends = x509.load_pem_x509_certificate(own.chain_pem).not_valid_after_utc.timestamp()
+            return (own,)
+        names = dict.fromkeys([host_of(public_url), *server.dns_names, "localhost"])
+        addresses = dict.fromkeys([*server.ip_addresses, "127.0.0.1", "::1"])
+        literal = [name for name in names if is_literal(name)]
+        made = self.authority.listener_leaves(
+            [name for name in names if name not in literal], [*dict.fromkeys([*literal, *addresses])], LISTENER_LEAF_LIFETIME_S
+        )
+        self._leaf_ends = self.clock.wall() + LISTENER_LEAF_LIFETIME_S
+        return tuple(ListenerLeaf(chain, key) for chain, key in made)
+
+    # --- first start, announcement, end --------------------------------------------------------------------------
+
+    async def _first_start(self, settings: Settings) -> Secret | None:
+        """Make the first operator if there is none yet; its password is shown once, by `_announce`."""
+        account_id = settings.identity.account_id
+        self.engine.tell(Ref(GOVERNANCE.name, account_id), Start(account_id))
+        if self.store.meta_get("first_operator") is not None:
+            return None
+        password = Secret(_readable(self.randomness.token_bytes(FIRST_PASSWORD_BYTES)))
+        ref = Ref(OPERATOR.name, uuid7(self.clock.wall(), self.randomness.stream("identity")))
+        message = CreateOperator(
+            account_id=account_id,
+            email=FIRST_OPERATOR_EMAIL,
+            name="First operator",
+            password=password,
+            permissions=tuple(PERMISSIONS),
+            by=None,
+        )
+        outcome = await self.driver.ask(ref, message, 30.0)
+        if isinstance(outcome, Fault) and outcome.code != "operator_exists":
+            raise RuntimeError(f"the first operator could not be made: {outcome.code}")
+        self.store.meta_set("first_operator", FIRST_OPERATOR_EMAIL)
+        return None if isinstance(outcome, Fault) else password
+
+    def _announce(self, urls: Mapping[str, str], settings: Settings, password: Secret | None) -> None:
+        facts: dict[str, Any] = {**urls, "instance_id": settings.identity.instance_id, "ca_fingerprint": settings.identity.ca_fingerprint}
+        if password is not None:
+            facts["first_operator"] = {"email": FIRST_OPERATOR_EMAIL, "password": password.reveal()}
+        if self.announce_as_json:
+            lines = [msgspec.json.encode({"ready": True, **facts}).decode()]
+        else:
+            lines = [f"powernode {VERSION} serves {urls['public_url']} (peers, operators) and {urls['operator_url']} (operators here)"]
+            if password is not None:
+                lines += [
+                    "",
+                    "  First operator, shown once:",
+                    f"    email     {FIRST_OPERATOR_EMAIL}",
+                    f"    password  {password.reveal()}",
+                    "  Sign in with `powernode login`, then change the password with `powernode operators passwd`.",
+                    "",
+                ]
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+    async def _drain(self) -> None:
+        """Let commits under way end and evidence reach the disk before the store closes."""
+        self.engine.flush_evidence()
+        with trio.move_on_after(DRAIN_S):
+            while self.engine.run() or not self.engine.quiescent:
+                await trio.sleep(0.005)
+
+
+def open_signals() -> Any:
+    """SIGTERM and SIGINT, as trio delivers them."""
+    return trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
+
+
+def _port(listeners: Any) -> int:
+    return int(listeners[0].socket.getsockname()[1])
+
+
+def _readable(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).decode().rstrip("=")
+
+
+def store_file(data: Path) -> Path:
+    """Where a data directory keeps its store."""
+    return data / STORE_FILE

@@ -1,0 +1,303 @@
+"""`powernode quickstart`: two complete platforms on this machine become peers, step by step, through their public API.
+
+Lives here: starting two daemons as separate processes, walking the runbook with the requests that an operator would send, and telling a
+person what happened. Must not live here: a shortcut. Nothing is done that an operator could not do with curl.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time  # noqa: TID251
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from net.http_client import JsonReply, request_json
+
+START_TIMEOUT_S = 30.0
+ACTIVE_TIMEOUT_S = 90.0
+POLL_S = 0.05
+SHOWN_TOKEN_CHARS = 6
+SECRET_FIELDS = frozenset({"acceptance_token", "invitation", "access_token", "refresh_token", "password"})
+SHOWN_PEER_FIELDS = ("id", "status", "remote_instance_url", "spawn_role", "spawn_mode", "trust_status", "last_handshake_at", "last_heartbeat_at")
+PEERS = "/api/v1/system/platform/peers"
+
+CONFIGURATION = """\
+[server]
+listen = "127.0.0.1:0"
+operator_listen = "127.0.0.1:0"
+
+[federation]
+allowed_networks = ["127.0.0.0/8"]
+"""
+
+
+class QuickstartError(Exception):
+    """A platform did not start, or a step did not go as the runbook says."""
+
+
+@attrs.define(eq=False)
+class Site:
+    """One of the two platforms: its process, where it listens, and its operator's token."""
+
+    name: str
+    data: Path
+    process: subprocess.Popen[str] | None = None
+    public_url: str = ""
+    operator_url: str = ""
+    email: str = ""
+    password: str = attrs.field(default="", repr=False)
+    token: str = attrs.field(default="", repr=False)
+    peer_id: str = ""
+    statuses: list[str] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class Narrator:
+    """Tells each step, to a person or as one JSON object per line."""
+
+    as_json: bool
+    number: int = 0
+    started: float = attrs.field(factory=time.perf_counter)
+
+    def step(self, title: str, why: str, exchanges: list[tuple[Site, str, str, Any, JsonReply]], sites: tuple[Site, Site]) -> None:
+        """One step of the runbook with what was sent and what came back."""
+        self.number += 1
+        if self.as_json:
+            self._as_json(title, exchanges, sites)
+            return
+        print(f"\n[{self.number}] {title}\n    {why}")
+        for site, method, path, body, reply in exchanges:
+            print(f"      {site.name}> {method} {site.operator_url}{path}")
+            if body is not None:
+                print(f"         {json.dumps(masked(body))}")
+            print(f"         HTTP {reply.status}  {json.dumps(brief(reply.body))}")
+        states = ", ".join(f"on {site.name}: {' -> '.join(site.statuses) or 'no peer yet'}" for site in sites)
+        print(f"    status {states}", flush=True)
+
+    def _as_json(self, title: str, exchanges: list[tuple[Site, str, str, Any, JsonReply]], sites: tuple[Site, Site]) -> None:
+        calls = [
+            {
+                "on": site.name,
+                "request": {"method": method, "url": site.operator_url + path, "body": masked(body)},
+                "response": {"status": reply.status, "body": masked(reply.body)},
+            }
+            for site, method, path, body, reply in exchanges
+        ]
+        statuses = {site.name.lower(): list(site.statuses) for site in sites}
+        print(json.dumps({"step": self.number, "title": title, "calls": calls, "statuses": statuses}), flush=True)
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started
+
+
+def masked(value: Any) -> Any:
+    """JSON with every secret cut to its first characters."""
+    if isinstance(value, Mapping):
+        return {
+            key: f"{entry[:SHOWN_TOKEN_CHARS]}…" if key in SECRET_FIELDS and isinstance(entry, str) else masked(entry)
+            for key, entry in value.items()
+        }
+    return [masked(entry) for entry in value] if isinstance(value, list) else value
+
+
+def brief(body: Mapping[str, Any]) -> Any:
+    """What a person wants to see of an answer."""
+    data = body.get("data")
+    if not isinstance(data, Mapping):
+        rows = [{key: row.get(key) for key in ("id", "status", "last_heartbeat_at")} for row in data] if isinstance(data, list) else None
+        return rows if rows is not None else masked({key: body.get(key) for key in ("code", "error")})
+    out = {key: value for key, value in masked(data).items() if key != "peer"}
+    peer = data.get("peer")
+    return {**({"peer": {key: peer.get(key) for key in SHOWN_PEER_FIELDS}} if isinstance(peer, Mapping) else {}), **out}
+
+
+def run(*, keep: bool, as_json: bool) -> int:
+    """Walk the runbook. Returns the exit code: 0 once both sides are active."""
+    root = Path(tempfile.mkdtemp(prefix="powernode-quickstart-"))
+    sites = (Site("A", root / "a"), Site("B", root / "b"))
+    narrator = Narrator(as_json)
+    try:
+        for site in sites:
+            start(site)
+        for site in sites:
+            wait_ready(site)
+        peers = trio.run(walk, narrator, sites)
+        finish(narrator, sites, peers, keep=keep)
+        if keep:
+            wait_for_interrupt(as_json)
+    except QuickstartError as error:
+        print(json.dumps({"ok": False, "error": str(error)}) if as_json else f"powernode quickstart: {error}", file=sys.stdout if as_json else sys.stderr)
+        return 1
+    finally:
+        stop(sites)
+        shutil.rmtree(root, ignore_errors=True)
+    return 0
+
+
+def start(site: Site) -> None:
+    """Start a daemon with a data folder and a certificate authority of its own."""
+    site.data.mkdir(mode=0o700, parents=True)
+    configuration = site.data / "powernode.toml"
+    configuration.write_text(CONFIGURATION)
+    command = [sys.executable, "-m", "api.cli", "serve", "--data", str(site.data), "--config", str(configuration), "--json"]
+    log = (site.data / "log").open("w")
+    site.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+    log.close()
+
+
+def wait_ready(site: Site) -> None:
+    """Read what the daemon says of itself once it serves."""
+    assert site.process is not None
+    assert site.process.stdout is not None
+    watchdog = _Watchdog(site.process)
+    line = site.process.stdout.readline()
+    watchdog.cancel()
+    if not line:
+        raise QuickstartError(f"platform {site.name} did not start: {(site.data / 'log').read_text()[-2000:].strip()}")
+    facts = json.loads(line)
+    site.public_url, site.operator_url = facts["public_url"], facts["operator_url"]
+    site.email, site.password = facts["first_operator"]["email"], facts["first_operator"]["password"]
+
+
+class _Watchdog:
+    """Ends a process that does not become ready, so that reading its output ends."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        import threading
+
+        self._timer = threading.Timer(START_TIMEOUT_S, process.kill)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+async def call(site: Site, method: str, path: str, body: Any = None, *, expect: int = 200) -> JsonReply:
+    """One request as the site's operator.
+
+    Raises:
+        QuickstartError: another status than the runbook expects.
+    """
+    headers = {"authorization": f"Bearer {site.token}"} if site.token else {}
+    reply = await request_json(method, site.operator_url + path, headers=headers, body=body, timeout_s=60.0)
+    if reply.status != expect:
+        raise QuickstartError(f"{method} {path} on {site.name} answered {reply.status}: {reply.body.get('code')}: {reply.body.get('error')}")
+    return reply
+
+
+async def walk(narrator: Narrator, sites: tuple[Site, Site]) -> dict[str, Any]:
+    """The runbook: sign in, propose, hand over, register, accept, verify, become active."""
+    await sign_in(narrator, sites)
+    token = await propose(narrator, sites)
+    await register_and_accept(narrator, sites, token)
+    return await become_active(narrator, sites)
+
+
+async def sign_in(narrator: Narrator, sites: tuple[Site, Site]) -> None:
+    exchanges = []
+    for site in sites:
+        body = {"email": site.email, "password": site.password}
+        reply = await call(site, "POST", "/api/v1/auth/login", body)
+        site.token = reply.body["data"]["access_token"]
+        exchanges.append((site, "POST", "/api/v1/auth/login", body, reply))
+    why = "Two sovereign platforms run, each with its own store, certificate authority and operator. Both operators sign in."
+    narrator.step("Start two platforms", why, exchanges, sites)
+
+
+async def propose(narrator: Narrator, sites: tuple[Site, Site]) -> str:
+    a, b = sites
+    body = {"remote_instance_url": b.public_url, "spawn_role": "symmetric", "spawn_mode": "out_of_band", "token_ttl_seconds": 604800}
+    reply = await call(a, "POST", PEERS, body, expect=201)
+    data = reply.body["data"]
+    a.peer_id = data["peer"]["id"]
+    a.statuses.append(data["peer"]["status"])
+    why = "A registers B and gets a single-use acceptance token, shown once. B is not contacted."
+    narrator.step("A proposes", why, [(a, "POST", PEERS, body, reply)], sites)
+    shown = f"{data['acceptance_token'][:SHOWN_TOKEN_CHARS]}…"
+    narrator.step("The token changes hands", f"A's operator gives B's operator A's URL {a.public_url} and the token {shown}, out of band.", [], sites)
+    return str(data["acceptance_token"])
+
+
+async def register_and_accept(narrator: Narrator, sites: tuple[Site, Site], token: str) -> None:
+    a, b = sites
+    body = {"remote_instance_url": a.public_url, "spawn_role": "symmetric"}
+    reply = await call(b, "POST", PEERS, body, expect=201)
+    b.peer_id = reply.body["data"]["peer"]["id"]
+    b.statuses.append(reply.body["data"]["peer"]["status"])
+    narrator.step("B registers A", "B makes its own row for A; rows are never shared.", [(b, "POST", PEERS, body, reply)], sites)
+    path = f"{PEERS}/{b.peer_id}/accept"
+    accepted = await call(b, "POST", path, {"acceptance_token": token})
+    for site in sites:
+        await follow_statuses(site)
+    why = "B calls A over TLS that the token pins, presents the token, and both sides exchange trust. The token is spent."
+    narrator.step("B accepts with A's token", why, [(b, "POST", path, {"acceptance_token": token}, accepted)], sites)
+
+
+async def follow_statuses(site: Site) -> str:
+    """Every status that the peer has passed, from its audit trail; returns the newest."""
+    trail = await call(site, "GET", f"{PEERS}/{site.peer_id}/audit_log?limit=200")
+    site.statuses = [entry["payload"]["to"] for entry in trail.body["data"] if "to" in entry["payload"]]
+    return site.statuses[-1]
+
+
+async def become_active(narrator: Narrator, sites: tuple[Site, Site]) -> dict[str, Any]:
+    with trio.move_on_after(ACTIVE_TIMEOUT_S):
+        while {await follow_statuses(site) for site in sites} != {"active"}:
+            await trio.sleep(POLL_S)
+    exchanges, peers = [], {}
+    for site in sites:
+        reply = await call(site, "GET", PEERS)
+        shown = await call(site, "GET", f"{PEERS}/{site.peer_id}")
+        peers[site.name.lower()] = shown.body["data"]["peer"]
+        exchanges.append((site, "GET", PEERS, None, reply))
+    narrator.step("Heartbeats over mutual TLS make both active", "The first heartbeat proves each side's key: accepted, enrolled, active.", exchanges, sites)
+    for site in sites:
+        if site.statuses[-1] != "active":
+            raise QuickstartError(f"{site.name}'s peer is {site.statuses[-1]}: {peers[site.name.lower()].get('open_findings')}")
+    return peers
+
+
+def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], *, keep: bool) -> None:
+    """The last word: the outcome, and with `keep` what a person needs to go on."""
+    kept = {site.name.lower(): {"public_url": site.public_url, "operator_url": site.operator_url, "token": site.token} for site in sites}
+    if narrator.as_json:
+        last = {"ok": True, "seconds": round(narrator.elapsed_s, 3), **peers}
+        print(json.dumps({**last, "kept": kept} if keep else last), flush=True)
+        return
+    print(f"\nBoth sides are active after {narrator.elapsed_s:.1f} s.")
+    if keep:
+        for site in sites:
+            print(f"\n  {site.name}: {site.operator_url} (operators), {site.public_url} (peers)")
+            print(f"     export POWERNODE_URL={site.operator_url}")
+            print(f"     export POWERNODE_TOKEN={site.token}")
+        print("\nTry `powernode peers list`. Ctrl-C stops both platforms and removes their data.", flush=True)
+
+
+def wait_for_interrupt(as_json: bool) -> None:
+    """Keep the platforms until Ctrl-C or SIGTERM."""
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def stop(sites: tuple[Site, Site]) -> None:
+    """End both daemons in good order, or at once if they do not answer."""
+    for site in sites:
+        if site.process is not None:
+            site.process.terminate()
+    for site in sites:
+        if site.process is not None:
+            try:
+                site.process.wait(timeout=15.0)
+            except subprocess.TimeoutExpired:
+                site.process.kill()
+                site.process.wait()
