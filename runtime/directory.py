@@ -40,6 +40,10 @@ class Directory:
             self._keep((kind, id), row)
         return row
 
+    def freshest(self, kind: str, row: Row) -> Row:
+        """What is known now of a row that was read from the store, whose evidence may not have been flushed yet."""
+        return self._rows.get((kind, row.record.id), row)
+
     def committed(self, kind: str, id: str, record: Any | None, evidence: Any) -> None:
         """Note what a commit, or fresh evidence, has made true."""
         if record is None:
@@ -47,8 +51,9 @@ class Directory:
         else:
             self._keep((kind, id), Row(record, evidence))
 
-    def forget(self) -> None:
-        """Drop everything cached (after the store was reopened)."""
+    def reopen(self, store: Store) -> None:
+        """Go on with a reopened store: what was cached may never have been committed there."""
+        self._store = store
         self._rows.clear()
 
     def _keep(self, key: tuple[str, str], row: Row) -> None:

@@ -64,7 +64,7 @@ def list_peers(door: Door, request: Request) -> None:
     limit = query["limit"]
     any_of = tuple((*common, *alternative) for alternative in alternatives)
     rows = door.engine.store.query(Query(KIND.name, any_of, newest_first=True, after_id=after, limit=limit + 1))
-    page = [door.engine.directory.row(KIND.name, row.record.id) or row for row in rows[:limit]]
+    page = [door.engine.directory.freshest(KIND.name, row) for row in rows[:limit]]
     data = [projection.summary(row.record, row.evidence, door.settings, request.wall) for row in page]
     if query.get("status"):
         # Evidence that has not been flushed yet may have moved a row; what it reads as now decides.

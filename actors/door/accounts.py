@@ -1,0 +1,140 @@
+"""Operators' accounts and sessions at the door.
+
+Lives here: one function per route. Must not live here: password rules and hashing (the operator actor and its ports).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors.door.platform import page_of
+from actors.door.request import Request, outcome_fault
+from actors.operator.messages import CreateOperator, Login, Logout, Refresh, SetPassword, UpdateOperator
+from actors.operator.record import KIND, parse_refresh_token, to_json
+from runtime.actor import Ref
+from runtime.errors import FaultError, OperatorFault
+from runtime.ids import uuid7
+from runtime.secret import Secret
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+"""Asked when no operator has the email: the same work is done, and the answer is the same."""
+
+
+def login(door: Door, request: Request) -> None:
+    """Exchange email and password for tokens; an unknown email costs the same time as a wrong password."""
+    door.limit_source("login_per_source", request)
+    email = request.body["email"].strip().lower()
+    found = door.engine.directory.find(KIND.name, "email", email)
+    _session(door, request, found or NOBODY, Login(Secret(request.body["password"])))
+
+
+def refresh(door: Door, request: Request) -> None:
+    """Exchange a refresh token for the next pair of tokens."""
+    parsed = parse_refresh_token(request.body["refresh_token"])
+    if parsed is None:
+        raise FaultError(OperatorFault("invalid_refresh_token", "this refresh token is not valid; sign in again", 401))
+    operator_id, session_id, secret = parsed
+    _session(door, request, operator_id, Refresh(session_id, secret))
+
+
+def _session(door: Door, request: Request, operator_id: str, message: Any) -> None:
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+            return
+        data = {
+            "access_token": outcome.access_token.reveal(),
+            "refresh_token": outcome.refresh_token.reveal(),
+            "token_type": "Bearer",
+            "expires_in": int(outcome.expires_in_s),
+            "operator": to_json(outcome.record),
+        }
+        request.ok(data)
+
+    door.engine.ask(Ref(KIND.name, operator_id), message, door.deadline_s, answered)
+
+
+def logout(door: Door, request: Request) -> None:
+    """End the session of the token that asks."""
+    assert request.claims is not None
+
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+        else:
+            request.ok({"logged_out": True})
+
+    door.engine.ask(Ref(KIND.name, request.claims.operator_id), Logout(request.claims.session_id), door.deadline_s, answered)
+
+
+# --- operators ------------------------------------------------------------------------------------------------------
+
+
+def _own_operator(door: Door, request: Request) -> Any:
+    row = door.engine.directory.row(KIND.name, request.parameters["id"])
+    if row is None or row.record.account_id != request.account_id:
+        raise FaultError(OperatorFault("not_found", "there is no such operator", 404))
+    return row.record
+
+
+def list_operators(door: Door, request: Request) -> None:
+    page_of(door, request, KIND.name, request.account_id, to_json)
+
+
+def get_operator(door: Door, request: Request) -> None:
+    record = _own_operator(door, request)
+    request.ok({"operator": to_json(record)}, version=record.version)
+
+
+def create_operator(door: Door, request: Request) -> None:
+    body = request.body
+    message = CreateOperator(
+        account_id=request.account_id,
+        by=request.by,
+        email=body["email"].strip().lower(),
+        name=body["name"],
+        password=Secret(body["password"]),
+        permissions=tuple(body.get("permissions") or ()),
+    )
+    _shown(door, request, uuid7(request.wall, door.chance), message, 201)
+
+
+def update_operator(door: Door, request: Request) -> None:
+    """Change permissions or access, or set a password; a password is changed by itself, since it ends every session."""
+    record = _own_operator(door, request)
+    body, expected = request.body, request.expected_version()
+    changes = {name: tuple(value) if name == "permissions" else value for name, value in body.items() if name in ("permissions", "disabled")}
+    if "password" in body:
+        if changes:
+            raise FaultError(OperatorFault("invalid_parameter", "change the password in a request of its own", 400, {"field": "password"}))
+        _shown(door, request, record.id, SetPassword(by=request.by, password=Secret(body["password"]), expected_version=expected), 200)
+    else:
+        _shown(door, request, record.id, UpdateOperator(by=request.by, changes=changes, expected_version=expected), 200)
+
+
+def _shown(door: Door, request: Request, operator_id: str, message: Any, status: int) -> None:
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+        else:
+            request.ok({"operator": to_json(outcome)}, status=status, version=outcome.version)
+
+    door.engine.ask(Ref(KIND.name, operator_id), message, door.deadline_s, answered)
+
+
+HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "login": login,
+    "refresh": refresh,
+    "logout": logout,
+    "list_operators": list_operators,
+    "get_operator": get_operator,
+    "create_operator": create_operator,
+    "update_operator": update_operator,
+}

@@ -1,0 +1,194 @@
+"""Operators' calls about the platform itself: health, governance findings, contract and schema versions, the flight recorder.
+
+Lives here: one function per route. Reads come from committed rows; nothing wakes an actor but the writes of schema rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from actors.contract import record as contract
+from actors.door import cursors
+from actors.door.request import Request, outcome_fault
+from actors.governance import scanner
+from actors.governance.record import KIND as GOVERNANCE
+from actors.governance.record import merge
+from actors.peer import projection
+from actors.peer.record import KIND as PEER
+from actors.schema_rule.messages import Create, Delete
+from actors.schema_rule.messages import Update as UpdateRule
+from actors.schema_rule.record import KIND as SCHEMA_RULE
+from actors.schema_rule.record import to_json
+from runtime.actor import Ref
+from runtime.clock import iso, iso_or_none
+from runtime.errors import FaultError, OperatorFault
+from runtime.ids import uuid7
+from runtime.store.port import Condition, Query, Row
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+HISTORY_TEXT_CHARS_MAX = 400
+
+
+def peer_rows(door: Door, account_id: str) -> list[Row]:
+    """The account's platform peers with the freshest evidence known."""
+    mine = (Condition("account_id", "=", account_id), Condition("peer_kind", "=", "platform"))
+    rows = door.engine.store.query(Query(PEER.name, (mine,), newest_first=False))
+    return [door.engine.directory.freshest(PEER.name, row) for row in rows]
+
+
+def get_platform_health(door: Door, request: Request) -> None:
+    """Peers by what their status reads as now."""
+    stale_after_s = door.settings.federation.stale_after_s
+    rows = peer_rows(door, request.account_id)
+    read = [projection.derived_status(row.record, row.evidence, request.wall, stale_after_s)[0] for row in rows]
+    stale = sum(row.record.status == "active" and status == "degraded" for row, status in zip(rows, read, strict=True))
+    handshakes = [row.record.last_handshake_at for row in rows if row.record.last_handshake_at is not None]
+    counts = {status: read.count(status) for status in ("active", "degraded", "suspended")}
+    data = {
+        "status": "degraded" if counts["degraded"] else "ok",
+        "total": sum(status != "revoked" for status in read),
+        **counts,
+        "heartbeat_stale": stale,
+        "last_handshake_at": iso_or_none(max(handshakes, default=None)),
+    }
+    request.ok(data)
+
+
+def list_governance_findings(door: Door, request: Request) -> None:
+    """A fresh scan, with the times at which each finding was first and last seen."""
+    query = request.query
+    fresh = scanner.scan(peer_rows(door, request.account_id), door.settings, request.wall)
+    stored = door.engine.directory.row(GOVERNANCE.name, request.account_id)
+    findings = merge(stored.record.findings if stored is not None else (), fresh, request.wall)
+    data = [finding.to_json() for finding in findings]
+    if query.get("peer_id"):
+        data = [finding for finding in data if finding["federation_peer_id"] == query["peer_id"]]
+    if query.get("severity"):
+        data = [finding for finding in data if finding["severity"] in query["severity"]]
+    if query.get("kind"):
+        data = [finding for finding in data if finding["kind"] == query["kind"]]
+    request.ok(data, meta={"count": len(data)})
+
+
+def list_contract_versions(door: Door, request: Request) -> None:
+    supported = {version.version for version in contract.supported()}
+    data = [version.to_json(is_supported=version.version in supported) for version in contract.VERSIONS]
+    request.ok(data, meta={"count": len(data)})
+
+
+# --- the flight recorder --------------------------------------------------------------------------------------------
+
+
+def get_actor_history(door: Door, request: Request) -> None:
+    """The last turns of one actor. Messages mask their own secrets; only their text is shown."""
+    kind, id = request.parameters["kind"], request.parameters["id"]
+    if not door.engine.known(kind):
+        raise FaultError(OperatorFault("not_found", f"there are no actors of the kind {kind}", 404))
+    ref = Ref(kind, id)
+    row = door.engine.directory.row(kind, id)
+    history = door.engine.history(ref)
+    if row is None and not history:
+        raise FaultError(OperatorFault("not_found", "there is no such actor", 404))
+    turns = [
+        {
+            "at": iso(turn.wall),
+            "message": type(turn.message).__name__,
+            "detail": repr(turn.message)[:HISTORY_TEXT_CHARS_MAX],
+            "outcome": turn.outcome,
+            "effects": list(turn.effects),
+            "draws": len(turn.draws),
+            "version": getattr(turn.record, "version", None),
+        }
+        for turn in history
+    ]
+    state = {"kind": kind, "id": id, "version": row.record.version if row is not None else None, **door.engine.state(ref)}
+    request.ok({"actor": {**state, "turns": turns}})
+
+
+# --- schema rules ---------------------------------------------------------------------------------------------------
+
+
+def _own_rule(door: Door, request: Request) -> Any:
+    row = door.engine.directory.row(SCHEMA_RULE.name, request.parameters["id"])
+    if row is None or row.record.account_id != request.account_id:
+        raise FaultError(OperatorFault("not_found", "there is no such decision", 404))
+    return row.record
+
+
+def page_of(door: Door, request: Request, kind: str, account_id: str, shown: Callable[[Any], Any]) -> None:
+    """One page of an account's rows, newest first."""
+    after = cursors.decode(request.query["cursor"]) if request.query.get("cursor") else None
+    limit = request.query["limit"]
+    query = Query(kind, ((Condition("account_id", "=", account_id),),), newest_first=True, after_id=after, limit=limit + 1)
+    rows: Sequence[Row] = door.engine.store.query(query)
+    page = rows[:limit]
+    more = cursors.encode(page[-1].record.id) if len(rows) > limit else None
+    request.ok([shown(row.record) for row in page], meta={"count": len(page), "next_cursor": more})
+
+
+def list_schema_compatibilities(door: Door, request: Request) -> None:
+    page_of(door, request, SCHEMA_RULE.name, request.account_id, to_json)
+
+
+def get_schema_compatibility(door: Door, request: Request) -> None:
+    record = _own_rule(door, request)
+    request.ok({"schema_compatibility": to_json(record)}, version=record.version)
+
+
+def create_schema_compatibility(door: Door, request: Request) -> None:
+    body = request.body
+    message = Create(
+        account_id=request.account_id,
+        by=request.by,
+        local_version=body["local_version"],
+        remote_version=body["remote_version"],
+        status=body["status"],
+        notes=body.get("notes") or "",
+    )
+    _tell_rule(door, request, uuid7(request.wall, door.chance), message, 201)
+
+
+def update_schema_compatibility(door: Door, request: Request) -> None:
+    record = _own_rule(door, request)
+    changes = {key: value for key, value in request.body.items() if key in ("status", "notes")}
+    _tell_rule(door, request, record.id, UpdateRule(request.by, changes, request.expected_version()), 200)
+
+
+def _tell_rule(door: Door, request: Request, id: str, message: Any, status: int) -> None:
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+        else:
+            request.ok({"schema_compatibility": to_json(outcome)}, status=status, version=outcome.version)
+
+    door.engine.ask(Ref(SCHEMA_RULE.name, id), message, door.deadline_s, answered)
+
+
+def delete_schema_compatibility(door: Door, request: Request) -> None:
+    record = _own_rule(door, request)
+
+    def answered(outcome: Any) -> None:
+        fault = outcome_fault(outcome)
+        if fault is not None:
+            request.fail(fault)
+        else:
+            request.ok({"id": record.id, "deleted": True})
+
+    door.engine.ask(Ref(SCHEMA_RULE.name, record.id), Delete(request.by, request.expected_version()), door.deadline_s, answered)
+
+
+HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "get_platform_health": get_platform_health,
+    "list_governance_findings": list_governance_findings,
+    "list_contract_versions": list_contract_versions,
+    "get_actor_history": get_actor_history,
+    "list_schema_compatibilities": list_schema_compatibilities,
+    "get_schema_compatibility": get_schema_compatibility,
+    "create_schema_compatibility": create_schema_compatibility,
+    "update_schema_compatibility": update_schema_compatibility,
+    "delete_schema_compatibility": delete_schema_compatibility,
+}

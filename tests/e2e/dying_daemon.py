@@ -1,0 +1,64 @@
+"""The real daemon, which kills itself at a chosen point: the N-th commit or the N-th write to a TLS connection.
+
+Run as `python -m tests.e2e.dying_daemon serve …` with POWERNODE_TEST_DEATH set to `commit-before:N`, `commit-after:N` or `write:N`, counted from
+the moment when the file POWERNODE_TEST_ARMED appears; with `count` it never dies and keeps the two counts in the file POWERNODE_TEST_COUNTS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from net.tls import TlsStream
+from runtime.store.sqlite import SqliteStore
+
+KIND, _, NUMBER = os.environ.get("POWERNODE_TEST_DEATH", "count").partition(":")
+ARMED = Path(os.environ["POWERNODE_TEST_ARMED"])
+COUNTS = Path(os.environ["POWERNODE_TEST_COUNTS"])
+counts = {"commit": 0, "write": 0}
+
+
+def reached(what: str) -> bool:
+    """Count one event once armed; whether it is the chosen one."""
+    if not ARMED.exists():
+        return False
+    counts[what] += 1
+    if KIND == "count":
+        COUNTS.write_text(json.dumps(counts))
+    return KIND.startswith(what) and counts[what] == int(NUMBER or 0)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+original_apply = SqliteStore._apply
+original_send = TlsStream.send_all
+
+
+def apply(self: SqliteStore, *args: Any) -> Any:
+    chosen = reached("commit")
+    if chosen and KIND == "commit-before":
+        die()
+    result = original_apply(self, *args)
+    if chosen:
+        die()
+    return result
+
+
+async def send_all(self: TlsStream, data: Any) -> None:
+    if reached("write"):
+        die()
+    await original_send(self, data)
+
+
+SqliteStore._apply = apply  # type: ignore[method-assign]
+TlsStream.send_all = send_all  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    from api.cli import main
+
+    main()
