@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 
 class RecordingRandom(random.Random):
-    """A stream whose raw draws are kept, so that a recorded turn can be run again with the same ones."""
+    """A view of a stream whose raw draws are kept, so that a recorded turn can be run again with the same ones."""
 
-    def __new__(cls, *args: Any) -> RecordingRandom:
-        return super().__new__(cls)
+    _source: random.Random
+    _draws: list[Any]
 
-    def __init__(self, source: random.Random, draws: list[Any]) -> None:
+    def watch(self, source: random.Random, draws: list[Any]) -> RecordingRandom:
+        """Draw from `source` into `draws` from now on."""
         self._source = source
         self._draws = draws
-        super().__init__(0)
+        # `gauss` keeps the second of each pair that it draws; another actor must not be given it.
+        self.gauss_next = None
+        return self
 
     def random(self) -> float:
         value = self._source.random()
@@ -49,8 +52,8 @@ class Context:
     """
 
     __slots__ = (
-        "_answered", "_deferred", "_draws", "_evidence", "_new_record", "_out", "_removed", "_writes", "ask", "cell",
-        "engine", "now", "ref", "settings", "wall",
+        "_answered", "_deferred", "_draws", "_evidence", "_new_record", "_out", "_random", "_removed", "_special", "_tell", "_writes",
+        "ask", "cell", "engine", "now", "ref", "settings", "wall",
     )  # fmt: skip
 
     def __init__(self, engine: Engine) -> None:
@@ -69,12 +72,16 @@ class Context:
         self._evidence: Any = None
         self._answered: list[Ask] = []
         self._deferred = False
+        self._special = False
+        self._tell = engine.tell
+        self._random = RecordingRandom(0)
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
     @property
     def random(self) -> random.Random:
-        return RecordingRandom(self.engine.randomness.stream(f"actor/{self.ref.kind}/{self.ref.id}"), self._draws)
+        self._special = True
+        return self._random.watch(self.engine.randomness.stream(f"actor/{self.ref.kind}/{self.ref.id}"), self._draws)
 
     def new_id(self) -> str:
         """A fresh UUIDv7."""
@@ -82,6 +89,7 @@ class Context:
 
     def token_bytes(self, count: int) -> bytes:
         """Secret bytes; the draw itself is not recorded."""
+        self._special = True
         self._draws.append(f"token_bytes({count})")
         return self.engine.randomness.token_bytes(count)
 
@@ -92,42 +100,45 @@ class Context:
         current = self.cell.actor.record
         version = 1 if current is None else current.version + 1
         if self._new_record is not None:
+            # Saved twice in one turn: the later one holds.
             self._writes = [write for write in self._writes if not (isinstance(write, Put) and write.record is self._new_record)]
+        if self._removed:
+            self._writes = [write for write in self._writes if not (isinstance(write, Delete) and (write.kind, write.id) == self.ref)]
+            self._removed = False
         self._new_record = record = attrs.evolve(record, version=version)
-        self._removed = False
-        self._out.append(("save", _nothing, None, None))
-        self._writes.append(Put(self.ref.kind, record, None if current is None else current.version))
+        self._write("save", Put(self.ref.kind, record, None if current is None else current.version))
 
     def remove(self) -> None:
         """Delete the actor's record."""
         self._removed = True
-        self._out.append(("remove", _nothing, None, None))
-        self._writes.append(Delete(self.ref.kind, self.ref.id))
+        self._write("remove", Delete(self.ref.kind, self.ref.id))
 
     def put_row(self, kind: str, record: Any, expected_version: int | None = None) -> None:
         """Write a row that this actor owns, in the same transaction as everything else of the turn."""
-        self._out.append((f"put {kind}", _nothing, None, None))
-        self._writes.append(Put(kind, record, expected_version))
+        self._write(f"put {kind}", Put(kind, record, expected_version))
 
     def delete_row(self, kind: str, id: str) -> None:
         """Remove a row that this actor owns."""
-        self._out.append((f"delete {kind}", _nothing, None, None))
-        self._writes.append(Delete(kind, id))
+        self._write(f"delete {kind}", Delete(kind, id))
 
     def audit(self, action: str, actor_kind: str, actor_id: str | None, **payload: Any) -> None:
         """Append to the audit chain named by the actor's own id."""
-        self._out.append((f"audit {action}", _nothing, None, None))
-        self._writes.append(AuditDraft(self.ref.id, action, self.wall, actor_kind, actor_id, payload))
+        self._write(f"audit {action}", AuditDraft(self.ref.id, action, self.wall, actor_kind, actor_id, payload))
 
     def emit(self, kind: str, severity: Literal["low", "medium", "high", "critical"], account_id: str | None, **payload: Any) -> None:
         """Append an event to the store's log; subscribers see it after the commit."""
-        self._out.append((f"emit {kind}", _nothing, None, None))
-        self._writes.append(EventDraft(kind, severity, self.wall, account_id, payload))
+        self._write(f"emit {kind}", EventDraft(kind, severity, self.wall, account_id, payload))
 
     def set_evidence(self, evidence: Any) -> None:
         """Replace the evidence; flushed lazily, or together with this turn's commit if the turn saves."""
+        self._special = True
         self._evidence = evidence
         self._out.append(("evidence", _nothing, None, None))
+
+    def _write(self, effect: str, write: Write) -> None:
+        self._special = True
+        self._out.append((effect, _nothing, None, None))
+        self._writes.append(write)
 
     # --- replies -------------------------------------------------------------------------------------------------
 
@@ -138,14 +149,13 @@ class Context:
 
     def defer(self) -> Ask | None:
         """Keep the reply address for a later turn; None if nobody waits."""
-        self._deferred = True
-        if self.ask is not None:
-            self.cell.hold(self.ask)
+        self._deferred = self._special = True
         return self.ask
 
     def answer(self, address: Ask | None, value: Any) -> None:
         """Answer a deferred message."""
         if address is not None:
+            self._special = True
             self._answered.append(address)
             self._out.append(("reply", self.engine.resolve, address, value))
 
@@ -153,7 +163,7 @@ class Context:
 
     def send(self, ref: Ref, message: Any) -> None:
         """Deliver a message to another actor."""
-        self._out.append(("send", self.engine.tell, ref, message))
+        self._out.append(("send", self._tell, ref, message))
 
     def after(self, delay_s: float, message: Any, key: str) -> None:
         """Send `message` to this actor after `delay_s`; a timer of the same key is replaced. Gone after a restart."""
@@ -171,7 +181,7 @@ class Context:
 
     def clear(self) -> None:
         self._out = []
-        self._deferred = False
+        self._deferred = self._special = False
         if self._draws:
             self._draws = []
         if self._answered:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import attrs
 
-DeadLetterReason = Literal["no_target", "not_understood", "mailbox_full", "poison", "late", "stale", "stopping"]
+DeadLetterReason = Literal["no_target", "not_understood", "mailbox_full", "poison", "late", "stale", "stopping", "quarantined"]
 
 DEAD_LETTERS_MAX = 1_000
 
@@ -25,7 +25,7 @@ class DeadLetter:
         target: whom it was for, `kind/id`.
         reason: `no_target` nobody has that address; `not_understood` no handler for the type; `mailbox_full` refused by the
             overflow policy; `poison` crashed its handler twice; `late` a reply after its deadline; `stale` a result for an earlier
-            incarnation; `stopping` the target was on its way down.
+            incarnation; `stopping` the target was on its way down; `quarantined` it had crashed too often.
         at: monotonic seconds of the host.
         operation: id of the operation that it belonged to, or None.
     """

@@ -1,13 +1,18 @@
 """The engine: runs turns of actors, commits them in groups, and only then lets their effects out.
 
-Lives here: cells (actors in memory), the ready queue, turns, group commit, asks, deadlines, crashes, passivation. Must not live here:
-waiting. The engine is plain Python: `run()` does what can be done now, and a driver (`trio_driver`, the simulator's world) decides when
-to call it again. Durable before visible: while a turn's commit is under way its actor takes no message; the others run on.
+Lives here: the ready queue, turns, group commit, asks, deadlines, crashes, passivation. Must not live here: waiting. The engine is
+plain Python: `run()` does what can be done now, and a driver (`trio_driver`, the simulator's world) decides when to call it again.
+Durable before visible: while a turn's commit is under way its actor takes no message; the others run on.
+
+Where a cell (an actor in memory) is:
+
+    parked ──message──► ready ──turn──► parked, or ready again
+                                  ├──saves──► gated ──batch done──► parked or ready
+                                  └──raises──► resting or quarantined ──time──► parked or ready
 """
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,8 +21,11 @@ from typing import Any, Protocol
 import attrs
 
 from runtime.actor import Actor, CallResult, Due, Ref, Resume
+from runtime.cell import Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
 from runtime.context import Context
+from runtime.dead_letters import DeadLetterReason, DeadLetters
+from runtime.deadlines import Deadlines
 from runtime.directory import Directory
 from runtime.errors import Fault, InternalFault, OperatorFault, unavailable
 from runtime.limits import (
@@ -25,21 +33,47 @@ from runtime.limits import (
     BATCH_UNITS_MAX,
     CRASHES_TO_DEAD_LETTER,
     DUE_REPEAT_S,
+    DUE_SLICE,
     EVIDENCE_FLUSH_S,
     MESSAGES_PER_ACTOR,
     MESSAGES_PER_PASS,
     PASSIVATE_BUCKET_S,
     PASSIVATE_SLICE,
     RESUME_SLICE,
-    RESUME_SLICE_EVERY_S,
+    SLICE_EVERY_S,
     WALL_RECHECK_S,
 )
-from runtime.mailbox import Envelope, Mailbox
+from runtime.mailbox import Envelope
 from runtime.random import Randomness
-from runtime.recorder import Recorded, Retired, Ring, recorded
-from runtime.store.port import BatchResult, Committed, Event, Kind, PutEvidence, Refused, Store, Unit, UnitResult, Unknown
+from runtime.recorder import Recorded, Retired, Ring, new_ring, recorded
+from runtime.store.port import (
+    BatchResult,
+    Committed,
+    Delete,
+    Event,
+    Kind,
+    Put,
+    PutEvidence,
+    Refused,
+    Store,
+    StoreError,
+    Unit,
+    Unknown,
+)
 from runtime.timers import Timer, TimerHeap
 from runtime.trace import Trace
+
+__all__ = [
+    "Ask",
+    "Cell",
+    "Crash",
+    "CrashPolicy",
+    "Engine",
+    "PendingTurn",
+    "PortStart",
+    "QuarantineFor",
+    "RestartAfter",
+]
 
 log = logging.getLogger("powernode.engine")
 
@@ -73,116 +107,13 @@ class QuarantineFor:
 
 
 class CrashPolicy(Protocol):
-    """Decides what happens to an actor whose handler raised (see `supervisor`)."""
+    """Decides what happens to an actor whose handler raised (see `crash_policy`)."""
 
     def crashed(self, crash: Crash) -> RestartAfter | QuarantineFor: ...
 
     def healthy(self, ref: Ref) -> None:
         """The actor left memory in good order; its crash history may be dropped."""
         ...
-
-
-class Ask:
-    """One question waiting for exactly one answer: the reply, the deadline, or the loss of whoever held it."""
-
-    __slots__ = ("_done", "_timer", "holder")
-
-    def __init__(self, done: Callable[[Any], None]) -> None:
-        self._done: Callable[[Any], None] | None = done
-        self._timer: Timer | None = None
-        self.holder: Cell | None = None
-
-    @property
-    def open(self) -> bool:
-        return self._done is not None
-
-    def watch(self, timer: Timer) -> None:
-        self._timer = timer
-
-    def finish(self, value: Any) -> bool:
-        """Hand over the outcome; False if there was one already."""
-        done = self._done
-        if done is None:
-            return False
-        self._done = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.holder is not None:
-            self.holder.release(self)
-        done(value)
-        return True
-
-
-class Cell:
-    """One actor in memory: its mailbox, its instance, and what is volatile about it."""
-
-    __slots__ = (
-        "actor", "asks", "calls", "crashed_message", "crashes", "dirty", "gate", "incarnation", "mailbox", "quarantined", "queued", "ref",
-        "resting", "ring", "timers", "type", "used",
-    )  # fmt: skip
-
-    def __init__(self, ref: Ref, actor_type: type[Actor], actor: Actor, incarnation: int, ring: Ring | None) -> None:
-        self.ref = ref
-        self.type = actor_type
-        self.actor = actor
-        self.mailbox = Mailbox()
-        self.queued = False
-        self.gate = False
-        self.resting: Timer | None = None
-        self.quarantined = False
-        self.asks: dict[Ask, None] | None = None
-        self.calls: set[int] | None = None
-        self.timers: dict[str, Timer] | None = None
-        self.ring = ring
-        self.dirty = False
-        self.used = 0.0
-        self.crashes = 0
-        self.crashed_message: Any = None
-        self.incarnation = incarnation
-
-    def hold(self, ask: Ask) -> None:
-        if self.asks is None:
-            self.asks = {}
-        self.asks[ask] = None
-        ask.holder = self
-
-    def release(self, ask: Ask) -> None:
-        if self.asks is not None:
-            self.asks.pop(ask, None)
-
-    @property
-    def idle(self) -> bool:
-        return not (
-            self.queued
-            or self.gate
-            or self.dirty
-            or self.resting
-            or self.asks
-            or self.calls
-            or self.timers
-            or self.mailbox.system
-            or self.mailbox.user
-            or self.actor.holds_work()
-        )
-
-
-Effect = tuple[str, Callable[[Any, Any], Any], Any, Any]
-
-
-@attrs.define(eq=False)
-class PendingTurn:
-    """A turn whose writes are on their way to the disk."""
-
-    cell: Cell
-    unit: Unit
-    effects: list[Effect]
-    record: Any
-    removed: bool
-    evidence: Any
-    answered: list[Ask]
-    ask: Ask | None
-    entry: tuple[Any, ...]
 
 
 class Engine:
@@ -219,7 +150,7 @@ class Engine:
         self.randomness = randomness
         self.settings = settings
         self.counters: Counter[str] = Counter()
-        self.dead_letters: deque[tuple[Ref, str, str]] = deque(maxlen=1000)
+        self.dead_letters = DeadLetters()
         self.crashes: deque[Crash] = deque(maxlen=100)
         self.halted: str | None = None
         self.on_events: list[Callable[[Sequence[Event]], None]] = []
@@ -234,19 +165,19 @@ class Engine:
         self._cells: dict[Ref, Cell] = {}
         self._ready: deque[Cell] = deque()
         self._timers = TimerHeap()
+        self._asks: dict[Ask, None] = {}
         self._ctx = Context(self)
         self._pending: deque[PendingTurn] = deque()
-        self._in_flight: list[PendingTurn | list[Cell]] | None = None
-        self._results: deque[tuple[list[PendingTurn], list[Cell], BatchResult]] = deque()
+        self._committing = False
+        self._results: deque[tuple[list[PendingTurn], BatchResult]] = deque()
         self._dirty: dict[Ref, Cell] = {}
         self._flush_timer: Timer | None = None
         self._flush_due = False
         self._running = False
+        self._unknown: str | None = None
         self._operation = 0
-        self._incarnation = 0
         self._epoch = 0
-        self._due: dict[Ref, float] = {}
-        self._due_heap: list[tuple[float, Ref]] = []
+        self._deadlines = Deadlines()
         self._due_timer: Timer | None = None
         self._sweep_timer: Timer | None = None
         self._retired = Retired()
@@ -257,93 +188,135 @@ class Engine:
     def start(self) -> None:
         """Arm every durable deadline, and wake in slices every record that asked to be resumed."""
         for kind, id, at in self.store.due():
-            self._note_due(Ref(kind, id), at)
-        waiting = deque(Ref(kind, id) for kind, id in self.store.resumable())
+            if kind in self._kinds:
+                self._deadlines.set(Ref(kind, id), at)
+        self._arm_due()
+        waiting = deque(Ref(kind, id) for kind, id in self.store.resumable() if kind in self._kinds)
         if waiting:
             self._resume_slice(waiting)
         self.wake()
 
     def reset(self, store: Store) -> None:
-        """Forget everything volatile and go on with a reopened store: the way out of an unknown commit outcome."""
+        """Forget everything volatile and go on with a reopened store: the way out of an unknown commit outcome.
+
+        Whoever waits for an answer gets a fault; rings, counters and dead letters stay.
+        """
+        if self._running:
+            raise RuntimeError("an engine cannot be reset from within its own pass")
         self._epoch += 1
         cells, self._cells = list(self._cells.values()), {}
-        asks = [ask for cell in cells for ask in (*(cell.asks or ()), *(a for _, a in cell.mailbox.drain() if a is not None))]
-        asks += [ask for turn in self._pending for ask in (*turn.answered, turn.ask) if ask is not None]
         self._ready.clear()
         self._pending.clear()
         self._results.clear()
-        self._in_flight = None
+        self._committing = self._flush_due = False
         self._dirty.clear()
-        self._due.clear()
-        self._due_heap.clear()
-        self._timers.clear()
+        self._deadlines = Deadlines()
         self._flush_timer = self._due_timer = self._sweep_timer = None
+        asks = list(self._asks)
+        self._timers.clear()
         self.halted = None
         self.store = store
-        self.directory = Directory(store, self._kinds)
+        self.directory.reopen(store)
+        for cell in cells:
+            cell.calls = None
+            if cell.ring:
+                self._retired.keep(cell.ref, cell.ring)
         for ask in asks:
             ask.finish(unavailable("the platform's storage"))
+        for cell in cells:
+            cell.drain()
         self.start()
 
     def _resume_slice(self, waiting: deque[Ref]) -> None:
         for _ in range(min(RESUME_SLICE, len(waiting))):
             self._post(waiting.popleft(), Resume())
         if waiting:
-            self._timers.add(self.clock.now() + RESUME_SLICE_EVERY_S, lambda: self._resume_slice(waiting))
+            self._timers.add(self.clock.now() + SLICE_EVERY_S, lambda: self._resume_slice(waiting))
 
     # --- sending -------------------------------------------------------------------------------------------------
 
     def tell(self, ref: Ref, message: Any, ask: Ask | None = None) -> bool:
         """Queue a user message. False if it was refused (mailbox full, quarantine, halted); an ask is then answered with the fault."""
-        if self.halted is not None:
-            return self._refuse(ref, message, ask, unavailable("this platform"), "halted")
         cell = self._cells.get(ref)
-        if cell is None:
-            cell = self._activate(ref)
-        if cell.quarantined:
-            return self._refuse(ref, message, ask, unavailable("this object", quarantined=True), "quarantine")
-        kind = cell.type
-        accepted, displaced = cell.mailbox.put_user((message, ask), kind.mailbox_max, kind.overflow, kind.coalesce_key)
-        if displaced is not None:
-            self._refuse(ref, displaced[0], displaced[1], _full(ref), "displaced")
-        if not accepted:
-            return self._refuse(ref, message, ask, _full(ref), "mailbox full")
-        if not cell.queued and not cell.gate and cell.resting is None:
-            cell.queued = True
+        # The common case stands first and in one piece, because every message passes here.
+        if cell is not None and (lane := cell.user) is not None and len(lane) < cell.room and self.halted is None:
+            lane.append((message, ask))
+        elif not self._admit(cell, ref, message, ask):
+            return False
+        else:
+            cell = self._cells[ref]
+        if cell.parked:
+            cell.parked = False
             self._ready.append(cell)
             if not self._running:
                 self.wake()
         return True
 
+    def _admit(self, cell: Cell | None, ref: Ref, message: Any, ask: Ask | None) -> bool:
+        """Queue a message where more than the length of the lane must be looked at; False if it was refused."""
+        if self.halted is not None:
+            return self._refuse(ref, message, ask, unavailable("this platform"), "stopping")
+        if cell is None:
+            if ref.kind not in self._actors:
+                fault = InternalFault("internal_error", f"there are no actors of kind {ref.kind}", 500)
+                return self._refuse(ref, message, ask, fault, "no_target")
+            cell = self._activate(ref)
+            if cell is None:
+                return self._refuse(ref, message, ask, unavailable("the platform's storage"), "stopping")
+        if cell.quarantined:
+            return self._refuse(ref, message, ask, unavailable("this object", quarantined=True), "quarantined")
+        actor = cell.actor
+        accepted, displaced = cell.put_user((message, ask), actor.mailbox_max, actor.overflow, actor.coalesce_key)
+        if displaced is not None and actor.overflow == "coalesce":
+            self.counters["coalesced"] += 1
+            if displaced[1] is not None:
+                displaced[1].finish(InternalFault("superseded", "a newer message of the same kind took the place of this one", 503))
+        elif displaced is not None:
+            self._refuse(ref, *displaced, _full(ref), "mailbox_full")
+        return accepted or self._refuse(ref, message, ask, _full(ref), "mailbox_full")
+
     def ask(self, ref: Ref, message: Any, timeout_s: float, done: Callable[[Any], None]) -> Ask:
         """Queue a message whose outcome is handed to `done` exactly once: a value, or a `Fault`."""
-        ask = Ask(done)
-        ask.watch(self._timers.add(self.clock.now() + min(timeout_s, ASK_TIMEOUT_MAX_S), lambda: self._expire(ask, ref)))
+        ask = Ask(done, self._asks)
+        ask.watch(self._timers.add(self.clock.now() + min(timeout_s, ASK_TIMEOUT_MAX_S), lambda: self._expire(ask)))
         self.tell(ref, message, ask)
         return ask
 
     def when_admitted(self, ref: Ref, callback: Callable[[], None]) -> bool:
-        """For senders that wait: False if the user lane of `ref` has room now; else `callback` is called once it has."""
+        """For senders that wait: False if the user lane of `ref` has room now; else `callback` is called once it has.
+
+        Who stops waiting must say so with `stop_waiting`, or the room meant for it is offered to nobody.
+        """
         cell = self._cells.get(ref)
-        if cell is None or cell.mailbox.user is None or len(cell.mailbox.user) < cell.type.mailbox_max:
+        if cell is None or cell.user is None or len(cell.user) < cell.actor.mailbox_max:
             return False
-        if cell.mailbox.waiters is None:
-            cell.mailbox.waiters = deque()
-        cell.mailbox.waiters.append(callback)
+        if cell.waiters is None:
+            cell.waiters = deque()
+        cell.waiters.append(callback)
         return True
+
+    def stop_waiting(self, ref: Ref, callback: Callable[[], None]) -> None:
+        """Withdraw a callback of `when_admitted`; if it has been called already, the room is offered to the next in line."""
+        cell = self._cells.get(ref)
+        if cell is None or not cell.waiters:
+            return
+        if callback in cell.waiters:
+            cell.waiters.remove(callback)
+        elif cell.user is None or len(cell.user) < cell.actor.mailbox_max:
+            cell.waiters.popleft()()
 
     def resolve(self, ask: Ask, value: Any) -> None:
         """Answer an ask; a late answer is counted and dropped."""
         if not ask.finish(value):
             self.counters["late_replies"] += 1
 
-    def _expire(self, ask: Ask, ref: Ref) -> None:
+    def _expire(self, ask: Ask) -> None:
         if ask.finish(InternalFault("deadline_exceeded", "the platform did not answer in time; the request may be repeated", 503)):
             self.counters["asks_expired"] += 1
 
-    def _refuse(self, ref: Ref, message: Any, ask: Ask | None, fault: Fault, why: str) -> bool:
-        self.counters[f"refused: {why}"] += 1
-        self.dead_letters.append((ref, type(message).__name__, why))
+    def _refuse(self, ref: Ref, message: Any, ask: Ask | None, fault: Fault, reason: DeadLetterReason) -> bool:
+        self.counters[f"refused: {reason}"] += 1
+        self.dead_letters.put(message, str(ref), reason, self.clock.now())
         if ask is not None:
             ask.finish(fault)
         return False
@@ -353,15 +326,28 @@ class Engine:
         if self.halted is not None:
             return
         cell = self._cells.get(ref) or self._activate(ref)
-        cell.mailbox.put_system((message, None))
-        self._enqueue(cell)
+        if cell is not None:
+            cell.put_system((message, None))
+            self._enqueue(cell)
 
     def _enqueue(self, cell: Cell) -> None:
-        if not cell.queued and not cell.gate and cell.resting is None and (cell.mailbox.system or cell.mailbox.user):
-            cell.queued = True
+        """A message has come: into the ready queue with the cell, unless it stands there, runs, or may not run."""
+        if cell.parked:
+            cell.parked = False
             self._ready.append(cell)
             if not self._running:
                 self.wake()
+
+    def _settle(self, cell: Cell) -> None:
+        """A cell that left the ready queue goes on: back into it, or to rest until the next message."""
+        if cell.gate or cell.resting is not None:
+            return
+        if cell.user or cell.system:
+            self._ready.append(cell)
+            if not self._running:
+                self.wake()
+        else:
+            cell.parked = True
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -380,78 +366,83 @@ class Engine:
         if self._running:
             return False
         self._running = True
-        ctx = self._ctx
-        ctx.now, ctx.wall = self.clock.now(), self.clock.wall()
-        self._timers.fire_due(ctx.now)
-        while self._results:
-            self._acted(*self._results.popleft())
+        try:
+            ctx = self._ctx
+            ctx.now, ctx.wall = self.clock.now(), self.clock.wall()
+            self._timers.fire_due(ctx.now)
+            self._act_on_results()
+        except BaseException:
+            self._running = False
+            raise
         return True
 
     def end_pass(self) -> bool:
         """Hand gathered turns to the store if it is free; True if there is more to do at once."""
         try:
-            while self._in_flight is None and (self._pending or self._flush_due):
+            self._act_on_results()
+            while not self._committing and self.halted is None and (self._pending or self._flush_due):
                 self._submit()
-                while self._results:
-                    self._acted(*self._results.popleft())
+                self._act_on_results()
         finally:
             self._running = False
-        return bool(self._ready or self._results)
+        if self._unknown is not None:
+            # Told only now, so that whoever hears it may reset the engine at once.
+            error, self._unknown = self._unknown, None
+            self.on_unknown(error)
+        return self.has_ready
 
-    def _run_ready(self, budget: int) -> int:
+    def _run_ready(self, budget: int) -> None:
         ready = self._ready
         if self._scheduler is not None:
-            while ready and budget > 0:
-                picked = self.pick()
-                if picked is not None:
-                    self.execute(*picked)
+            while budget > 0 and (picked := self.pick()) is not None:
+                self.execute(*picked)
                 budget -= 1
-            return budget
-        while ready and budget > 0:
+            return
+        turn = self._turn
+        while ready and budget > 0 and self.halted is None:
             cell = ready.popleft()
-            cell.queued = False
-            mailbox = cell.mailbox
             count = 0
             while count < MESSAGES_PER_ACTOR and not cell.gate and cell.resting is None:
-                if mailbox.system:
-                    envelope = mailbox.system.popleft()
-                elif mailbox.user:
-                    envelope = mailbox.user.popleft()
-                    if mailbox.waiters:
-                        mailbox.waiters.popleft()()
+                if cell.system:
+                    envelope = cell.system.popleft()
+                elif cell.user:
+                    envelope = cell.user.popleft()
+                    if cell.waiters:
+                        cell.waiters.popleft()()
                 else:
                     break
                 count += 1
-                self._turn(cell, envelope)
+                turn(cell, envelope)
             budget -= count
-            if (mailbox.user or mailbox.system) and not cell.gate and cell.resting is None and not cell.queued:
-                cell.queued = True
+            if cell.gate or cell.resting is not None:
+                continue
+            if cell.user or cell.system:
                 ready.append(cell)
-        return budget
+            else:
+                cell.parked = True
 
     def pick(self) -> tuple[Cell, Envelope] | None:
-        """Take the next (actor, message) by the scheduler; None if the chosen actor has nothing to run after all."""
+        """Take the next (actor, message) by the scheduler; None if nothing may run. Give it back to `execute`."""
         ready = self._ready
-        index = 0 if self._scheduler is None else self._scheduler(len(ready))
-        if index:
-            ready.rotate(-index)
-        cell = ready.popleft()
-        if index:
-            ready.rotate(index)
-        cell.queued = False
-        if cell.gate or cell.resting is not None:
-            return None
-        envelope = cell.mailbox.take()
-        return None if envelope is None else (cell, envelope)
+        while ready and self.halted is None:
+            index = 0 if self._scheduler is None else self._scheduler(len(ready))
+            cell = ready[index]
+            del ready[index]
+            envelope = cell.take()
+            if envelope is not None:
+                return cell, envelope
+            cell.parked = True
+        return None
 
     def execute(self, cell: Cell, envelope: Envelope) -> None:
         """Run one picked message, wherever the driver likes, and queue the actor again if it has more."""
         self._turn(cell, envelope)
-        self._enqueue(cell)
+        self._settle(cell)
 
     @property
     def has_ready(self) -> bool:
-        return bool(self._ready)
+        """Whether another pass would do something now."""
+        return bool(self._results) or (self.halted is None and bool(self._ready or (self._flush_due and not self._committing)))
 
     def next_timer_at(self) -> float:
         """Monotonic time of the earliest timer, or infinity."""
@@ -465,13 +456,14 @@ class Engine:
         ctx.cell = cell
         ctx.ref = cell.ref
         ctx.ask = ask
-        cell.used = ctx.now
+        now = cell.used = ctx.now
+        actor = cell.actor
+        handler = cell.handlers.get(type(message))
+        if handler is None:
+            self._not_understood(cell, message, ask)
+            return
         try:
-            handler = cell.type.handlers.get(type(message))
-            if handler is not None:
-                handler(cell.actor, message, ctx)
-            elif not isinstance(message, Due | Resume):
-                raise TypeError(f"{cell.ref.kind} does not handle {type(message).__name__}")
+            handler(actor, message, ctx)
         except Exception as error:
             self._crashed(cell, envelope, error)
             return
@@ -480,44 +472,88 @@ class Engine:
         effects = ctx._out
         ring = cell.ring
         if ring is None:
-            ring = cell.ring = self._retired.take(cell.ref) or Ring()
-        entry = (ctx.now, ctx.wall, message, "saved" if ctx._writes else "done", effects, ctx._draws, cell.actor.record)
-        ring.add(entry)
-        if self._trace is not None:
-            self._trace.turn(ctx.now, cell.ref, message, entry[3], tuple(effect[0] for effect in effects))
-        if ctx._writes:
-            self._hold_turn(cell, ask, entry)
-            ctx.clear()
+            ring = self._open_ring(cell)
+        if ctx._special or self._trace is not None or cell.poisoned is not None:
+            self._end_special(cell, envelope, ring)
         elif effects:
+            ring.append((now, ctx.wall, message, "done", effects, (), actor.record))
+            ctx._out = []
+            for _, perform, first, second in effects:
+                try:
+                    perform(first, second)
+                except Exception:
+                    self._effect_failed(cell, effects)
+        else:
+            ring.append((now, ctx.wall, message, "done", (), (), actor.record))
+
+    def _end_special(self, cell: Cell, envelope: Envelope, ring: Ring) -> None:
+        """The end of a turn that did more than send."""
+        ctx = self._ctx
+        message, ask = envelope
+        if cell.poisoned is envelope:
+            cell.poisoned = None
+            cell.crashes = 0
+        effects = ctx._out
+        outcome = "saved" if ctx._writes else "done"
+        ring.append((ctx.now, ctx.wall, message, outcome, effects or (), ctx._draws or (), cell.actor.record))
+        if self._trace is not None:
+            self._trace.turn(ctx.now, cell.ref, message, outcome, tuple(effect[0] for effect in effects))
+        if ctx._deferred and ask is not None and ask.open:
+            cell.hold(ask)
+        if ctx._writes:
+            self._hold_turn(cell, ask)
+            ctx.clear()
+        else:
             if ctx._evidence is not None:
                 self._evidence(cell, ctx._evidence)
             ctx.clear()
             self._perform(cell, effects)
-        elif ctx._draws or ctx._deferred:
-            ctx.clear()
+
+    def _open_ring(self, cell: Cell) -> Ring:
+        ring = cell.ring
+        if ring is None:
+            ring = cell.ring = self._retired.take(cell.ref) or new_ring()
+        return ring
+
+    def _not_understood(self, cell: Cell, message: Any, ask: Ask | None) -> None:
+        if isinstance(message, Due | Resume):
+            return
+        log.error("message not understood", extra={"ref": str(cell.ref), "handled": type(message).__name__})
+        fault = InternalFault("internal_error", f"{cell.ref.kind} does not handle {type(message).__name__}", 500)
+        self._refuse(cell.ref, message, ask, fault, "not_understood")
 
     def _perform(self, cell: Cell, effects: list[Effect]) -> None:
-        for name, perform, first, second in effects:
+        for effect in effects:
             try:
-                perform(first, second)
+                effect[1](effect[2], effect[3])
             except Exception:
-                # An effect that cannot leave (a bug) must not keep the others, or the platform, from going on.
-                self.counters["effects_failed"] += 1
-                log.exception("effect failed", extra={"ref": str(cell.ref), "effect": name})
+                self._effect_failed(cell, effects)
 
-    def _hold_turn(self, cell: Cell, ask: Ask | None, entry: tuple[Any, ...]) -> None:
+    def _effect_failed(self, cell: Cell, effects: list[Effect]) -> None:
+        """An effect that cannot leave (a bug) must not keep the others, or the platform, from going on."""
+        self.counters["effects_failed"] += 1
+        log.exception("an effect failed", extra={"ref": str(cell.ref), "effects": [effect[0] for effect in effects]})
+
+    def _hold_turn(self, cell: Cell, ask: Ask | None) -> None:
         ctx = self._ctx
-        evidence = ctx._evidence if ctx._evidence is not None else (cell.actor.evidence if cell.dirty else None)
+        evidence = ctx._evidence
+        if evidence is None and (cell.dirty or cell.actor.record is None):
+            evidence = cell.actor.evidence
+        if ctx._removed:
+            evidence = None
         if evidence is not None:
             ctx._writes.append(PutEvidence(cell.ref.kind, cell.ref.id, evidence))
-        turn = PendingTurn(
-            cell, Unit(tuple(ctx._writes)), ctx._out, ctx._new_record, ctx._removed, evidence, ctx._answered, ask, entry
-        )  # fmt: skip
         cell.gate = True
-        self._pending.append(turn)
+        unit = Unit(tuple(ctx._writes))
+        self._pending.append(PendingTurn(cell, unit, ctx._out, ctx._new_record, ctx._removed, evidence, ctx._answered, ask))
+
+    # --- evidence ------------------------------------------------------------------------------------------------
 
     def _evidence(self, cell: Cell, evidence: Any) -> None:
         cell.actor.evidence = evidence
+        if cell.actor.record is None:
+            # There is no row to put it beside yet; it goes out together with the first save.
+            return
         self.directory.committed(cell.ref.kind, cell.ref.id, cell.actor.record, evidence)
         if not cell.dirty:
             cell.dirty = True
@@ -525,109 +561,148 @@ class Engine:
         if self._flush_timer is None:
             self._flush_timer = self._timers.add(self.clock.now() + EVIDENCE_FLUSH_S, self._flush)
 
+    def flush_evidence(self) -> None:
+        """Write what is dirty with the next commit, without waiting for its time (before a stop)."""
+        self._flush_due = bool(self._dirty)
+        if self._flush_due and not self._running:
+            self.wake()
+
     def _flush(self) -> None:
         self._flush_timer = None
         self._flush_due = bool(self._dirty)
+
+    def _take_dirty(self, room: int) -> list[Unit]:
+        """One unit for each actor's evidence, so that a bad one takes no other with it; gated actors wait for the next flush."""
+        self._flush_due = False
+        free = [cell for cell in self._dirty.values() if not cell.gate][:room]
+        for cell in free:
+            self._clean(cell)
+        if self._dirty and self._flush_timer is None:
+            self._flush_timer = self._timers.add(self.clock.now() + EVIDENCE_FLUSH_S, self._flush)
+        return [Unit((PutEvidence(cell.ref.kind, cell.ref.id, cell.actor.evidence),)) for cell in free]
+
+    def _clean(self, cell: Cell) -> None:
+        if cell.dirty:
+            cell.dirty = False
+            self._dirty.pop(cell.ref, None)
 
     # --- commit and act ------------------------------------------------------------------------------------------
 
     def _submit(self) -> None:
         turns = [self._pending.popleft() for _ in range(min(BATCH_UNITS_MAX, len(self._pending)))]
-        flushed: list[Cell] = []
         units = [turn.unit for turn in turns]
         if self._flush_due and len(turns) < BATCH_UNITS_MAX:
-            self._flush_due = False
-            flushed = list(self._dirty.values())
-            writes = tuple(PutEvidence(cell.ref.kind, cell.ref.id, cell.actor.evidence) for cell in flushed if not cell.gate)
-            flushed = [cell for cell in flushed if not cell.gate]
-            for cell in flushed:
-                cell.dirty = False
-                self._dirty.pop(cell.ref, None)
-            if writes:
-                units.append(Unit(writes))
-            if self._dirty and self._flush_timer is None:
-                self._flush_timer = self._timers.add(self.clock.now() + EVIDENCE_FLUSH_S, self._flush)
+            units += self._take_dirty(BATCH_UNITS_MAX - len(turns))
         if not units:
             return
-        self._in_flight = [*turns]
+        self._committing = True
         epoch = self._epoch
         self.counters["commits"] += 1
         self.counters["units"] += len(units)
-        self.store.commit(units, lambda result: self._committed(epoch, turns, flushed, result))
+        try:
+            self.store.commit(units, lambda result: self._committed(epoch, turns, result))
+        except StoreError as error:
+            self._committed(epoch, turns, Unknown(str(error)))
 
-    def _committed(self, epoch: int, turns: list[PendingTurn], flushed: list[Cell], result: BatchResult) -> None:
+    def _committed(self, epoch: int, turns: list[PendingTurn], result: BatchResult) -> None:
         if epoch != self._epoch:
             return
-        self._in_flight = None
-        self._results.append((turns, flushed, result))
+        self._committing = False
+        self._results.append((turns, result))
         if not self._running:
             self.wake()
 
-    def _acted(self, turns: list[PendingTurn], flushed: list[Cell], result: BatchResult) -> None:
+    def _act_on_results(self) -> None:
+        while self._results:
+            self._acted(*self._results.popleft())
+
+    def _acted(self, turns: list[PendingTurn], result: BatchResult) -> None:
+        """The act step of one batch: first memory follows the disk, then events, then each turn's effects in order."""
         if isinstance(result, Unknown):
-            self._halt(result.error, turns)
+            self._halt(result.error)
             return
         events: list[Event] = []
         for turn, outcome in zip(turns, result, strict=False):
             if isinstance(outcome, Committed):
                 events += outcome.events
-        if events:
-            for listener in self.on_events:
+                self._follow(turn)
+        for outcome in result[len(turns) :]:
+            if isinstance(outcome, Refused):
+                self.counters["evidence_refused"] += 1
+        for listener in self.on_events if events else ():
+            try:
                 listener(events)
+            except Exception:
+                self.counters["listeners_failed"] += 1
+                log.exception("a listener to events failed")
         for turn, outcome in zip(turns, result, strict=False):
-            self._act(turn, outcome)
+            turn.cell.gate = False
+            if isinstance(outcome, Refused):
+                self._refused(turn, outcome)
+            else:
+                self._perform(turn.cell, turn.effects)
+            self._settle(turn.cell)
 
-    def _act(self, turn: PendingTurn, outcome: UnitResult) -> None:
+    def _follow(self, turn: PendingTurn) -> None:
+        """Bring the actor, the directory and the deadlines to what the turn has committed."""
         cell = turn.cell
-        cell.gate = False
-        if isinstance(outcome, Refused):
-            self._refused(turn, outcome)
-            return
         actor = cell.actor
+        own = cell.ref
+        former = actor.record
         if turn.removed:
             actor.record = actor.evidence = None
-            self._due.pop(cell.ref, None)
+            self._clean(cell)
         elif turn.record is not None:
             actor.record = turn.record
         if turn.evidence is not None:
             actor.evidence = turn.evidence
-        if cell.dirty and turn.evidence is not None:
-            cell.dirty = False
-            self._dirty.pop(cell.ref, None)
-        if turn.removed or turn.record is not None:
-            self.directory.committed(cell.ref.kind, cell.ref.id, actor.record, actor.evidence)
-            self._rearm_due(cell)
-        elif turn.evidence is not None:
-            self.directory.committed(cell.ref.kind, cell.ref.id, actor.record, actor.evidence)
+            self._clean(cell)
+        if turn.removed or turn.record is not None or turn.evidence is not None:
+            self.directory.committed(own.kind, own.id, actor.record, actor.evidence)
+            self._rearm(own, former, actor.record)
         for write in turn.unit.writes:
-            row = getattr(write, "record", None)
-            if row is not None and row is not turn.record:
-                self.directory.committed(write.kind, row.id, row, None)  # type: ignore[union-attr]
-        self._perform(cell, turn.effects)
-        self._enqueue(cell)
+            if isinstance(write, Put) and (write.kind, write.record.id) != own:
+                self.directory.committed(write.kind, write.record.id, write.record, None)
+                self._rearm(Ref(write.kind, write.record.id), None, write.record)
+            elif isinstance(write, Delete) and (write.kind, write.id) != own:
+                self.directory.committed(write.kind, write.id, None, None)
+                self._deadlines.set(Ref(write.kind, write.id), None)
 
     def _refused(self, turn: PendingTurn, refused: Refused) -> None:
         """The unit was rolled back alone: whoever was to be answered hears why, and the actor goes on from its last record."""
+        cell = turn.cell
         self.counters[f"refused: {refused.reason}"] += 1
         if refused.reason == "unique":
             fault: Fault = OperatorFault(refused.code, f"this would collide with an existing {refused.kind} ({refused.key})", 409)
         else:
             fault = InternalFault("internal_error", f"the change was not stored ({refused.reason})", 500)
-            log.error("turn refused", extra={"ref": str(turn.cell.ref), "reason": refused.reason, "kind": refused.kind})
+            log.error("turn refused", extra={"ref": str(cell.ref), "reason": refused.reason, "kind": refused.kind})
+        if cell.ring:
+            now, wall, message, _, effects, draws, record = cell.ring[-1]
+            outcome = f"refused:{refused.code or refused.reason}"
+            cell.ring[-1] = (now, wall, message, outcome, effects, draws, record)
+            if self._trace is not None:
+                self._trace.turn(now, cell.ref, message, outcome, ())
         for ask in dict.fromkeys([*turn.answered, *([turn.ask] if turn.ask is not None else [])]):
             self.resolve(ask, fault)
-        self._renew(turn.cell)
-        self._enqueue(turn.cell)
+        self._renew(cell)
 
-    def _halt(self, error: str, turns: list[PendingTurn]) -> None:
-        """The outcome of a commit is unknown: nothing may be answered from memory any more."""
+    def _halt(self, error: str) -> None:
+        """What is on the disk is not known: nothing may be answered from memory any more, and no actor runs until `reset`."""
+        if self.halted is not None:
+            return
         log.critical("commit outcome unknown; the platform's actors stop", extra={"error": error})
         self.halted = error
-        for turn in turns:
-            for ask in (*turn.answered, turn.ask):
-                if ask is not None:
-                    ask.finish(unavailable("the platform's storage"))
-        self.on_unknown(error)
+        fault = InternalFault(
+            "unavailable", "the platform's storage failed; whether the change was made is not known, so look before you repeat it", 503,
+            retry_after_s=1.0,
+        )  # fmt: skip
+        for ask in list(self._asks):
+            ask.finish(fault)
+        if not self._running:
+            self.on_unknown(error)
+        else:
+            self._unknown = error
 
     # --- volatile effects ----------------------------------------------------------------------------------------
 
@@ -639,13 +714,12 @@ class Engine:
         former = cell.timers.pop(key, None)
         if former is not None:
             former.cancel()
-        incarnation = cell.incarnation
 
         def fire() -> None:
-            if cell.incarnation == incarnation and cell.timers is not None:
+            if cell.timers is not None:
                 cell.timers.pop(key, None)
-                cell.mailbox.put_system((message, None))
-                self._enqueue(cell)
+            cell.put_system((message, None))
+            self._enqueue(cell)
 
         cell.timers[key] = self._timers.add(self.clock.now() + max(0.0, delay_s), fire)
         if not self._running:
@@ -660,45 +734,51 @@ class Engine:
     def start_call(self, cell: Cell, what: tuple[Any, type[CallResult], Any]) -> None:
         """Start a port call (see `Context.call`)."""
         request, then, tag = what
+        # Numbers are never used twice, and a restart forgets the open ones, so that the number also stands for the incarnation.
         self._operation += 1
         operation = self._operation
         if cell.calls is None:
             cell.calls = set()
         cell.calls.add(operation)
-        incarnation = cell.incarnation
-        epoch = self._epoch
 
         def done(outcome: Any) -> None:
-            if epoch != self._epoch or cell.incarnation != incarnation or not cell.calls or operation not in cell.calls:
+            if not cell.calls or operation not in cell.calls:
                 self.counters["stale_results"] += 1
+                self.dead_letters.put(outcome, str(cell.ref), "stale", self.clock.now(), str(operation))
                 return
             cell.calls.discard(operation)
-            cell.mailbox.put_system((then(outcome, tag), None))
+            cell.put_system((then(outcome, tag), None))
             self._enqueue(cell)
 
         start = self._ports.get(type(request))
-        if start is None:
-            done(InternalFault("internal_error", f"no port takes {type(request).__name__}", 500))
-        else:
+        try:
+            if start is None:
+                raise LookupError(f"no port takes {type(request).__name__}")
             start(request, done)
+        except Exception as error:
+            log.exception("a port call could not start", extra={"ref": str(cell.ref), "request": type(request).__name__})
+            done(InternalFault("internal_error", f"the call could not start: {type(error).__name__}", 500))
 
     # --- activation, passivation ---------------------------------------------------------------------------------
 
-    def _activate(self, ref: Ref) -> Cell:
+    def _activate(self, ref: Ref) -> Cell | None:
+        """Bring an actor into memory; None if the store cannot be read, which stops everything."""
         actor_type = self._actors[ref.kind]
+        try:
+            row = self.store.load(ref.kind, ref.id) if actor_type.kind is not None else None
+        except StoreError as error:
+            self._halt(str(error))
+            return None
         actor = actor_type()
         actor.ref = ref
-        row = self.store.load(ref.kind, ref.id) if actor_type.kind is not None else None
         actor.record = None if row is None else row.record
         actor.evidence = None if row is None else row.evidence
-        self._incarnation += 1
-        cell = self._cells[ref] = Cell(ref, actor_type, actor, self._incarnation, None)
-        cell.used = self.clock.now()
+        cell = self._cells[ref] = Cell(ref, actor, self.clock.now())
         self.counters["activations"] += 1
         if self._sweep_timer is None:
             self._sweep_timer = self._timers.add(cell.used + PASSIVATE_BUCKET_S, self._sweep)
         if row is not None:
-            cell.mailbox.put_system((_ACTIVATED, None))
+            cell.put_system(_ACTIVATION)
             self._enqueue(cell)
         return cell
 
@@ -709,14 +789,12 @@ class Engine:
         for timer in (cell.timers or {}).values():
             timer.cancel()
         cell.asks = cell.timers = cell.calls = None
-        self._incarnation += 1
-        cell.incarnation = self._incarnation
         former = cell.actor
-        actor = cell.type()
+        actor = type(former)()
         actor.ref, actor.record, actor.evidence = former.ref, former.record, former.evidence
         cell.actor = actor
         if actor.record is not None:
-            cell.mailbox.put_back((_ACTIVATED, None))
+            cell.put_back(_ACTIVATION)
 
     def _sweep(self) -> None:
         self._sweep_timer = None
@@ -726,15 +804,26 @@ class Engine:
         now = self.clock.now()
         for _ in range(min(PASSIVATE_SLICE, len(cells))):
             cell = cells.popleft()
-            limit = cell.type.passivate_after_s
-            if limit is None or self._cells.get(cell.ref) is not cell or not cell.idle:
+            if self._cells.get(cell.ref) is not cell:
                 continue
-            if now - cell.used >= limit or cell.actor.record is None:
+            actor = cell.actor
+            limit = actor.passivate_after_s
+            # An address without a record costs nothing to visit again, and strangers may name any number of them.
+            leaves = limit is not None and (now - cell.used >= limit or (actor.record is None and actor.kind is not None))
+            if leaves and cell.idle:
                 self._passivate(cell)
+            elif cell.parked and now - cell.used >= PASSIVATE_BUCKET_S / 2:
+                self._trim(cell)
         if cells:
-            self._timers.add(now, lambda: self._sweep_slice(cells))
+            self._timers.add(now + SLICE_EVERY_S, lambda: self._sweep_slice(cells))
         elif self._cells:
             self._sweep_timer = self._timers.add(now + PASSIVATE_BUCKET_S, self._sweep)
+
+    def _trim(self, cell: Cell) -> None:
+        cell.trim()
+        if cell.ring is not None:
+            self._retired.keep(cell.ref, cell.ring)
+            cell.ring = None
 
     def passivate(self, ref: Ref) -> bool:
         """Let an idle actor leave memory now; False if it holds work or is not in memory."""
@@ -746,7 +835,6 @@ class Engine:
 
     def _passivate(self, cell: Cell) -> None:
         del self._cells[cell.ref]
-        cell.incarnation = 0
         if cell.ring is not None:
             self._retired.keep(cell.ref, cell.ring)
         self._policy.healthy(cell.ref)
@@ -757,72 +845,84 @@ class Engine:
     def _crashed(self, cell: Cell, envelope: Envelope, error: Exception) -> None:
         ctx = self._ctx
         message, ask = envelope
-        ring = cell.ring = cell.ring or self._retired.take(cell.ref) or Ring()
-        ring.add((ctx.now, ctx.wall, message, f"crashed:{type(error).__name__}", [], ctx._draws, cell.actor.record))
+        ring = self._open_ring(cell)
+        outcome = f"crashed:{type(error).__name__}"
+        ring.append((ctx.now, ctx.wall, message, outcome, (), ctx._draws or (), cell.actor.record))
         if self._trace is not None:
-            self._trace.turn(ctx.now, cell.ref, message, f"crashed:{type(error).__name__}", ())
+            self._trace.turn(ctx.now, cell.ref, message, outcome, ())
         ctx.clear()
         self.counters["crashes"] += 1
-        cell.crashes = cell.crashes + 1 if cell.crashed_message is message else 1
-        poison = cell.crashes >= CRASHES_TO_DEAD_LETTER
-        crash = Crash(cell.ref, message, error, poison, tuple(recorded(entry) for entry in ring.entries))
+        poison = self._count_crash(cell, envelope)
+        crash = Crash(cell.ref, message, error, poison, tuple(recorded(entry) for entry in ring))
         self.crashes.append(crash)
-        log.error(
-            "handler raised", extra={"ref": str(cell.ref), "handled": type(message).__name__, "poison": poison}, exc_info=error
-        )  # fmt: skip
+        log.error("handler raised", extra={"ref": str(cell.ref), "handled": type(message).__name__, "poison": poison}, exc_info=error)
+        _forget_locals(error)
         decision = self._policy.crashed(crash)
         if poison:
-            cell.crashed_message = None
-            self.dead_letters.append((cell.ref, type(message).__name__, "crashed its handler twice"))
-            if ask is not None:
-                ask.finish(InternalFault("internal_error", "the platform failed on this request; it was not carried out", 500))
-        else:
-            cell.crashed_message = message
-            if message is not _ACTIVATED:
-                cell.mailbox.put_back(envelope)
+            fault = InternalFault("internal_error", "the platform failed on this request; it was not carried out", 500)
+            self._refuse(cell.ref, message, ask, fault, "poison")
+        elif envelope is not _ACTIVATION:
+            cell.put_back(envelope)
         self._renew(cell)
         self._rest(cell, decision)
 
+    def _count_crash(self, cell: Cell, envelope: Envelope) -> bool:
+        """Whether this message has crashed its handler too often. Activation is no message: it is never given up."""
+        if envelope is _ACTIVATION:
+            return False
+        cell.crashes = cell.crashes + 1 if cell.poisoned is envelope else 1
+        poison = cell.crashes >= CRASHES_TO_DEAD_LETTER
+        cell.poisoned = None if poison else envelope
+        return poison
+
     def _rest(self, cell: Cell, decision: RestartAfter | QuarantineFor) -> None:
         if isinstance(decision, QuarantineFor):
-            for message, ask in cell.mailbox.drain():
-                if not message is _ACTIVATED:
-                    self._refuse(cell.ref, message, ask, unavailable("this object", quarantined=True), "quarantine")
+            for message, ask in cell.drain():
+                if message is not _ACTIVATED:
+                    self._refuse(cell.ref, message, ask, unavailable("this object", quarantined=True), "quarantined")
             if cell.actor.record is not None:
-                cell.mailbox.put_back((_ACTIVATED, None))
-            cell.quarantined = True
-        delay = decision.duration_s if isinstance(decision, QuarantineFor) else decision.delay_s
-        if delay <= 0:
-            self._enqueue(cell)
-            return
+                cell.put_back(_ACTIVATION)
+            cell.poisoned = None
+            cell.quarantine()
+        delay_s = decision.duration_s if isinstance(decision, QuarantineFor) else decision.delay_s
+        if delay_s > 0:
+            cell.resting = self._timers.add(self.clock.now() + delay_s, lambda: self._end_rest(cell))
+        else:
+            cell.open_up()
 
-        def wake() -> None:
-            cell.resting = None
-            cell.quarantined = False
-            self._enqueue(cell)
+    def _end_rest(self, cell: Cell) -> None:
+        cell.resting = None
+        cell.open_up()
+        self._settle(cell)
 
-        cell.resting = self._timers.add(self.clock.now() + delay, wake)
+    def lift(self, ref: Ref) -> bool:
+        """End the rest or quarantine of an actor now; False if there is none."""
+        cell = self._cells.get(ref)
+        if cell is None or cell.resting is None:
+            return False
+        cell.resting.cancel()
+        self._end_rest(cell)
+        return True
 
     # --- durable deadlines ---------------------------------------------------------------------------------------
 
-    def _rearm_due(self, cell: Cell) -> None:
-        kind = cell.type.kind
-        at = None if kind is None or cell.actor.record is None else kind.due(cell.actor.record)
-        if at is None:
-            self._due.pop(cell.ref, None)
-        elif self._due.get(cell.ref) != at:
-            self._note_due(cell.ref, at)
-
-    def _note_due(self, ref: Ref, at: float) -> None:
-        self._due[ref] = at
-        heapq.heappush(self._due_heap, (at, ref))
-        self._arm_due()
+    def _rearm(self, ref: Ref, former: Any, record: Any) -> None:
+        kind = self._kinds.get(ref.kind)
+        if kind is None:
+            return
+        at = None if record is None else kind.due(record)
+        # A deadline that fired and was left as it is keeps its repetition; armed anew it would fire at once, again and again.
+        if at is None or former is None or kind.due(former) != at:
+            self._deadlines.set(ref, at)
+            if at is not None:
+                self._arm_due()
 
     def _arm_due(self) -> None:
-        if not self._due_heap:
+        earliest = self._deadlines.earliest()
+        wait_s = min(max(0.0, earliest - self.clock.wall()), WALL_RECHECK_S)
+        at = self.clock.now() + wait_s
+        if not len(self._deadlines):
             return
-        wait = min(max(0.0, self._due_heap[0][0] - self.clock.wall()), WALL_RECHECK_S)
-        at = self.clock.now() + wait
         if self._due_timer is not None:
             if self._due_timer.callback is not None and self._due_timer.at <= at:
                 return
@@ -834,19 +934,17 @@ class Engine:
     def _fire_due(self) -> None:
         self._due_timer = None
         wall = self.clock.wall()
-        heap = self._due_heap
-        again: list[tuple[float, Ref]] = []
-        while heap and heap[0][0] <= wall:
-            at, ref = heapq.heappop(heap)
-            if self._due.get(ref) != at:
-                continue
-            self._post(ref, Due())
+        fired = self._deadlines.due(wall, DUE_SLICE)
+        for ref in fired:
             # Until a commit moves the deadline it stays in force: fires at least once, takes effect once.
-            self._due[ref] = wall + DUE_REPEAT_S
-            again.append((wall + DUE_REPEAT_S, ref))
-        for entry in again:
-            heapq.heappush(heap, entry)
-        self._arm_due()
+            self._deadlines.set(ref, wall + DUE_REPEAT_S)
+            cell = self._cells.get(ref)
+            if cell is None or not cell.system or not any(isinstance(message, Due) for message, _ in cell.system):
+                self._post(ref, Due())
+        if len(fired) < DUE_SLICE:
+            self._arm_due()
+        else:
+            self._due_timer = self._timers.add(self.clock.now() + SLICE_EVERY_S, self._fire_due)
 
     # --- looking in ----------------------------------------------------------------------------------------------
 
@@ -854,7 +952,7 @@ class Engine:
         """The flight recorder's ring of one actor, oldest first; empty if nothing is kept."""
         cell = self._cells.get(ref)
         ring = (cell.ring if cell is not None else None) or self._retired.get(ref)
-        return () if ring is None else tuple(recorded(entry) for entry in ring.entries)
+        return () if ring is None else tuple(recorded(entry) for entry in ring)
 
     def state(self, ref: Ref) -> dict[str, Any]:
         """Where an actor stands now: in memory or not, mailbox depth, open work."""
@@ -863,9 +961,10 @@ class Engine:
             return {"in_memory": False}
         return {
             "in_memory": True,
-            "mailbox": len(cell.mailbox),
+            "mailbox": cell.depth,
             "committing": cell.gate,
             "resting": cell.resting is not None,
+            "quarantined": cell.quarantined,
             "open_calls": len(cell.calls or ()),
             "held_asks": len(cell.asks or ()),
             "timers": sorted(cell.timers or ()),
@@ -882,7 +981,7 @@ class Engine:
     @property
     def quiescent(self) -> bool:
         """Nothing to run, nothing being committed, no ask waiting for a turn: only timers and ports can bring news."""
-        return not (self._ready or self._pending or self._results or self._in_flight)
+        return not (self._ready or self._pending or self._results or self._committing)
 
 
 class _Activated:
@@ -899,8 +998,21 @@ def _run_activation(actor: Actor, message: Any, ctx: Context) -> None:
 
 
 _ACTIVATED = _Activated()
+_ACTIVATION: Envelope = (_ACTIVATED, None)
 Actor.handlers = {_Activated: _run_activation}
 
 
 def _full(ref: Ref) -> Fault:
     return InternalFault("mailbox_full", f"{ref.kind} has too much work queued; try again shortly", 503, retry_after_s=1.0)
+
+
+def _forget_locals(error: BaseException) -> None:
+    """Drop the tracebacks of a kept error: their frames hold the handler's locals, which may be secret and are never small."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            waiting += (each.__cause__, each.__context__)

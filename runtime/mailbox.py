@@ -1,7 +1,7 @@
 """The two-lane mailbox: system messages first, user messages bounded with a named overflow policy.
 
-Lives here: queueing. Must not live here: who runs when (see `engine`). Lanes are allocated on first use, because an idle actor must
-stay small.
+Lives here: queueing. Must not live here: who runs when (see `engine`). Lanes are made on first use and given back by `trim`, because
+an idle actor must stay small.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Mailbox:
         self.user: deque[Envelope] | None = None
         self.waiters: deque[Callable[[], None]] | None = None
 
-    def __len__(self) -> int:
+    @property
+    def depth(self) -> int:
+        """How many messages wait, in both lanes."""
         return (len(self.system) if self.system else 0) + (len(self.user) if self.user else 0)
 
     def put_system(self, envelope: Envelope) -> None:
@@ -77,7 +79,16 @@ class Mailbox:
         return None
 
     def drain(self) -> list[Envelope]:
-        """Everything queued, emptied."""
-        out = list(self.system or ()) + list(self.user or ())
+        """Everything queued, emptied; whoever waited for room is woken."""
+        out = [*(self.system or ()), *(self.user or ())]
         self.system = self.user = None
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
+            waiter()
         return out
+
+    def trim(self) -> None:
+        """Give back the memory of empty lanes."""
+        self.system = self.system or None
+        self.user = self.user or None
+        self.waiters = self.waiters or None

@@ -1,12 +1,12 @@
 """The flight recorder: a ring of the last turns of every actor, kept for a while after the actor has left memory.
 
 Lives here: what one entry holds and how rings are bounded. An entry keeps frozen values only (message, record before the turn, times,
-draws, names of effects), so recording costs pointers, and secrets stay masked because they are `Secret` values.
+draws, effects), so recording costs pointers, and secrets stay masked because they are `Secret` values.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 import attrs
@@ -14,29 +14,13 @@ import attrs
 from runtime.actor import Ref
 from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING
 
+Ring = deque[tuple[Any, ...]]
+"""The last `RECORDER_RING` turns of one actor, oldest first, as (now, wall, message, outcome, effects, draws, record)."""
 
-@attrs.define
-class Ring:
-    """The last `RECORDER_RING` turns of one actor; `total` counts every turn since the actor first entered memory."""
 
-    slots: list[tuple[Any, ...]] = attrs.field(factory=list)
-    total: int = 0
-
-    def add(self, entry: tuple[Any, ...]) -> None:
-        total = self.total
-        if total < RECORDER_RING:
-            self.slots.append(entry)
-        else:
-            self.slots[total % RECORDER_RING] = entry
-        self.total = total + 1
-
-    @property
-    def entries(self) -> list[tuple[Any, ...]]:
-        """Oldest first."""
-        if self.total <= RECORDER_RING:
-            return list(self.slots)
-        start = self.total % RECORDER_RING
-        return self.slots[start:] + self.slots[:start]
+def new_ring() -> Ring:
+    """An empty ring."""
+    return deque(maxlen=RECORDER_RING)
 
 
 @attrs.frozen
@@ -68,10 +52,13 @@ def recorded(entry: tuple[Any, ...]) -> Recorded:
 
 
 class Retired:
-    """Rings of actors that have left memory, bounded, least recently retired dropped first."""
+    """Rings of actors that are idle or have left memory, bounded, least recently retired dropped first."""
 
     def __init__(self) -> None:
         self._rings: OrderedDict[Ref, Ring] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rings)
 
     def keep(self, ref: Ref, ring: Ring) -> None:
         self._rings[ref] = ring

@@ -14,6 +14,7 @@ import trio
 
 from runtime.actor import Ref
 from runtime.engine import Cell, Engine
+from runtime.limits import MESSAGES_PER_PASS
 from runtime.mailbox import Envelope
 
 _UNANSWERED = object()
@@ -106,7 +107,11 @@ class _Driver:
             room = trio.Event()
             if not self.engine.when_admitted(ref, room.set):
                 return self.engine.tell(ref, message)
-            await room.wait()
+            try:
+                await room.wait()
+            except trio.Cancelled:
+                self.engine.stop_waiting(ref, room.set)
+                raise
 
 
 class StepDriver(_Driver):
@@ -152,20 +157,25 @@ class TaskDriver(_Driver):
             await trio.lowlevel.checkpoint()
             task_status.started()
             while True:
-                if self.engine.begin_pass():
-                    await self._pass(nursery)
+                more = await self._pass(nursery)
                 self._check_timer()
-                if not self.engine.has_ready:
+                if not more:
                     await self._park()
 
-    async def _pass(self, nursery: trio.Nursery) -> None:
+    async def _pass(self, nursery: trio.Nursery) -> bool:
+        """As `Engine.run`, message by message: passes end after as many as there, so that both drivers commit at the same points."""
+        engine = self.engine
+        if not engine.begin_pass():
+            return True
         try:
-            while self.engine.has_ready:
-                picked = self.engine.pick()
-                if picked is not None:
-                    await self._hand_over(nursery, *picked)
+            for _ in range(MESSAGES_PER_PASS):
+                picked = engine.pick()
+                if picked is None:
+                    break
+                await self._hand_over(nursery, *picked)
         finally:
-            self.engine.end_pass()
+            more = engine.end_pass()
+        return more
 
     async def _hand_over(self, nursery: trio.Nursery, cell: Cell, envelope: Envelope) -> None:
         channel = self._tasks.get(cell.ref)

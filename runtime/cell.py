@@ -1,0 +1,145 @@
+"""What the engine keeps in memory: cells (one per actor), asks, and turns whose writes are on their way to the disk.
+
+Lives here: the data of the engine. Must not live here: what it does with them (see `engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from runtime.actor import Actor, Ref
+from runtime.mailbox import Envelope, Mailbox
+from runtime.recorder import Ring
+from runtime.store.port import Unit
+from runtime.timers import Timer
+
+Effect = tuple[str, Callable[[Any, Any], Any], Any, Any]
+"""(name, function, first argument, second argument): carried out in the act step."""
+
+
+class Ask:
+    """One question waiting for exactly one answer: the reply, the deadline, or the loss of whoever held it."""
+
+    __slots__ = ("_done", "_open_asks", "_timer", "holder")
+
+    def __init__(self, done: Callable[[Any], None], open_asks: dict[Ask, None]) -> None:
+        self._done: Callable[[Any], None] | None = done
+        self._open_asks = open_asks
+        self._timer: Timer | None = None
+        self.holder: Cell | None = None
+        open_asks[self] = None
+
+    @property
+    def open(self) -> bool:
+        return self._done is not None
+
+    def watch(self, timer: Timer) -> None:
+        self._timer = timer
+
+    def finish(self, value: Any) -> bool:
+        """Hand over the outcome; False if there was one already."""
+        done = self._done
+        if done is None:
+            return False
+        self._done = None
+        self._open_asks.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.holder is not None:
+            self.holder.release(self)
+        done(value)
+        return True
+
+
+class Cell(Mailbox):
+    """One actor in memory: its mailbox (inherited, since an idle actor must stay small), its instance, and what is volatile about it.
+
+    Attributes:
+        parked: nothing is queued and nothing forbids to run, so that the next message must put the cell into the ready queue.
+        gate: a turn's commit is under way; no message is taken.
+        room: bound of the user lane where a message may simply be appended; 0 where more must be decided.
+        poisoned: the envelope whose handling has crashed last; `crashes` counts how often.
+        used: monotonic seconds of the last turn.
+    """
+
+    __slots__ = (
+        "actor", "asks", "calls", "crashes", "dirty", "gate", "handlers", "parked", "poisoned", "quarantined", "ref", "resting", "ring",
+        "room", "timers", "used",
+    )  # fmt: skip
+
+    def __init__(self, ref: Ref, actor: Actor, used: float) -> None:
+        self.system = self.user = self.waiters = None
+        self.ref = ref
+        self.actor = actor
+        self.handlers = actor.handlers
+        self.parked = True
+        self.gate = False
+        self.resting: Timer | None = None
+        self.quarantined = False
+        self.room = 0
+        self.asks: dict[Ask, None] | None = None
+        self.calls: set[int] | None = None
+        self.timers: dict[str, Timer] | None = None
+        self.ring: Ring | None = None
+        self.dirty = False
+        self.used = used
+        self.crashes = 0
+        self.poisoned: Envelope | None = None
+        self.open_up()
+
+    def open_up(self) -> None:
+        """Take messages (again)."""
+        self.quarantined = False
+        self.room = 0 if self.actor.overflow == "coalesce" else self.actor.mailbox_max
+
+    def quarantine(self) -> None:
+        self.quarantined = True
+        self.room = 0
+
+    def hold(self, ask: Ask) -> None:
+        if self.asks is None:
+            self.asks = {}
+        self.asks[ask] = None
+        ask.holder = self
+
+    def release(self, ask: Ask) -> None:
+        ask.holder = None
+        if self.asks is not None:
+            self.asks.pop(ask, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing but the record would be lost if the actor left memory."""
+        return self.parked and not (self.dirty or self.asks or self.calls or self.timers or self.waiters or self.actor.holds_work())
+
+    def trim(self) -> None:
+        """Give back what an idle actor does not need."""
+        super().trim()
+        self.asks = self.asks or None
+        self.calls = self.calls or None
+        self.timers = self.timers or None
+
+
+@attrs.define(eq=False)
+class PendingTurn:
+    """A turn whose writes are on their way to the disk.
+
+    Attributes:
+        record: what the turn saved, or None.
+        removed: whether the turn removed the record.
+        evidence: the evidence written with it, or None.
+        answered: asks that the turn answers; `ask` the one it was handling.
+    """
+
+    cell: Cell
+    unit: Unit
+    effects: list[Effect]
+    record: Any
+    removed: bool
+    evidence: Any
+    answered: list[Ask]
+    ask: Ask | None
