@@ -66,13 +66,15 @@ class Deadlines:
         return self._far_order[0][0] * BUCKET_S if self._far_order else math.inf
 
     def due(self, wall: float, limit: int) -> list[Ref]:
-        """At most `limit` records whose deadline is at or before `wall`, earliest first. They stay until set anew."""
+        """At most `limit` records whose deadline is at or before `wall`, earliest first. They are forgotten until set anew."""
         while self._far_order and self._far_order[0][0] * BUCKET_S <= wall:
             self._open(*heapq.heappop(self._far_order))
         found: list[Ref] = []
         while len(found) < limit and self.earliest() <= wall and self._near:
-            found.append(heapq.heappop(self._near)[1])
+            ref = heapq.heappop(self._near)[1]
             self._entries -= 1
+            self.set(ref, None)
+            found.append(ref)
         return found
 
     def _file(self, ref: Ref, at: float) -> None:
@@ -91,12 +93,13 @@ class Deadlines:
     def _open(self, bucket: float, kind: str) -> None:
         self._opened = bucket
         of_kind = self._at[kind]
-        for id in self._far.pop((bucket, kind)):
+        ids = self._far.pop((bucket, kind))
+        self._entries -= len(ids)
+        for id in dict.fromkeys(ids):
             at = of_kind.get(id)
             if at is not None and at // BUCKET_S == bucket:
                 heapq.heappush(self._near, (at, Ref(kind, id)))
-            else:
-                self._entries -= 1
+                self._entries += 1
 
     def _rebuild(self) -> None:
         """Drop the entries of deadlines that have moved, before they outnumber the others."""

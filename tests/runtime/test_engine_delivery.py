@@ -100,7 +100,9 @@ def test_overflow_policies(kind: str, accepted: list[bool], handled: list[str]) 
     assert world.engine.counters["coalesced"] == (3 if kind == "coalesce" else 0)
 
 
-@pytest.mark.parametrize(("kind", "loser", "code"), [("reject", 2, "mailbox_full"), ("drop_oldest", 0, "mailbox_full"), ("coalesce", 0, "superseded")])
+@pytest.mark.parametrize(
+    ("kind", "loser", "code"), [("reject", 2, "mailbox_full"), ("drop_oldest", 0, "mailbox_full"), ("coalesce", 0, "superseded")]
+)
 def test_whoever_loses_a_place_in_a_mailbox_hears_of_it_once(kind: str, loser: int, code: str) -> None:
     world = World()
     ref = Ref(kind, "x")
@@ -169,7 +171,9 @@ def twice(actor: Actor, ctx: Context) -> None:
     ctx.reply("another")
 
 
-@pytest.mark.parametrize(("what", "outcome"), [(reply, "answer"), (silence, "internal_error"), (keep, "deadline_exceeded"), (twice, "answer")])
+@pytest.mark.parametrize(
+    ("what", "outcome"), [(reply, "answer"), (silence, "internal_error"), (keep, "deadline_exceeded"), (twice, "answer")]
+)
 def test_every_ask_has_exactly_one_outcome(what: Handler, outcome: str) -> None:
     world = World()
     outcomes = world.ask(A, what, timeout_s=5.0)
