@@ -1,6 +1,9 @@
-"""The event stream: `GET /api/v1/events` as a WebSocket.
+"""The event stream: `GET /api/v1/events` as a WebSocket, straight on ASGI.
 
 Lives here: the conversation on one WebSocket. Must not live here: where events come from (`api.events`), or who may follow (the door).
+
+quart is not used here: when our close frame has timed out it sends one of its own, and a client that does not read would hold that
+for ever.
 
 A refusal is an HTTP answer before the upgrade. After it, the close code says why: 1001 shutting down, 1003 the client sent something,
 1008 the session ended, 1013 the client reads too slowly. A client goes on with `cursor=` the last event it saw.
@@ -9,19 +12,18 @@ A refusal is an HTTP answer before the upgrade. After it, the close code says wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
 import attrs
 import trio
-from quart import websocket
 
 from actors.door.bodies import EVENT_FILTERS
 from actors.door.call import Answer, Call
 from actors.door.shapes import read_query
 from api.events import EventHub, Frame, Subscription, TooManySubscribers, TooSlow
 from api.limits import SESSION_RECHECK_S, STREAM_CLOSE_S, STREAM_SEND_S
-from api.transcoding import Scope, Send, Wire, call_of, refusal, request_id_of, wire
+from api.transcoding import Receive, Scope, Send, Wire, call_of, refusal, wire
 from runtime.errors import FaultError, OperatorFault, unavailable
 
 PROTOCOL: Final = "powernode.events.v1"
@@ -57,23 +59,27 @@ class EventDoor(Protocol):
         ...
 
 
-async def follow(door: EventDoor, hub: EventHub, new_request_id: Callable[[], str]) -> Wire | None:
-    """Serve the current WebSocket to its end. A response instead of None is the refusal to send before the upgrade."""
-    scope: Scope = websocket.scope
-    request_id = request_id_of(scope, new_request_id)
+async def follow(door: EventDoor, hub: EventHub, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one WebSocket to its end."""
     try:
         offered = _offered(scope.get("subprotocols", ()))
         call = _call_of_upgrade(scope, request_id, offered)
         session = door.authorize_stream(call)
         if isinstance(session, Answer):
-            return wire(session, request_id, scope)
+            await deny(wire(session, request_id, scope), scope, send)
+            return
         subscription = _subscribe(hub, call, session)
     except FaultError as error:
-        return wire(refusal(error.fault, request_id), request_id, scope)
+        await deny(wire(refusal(error.fault, request_id), request_id, scope), scope, send)
+        return
     with subscription:
-        await websocket.accept(subprotocol=PROTOCOL if offered.events else None)
-        await _converse(subscription, session)
-    return None
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL if offered.events else None, "headers": []})
+        ending = await _converse(subscription, session, receive, send)
+    if ending is not None:
+        # A client that does not read will not read the close frame either.
+        with trio.move_on_after(STREAM_CLOSE_S):
+            await send({"type": "websocket.close", "code": ending[0], "reason": ending[1]})
 
 
 @attrs.frozen
@@ -113,28 +119,27 @@ def _subscribe(hub: EventHub, call: Call, session: StreamSession) -> Subscriptio
         raise FaultError(unavailable("a place at the event stream")) from None
 
 
-async def _converse(subscription: Subscription, session: StreamSession) -> None:
-    endings: list[Ending] = []
+async def _converse(subscription: Subscription, session: StreamSession, receive: Receive, send: Send) -> Ending | None:
+    """How the conversation ended; None if the client left."""
+    endings: list[Ending | None] = []
     async with trio.open_nursery() as nursery:
 
-        async def until(side: Callable[[], Any]) -> None:
+        async def until(side: Callable[[], Awaitable[Ending | None]]) -> None:
             endings.append(await side())
             nursery.cancel_scope.cancel()
 
-        nursery.start_soon(until, _listen)
-        nursery.start_soon(until, lambda: _tell(subscription, session))
-    # A client that does not read will not read the close frame either.
-    with trio.move_on_after(STREAM_CLOSE_S):
-        await websocket.close(*endings[0])
+        nursery.start_soon(until, lambda: _listen(receive))
+        nursery.start_soon(until, lambda: _tell(subscription, session, send))
+    return endings[0]
 
 
-async def _listen() -> Ending:
-    """Wait for a message, which the client has no reason to send. Its leaving cancels us from outside."""
-    await websocket.receive()
-    return CLIENT_SPOKE
+async def _listen(receive: Receive) -> Ending | None:
+    """Wait for the client to leave, or to send something, which it has no reason to do."""
+    message = await receive()
+    return None if message["type"] == "websocket.disconnect" else CLIENT_SPOKE
 
 
-async def _tell(subscription: Subscription, session: StreamSession) -> Ending:
+async def _tell(subscription: Subscription, session: StreamSession, send: Send) -> Ending:
     while True:
         left_s = session.remaining_s()
         if left_s <= 0:
@@ -149,7 +154,7 @@ async def _tell(subscription: Subscription, session: StreamSession) -> Ending:
             return SHUTTING_DOWN
         for frame in frames:
             with trio.move_on_after(STREAM_SEND_S) as sending:
-                await websocket.send(frame.text)
+                await send({"type": "websocket.send", "text": frame.text, "bytes": None})
             if sending.cancelled_caught:
                 return READS_TOO_SLOWLY
 

@@ -3,7 +3,7 @@
 Lives here: who gets which path, waiting for the door, and the calls that need no door (health, the API description, the event stream).
 Must not live here: any rule about callers or records; `actors.door` decides, this transcodes.
 
-Calls of remote platforms are the hot path and go straight from ASGI to the door. Everything else runs in quart.
+Calls of remote platforms are the hot path and go straight from ASGI to the door. The rest of HTTP runs in quart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, cast
 import attrs
 import msgspec
 import trio
-from quart import Response, has_request_context, request, websocket
+from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 
@@ -102,8 +102,8 @@ class HttpApp:
             if scope["path"].startswith(_FEDERATION_PREFIX):
                 await _serve_federation(self._faces, scope, receive, send)
                 return
-        elif scope["type"] == "websocket" and scope["path"] != EVENTS_PATH:
-            await _deny_websocket(self._faces, scope, send)
+        elif scope["type"] == "websocket":
+            await _serve_websocket(self._faces, scope, receive, send)
             return
         await self._rest(scope, receive, send)  # type: ignore[arg-type]
 
@@ -167,16 +167,19 @@ def _unmatched(found: NoMatch, method: str, request_id: str) -> Answer:
     return found.answer(request_id)
 
 
-async def _deny_websocket(faces: Faces, scope: Scope, send: Send) -> None:
+async def _serve_websocket(faces: Faces, scope: Scope, receive: Receive, send: Send) -> None:
     request_id = request_id_of(scope, faces.new_request_id)
-    await deny(wire(NoMatch().answer(request_id), request_id, scope), scope, send)
+    if scope["path"] == EVENTS_PATH:
+        await follow(faces.door, faces.events, request_id, scope, receive, send)
+    else:
+        await deny(wire(NoMatch().answer(request_id), request_id, scope), scope, send)
 
 
 # --- Operators and everybody ----------------------------------------------------------------------------------------
 
 
 def _rest_app(faces: Faces) -> QuartTrio:
-    """The quart application. The door's route table decides about paths, so quart's own stays empty but for the event stream."""
+    """The quart application. The door's route table decides about paths, so quart's own stays empty."""
     app = QuartTrio(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=_OPERATOR_BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S, PROPAGATE_EXCEPTIONS=False)
     openapi = msgspec.json.encode(faces.openapi)
@@ -193,11 +196,6 @@ def _rest_app(faces: Faces) -> QuartTrio:
         if scope["path"] == OPENAPI_PATH and response.status == 200:
             response = _with_body(response, openapi, head=scope["method"] == "HEAD")
         return _quart_response(response)
-
-    @app.websocket(EVENTS_PATH)
-    async def events() -> Response | None:
-        refused = await follow(faces.door, faces.events, faces.new_request_id)
-        return None if refused is None else _quart_response(refused)
 
     @app.errorhandler(Exception)
     async def failed(error: Exception) -> Response:
@@ -259,7 +257,7 @@ def _quart_response(response: Wire) -> Response:
 
 def _failure_outside(error: Exception, faces: Faces) -> Wire:
     """The response to what quart refused before us, or to a bug of ours."""
-    scope: Scope = request.scope if has_request_context() else websocket.scope
+    scope: Scope = request.scope
     request_id = request_id_of(scope, faces.new_request_id)
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         fault = OperatorFault(code_of_status(error.code), "the request cannot be served as it is", error.code)
