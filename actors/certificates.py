@@ -30,7 +30,7 @@ import attrs
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from actors.limits import (
@@ -587,6 +587,21 @@ def check_csr(pem: str) -> str | None:
 
 
 # --- Servers --------------------------------------------------------------------------------------------------------
+
+
+def same_key(certificate_pem: str, csr_pem: str) -> bool:
+    """Whether a certificate is for the key that made a signing request; False if either cannot be read."""
+    der = pem_to_der(certificate_pem)
+    blocks = pem_blocks(csr_pem, "CERTIFICATE REQUEST")
+    if isinstance(der, str) or isinstance(blocks, str) or len(blocks) != 1:
+        return False
+    try:
+        held = x509.load_der_x509_certificate(der).public_key()
+        asked = x509.load_der_x509_csr(blocks[0]).public_key()
+    except _PARSE_ERRORS:
+        return False
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return held.public_bytes(*form) == asked.public_bytes(*form)
 
 
 def verify_server(chain: Sequence[bytes], expectation: ServerExpectation, *, now: float, skew_s: float = SKEW_MAX_S) -> str | None:

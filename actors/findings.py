@@ -59,6 +59,7 @@ class Finding:
     message: str
     payload: Mapping[str, Any]
     fingerprint: str
+    remedy: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The form of the operator surface and of warnings."""
@@ -235,6 +236,7 @@ def make(kind: str, peer_id: str, payload: Mapping[str, Any], **facts: str | int
     if facts.keys() != entry.facts:
         raise ValueError(f"a finding {kind} consists of {sorted(entry.facts)}, not {sorted(facts)}")
     words = {"peer_id": peer_id, **facts}
-    message = f"{entry.text.format_map(words)} {entry.remedy.format_map(words)}"
+    remedy = entry.remedy.format_map(words)
+    message = f"{entry.text.format_map(words)} {remedy}"
     fingerprint = ":".join((kind, peer_id, *(str(facts[name]) for name in entry.distinguished_by)))
-    return Finding(kind, entry.severity, peer_id, message, dict(payload), fingerprint)
+    return Finding(kind, entry.severity, peer_id, message, dict(payload), fingerprint, remedy)

@@ -14,7 +14,7 @@ import attrs
 
 from runtime.actor import Actor, CallResult, Ref
 from runtime.ids import uuid7
-from runtime.store.port import AuditDraft, Delete, EventDraft, Put, Write
+from runtime.store.port import AuditDraft, Delete, EventDraft, Put, Query, Row, Write
 
 if TYPE_CHECKING:
     from runtime.engine import Ask, Cell, Engine
@@ -92,6 +92,10 @@ class Context:
         self._special = True
         self._draws.append(f"token_bytes({count})")
         return self.engine.randomness.token_bytes(count)
+
+    def query(self, query: Query) -> list[Row]:
+        """Committed rows of any kind, for actors that judge others without changing them."""
+        return self.engine.store.query(query)
 
     # --- durable effects -----------------------------------------------------------------------------------------
 

@@ -10,18 +10,17 @@ from typing import Any
 
 import attrs
 
-from actors import certificates
 from actors.contract import record as contract
 from actors.idempotency.record import Mark, remember
 from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
 from actors.peer import remote_answers, tokens
+from actors.peer.heartbeats import Heartbeats
 from actors.peer.messages import (
     AcceptAnswered,
     AcceptDeadline,
     Accepted,
     AcceptRemote,
     CallerIdentityIssued,
-    HeartbeatTick,
     RequestMade,
     RetryAccept,
     TokenSealed,
@@ -32,7 +31,7 @@ from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedA
 from actors.peer.roles import caller_trust_mode
 from actors.peer.steps import invalid_transition, operator, rehandshake_allowed, step, subject_of
 from actors.ports import IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
-from runtime.actor import Actor, handles
+from runtime.actor import handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.secret import Secret
@@ -60,7 +59,7 @@ class Attempt:
     sealed_token: bytes | None = None
 
 
-class CallingSide(Actor):
+class CallingSide(Heartbeats):
     """Handlers of our own accept call."""
 
     calling: Attempt | None = None
@@ -250,10 +249,11 @@ class CallingSide(Actor):
             ctx.audit("peer.rehandshake", "user", attempt.by, federation_peer_id=record.id, trust_mode=updated.trust_mode)
         if updated.status == "accepted" and updated.trust_status == "established":
             updated = attrs.evolve(step(ctx, updated, "trust_established", operator(attempt.by)), last_handshake_at=ctx.wall)
-        if updated.trust_mode != "none" and ctx.settings.federation.heartbeat_eager:
-            ctx.after(0.0, HeartbeatTick(), "heartbeat")
+        if updated.trust_mode != "none":
+            self.first_heartbeat(ctx, 0.0)
         ctx.save(updated)
-        remember(ctx, attempt.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall), "warnings": list(answer.warnings)})
+        shown = full(ctx.record, self.evidence, ctx.settings, ctx.wall)
+        remember(ctx, attempt.mark, 200, {"peer": shown, "warnings": list(answer.warnings)})
         self._answer(ctx, Accepted(ctx.record, self.evidence, answer.warnings))
 
     def _finish(self, ctx: Context, fault: Fault, *, keep_handshake: bool = False) -> None:
@@ -354,7 +354,3 @@ def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer) ->
     held = {anchor.fingerprint for anchor in record.trusted_anchors}
     return record.inbound_subject is not None and held == {anchor.fingerprint for anchor in answer.anchors}
 
-
-def certificate_matches(certificate_pem: str, csr_pem: str) -> bool:
-    """Whether a certificate is for the key of our signing request."""
-    return certificates.same_key(certificate_pem, csr_pem)

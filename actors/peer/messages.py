@@ -15,6 +15,7 @@ from actors.idempotency.record import Mark
 from actors.peer.endpoints import Endpoint
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.roles import Pairing
+from actors.schema_versions import MatrixRow
 from runtime.actor import CallResult
 from runtime.secret import Secret
 
@@ -165,7 +166,9 @@ class Redeem:
 class Beat:
     """An authenticated inbound heartbeat. A field that is None was absent and changes nothing. Answer: JSON-ready dict, or a fault.
 
-    `certificate_fingerprint` is the anchor that the caller's certificate was verified against.
+    Attributes:
+        refused: why the rest of the body cannot be stored, as a fault; the sender is alive all the same.
+        matrix: what the account's operators decided about pairs of versions.
     """
 
     boot_epoch: int = 0
@@ -185,6 +188,7 @@ class Beat:
     jurisdiction: str | None = None
     anchor_fingerprint: str | None = None
     refused: Any = None
+    matrix: tuple[MatrixRow, ...] = ()
 
 
 @attrs.frozen

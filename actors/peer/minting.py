@@ -19,10 +19,10 @@ from actors.governance import scanner
 from actors.limits import RECEIPT_KEPT_S, RIVALS_WAITING_MAX
 from actors.peer import roles
 from actors.peer.endpoints import replace
+from actors.peer.heartbeats import Heartbeats
 from actors.peer.messages import (
     AnswerSealed,
     CertificateSigned,
-    HeartbeatTick,
     MinterIdentityIssued,
     ReceiptOpened,
     Redeem,
@@ -31,7 +31,7 @@ from actors.peer.messages import (
 from actors.peer.record import OutboundIdentity, PeerRecord, Receipt, TrustedAnchor
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, rehandshake_allowed, step, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, Open, Seal, SignedCertificate, SignRequest
-from runtime.actor import Actor, handles
+from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, InternalFault, OperatorFault
@@ -58,7 +58,7 @@ class Slot:
     record: PeerRecord | None = None
 
 
-class MintingSide(Actor):
+class MintingSide(Heartbeats):
     """Handlers of the acceptance chain."""
 
     minting: Slot | None = None
@@ -104,7 +104,8 @@ class MintingSide(Actor):
     def _wait(self, message: Redeem, address: Any, ctx: Context) -> None:
         assert self.minting is not None
         if len(self.waiting) >= RIVALS_WAITING_MAX:
-            ctx.answer(address, InternalFault("unavailable", "too many accepts are waiting for this peer; try again", 503, retry_after_s=1.0))
+            text = "too many accepts are waiting for this peer; try again"
+            ctx.answer(address, InternalFault("unavailable", text, 503, retry_after_s=1.0))
             return
         self.waiting = (*self.waiting, (message, address))
 
@@ -189,8 +190,8 @@ class MintingSide(Actor):
             receipt=Receipt(redeem.token_digest, redeem.handshake_id, material, message.outcome, ctx.wall),
         )
         ctx.save(record)
-        if record.trust_mode != "none" and ctx.settings.federation.heartbeat_eager:
-            ctx.after(FIRST_HEARTBEAT_GRACE_S, HeartbeatTick(), "heartbeat")
+        if record.trust_mode != "none":
+            self.first_heartbeat(ctx, FIRST_HEARTBEAT_GRACE_S)
         self._end(ctx, slot.answer)
 
     def _end(self, ctx: Context, outcome: Any) -> None:

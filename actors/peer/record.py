@@ -161,6 +161,7 @@ class PeerEvidence:
     Attributes:
         last_heartbeat_at: newest two-way evidence: an outbound heartbeat acknowledged or an inbound one answered.
         remote_boot_epoch, remote_sequence: the newest pair whose data was applied.
+        lower_boot_epoch: the boot epoch that came back last.
         epoch_flips: how often an older boot epoch came back: two senders share one identity.
         clock_skew_s: remote clock minus ours as of the last inbound heartbeat; None while unknown.
         last_error, last_error_at: code of the last failed outbound heartbeat; cleared by a success.
@@ -173,6 +174,7 @@ class PeerEvidence:
     last_outbound_heartbeat_at: float | None = None
     remote_boot_epoch: int = 0
     remote_sequence: int = 0
+    lower_boot_epoch: int = 0
     epoch_flips: int = 0
     clock_skew_s: float | None = None
     last_error: str | None = None

@@ -183,7 +183,8 @@ def _pinned_anchors(
 
 
 def _malformed(what: str, **details: Any) -> Fault:
-    return RemoteFault("remote_rejected", f"the remote's answer cannot be used: {what} is missing or malformed", 502, {"field": what, **details})
+    text = f"the remote's answer cannot be used: {what} is missing or malformed"
+    return RemoteFault("remote_rejected", text, 502, {"field": what, **details})
 
 
 def _warnings(value: object) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Operators: the people who run a platform, their permissions and their sessions."""

@@ -1,0 +1,39 @@
+"""The permissions that an operator may hold, with their meaning. A permission is held or not; there is no wildcard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+PERMISSIONS: Final[Mapping[str, str]] = {
+    "system.peers.read": "see peers, their trust, audit trail, findings and events",
+    "system.peers.invite": "propose, accept and regenerate tokens",
+    "system.peers.manage": "change, probe and end peerings, trust, capabilities and grants",
+    "system.children.read": "see spawned children",
+    "system.children.spawn": "spawn children",
+    "system.children.manage": "manage and end children",
+    "system.platform.health.read": "see the platform's health and its actors' flight recorder",
+    "sdwan.federation.read": "see overlay federation peers",
+    "sdwan.federation.manage": "change overlay federation peers",
+    "system.infra_tasks.read": "see operations that wait for approval",
+    "system.infra_tasks.control": "decide about operations that wait for approval",
+    "system.operators.read": "see operators",
+    "system.operators.manage": "create operators, set their permissions, disable them",
+}
+
+ALIASES: Final[Mapping[str, str]] = {
+    "system.federation.spawn": "system.children.spawn",
+    "system.sdwan.federation.read": "sdwan.federation.read",
+    "system.sdwan.federation.manage": "sdwan.federation.manage",
+}
+
+
+def canonical(permission: str) -> str | None:
+    """The permission under its own name, or None if there is none such."""
+    name = ALIASES.get(permission, permission)
+    return name if name in PERMISSIONS else None
+
+
+def satisfies(held: Collection[str], needed: str) -> bool:
+    """Whether the held permissions include the needed one, under either name."""
+    return canonical(needed) in {canonical(permission) for permission in held} and canonical(needed) is not None

@@ -1,0 +1,332 @@
+"""Staying in contact: heartbeats to the peer and from it, and the steps that the first ones bring about.
+
+Lives here: both directions of the heartbeat. Must not live here: what to do about silence (`liveness`). A heartbeat that fails changes no
+status; one that succeeds in either direction is two-way evidence, because the one who sent it was answered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from actors.contract import record as contract
+from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
+from actors.peer import endpoints, remote_answers
+from actors.peer.lifecycle import STATUSES
+from actors.peer.liveness import Liveness
+from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.steps import REMOTE, SYSTEM, Party, note, reachable_identity, step, wants_heartbeats
+from actors.ports import RemoteReply, RemoteRequest
+from actors.schema_versions import negotiate
+from runtime.actor import handles
+from runtime.clock import iso
+from runtime.context import Context
+from runtime.errors import Fault, InternalFault, OperatorFault, RemoteFault
+
+EARLY_REFUSALS = frozenset({"unknown_peer_subject", "peer_not_admitted", "client_certificate_invalid"})
+"""What a remote answers that has not committed its own accept yet."""
+
+NO_IDENTITY = InternalFault("no_outbound_identity", "there is no usable client certificate for this peer; nothing was sent", 503)
+
+
+class Heartbeats(Liveness):
+    """Handlers of heartbeats in both directions."""
+
+    beating: bool = False
+    sequence: int = 0
+    early_attempts: int = 0
+    asked: tuple[Any, ...] = ()
+    choice: tuple[str, float] | None = None
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    @handles(HeartbeatTick)
+    def on_heartbeat_tick(self, message: HeartbeatTick, ctx: Context) -> None:
+        if wants_heartbeats(self.record):
+            self.schedule_heartbeat(ctx)
+            if not self.watching:
+                self.schedule_liveness(ctx)
+            self._beat(ctx)
+
+    @handles(EarlyHeartbeat)
+    def on_early_heartbeat(self, message: EarlyHeartbeat, ctx: Context) -> None:
+        if wants_heartbeats(self.record) and self.record.status == "accepted":
+            self._beat(ctx)
+
+    @handles(HeartbeatNow)
+    def on_heartbeat_now(self, message: HeartbeatNow, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None:
+            ctx.reply(OperatorFault("not_found", "there is no such peer", 404))
+        elif record.status == "revoked":
+            ctx.reply(OperatorFault("already_revoked", "this peering has ended", 409))
+        elif record.status == "suspended":
+            ctx.reply(OperatorFault("peer_suspended", "this peer is paused", 409))
+        elif not wants_heartbeats(record):
+            ctx.reply(OperatorFault("heartbeat_not_applicable", f"a peer that is {record.status} gets no heartbeats", 409))
+        else:
+            address = ctx.defer()
+            if address is not None:
+                self.asked = (*self.asked, address)
+            if not self.beating:
+                self._beat(ctx)
+
+    def first_heartbeat(self, ctx: Context, delay_s: float) -> None:
+        """After an accept: at once, or at the ordinary time if the operator wants it so."""
+        if ctx.settings.federation.heartbeat_eager:
+            ctx.after(delay_s, HeartbeatTick(), "heartbeat")
+        else:
+            self.schedule_heartbeat(ctx)
+
+    def schedule_heartbeat(self, ctx: Context, *, soon: bool = False) -> None:
+        """Arm the next periodic heartbeat, with jitter so that peers of one platform spread out."""
+        interval_s = ctx.settings.federation.heartbeat_interval_s
+        delay_s = ctx.random.uniform(0.0, min(interval_s, 1.0)) if soon else interval_s * (1 + ctx.random.uniform(-1, 1) * HEARTBEAT_JITTER)
+        ctx.after(delay_s, HeartbeatTick(), "heartbeat")
+
+    def _beat(self, ctx: Context) -> None:
+        evidence = self.evidence or PeerEvidence()
+        if self.beating:
+            ctx.set_evidence(attrs.evolve(evidence, skipped_beats=evidence.skipped_beats + 1))
+            return
+        record: PeerRecord = self.record
+        known = reachable_identity(record)
+        if known is None or record.outbound is None or record.outbound.not_after <= ctx.wall:
+            ctx.set_evidence(attrs.evolve(evidence, last_error=NO_IDENTITY.code, last_error_at=ctx.wall))
+            self._tell_asked(ctx, NO_IDENTITY)
+            return
+        self.beating = True
+        self.sequence += 1
+        request = RemoteRequest(
+            peer_id=record.id,
+            method="POST",
+            path="/federation_api/heartbeat",
+            body=self._body(ctx),
+            urls=self.urls(ctx),
+            identity=known[0],
+            expectation=known[1],
+            timeout_s=ctx.settings.federation.request_timeout_s,
+        )
+        ctx.call(request, then=HeartbeatAnswered)
+
+    def urls(self, ctx: Context) -> tuple[str, ...]:
+        """Where to call: the endpoint that answered lately, then all in order."""
+        seen = self.evidence.endpoints if self.evidence is not None else ()
+        listed = endpoints.candidates(endpoints.replace(seen, self.record.endpoints), self.record.remote_instance_url)
+        urls = [target.url for target in listed if target.cidr_hint is None]
+        if self.choice is not None and self.choice[1] > ctx.now and self.choice[0] in urls:
+            urls.sort(key=lambda url: url != self.choice[0] if self.choice is not None else False)
+        return tuple(urls)
+
+    def _body(self, ctx: Context) -> dict[str, Any]:
+        identity, federation = ctx.settings.identity, ctx.settings.federation
+        evidence = self.evidence or PeerEvidence()
+        return {
+            "boot_epoch": identity.boot_epoch,
+            "sequence": self.sequence,
+            "sent_at": iso(ctx.wall),
+            "peer_state": "ok",
+            "contract_version": self.record.contract_version_agreed,
+            "contract_digest": self.record.contract_digest_agreed,
+            "platform_version": ctx.settings.platform_version,
+            "release_tag": ctx.settings.release_tag or None,
+            "operator_contact": federation.operator_contact or None,
+            "jurisdiction": federation.jurisdiction or None,
+            "data_residency": federation.data_residency,
+            "capabilities": dict(federation.capabilities),
+            "endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
+            "extension_slugs": list(federation.extension_slugs),
+            "sync_cursor": {},
+            "anchor_fingerprint": identity.ca_fingerprint,
+            "last_ack": {"epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence},
+        }
+
+    @handles(HeartbeatAnswered)
+    def on_heartbeat_answered(self, message: HeartbeatAnswered, ctx: Context) -> None:
+        self.beating = False
+        record: PeerRecord | None = self.record
+        if record is None or not wants_heartbeats(record):
+            self._tell_asked(ctx, OperatorFault("heartbeat_not_applicable", "the peer has changed meanwhile", 409))
+            return
+        fault = message.fault or _refusal(message.outcome)
+        if fault is not None:
+            self._unanswered(ctx, fault, message.outcome)
+            return
+        reply: RemoteReply = message.outcome
+        self.early_attempts = 0
+        self.choice = (reply.url, ctx.now + ENDPOINT_CHOICE_KEPT_S)
+        evidence = self.evidence or PeerEvidence()
+        seen = tuple(
+            endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == reply.url else endpoint
+            for endpoint in endpoints.replace(evidence.endpoints, record.endpoints)
+        )
+        proof = attrs.evolve(
+            evidence, last_heartbeat_at=ctx.wall, last_outbound_heartbeat_at=ctx.wall, last_error=None, last_error_at=None, endpoints=seen
+        )
+        self._contact(ctx, proof, _told(record, remote_answers.parse_heartbeat(reply)), SYSTEM)
+        self._tell_asked(ctx, {"ok": True, "url": reply.url, "elapsed_ms": round(reply.elapsed_s * 1000, 1)})
+
+    def _unanswered(self, ctx: Context, fault: Fault, outcome: Any) -> None:
+        """Note the failure. No status changes but on the word of the remote itself, which the connection has proven."""
+        record: PeerRecord = self.record
+        evidence = self.evidence or PeerEvidence()
+        ctx.set_evidence(attrs.evolve(evidence, last_error=fault.details.get("remote_code") or fault.code, last_error_at=ctx.wall))
+        code = remote_answers.remote_code(outcome) if isinstance(outcome, RemoteReply) else None
+        retries = HEARTBEAT_EARLY_RETRY_DELAYS_S
+        if record.status == "accepted" and code in EARLY_REFUSALS and self.early_attempts < len(retries):
+            self.early_attempts += 1
+            ctx.after(retries[self.early_attempts - 1], EarlyHeartbeat(self.early_attempts), "early-heartbeat")
+        if code == "peer_suspended" and record.remote_state != "suspended_us":
+            self._remote_paused(ctx, record)
+        elif code == "peer_revoked" and record.remote_state != "revoked_us":
+            ctx.save(attrs.evolve(record, remote_state="revoked_us", updated_at=ctx.wall))
+        self._tell_asked(ctx, fault)
+
+    def _remote_paused(self, ctx: Context, record: PeerRecord) -> None:
+        record = attrs.evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
+        if record.status == "active":
+            reason = "the remote has suspended us"
+            record = step(ctx, record, "remote_suspended_us", REMOTE, reason)
+            record = attrs.evolve(record, metadata={**record.metadata, "degraded_reason": reason})
+        ctx.save(record)
+
+    def _tell_asked(self, ctx: Context, outcome: Any) -> None:
+        asked, self.asked = self.asked, ()
+        for address in asked:
+            ctx.answer(address, outcome)
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    @handles(Beat)
+    def on_beat(self, message: Beat, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None or "heartbeat" not in STATUSES[record.status].inbound:
+            ctx.reply(RemoteFault("peer_not_admitted", "this platform serves no heartbeats for this peer now", 401))
+            return
+        evidence = self.evidence or PeerEvidence()
+        newer = (message.boot_epoch, message.sequence) > (evidence.remote_boot_epoch, evidence.remote_sequence)
+        flipped = message.boot_epoch < evidence.remote_boot_epoch
+        proof = attrs.evolve(
+            evidence,
+            last_heartbeat_at=ctx.wall,
+            last_inbound_heartbeat_at=ctx.wall,
+            remote_boot_epoch=max(message.boot_epoch, evidence.remote_boot_epoch),
+            remote_sequence=message.sequence if newer else evidence.remote_sequence,
+            lower_boot_epoch=message.boot_epoch if flipped else evidence.lower_boot_epoch,
+            epoch_flips=evidence.epoch_flips + flipped,
+            clock_skew_s=message.sent_at - ctx.wall if message.sent_at is not None else evidence.clock_skew_s,
+        )
+        changed = record
+        if record.inbound_proven_at is None:
+            changed = attrs.evolve(changed, inbound_proven_at=ctx.wall)
+        if message.refused is None and newer:
+            changed = _declared(changed, message)
+        if message.peer_state == "suspended" and changed.remote_state != "suspended_us":
+            changed = attrs.evolve(changed, remote_state="suspended_us")
+        elif message.peer_state == "ok" and changed.remote_state in ("unknown", "suspended_us"):
+            changed = attrs.evolve(changed, remote_state="ok")
+        after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id))
+        ctx.reply(message.refused if message.refused is not None else self._acknowledgement(ctx, after, proof, message))
+
+    @handles(ProvenInbound)
+    def on_proven_inbound(self, message: ProvenInbound, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is not None and record.inbound_proven_at is None and record.status in ("accepted", "enrolled"):
+            proven = attrs.evolve(record, inbound_proven_at=ctx.wall, updated_at=ctx.wall)
+            ctx.save(self._enrolled(ctx, proven, Party("remote", record.remote_instance_id)))
+
+    def _acknowledgement(self, ctx: Context, record: PeerRecord, evidence: PeerEvidence, message: Beat) -> dict[str, Any]:
+        identity, federation = ctx.settings.identity, ctx.settings.federation
+        compatibility = negotiate(ctx.settings.platform_version, record.platform_version, message.matrix)
+        return {
+            "status": record.status,
+            "last_heartbeat_at": iso(ctx.wall),
+            "our_endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
+            "schema_compatibility": compatibility.to_json(),
+            "our_data_residency": federation.data_residency,
+            "our_anchor_fingerprint": identity.ca_fingerprint,
+            "received_at": iso(ctx.wall),
+            "last_ack": {"epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence},
+        }
+
+    # --- what contact brings about -------------------------------------------------------------------------------
+
+    def _contact(self, ctx: Context, evidence: PeerEvidence, record: PeerRecord, by: Party) -> PeerRecord:
+        """Two-way evidence: enrol, activate or recover, each as a step of its own, in one save together with what the remote told."""
+        before: PeerRecord = self.record
+        ctx.set_evidence(evidence)
+        if record.declared_residency != before.declared_residency:
+            note(ctx, record, "data_residency_changed", "low", previous=before.declared_residency, value=record.declared_residency,
+                 declared_by="remote_peer")  # fmt: skip
+        paused = record.remote_state == "suspended_us"
+        record = self._enrolled(ctx, record, by)
+        if record.status == "enrolled" or (record.status == "degraded" and not paused):
+            record = step(ctx, record, "heartbeat_succeeded", by)
+            record = attrs.evolve(record, metadata={key: value for key, value in record.metadata.items() if key != "degraded_reason"})
+        elif record.status == "active" and paused:
+            reason = "the remote has suspended us"
+            record = step(ctx, record, "remote_suspended_us", by, reason)
+            record = attrs.evolve(record, metadata={**record.metadata, "degraded_reason": reason})
+        if record != before:
+            ctx.save(attrs.evolve(record, updated_at=ctx.wall))
+            ctx.cancel("early-heartbeat")
+        return record
+
+    def _enrolled(self, ctx: Context, record: PeerRecord, by: Party) -> PeerRecord:
+        """The first verified exchange proves the remote's key."""
+        if record.status != "accepted" or record.trust_status not in ("pending_proof", "established"):
+            return record
+        if ctx.settings.federation.require_identity_disclosure and not (record.operator_contact and record.release_tag):
+            return record
+        record = attrs.evolve(record, trust_status="established", last_handshake_at=ctx.wall)
+        return step(ctx, record, "trust_established", by)
+
+
+def _refusal(reply: Any) -> Fault | None:
+    """What an answer that is not an acknowledgement means, or None."""
+    if not isinstance(reply, RemoteReply) or 200 <= reply.status < 300:
+        return None
+    code = remote_answers.remote_code(reply)
+    text = f"the remote refused the heartbeat ({code or reply.status})"
+    return RemoteFault("remote_rejected", text, 502, {"remote_status": reply.status, "remote_code": code})
+
+
+def _told(record: PeerRecord, answer: remote_answers.HeartbeatAnswer) -> PeerRecord:
+    """The record with what the remote's acknowledgement says of itself."""
+    declared = answer.endpoints if answer.endpoints else None
+    return attrs.evolve(
+        record,
+        endpoints=record.endpoints if declared is None else endpoints.replace(record.endpoints, declared),
+        platform_version=answer.platform_version or record.platform_version,
+        declared_residency=answer.data_residency or record.declared_residency,
+        remote_anchor_fingerprint=answer.anchor_fingerprint or record.remote_anchor_fingerprint,
+        remote_state="ok" if record.remote_state == "unknown" else record.remote_state,
+    )
+
+
+def _declared(record: PeerRecord, message: Beat) -> PeerRecord:
+    """The record with what a heartbeat declares: absent is unchanged, present (even empty) replaces."""
+    agreed = contract.find(message.contract_version) if message.contract_version is not None else None
+    told = {
+        name: getattr(message, name)
+        for name in ("platform_version", "release_tag", "operator_contact", "jurisdiction")
+        if getattr(message, name) is not None
+    }
+    if message.capabilities is not None:
+        told["capabilities"] = dict(message.capabilities)
+    if message.sync_cursor is not None:
+        told["sync_cursor"] = dict(message.sync_cursor)
+    if message.extension_slugs is not None:
+        told["extension_slugs"] = message.extension_slugs
+    if message.endpoints is not None:
+        told["endpoints"] = endpoints.replace(record.endpoints, message.endpoints)
+    if message.data_residency is not None:
+        told["declared_residency"] = message.data_residency
+    if message.anchor_fingerprint is not None:
+        told["remote_anchor_fingerprint"] = message.anchor_fingerprint
+    if agreed is not None and record.contract_version_agreed is None:
+        told["contract_version_agreed"] = agreed.version
+        told["contract_digest_agreed"] = agreed.digest
+    return attrs.evolve(record, **told)

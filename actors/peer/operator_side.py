@@ -1,0 +1,216 @@
+"""What operators do to a peer: propose, regenerate, cancel, update, probe; and the deadlines of tokens and receipts.
+
+Lives here: one small handler per message. Must not live here: accepting (`calling`), or validation of shapes (the door).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from actors.contract import record as contract
+from actors.idempotency.record import remember
+from actors.limits import PROBE_HANDSHAKE_S, RECEIPT_KEPT_S, TOKEN_SECRET_BYTES
+from actors.peer import endpoints, projection, tokens
+from actors.peer import invitation as invitations
+from actors.peer.lifecycle import STATUSES
+from actors.peer.messages import Cancel, Minted, Probed, ProbeNow, Propose, Regenerate, Shown, Update
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.steps import announce, invalid_transition, operator, reachable_identity, rehandshake_allowed, step
+from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
+from runtime.actor import Actor, Due, handles
+from runtime.clock import iso
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
+
+NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
+
+
+class OperatorSide(Actor):
+    """Handlers of operators' messages."""
+
+    probing: bool = False
+
+    @handles(Propose)
+    def on_propose(self, message: Propose, ctx: Context) -> None:
+        if self.record is not None:
+            ctx.reply(OperatorFault("peer_exists", "there is a peer with this id already", 409, {"peer_id": ctx.ref.id}))
+            return
+        invited = {"invited_by_user_id": message.by, "invited_at": iso(ctx.wall)}
+        record = PeerRecord(
+            id=ctx.ref.id,
+            account_id=message.account_id,
+            remote_instance_url=message.url,
+            remote_ca_fingerprint=message.ca_fingerprint,
+            remote_prefix_advertisement=message.prefix,
+            spawn_role=message.pairing.role,
+            spawn_mode=message.pairing.mode,
+            endpoints=message.endpoints,
+            metadata={**message.metadata, **invited},
+            status_since=ctx.wall,
+            created_at=ctx.wall,
+            updated_at=ctx.wall,
+        )
+        announce(ctx, record, None, "proposed", "registered", operator(message.by), None)
+        self._mint(ctx, record, message.token_ttl_s, message.mark, 201)
+
+    @handles(Regenerate)
+    def on_regenerate(self, message: Regenerate, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None:
+            ctx.reply(NOT_FOUND)
+            return
+        if record.status != "proposed" and not rehandshake_allowed(record):
+            text = f"a peer that is {record.status} and has proven itself needs no token"
+            ctx.reply(OperatorFault("token_not_applicable", text, 409, {"status": record.status}))
+            return
+        ctx.audit("peer.token_regenerated", "user", message.by, federation_peer_id=record.id)
+        self._mint(ctx, record, message.token_ttl_s, message.mark, 201)
+
+    def _mint(self, ctx: Context, record: PeerRecord, ttl_s: int, mark: Any, status: int) -> None:
+        """Put a fresh token on the row; any former one is dead with the commit."""
+        identity = ctx.settings.identity
+        token = tokens.mint(ctx.token_bytes(TOKEN_SECRET_BYTES), identity.ca_pin)
+        newest = max(version.version for version in contract.supported())
+        fingerprint = identity.ca_fingerprint if identity.ca_pin is not None else None
+        invitation = invitations.encode(invitations.Invitation(identity.url, fingerprint, token, newest))
+        ctx.save(
+            attrs.evolve(
+                record,
+                acceptance_token_digest=tokens.digest(token),
+                acceptance_token_expires_at=ctx.wall + ttl_s,
+                token_expired_at=None,
+                updated_at=ctx.wall,
+            )
+        )
+        remember(ctx, mark, status, projection.minted(ctx.record, ctx.settings, ctx.wall, None, None))
+        ctx.reply(Minted(ctx.record, token, invitation))
+
+    @handles(Cancel)
+    def on_cancel(self, message: Cancel, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None:
+            ctx.reply(NOT_FOUND)
+        elif record.status == "revoked":
+            ctx.reply(OperatorFault("already_revoked", "this peering has ended already", 409))
+        elif record.status != "proposed":
+            ctx.reply(invalid_transition(record, "revoked"))
+        else:
+            ended = step(ctx, record, "operator_revoked", operator(message.by), "cancelled by an operator")
+            ctx.save(
+                attrs.evolve(
+                    ended, acceptance_token_digest=None, acceptance_token_expires_at=None, handshake=None, revoked_at=ctx.wall
+                )
+            )
+            ctx.reply(Shown(ctx.record, self.evidence))
+
+    @handles(Update)
+    def on_update(self, message: Update, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        fault = NOT_FOUND if record is None else update_fault(record, message)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        assert record is not None
+        changed = updated(record, message.changes)
+        if changed == record:
+            ctx.reply(Shown(record, self.evidence))
+            return
+        ctx.audit("peer.updated", "user", message.by, federation_peer_id=record.id, fields=sorted(message.changes))
+        ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
+        ctx.reply(Shown(ctx.record, self.evidence))
+
+    # --- probing -------------------------------------------------------------------------------------------------
+
+    @handles(ProbeNow)
+    def on_probe_now(self, message: ProbeNow, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        fault = NOT_FOUND if record is None else probe_fault(record)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        assert record is not None
+        known = reachable_identity(record)
+        expectation = known[1] if known is not None else ServerExpectation(ca_fingerprint=record.remote_ca_fingerprint)
+        request = ProbeRequest(
+            peer_id=record.id,
+            targets=endpoints.candidates(self._endpoints(), record.remote_instance_url),
+            identity=known[0] if known is not None else None,
+            expectation=expectation,
+            connect_timeout_s=ctx.settings.federation.probe_connect_s,
+            handshake_timeout_s=PROBE_HANDSHAKE_S,
+        )
+        ctx.call(request, then=Probed, tag=ctx.defer())
+
+    @handles(Probed)
+    def on_probed(self, message: Probed, ctx: Context) -> None:
+        if message.fault is not None:
+            ctx.answer(message.tag, message.fault)
+            return
+        result: ProbeResult = message.outcome
+        evidence = self.evidence or PeerEvidence()
+        errors = {probe.url: probe.error for probe in result.probed}
+        seen = tuple(
+            endpoints.after_probe(endpoint, errors[endpoint.url], ctx.wall) if endpoint.url in errors else endpoint
+            for endpoint in self._endpoints()
+        )
+        ctx.set_evidence(attrs.evolve(evidence, endpoints=seen))
+        error = None if result.endpoint is not None else "all_failed" if result.probed else "no_endpoints"
+        probed = [attrs.asdict(probe) for probe in result.probed]
+        ctx.answer(message.tag, {"ok": result.endpoint is not None, "endpoint": result.endpoint, "probed": probed, "error": error})
+
+    def _endpoints(self) -> tuple[endpoints.Endpoint, ...]:
+        """The declared endpoints with what our prober knows of them."""
+        seen = self.evidence.endpoints if self.evidence is not None else ()
+        return endpoints.replace(seen, self.record.endpoints)
+
+    # --- deadlines -----------------------------------------------------------------------------------------------
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None:
+            return
+        changes: dict[str, Any] = {}
+        expires_at = record.acceptance_token_expires_at
+        if record.acceptance_token_digest is not None and expires_at is not None and expires_at <= ctx.wall:
+            changes |= {"acceptance_token_digest": None, "acceptance_token_expires_at": None, "token_expired_at": expires_at}
+            ctx.audit("peer.token_expired", "system", None, federation_peer_id=record.id)
+        if record.receipt is not None and record.receipt.at + RECEIPT_KEPT_S <= ctx.wall:
+            changes["receipt"] = None
+        if record.handshake is not None and record.handshake.expires_at <= ctx.wall:
+            changes["handshake"] = None
+        if changes:
+            ctx.save(attrs.evolve(record, updated_at=ctx.wall, **changes))
+
+
+def update_fault(record: PeerRecord, message: Update) -> Fault | None:
+    """Why the change cannot be made now, or None."""
+    if message.expected_version is not None and message.expected_version != record.version:
+        return OperatorFault("version_conflict", "the peer has changed since; read it again", 409, {"version": record.version})
+    early = {"remote_instance_url", "remote_ca_fingerprint"} & message.changes.keys()
+    if early and record.status != "proposed":
+        return OperatorFault("field_not_editable", f"{min(early)} can only change while the peer is proposed", 422)
+    return None
+
+
+def probe_fault(record: PeerRecord) -> Fault | None:
+    """Why the peer is not probed in this status, or None."""
+    if record.status == "revoked":
+        return OperatorFault("already_revoked", "this peering has ended", 409)
+    if "probe" not in STATUSES[record.status].outbound:
+        return OperatorFault("peer_suspended", "this peer is paused", 409)
+    return None
+
+
+def updated(record: PeerRecord, changes: Mapping[str, Any]) -> PeerRecord:
+    """The record with an operator's changes: metadata is merged key by key (null removes), endpoints keep nothing of former ones."""
+    fields = dict(changes)
+    if "metadata" in fields:
+        merged = {**record.metadata, **fields["metadata"]}
+        fields["metadata"] = {key: value for key, value in merged.items() if value is not None}
+    if "endpoints" in fields:
+        fields["endpoints"] = tuple(fields["endpoints"])
+    return attrs.evolve(record, **fields)

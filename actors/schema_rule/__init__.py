@@ -1,0 +1,1 @@
+"""Operators' decisions about pairs of platform versions."""

@@ -1,0 +1,60 @@
+"""The actor of one decision about a pair of platform versions."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.schema_rule.messages import Create, Delete, Update
+from actors.schema_rule.record import KIND, SchemaRule
+from runtime.actor import Actor, handles
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
+
+
+class SchemaRuleActor(Actor):
+    """One decision."""
+
+    kind = KIND
+
+    @handles(Create)
+    def on_create(self, message: Create, ctx: Context) -> None:
+        ctx.save(
+            SchemaRule(
+                id=ctx.ref.id,
+                account_id=message.account_id,
+                local_version=message.local_version,
+                remote_version=message.remote_version,
+                status=message.status,
+                notes=message.notes,
+                created_at=ctx.wall,
+                updated_at=ctx.wall,
+            )
+        )
+        ctx.reply(ctx.record)
+
+    @handles(Update)
+    def on_update(self, message: Update, ctx: Context) -> None:
+        fault = self._fault(message.expected_version)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        changes = {name: value or "" if name == "notes" else value for name, value in message.changes.items()}
+        ctx.save(attrs.evolve(self.record, updated_at=ctx.wall, **changes))
+        ctx.reply(ctx.record)
+
+    @handles(Delete)
+    def on_delete(self, message: Delete, ctx: Context) -> None:
+        fault = self._fault(message.expected_version)
+        if fault is not None:
+            ctx.reply(fault)
+        else:
+            former = self.record
+            ctx.remove()
+            ctx.reply(former)
+
+    def _fault(self, expected_version: int | None) -> Fault | None:
+        if self.record is None:
+            return OperatorFault("not_found", "there is no such decision", 404)
+        if expected_version is not None and expected_version != self.record.version:
+            return OperatorFault("version_conflict", "the decision has changed since; read it again", 409)
+        return None

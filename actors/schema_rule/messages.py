@@ -1,0 +1,39 @@
+"""What may be said to a schema rule; every answer is the record or a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from actors.schema_versions import Compatibility
+
+
+@attrs.frozen(kw_only=True)
+class Create:
+    """Decide about a pair."""
+
+    account_id: str
+    by: str | None
+    local_version: str
+    remote_version: str
+    status: Compatibility
+    notes: str = ""
+
+
+@attrs.frozen
+class Update:
+    """Change `status` or `notes`."""
+
+    by: str | None
+    changes: Mapping[str, Any]
+    expected_version: int | None = None
+
+
+@attrs.frozen
+class Delete:
+    """Forget the decision."""
+
+    by: str | None
+    expected_version: int | None = None
