@@ -84,7 +84,7 @@ _REGISTRY: Final = (
         severity="high",
         title="Peering past its end",
         text="The agreed end of this peering was {expired_at}; calls have stopped in both directions.",
-        remedy="Set a later end with `powernode peers update {peer_id}`, or end the peering with `powernode peers revoke {peer_id}`.",
+        remedy="Set a later end with `powernode peers update {peer_id} --expires-at TIME`, or leave it ended.",
     ),
     FindingKind(
         kind="peer_heartbeat_stale",
@@ -107,22 +107,23 @@ _REGISTRY: Final = (
         severity="medium",
         title="Degraded for long",
         text="The peer has been degraded for {hours} hours.",
-        remedy="It recovers by itself with the next heartbeat. If it is not expected back soon, pause it with "
-        "`powernode peers suspend {peer_id}`.",
+        remedy="It recovers by itself with the next heartbeat; `powernode peers probe {peer_id}` tells which of its addresses answer. "
+        "Ask its operator whether it is expected back.",
     ),
     FindingKind(
         kind="peer_clock_skew",
         severity="low",
         title="Clocks differ",
         text="The peer's clock and ours differ by {skew_s} seconds.",
-        remedy="Check the time synchronisation of both hosts; `powernode doctor` checks this one.",
+        remedy="Check the time synchronisation of both hosts; `powernode peers heartbeat {peer_id}` then measures again.",
     ),
     FindingKind(
         kind="peer_cert_expiring",
         severity="medium",
         title="Certificate about to expire",
         text="The {certificate} certificate ends at {not_after}.",
-        remedy="Renew with `powernode peers renew {peer_id}`; an anchor is renewed by the operators of its platform.",
+        remedy="`powernode peers trust {peer_id}` shows when each certificate ends and who issued it; "
+        "an anchor is renewed by the operators of its platform.",
         distinguished_by=("certificate",),
     ),
     FindingKind(
@@ -130,8 +131,8 @@ _REGISTRY: Final = (
         severity="high",
         title="Certificate expired",
         text="The {certificate} certificate ended at {not_after}; calls that need it fail.",
-        remedy="Renew with `powernode peers renew {peer_id}`. If nothing is valid any more, mint a new token with "
-        "`powernode peers token {peer_id}` and let the other operator accept it.",
+        remedy="`powernode peers trust {peer_id}` shows what is still valid. If nothing is, make a new invitation with "
+        "`powernode peers regenerate {peer_id}` and let the other operator accept it.",
         distinguished_by=("certificate",),
     ),
     FindingKind(
@@ -139,14 +140,14 @@ _REGISTRY: Final = (
         severity="high",
         title="No usable trust",
         text="The peer is {status}, but no call can be authenticated: {cause}.",
-        remedy="Mint a new token with `powernode peers token {peer_id}` and let the other operator accept it.",
+        remedy="Make a new invitation with `powernode peers regenerate {peer_id}` and let the other operator accept it.",
     ),
     FindingKind(
         kind="shared_trust_anchor",
         severity="high",
         title="One anchor under two platforms",
         text="The trust anchor {anchor_fingerprint} also stands behind peer {other_peer_id}, which is another instance.",
-        remedy="Ask both operators whether they share an authority on purpose; if not, `powernode peers revoke {peer_id}`.",
+        remedy="Ask both operators whether they share an authority on purpose; `powernode peers trust {peer_id}` shows the anchors.",
         distinguished_by=("anchor_fingerprint", "other_peer_id"),
     ),
     FindingKind(
@@ -154,8 +155,8 @@ _REGISTRY: Final = (
         severity="high",
         title="Two senders under one identity",
         text="Heartbeats of two different runs alternate under this peer's identity (start counters {lower_epoch} and {higher_epoch}).",
-        remedy="A copy or a restored backup of the peer is running beside it. Ask its operator to stop one of them; until then "
-        "`powernode peers suspend {peer_id}` keeps both out.",
+        remedy="A copy or a restored backup of the peer is running beside it. Ask its operator to stop one of them; "
+        "`powernode peers audit {peer_id}` shows what came under this identity.",
     ),
     FindingKind(
         kind="peer_schema_version_missing",
@@ -177,7 +178,7 @@ _REGISTRY: Final = (
         severity="low",
         title="Data residency unknown",
         text="The peer is active but neither it nor we have said where its data lives.",
-        remedy="Record it with `powernode peers update {peer_id}`, or ask its operator to declare it.",
+        remedy="Record it with `powernode peers update {peer_id} --residency TAG`, or ask its operator to declare it.",
     ),
     FindingKind(
         kind="peer_identity_undisclosed",
@@ -191,21 +192,21 @@ _REGISTRY: Final = (
         severity="low",
         title="Token expired unused",
         text="The acceptance token ended at {expired_at} without having been used.",
-        remedy="Mint another with `powernode peers token {peer_id}`, or give up with `powernode peers revoke {peer_id}`.",
+        remedy="Make a new invitation with `powernode peers regenerate {peer_id}`, or give up with `powernode peers cancel {peer_id}`.",
     ),
     FindingKind(
         kind="managed_child_grant_missing",
         severity="medium",
         title="No operator grant from the child",
         text="The managed child was accepted without the grant by which its parent operates it.",
-        remedy="Mint a new token with `powernode peers token {peer_id}` and let the child accept again.",
+        remedy="Make a new invitation with `powernode peers regenerate {peer_id}` and let the child accept again.",
     ),
     FindingKind(
         kind="prefix_overlap_with_install",
         severity="critical",
         title="Prefix overlaps ours",
         text="The peer announces {remote_prefix}, which overlaps our own {local_prefix}; its prefix is left out of every overlay.",
-        remedy="One side must renumber; then correct the announcement with `powernode peers update {peer_id}`.",
+        remedy="One side must renumber before any overlay can join them; `powernode peers show {peer_id}` shows what the peer announces.",
         distinguished_by=("remote_prefix", "local_prefix"),
     ),
     FindingKind(

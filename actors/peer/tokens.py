@@ -26,7 +26,8 @@ from runtime.secret import Secret
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Compared when there is nothing to compare with, so that an unknown row costs the same work as a wrong token.
-_NO_DIGEST: Final = "0" * 64
+# It holds no hex digit, so it is no token's digest.
+_NO_DIGEST: Final = "-" * 64
 
 
 @attrs.frozen
@@ -95,8 +96,7 @@ def digest(token: Secret | str) -> str:
 
 def matches(token: Secret | str, stored_digest: str | None) -> bool:
     """Whether `stored_digest` is the token's, compared in constant time. None (no open token) never matches and costs the same."""
-    equal = hmac.compare_digest(digest(token), stored_digest or _NO_DIGEST)
-    return equal and stored_digest is not None
+    return hmac.compare_digest(digest(token), stored_digest or _NO_DIGEST)
 
 
 def check_ttl(value: object, *, default: int) -> int | OperatorFault:
