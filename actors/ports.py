@@ -7,7 +7,7 @@ Lives here: frozen request and result values, with units, errors and idempotency
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -198,6 +198,13 @@ class SignedCertificate:
 
 
 # --- Vault: sealing -------------------------------------------------------------------------------------------------
+
+
+OUTBOUND_KEY_PURPOSE: Final = "outbound-key"
+"""Purpose of the private keys in `ClientIdentity`, `IssuedIdentity` and `MadeRequest` (PKCS #8, PEM)."""
+
+ACCEPTANCE_TOKEN_PURPOSE: Final = "acceptance-token"
+"""Purpose of a remote's token that waits to be sent (`RemoteRequest.sealed_fields`)."""
 
 
 @attrs.frozen

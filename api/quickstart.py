@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time  # noqa: TID251
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

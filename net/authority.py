@@ -25,9 +25,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from actors import certificates
 from actors.limits import DAY_S, NOT_BEFORE_BACKDATE_S
-from actors.ports import IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, SignedCertificate, SignRequest
+from actors.ports import OUTBOUND_KEY_PURPOSE, IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, SignedCertificate, SignRequest
 from net.private_files import PrivateFileError, create_private, read_private
-from net.vault import IDENTITY_KEY_PURPOSE, Vault, VaultError
+from net.vault import Vault, VaultError
 from runtime.clock import Clock
 from runtime.errors import Fault, InternalFault, RemoteFault
 from runtime.ids import is_uuid
@@ -108,7 +108,7 @@ class Authority:
         """A new key and a client certificate for ourselves; `ca_unavailable` if the root has ended or the vault fails."""
         key = new_ed25519_key(self._randomness)
         try:
-            sealed_key = self._vault.seal(_pkcs8(key), IDENTITY_KEY_PURPOSE)
+            sealed_key = self._vault.seal(_pkcs8(key), OUTBOUND_KEY_PURPOSE)
             certificate = self._client_leaf(key.public_key(), request.common_name, request.instance_id, request.lifetime_s)
         except (VaultError, AuthorityError) as error:
             return _unavailable(error)
@@ -126,7 +126,7 @@ class Authority:
         builder = x509.CertificateSigningRequestBuilder(subject_name=_name(request.common_name))
         builder = builder.add_extension(_instance_san(request.instance_id), critical=False)
         try:
-            sealed_key = self._vault.seal(_pkcs8(key), IDENTITY_KEY_PURPOSE)
+            sealed_key = self._vault.seal(_pkcs8(key), OUTBOUND_KEY_PURPOSE)
         except VaultError as error:
             return _unavailable(error)
         return MadeRequest(builder.sign(key, None).public_bytes(Encoding.PEM).decode(), sealed_key)

@@ -24,6 +24,8 @@ from actors.addresses import inside, is_literal
 from actors.certificates import fingerprint
 from actors.limits import PROBE_CANDIDATES_MAX, REPLY_BYTES_MAX, SKEW_MAX_S
 from actors.ports import (
+    ACCEPTANCE_TOKEN_PURPOSE,
+    OUTBOUND_KEY_PURPOSE,
     ClientIdentity,
     Probed,
     ProbeRequest,
@@ -54,8 +56,6 @@ log = logging.getLogger("net.remote")
 
 PATH_PREFIX: Final = "/api/v1/system"
 ACCEPT_PATH: Final = "/federation_api/accept"
-KEY_PURPOSE: Final = "outbound-key"
-FIELD_PURPOSE: Final = "acceptance-token"
 
 OpenSealed = Callable[[bytes, str], bytes]
 
@@ -186,7 +186,7 @@ class RemoteClient:
         body = dict(request.body or {})
         for name, sealed in request.sealed_fields.items():
             try:
-                body[name] = self._open_sealed(sealed, FIELD_PURPOSE).decode()
+                body[name] = self._open_sealed(sealed, ACCEPTANCE_TOKEN_PURPOSE).decode()
             except Exception:
                 # The error may quote what it failed on, so nothing of it travels on.
                 raise FieldNotOpened(name) from None
@@ -325,7 +325,7 @@ class RemoteClient:
         if not identity.certificate_pem or not identity.sealed_key:
             raise NoIdentity("half of the certificate and its key is missing")
         try:
-            key_pem = self._open_sealed(identity.sealed_key, KEY_PURPOSE)
+            key_pem = self._open_sealed(identity.sealed_key, OUTBOUND_KEY_PURPOSE)
         except Exception:
             # The error may quote what it failed on, so nothing of it travels on.
             raise NoIdentity("its key cannot be opened") from None

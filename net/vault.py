@@ -22,8 +22,6 @@ from runtime.errors import Fault, InternalFault
 from runtime.random import Randomness
 from runtime.secret import Secret
 
-IDENTITY_KEY_PURPOSE: Final = "federation-identity-key"
-"""Purpose of the private keys in `ClientIdentity.sealed_key`, `IssuedIdentity.sealed_key` and `MadeRequest.sealed_key` (PKCS #8, PEM)."""
 
 MASTER_KEY_BYTES: Final = 32
 _VERSION: Final = b"\x01"

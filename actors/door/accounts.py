@@ -15,7 +15,6 @@ from actors.operator.record import KIND, parse_refresh_token, to_json
 from runtime.actor import Ref
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import uuid7
-from runtime.secret import Secret
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -29,12 +28,12 @@ def login(door: Door, request: Request) -> None:
     door.limit_source("login_per_source", request)
     email = request.body["email"].strip().lower()
     found = door.engine.directory.find(KIND.name, "email", email)
-    _session(door, request, found or NOBODY, Login(Secret(request.body["password"])))
+    _session(door, request, found or NOBODY, Login(request.body["password"]))
 
 
 def refresh(door: Door, request: Request) -> None:
     """Exchange a refresh token for the next pair of tokens."""
-    parsed = parse_refresh_token(request.body["refresh_token"])
+    parsed = parse_refresh_token(request.body["refresh_token"].reveal())
     if parsed is None:
         raise FaultError(OperatorFault("invalid_refresh_token", "this refresh token is not valid; sign in again", 401))
     operator_id, session_id, secret = parsed
@@ -99,7 +98,7 @@ def create_operator(door: Door, request: Request) -> None:
         by=request.by,
         email=body["email"].strip().lower(),
         name=body["name"],
-        password=Secret(body["password"]),
+        password=body["password"],
         permissions=tuple(body.get("permissions") or ()),
     )
     _shown(door, request, uuid7(request.wall, door.chance), message, 201)
@@ -113,7 +112,7 @@ def update_operator(door: Door, request: Request) -> None:
     if "password" in body:
         if changes:
             raise FaultError(OperatorFault("invalid_parameter", "change the password in a request of its own", 400, {"field": "password"}))
-        _shown(door, request, record.id, SetPassword(by=request.by, password=Secret(body["password"]), expected_version=expected), 200)
+        _shown(door, request, record.id, SetPassword(by=request.by, password=body["password"], expected_version=expected), 200)
     else:
         _shown(door, request, record.id, UpdateOperator(by=request.by, changes=changes, expected_version=expected), 200)
 

@@ -29,7 +29,6 @@ from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none
 from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
-from runtime.secret import Secret
 from runtime.store.port import Condition, Query, Row
 
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ def accept_peer(door: Door, request: Request) -> None:
     row = own_row(door, request)
     message = AcceptRemote(
         by=request.by,
-        token=Secret(request.body["acceptance_token"]),
+        token=request.body["acceptance_token"],
         contract_version=request.body.get("contract_version"),
         deadline_s=door.deadline_s,
         mark=request.mark,
@@ -225,7 +224,7 @@ def _accept(door: Door, request: Request, peer_id: str, message: AcceptRemote) -
 
 def accept_invitation(door: Door, request: Request) -> None:
     """Register the inviting platform, or take the row that is there, and accept in one go."""
-    invitation = invitations.decode(request.body["invitation"])
+    invitation = invitations.decode(request.body["invitation"].reveal())
     if isinstance(invitation, invitations.InvalidInvitation):
         raise FaultError(invitation.to_fault())
     check_remote_url(door, invitation.url)

@@ -30,13 +30,12 @@ from actors.peer.projection import full
 from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.peer.roles import caller_trust_mode
 from actors.peer.steps import invalid_transition, operator, rehandshake_allowed, step, subject_of
-from actors.ports import IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
+from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
 from runtime.actor import handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.secret import Secret
 
-TOKEN_PURPOSE = "acceptance-token"
 RETRIED = frozenset({"remote_timeout", "remote_error", "remote_unreachable"})
 """Faults after which the same handshake is tried again while the operator's deadline lasts."""
 
@@ -77,7 +76,7 @@ class CallingSide(Heartbeats):
         if handshake is not None and handshake.token_digest == attempt.digest:
             self._send_accept(ctx)
         else:
-            ctx.call(Seal(message.token, TOKEN_PURPOSE), then=TokenSealed)
+            ctx.call(Seal(message.token, ACCEPTANCE_TOKEN_PURPOSE), then=TokenSealed)
 
     def _admit(self, message: AcceptRemote, ctx: Context) -> Attempt | Fault:
         """Everything that can be refused before any network traffic."""

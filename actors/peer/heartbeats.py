@@ -13,11 +13,11 @@ import attrs
 from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
-from actors.peer.lifecycle import STATUSES
-from actors.peer.liveness import Liveness
+from actors.peer.lifecycle import LIVE, STATUSES
+from actors.peer.liveness import REMOTE_SUSPENDED_US, Liveness, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import REMOTE, SYSTEM, Party, note, reachable_identity, step, wants_heartbeats
+from actors.peer.steps import SYSTEM, Party, may_enrol, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
 from actors.schema_versions import negotiate
 from runtime.actor import handles
@@ -75,6 +75,7 @@ class Heartbeats(Liveness):
 
     def first_heartbeat(self, ctx: Context, delay_s: float) -> None:
         """After an accept: at once, or at the ordinary time if the operator wants it so."""
+        self.early_attempts = 0
         if ctx.settings.federation.heartbeat_eager:
             ctx.after(delay_s, HeartbeatTick(), "heartbeat")
         else:
@@ -173,24 +174,16 @@ class Heartbeats(Liveness):
         record: PeerRecord = self.record
         evidence = self.evidence or PeerEvidence()
         ctx.set_evidence(attrs.evolve(evidence, last_error=fault.details.get("remote_code") or fault.code, last_error_at=ctx.wall))
-        code = remote_answers.remote_code(outcome) if isinstance(outcome, RemoteReply) else None
-        retries = HEARTBEAT_EARLY_RETRY_DELAYS_S
-        if record.status == "accepted" and code in EARLY_REFUSALS and self.early_attempts < len(retries):
-            self.early_attempts += 1
-            ctx.after(retries[self.early_attempts - 1], EarlyHeartbeat(self.early_attempts), "early-heartbeat")
-        if code == "peer_suspended" and record.remote_state != "suspended_us":
-            self._remote_paused(ctx, record)
-        elif code == "peer_revoked" and record.remote_state != "revoked_us":
-            ctx.save(attrs.evolve(record, remote_state="revoked_us", updated_at=ctx.wall))
+        if isinstance(outcome, RemoteReply):
+            code = remote_answers.remote_code(outcome)
+            retries = HEARTBEAT_EARLY_RETRY_DELAYS_S
+            if record.status == "accepted" and code in EARLY_REFUSALS and self.early_attempts < len(retries):
+                self.early_attempts += 1
+                ctx.after(retries[self.early_attempts - 1], EarlyHeartbeat(self.early_attempts), "early-heartbeat")
+            heard = refused_by_remote(ctx, record, outcome)
+            if heard != record:
+                ctx.save(attrs.evolve(heard, updated_at=ctx.wall))
         self._tell_asked(ctx, fault)
-
-    def _remote_paused(self, ctx: Context, record: PeerRecord) -> None:
-        record = attrs.evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
-        if record.status == "active":
-            reason = "the remote has suspended us"
-            record = step(ctx, record, "remote_suspended_us", REMOTE, reason)
-            record = attrs.evolve(record, metadata={**record.metadata, "degraded_reason": reason})
-        ctx.save(record)
 
     def _tell_asked(self, ctx: Context, outcome: Any) -> None:
         asked, self.asked = self.asked, ()
@@ -206,14 +199,16 @@ class Heartbeats(Liveness):
             ctx.reply(RemoteFault("peer_not_admitted", "this platform serves no heartbeats for this peer now", 401))
             return
         evidence = self.evidence or PeerEvidence()
-        newer = (message.boot_epoch, message.sequence) > (evidence.remote_boot_epoch, evidence.remote_sequence)
-        flipped = message.boot_epoch < evidence.remote_boot_epoch
+        # Only a body that could be read says which start of the sender it comes from, and a sender need not say so at all.
+        numbered = message.refused is None and message.boot_epoch > 0
+        newer = not numbered or (message.boot_epoch, message.sequence) > (evidence.remote_boot_epoch, evidence.remote_sequence)
+        flipped = numbered and message.boot_epoch < evidence.remote_boot_epoch
         proof = attrs.evolve(
             evidence,
             last_heartbeat_at=ctx.wall,
             last_inbound_heartbeat_at=ctx.wall,
-            remote_boot_epoch=max(message.boot_epoch, evidence.remote_boot_epoch),
-            remote_sequence=message.sequence if newer else evidence.remote_sequence,
+            remote_boot_epoch=message.boot_epoch if numbered and newer else evidence.remote_boot_epoch,
+            remote_sequence=message.sequence if numbered and newer else evidence.remote_sequence,
             lower_boot_epoch=message.boot_epoch if flipped else evidence.lower_boot_epoch,
             epoch_flips=evidence.epoch_flips + flipped,
             clock_skew_s=message.sent_at - ctx.wall if message.sent_at is not None else evidence.clock_skew_s,
@@ -223,17 +218,14 @@ class Heartbeats(Liveness):
             changed = attrs.evolve(changed, inbound_proven_at=ctx.wall)
         if message.refused is None and newer:
             changed = _declared(changed, message)
-        if message.peer_state == "suspended" and changed.remote_state != "suspended_us":
-            changed = attrs.evolve(changed, remote_state="suspended_us")
-        elif message.peer_state == "ok" and changed.remote_state in ("unknown", "suspended_us"):
-            changed = attrs.evolve(changed, remote_state="ok")
+            changed = attrs.evolve(changed, remote_state="suspended_us" if message.peer_state == "suspended" else "ok")
         after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id))
         ctx.reply(message.refused if message.refused is not None else self._acknowledgement(ctx, after, proof, message))
 
     @handles(ProvenInbound)
     def on_proven_inbound(self, message: ProvenInbound, ctx: Context) -> None:
         record: PeerRecord | None = self.record
-        if record is not None and record.inbound_proven_at is None and record.status in ("accepted", "enrolled"):
+        if record is not None and record.inbound_proven_at is None and record.status in LIVE:
             proven = attrs.evolve(record, inbound_proven_at=ctx.wall, updated_at=ctx.wall)
             ctx.save(self._enrolled(ctx, proven, Party("remote", record.remote_instance_id)))
 
@@ -262,13 +254,11 @@ class Heartbeats(Liveness):
                  declared_by="remote_peer")  # fmt: skip
         paused = record.remote_state == "suspended_us"
         record = self._enrolled(ctx, record, by)
-        if record.status == "enrolled" or (record.status == "degraded" and not paused):
+        if record.status in ("enrolled", "degraded") and not paused:
             record = step(ctx, record, "heartbeat_succeeded", by)
             record = attrs.evolve(record, metadata={key: value for key, value in record.metadata.items() if key != "degraded_reason"})
         elif record.status == "active" and paused:
-            reason = "the remote has suspended us"
-            record = step(ctx, record, "remote_suspended_us", by, reason)
-            record = attrs.evolve(record, metadata={**record.metadata, "degraded_reason": reason})
+            record = degraded(ctx, record, "remote_suspended_us", by, REMOTE_SUSPENDED_US)
         if record != before:
             ctx.save(attrs.evolve(record, updated_at=ctx.wall))
             ctx.cancel("early-heartbeat")
@@ -278,7 +268,7 @@ class Heartbeats(Liveness):
         """The first verified exchange proves the remote's key."""
         if record.status != "accepted" or record.trust_status not in ("pending_proof", "established"):
             return record
-        if ctx.settings.federation.require_identity_disclosure and not (record.operator_contact and record.release_tag):
+        if not may_enrol(record, ctx.settings):
             return record
         record = attrs.evolve(record, trust_status="established", last_handshake_at=ctx.wall)
         return step(ctx, record, "trust_established", by)
@@ -302,7 +292,8 @@ def _told(record: PeerRecord, answer: remote_answers.HeartbeatAnswer) -> PeerRec
         platform_version=answer.platform_version or record.platform_version,
         declared_residency=answer.data_residency or record.declared_residency,
         remote_anchor_fingerprint=answer.anchor_fingerprint or record.remote_anchor_fingerprint,
-        remote_state="ok" if record.remote_state == "unknown" else record.remote_state,
+        # A platform that has suspended or revoked us acknowledges nothing.
+        remote_state="ok",
     )
 
 

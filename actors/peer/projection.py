@@ -24,7 +24,7 @@ def derived_status(
 ) -> tuple[Status, float, str | None]:
     """Status, since when, and why: an active row without recent two-way evidence reads as degraded, before any timer has fired."""
     last = evidence.last_heartbeat_at if evidence is not None else None
-    if record.status == "active" and last is not None and wall - last > stale_after_s:
+    if record.status == "active" and last is not None and last < wall - stale_after_s:
         return "degraded", last + stale_after_s, f"no heartbeat for more than {stale_after_s:.0f} s"
     return record.status, record.status_since, record.status_reason
 
@@ -144,7 +144,9 @@ def trust(record: PeerRecord, wall: float) -> dict[str, Any]:
             "not_after": iso(outbound.not_after),
             "expired": outbound.not_after <= wall,
         },
-        "issued": None if record.issued_serial is None else {"serial": record.issued_serial, "not_after": iso_or_none(record.issued_not_after)},
+        "issued": None
+        if record.issued_serial is None
+        else {"serial": record.issued_serial, "not_after": iso_or_none(record.issued_not_after)},
     }
 
 

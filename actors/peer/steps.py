@@ -14,10 +14,12 @@ from actors.peer import lifecycle
 from actors.peer.lifecycle import LIVE, Status, Trigger
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.ports import ClientIdentity, ServerExpectation
+from actors.settings import Settings
 from runtime.context import Context
 from runtime.errors import OperatorFault
 
 INBOUND_SUBJECT_PREFIX = "fed:"
+DISCLOSED = ("release_tag", "operator_contact", "jurisdiction")
 
 
 @attrs.frozen
@@ -121,6 +123,16 @@ def is_stale(record: PeerRecord, evidence: PeerEvidence | None, wall: float, sta
     last = evidence.last_heartbeat_at if evidence is not None else None
     since = last if last is not None else record.last_handshake_at
     return since is None or wall - since > stale_after_s
+
+
+def undisclosed(record: PeerRecord) -> tuple[str, ...]:
+    """What the remote has not told of who runs it."""
+    return tuple(name for name in DISCLOSED if not getattr(record, name))
+
+
+def may_enrol(record: PeerRecord, settings: Settings) -> bool:
+    """Whether an accepted peer with established trust may go on: a platform may ask for the disclosure of identities first."""
+    return not (settings.federation.require_identity_disclosure and undisclosed(record))
 
 
 def wants_heartbeats(record: PeerRecord | None) -> bool:

@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 
 from actors import certificates
 from actors.limits import DAY_S
-from actors.ports import IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, ServerExpectation, SignedCertificate, SignRequest
+from actors.ports import OUTBOUND_KEY_PURPOSE, IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, ServerExpectation, SignedCertificate, SignRequest
 from net.authority import ROOT_LIFETIME_S, STORE_NAME, Authority, AuthorityError
-from net.vault import IDENTITY_KEY_PURPOSE, MASTER_KEY_BYTES, Vault, VaultError
+from net.vault import MASTER_KEY_BYTES, Vault, VaultError
 from runtime.errors import Fault
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
@@ -242,7 +242,7 @@ def test_an_identity_has_the_profile_and_a_sealed_key_that_fits(tmp_path: Path) 
         identity.not_after,
     )
     assert (identity.not_before, identity.not_after) == (NOW - 300, NOW + 90 * DAY_S)
-    key = load_pem_private_key(sealing.open(identity.sealed_key, IDENTITY_KEY_PURPOSE).reveal_bytes(), None)
+    key = load_pem_private_key(sealing.open(identity.sealed_key, OUTBOUND_KEY_PURPOSE).reveal_bytes(), None)
     assert key.public_key() == leaf.certificate.public_key()
     own_key_id = leaf.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     assert own_key_id == x509.SubjectKeyIdentifier.from_public_key(leaf.certificate.public_key())
@@ -327,7 +327,7 @@ def test_a_child_s_request_is_signed_under_names_that_the_signer_assigns(tmp_pat
     chain = certificates.load_anchors([signed.ca_chain_pem])
     assert not isinstance(chain, str)
     assert certificates.check_issued_by(leaf, chain, now=NOW) is None
-    key = load_pem_private_key(sealing.open(made.sealed_key, IDENTITY_KEY_PURPOSE).reveal_bytes(), None)
+    key = load_pem_private_key(sealing.open(made.sealed_key, OUTBOUND_KEY_PURPOSE).reveal_bytes(), None)
     assert key.public_key() == leaf.certificate.public_key()
 
 

@@ -1,0 +1,1 @@
+"""Governance: what the platform notices about its peers and tells its operators, without ever acting on it."""

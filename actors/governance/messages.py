@@ -1,0 +1,22 @@
+"""What may be said to the governance actor."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Start:
+    """Begin to scan an account's peers periodically; harmless if it runs already. No answer."""
+
+    account_id: str
+
+
+@attrs.frozen
+class ScanTick:
+    """Time for the next scan."""
+
+
+@attrs.frozen
+class ScanSlice:
+    """Go on with the running scan."""

@@ -1,0 +1,307 @@
+"""The governance scan: from committed rows to findings.
+
+Lives here: the conditions of every kind of finding that can be seen in the rows of peers. Must not live here: the words (see `findings`),
+when a scan runs, or the memory of earlier scans (see `record`).
+
+Everything is pure and reads only. A condition compares exact instants, never rounded ones. Revoked peers are past: they have no findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv6Network
+from typing import Any, Final
+
+from actors import certificates
+from actors.findings import Finding, make
+from actors.limits import (
+    ASYMMETRIC_HEARTBEAT_S,
+    CLOCK_SKEW_WARNING_S,
+    DEGRADED_PROLONGED_S,
+    EPOCH_FLIPS_TO_CONFLICT,
+    STUCK_ACCEPTED_S,
+)
+from actors.peer.lifecycle import LIVE
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.steps import is_stale, reachable_identity
+from actors.prefixes import parse_prefix
+from actors.schema_versions import MatrixRow, negotiate
+from actors.settings import Settings
+from runtime.clock import iso, iso_or_none
+from runtime.store.port import Row
+
+_IN_TOUCH: Final = frozenset({"enrolled", "active"})
+_TRUSTED: Final = LIVE | {"suspended"}
+_UNKNOWN_RESIDENCY: Final = "unknown"
+_PREFIX_GROUP_BITS: Final = 48
+_DISCLOSED: Final = ("release_tag", "operator_contact", "jurisdiction")
+
+
+def scan_peer(
+    record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float, matrix: Sequence[MatrixRow] = ()
+) -> tuple[Finding, ...]:
+    """What one peer's own row shows at `wall` (seconds since the epoch).
+
+    `matrix` holds what operators decided about pairs of platform versions.
+    """
+    if record.status == "revoked":
+        return ()
+    return (
+        *_prefix(record, settings),
+        *_life(record, evidence, settings, wall),
+        *_heartbeats(record, evidence, settings, wall),
+        *_certificates(record, settings, wall),
+        *_disclosure(record, settings, matrix),
+    )
+
+
+def scan(rows: Sequence[Row], settings: Settings, wall: float, matrix: Sequence[MatrixRow] = ()) -> tuple[Finding, ...]:
+    """What the rows of one account show, one by one and compared with each other, in the order of the peers' making."""
+    alone = [finding for row in rows for finding in scan_peer(row.record, row.evidence, settings, wall, matrix)]
+    return (*alone, *scan_across([row.record for row in rows], settings))
+
+
+def scan_across(records: Sequence[PeerRecord], settings: Settings) -> tuple[Finding, ...]:
+    """What only a comparison of peers shows; each case is reported once, on the later peer."""
+    in_order = sorted((record for record in records if record.status != "revoked"), key=lambda record: (record.created_at, record.id))
+    return (*_shared_anchors(in_order, settings), *_prefixes_of_peers(in_order))
+
+
+def _finding(kind: str, record: PeerRecord, **facts: str | int) -> Finding:
+    context: dict[str, Any] = {
+        "account_id": record.account_id,
+        "remote_instance_url": record.remote_instance_url,
+        "remote_prefix_advertisement": record.remote_prefix_advertisement,
+        "status": record.status,
+        "signed_at": iso_or_none(record.signed_at),
+        "expires_at": iso_or_none(record.expires_at),
+    }
+    return make(kind, record.id, {**context, **facts}, **facts)
+
+
+# --- the life of the peering ----------------------------------------------------------------------------------------
+
+
+def _life(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> Iterator[Finding]:
+    if record.expires_at is not None and wall >= record.expires_at:
+        yield _finding("expired_trust_jwt", record, expired_at=iso(record.expires_at))
+    if record.status == "proposed":
+        expired_at = _token_expired_at(record, wall)
+        if expired_at is not None:
+            yield _finding("acceptance_token_expired", record, expired_at=iso(expired_at))
+    if record.peer_kind != "platform":
+        return
+    waited_s = wall - record.status_since
+    if record.status == "accepted" and (record.signed_at is None or waited_s > STUCK_ACCEPTED_S):
+        cause = _why_not_enrolled(record, evidence, settings, wall)
+        yield _finding("stale_accepted_without_handshake", record, minutes=int(waited_s // 60), cause=cause)
+    gap = _trust_gap(record)
+    if record.status in _TRUSTED and gap is not None:
+        yield _finding("peer_trust_missing", record, status=record.status, cause=gap)
+    # A pause that the remote announced is no fault of anybody's and may last.
+    if record.status == "degraded" and waited_s > DEGRADED_PROLONGED_S and record.remote_state != "suspended_us":
+        yield _finding("peer_degraded_prolonged", record, hours=int(waited_s // 3600))
+
+
+def _token_expired_at(record: PeerRecord, wall: float) -> float | None:
+    """When the token that nobody used ended; also before the deadline has swept its digest away."""
+    if record.acceptance_token_digest is None:
+        return record.token_expired_at
+    ends = record.acceptance_token_expires_at
+    return ends if ends is not None and wall >= ends else None
+
+
+def _trust_gap(record: PeerRecord) -> str | None:
+    """What calls to or from this peer lack for their authentication, or None."""
+    if record.trust_mode == "none":
+        return "no trust material has been exchanged"
+    if record.trust_status in ("broken", "expired"):
+        return f"the trust material is {record.trust_status}"
+    if record.outbound is None:
+        return "we have no outbound identity to present to it"
+    if not record.trusted_anchors:
+        return "we hold no anchor under which its calls could be verified"
+    if record.remote_instance_id is None:
+        return "its instance id is not known"
+    return None if reachable_identity(record) is not None else "we hold no anchor under which its server could be verified"
+
+
+def _why_not_enrolled(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> str:
+    """The one thing that keeps an accepted peer from enrolling, the nearest to us first."""
+    gap = _trust_gap(record)
+    if gap is not None:
+        return gap
+    assert record.outbound is not None
+    if wall > record.outbound.not_after:
+        return f"our certificate for it ended at {iso(record.outbound.not_after)}"
+    seen = evidence if evidence is not None else PeerEvidence()
+    silent = seen.last_inbound_heartbeat_at is None and record.inbound_proven_at is None
+    if seen.last_error is not None:
+        return f"our last heartbeat failed with {seen.last_error}" + (", and it has never contacted us" if silent else "")
+    missing = _undisclosed(record)
+    if settings.federation.require_identity_disclosure and missing and not silent:
+        return f"it has not disclosed {', '.join(missing)}, which this platform requires"
+    if silent:
+        answered = seen.last_outbound_heartbeat_at is not None
+        return "it answers us but has never contacted us" if answered else "no heartbeat has been answered, and it has never contacted us"
+    return "it has contacted us but has not proven its identity key"
+
+
+# --- heartbeats -----------------------------------------------------------------------------------------------------
+
+
+def _heartbeats(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> Iterator[Finding]:
+    if record.peer_kind != "platform" or record.status not in LIVE:
+        return
+    if record.status in _IN_TOUCH and is_stale(record, evidence, wall, settings.federation.stale_after_s):
+        last = evidence.last_heartbeat_at if evidence is not None else None
+        yield _finding("peer_heartbeat_stale", record, silent_s=int(wall - _known(last, record)))
+    if evidence is None:
+        return
+    if record.status in _IN_TOUCH:
+        yield from _one_way(record, evidence, wall)
+    if evidence.clock_skew_s is not None and abs(evidence.clock_skew_s) > CLOCK_SKEW_WARNING_S:
+        yield _finding("peer_clock_skew", record, skew_s=int(evidence.clock_skew_s))
+    if evidence.epoch_flips >= EPOCH_FLIPS_TO_CONFLICT:
+        yield _finding("peer_identity_conflict", record, epoch=evidence.remote_boot_epoch, flips=evidence.epoch_flips)
+
+
+def _known(instant: float | None, record: PeerRecord) -> float:
+    """`instant`, or since when there could have been one."""
+    if instant is not None:
+        return instant
+    return record.last_handshake_at if record.last_handshake_at is not None else record.status_since
+
+
+def _one_way(record: PeerRecord, evidence: PeerEvidence, wall: float) -> Iterator[Finding]:
+    """One direction silent while the other works. Who advertises nothing that can be reached only dials out: that is no fault."""
+    ways = {"inbound": evidence.last_inbound_heartbeat_at, "outbound": evidence.last_outbound_heartbeat_at}
+    for direction, other in (("inbound", "outbound"), ("outbound", "inbound")):
+        works = ways[other]
+        silent_s = wall - _known(ways[direction], record)
+        if works is None or wall - works > ASYMMETRIC_HEARTBEAT_S or silent_s <= ASYMMETRIC_HEARTBEAT_S:
+            continue
+        if direction == "outbound" and not _may_be_reachable(record, evidence):
+            continue
+        yield _finding("peer_heartbeat_asymmetric", record, direction=direction, silent_s=int(silent_s))
+
+
+def _may_be_reachable(record: PeerRecord, evidence: PeerEvidence) -> bool:
+    probed = {endpoint.url: endpoint.status for endpoint in (*record.endpoints, *evidence.endpoints)}
+    advertised = {endpoint.url for endpoint in record.endpoints}
+    if record.remote_instance_url is not None:
+        advertised.add(record.remote_instance_url)
+    return any(probed.get(url) != "unreachable" for url in advertised)
+
+
+# --- certificates ---------------------------------------------------------------------------------------------------
+
+
+def _certificates(record: PeerRecord, settings: Settings, wall: float) -> Iterator[Finding]:
+    for name, not_after in _bound_certificates(record):
+        if wall > not_after:
+            yield _finding("peer_cert_expired", record, certificate=name, not_after=iso(not_after))
+        elif not_after - wall <= settings.federation.cert_warn_s:
+            yield _finding("peer_cert_expiring", record, certificate=name, not_after=iso(not_after))
+
+
+def _bound_certificates(record: PeerRecord) -> Iterator[tuple[str, float]]:
+    """Every certificate that this peering rests on, with its end. A retiring anchor is meant to end."""
+    if record.outbound is not None:
+        yield "outbound", record.outbound.not_after
+    if record.issued_not_after is not None:
+        yield "issued", record.issued_not_after
+    for anchor in record.trusted_anchors:
+        if anchor.state != "retiring":
+            yield f"anchor {anchor.fingerprint}", anchor.not_after
+    if record.server_anchor_pem is not None:
+        anchors = certificates.load_anchors((record.server_anchor_pem,))
+        for server_anchor in () if isinstance(anchors, str) else anchors:
+            yield f"server anchor {server_anchor.fingerprint}", server_anchor.not_after
+
+
+# --- what the peer tells --------------------------------------------------------------------------------------------
+
+
+def _disclosure(record: PeerRecord, settings: Settings, matrix: Sequence[MatrixRow]) -> Iterator[Finding]:
+    if record.peer_kind != "platform":
+        return
+    if record.platform_version and record.status in LIVE:
+        result = negotiate(settings.platform_version, record.platform_version, matrix)
+        if result.status != "compatible":
+            yield _finding(
+                "peer_schema_version_drift",
+                record,
+                local_version=settings.platform_version,
+                remote_version=record.platform_version,
+                compatibility=result.status,
+                notes=result.notes or "no reason was noted",
+            )
+    if record.status != "active":
+        return
+    if not record.platform_version:
+        yield _finding("peer_schema_version_missing", record)
+    if not any(tag and tag.lower() != _UNKNOWN_RESIDENCY for tag in (record.data_residency, record.declared_residency)):
+        yield _finding("peer_residency_missing", record)
+    missing = _undisclosed(record)
+    if missing:
+        yield _finding("peer_identity_undisclosed", record, missing=", ".join(missing))
+
+
+def _undisclosed(record: PeerRecord) -> list[str]:
+    return [name for name in _DISCLOSED if not getattr(record, name)]
+
+
+# --- prefixes and anchors -------------------------------------------------------------------------------------------
+
+
+def _network(text: str | None) -> IPv6Network | None:
+    try:
+        return None if text is None else parse_prefix(text)
+    except ValueError:
+        return None
+
+
+def _prefix(record: PeerRecord, settings: Settings) -> Iterator[Finding]:
+    ours, theirs = _network(settings.federation.prefix), _network(record.remote_prefix_advertisement)
+    if ours is not None and theirs is not None and ours.overlaps(theirs):
+        yield _finding("prefix_overlap_with_install", record, remote_prefix=str(theirs), local_prefix=str(ours))
+
+
+def _prefixes_of_peers(in_order: Sequence[PeerRecord]) -> Iterator[Finding]:
+    """Overlaps among live peers, each reported against the earliest peer that it overlaps."""
+    # No mask is shorter than that of a group, so whatever overlaps shares its group.
+    groups: dict[int, list[tuple[IPv6Network, PeerRecord]]] = {}
+    for record in in_order:
+        network = _network(record.remote_prefix_advertisement) if record.status in LIVE else None
+        if network is None:
+            continue
+        earlier = groups.setdefault(int(network.network_address) >> (128 - _PREFIX_GROUP_BITS), [])
+        clash = next(((other, holder) for other, holder in earlier if other.overlaps(network)), None)
+        if clash is not None:
+            yield _finding(
+                "prefix_overlap_with_other_peer",
+                record,
+                remote_prefix=str(network),
+                other_prefix=str(clash[0]),
+                other_peer_id=clash[1].id,
+            )
+        if all(other != network for other, _ in earlier):
+            # An equal network later on would only be found behind the one that is here already.
+            earlier.append((network, record))
+
+
+def _shared_anchors(in_order: Sequence[PeerRecord], settings: Settings) -> Iterator[Finding]:
+    """One anchor under two remote instances. Our own anchor rightly stands behind every child that we certified."""
+    first: dict[str, PeerRecord] = {}
+    for record in in_order:
+        for fingerprint in dict.fromkeys(anchor.fingerprint for anchor in record.trusted_anchors):
+            if fingerprint == settings.identity.ca_fingerprint:
+                continue
+            earlier = first.setdefault(fingerprint, record)
+            if _instance(earlier) != _instance(record):
+                yield _finding("shared_trust_anchor", record, anchor_fingerprint=fingerprint, other_peer_id=earlier.id)
+
+
+def _instance(record: PeerRecord) -> str | None:
+    return record.remote_instance_id or record.remote_instance_url
