@@ -61,44 +61,48 @@ class Cell(Mailbox):
     Attributes:
         parked: nothing is queued and nothing forbids to run, so that the next message must put the cell into the ready queue.
         gate: a turn's commit is under way; no message is taken.
-        room: bound of the user lane where a message may simply be appended; 0 where more must be decided.
-        poisoned: the envelope whose handling has crashed last; `crashes` counts how often.
+        room: bound of the user lane where a message may simply be appended; 0 where more must be decided, -1 in quarantine.
+        poisoned: the envelope whose handling has crashed last, and how often.
         used: monotonic seconds of the last turn.
     """
 
     __slots__ = (
-        "actor", "asks", "calls", "crashes", "dirty", "gate", "handlers", "parked", "poisoned", "quarantined", "ref", "resting", "ring",
-        "room", "timers", "used",
+        "actor", "asks", "calls", "dirty", "gate", "handlers", "parked", "poisoned", "resting", "ring", "room", "timers", "used",
     )  # fmt: skip
 
-    def __init__(self, ref: Ref, actor: Actor, used: float) -> None:
+    def __init__(self, actor: Actor, used: float) -> None:
         self.system = self.user = self.waiters = None
-        self.ref = ref
         self.actor = actor
         self.handlers = actor.handlers
         self.parked = True
         self.gate = False
         self.resting: Timer | None = None
-        self.quarantined = False
-        self.room = 0
         self.asks: dict[Ask, None] | None = None
         self.calls: set[int] | None = None
         self.timers: dict[str, Timer] | None = None
         self.ring: Ring | None = None
         self.dirty = False
         self.used = used
-        self.crashes = 0
-        self.poisoned: Envelope | None = None
+        self.poisoned: tuple[Envelope, int] | None = None
+        self.room = 0
         self.open_up()
+
+    @property
+    def ref(self) -> Ref:
+        return self.actor.ref
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether every message is refused."""
+        return self.room < 0
 
     def open_up(self) -> None:
         """Take messages (again)."""
-        self.quarantined = False
         self.room = 0 if self.actor.overflow == "coalesce" else self.actor.mailbox_max
 
     def quarantine(self) -> None:
-        self.quarantined = True
-        self.room = 0
+        """Refuse every message until `open_up`."""
+        self.room = -1
 
     def hold(self, ask: Ask) -> None:
         if self.asks is None:

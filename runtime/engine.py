@@ -453,11 +453,11 @@ class Engine:
     def _turn(self, cell: Cell, envelope: Envelope) -> None:
         message, ask = envelope
         ctx = self._ctx
+        actor = cell.actor
         ctx.cell = cell
-        ctx.ref = cell.ref
+        ctx.ref = actor.ref
         ctx.ask = ask
         now = cell.used = ctx.now
-        actor = cell.actor
         handler = cell.handlers.get(type(message))
         if handler is None:
             self._not_understood(cell, message, ask)
@@ -490,9 +490,8 @@ class Engine:
         """The end of a turn that did more than send."""
         ctx = self._ctx
         message, ask = envelope
-        if cell.poisoned is envelope:
+        if cell.poisoned is not None and cell.poisoned[0] is envelope:
             cell.poisoned = None
-            cell.crashes = 0
         effects = ctx._out
         outcome = "saved" if ctx._writes else "done"
         ring.append((ctx.now, ctx.wall, message, outcome, effects or (), ctx._draws or (), cell.actor.record))
@@ -773,7 +772,7 @@ class Engine:
         actor.ref = ref
         actor.record = None if row is None else row.record
         actor.evidence = None if row is None else row.evidence
-        cell = self._cells[ref] = Cell(ref, actor, self.clock.now())
+        cell = self._cells[ref] = Cell(actor, self.clock.now())
         self.counters["activations"] += 1
         if self._sweep_timer is None:
             self._sweep_timer = self._timers.add(cell.used + PASSIVATE_BUCKET_S, self._sweep)
@@ -870,9 +869,9 @@ class Engine:
         """Whether this message has crashed its handler too often. Activation is no message: it is never given up."""
         if envelope is _ACTIVATION:
             return False
-        cell.crashes = cell.crashes + 1 if cell.poisoned is envelope else 1
-        poison = cell.crashes >= CRASHES_TO_DEAD_LETTER
-        cell.poisoned = None if poison else envelope
+        before = cell.poisoned[1] if cell.poisoned is not None and cell.poisoned[0] is envelope else 0
+        poison = before + 1 >= CRASHES_TO_DEAD_LETTER
+        cell.poisoned = None if poison else (envelope, before + 1)
         return poison
 
     def _rest(self, cell: Cell, decision: RestartAfter | QuarantineFor) -> None:

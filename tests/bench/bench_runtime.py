@@ -21,7 +21,7 @@ from runtime.actor import Actor, Ref, handles
 from runtime.clock import SystemClock
 from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine
-from runtime.limits import PASSIVATE_BUCKET_S
+from runtime.limits import PASSIVATE_BUCKET_S, PASSIVATE_SLICE, SLICE_EVERY_S
 from runtime.random import SystemRandomness
 from runtime.store.port import Kind, Put, Store, Unit
 from runtime.store.sqlite import SqliteStore
@@ -31,7 +31,7 @@ from tests.bench.figures import Figure, rate, ratio
 
 MESSAGES = 60_000
 ASKS = 6_000
-ACTORS = 20_000
+ACTORS = 50_000
 WRITERS = 64
 TURNS_EACH = 20
 
@@ -230,8 +230,9 @@ def idle_actor() -> dict[str, float]:
             engine.tell(Ref("clerk", id), Question())
         while engine.run():
             pass
-        for _ in range(3 + ACTORS // 1_000):
-            clock.shift_s += PASSIVATE_BUCKET_S
+        clock.shift_s += PASSIVATE_BUCKET_S
+        for _ in range(2 + ACTORS // PASSIVATE_SLICE):
+            clock.shift_s += SLICE_EVERY_S
             engine.run()
         assert len(list(engine.in_memory)) == ACTORS
         return engine

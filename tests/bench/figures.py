@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import gc
 import statistics
-import time
 from collections.abc import Callable
 from typing import Literal
 
 import attrs
+
+from runtime.clock import SystemClock
+
+_CLOCK = SystemClock()
 
 
 @attrs.frozen
@@ -61,6 +64,6 @@ def ratio(ours: Callable[[], float], theirs: Callable[[], float], rounds: int = 
 
 def rate(count: int, work: Callable[[], None]) -> float:
     """Operations per second of `work`, which does `count` of them."""
-    started = time.perf_counter()
+    started = _CLOCK.now()
     work()
-    return count / (time.perf_counter() - started)
+    return count / (_CLOCK.now() - started)

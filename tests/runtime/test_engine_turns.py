@@ -10,6 +10,7 @@ import pytest
 from runtime.actor import Actor, Ref
 from runtime.context import Context
 from runtime.errors import InternalFault, OperatorFault
+from runtime.store.port import Committed
 from tests.support.engines import AccountRecord, Do, Fetch, Fetched, Note, Seen, World, add
 
 A, B, C = Ref("account", "a"), Ref("account", "b"), Ref("account", "c")
@@ -344,3 +345,33 @@ def test_draws_are_recorded_and_no_actor_is_given_another_ones_second_gauss() ->
         each.run()
     assert drawn[0] == drawn[2]
     assert len(world.engine.history(A)[-1].draws) == 2
+
+
+def test_the_outcome_of_a_commit_of_the_former_life_changes_nothing() -> None:
+    world = World()
+    commits: list[Any] = []
+    world.store.commit = lambda units, done: commits.append((units, done))  # type: ignore[method-assign]
+    world.ask(A, add("one"))
+    world.run()
+    world.store = world.store.crash()
+    world.engine.reset(world.store)
+    commits[0][1]((Committed(),))
+    world.run()
+    assert world.engine.directory.row("account", "a") is None
+    again = world.ask(A, add("two"))
+    world.run()
+    assert again == [1]
+
+
+def test_an_engine_cannot_be_reset_from_within_its_pass() -> None:
+    world = World()
+    refused: list[str] = []
+
+    def reset(value: Any) -> None:
+        with pytest.raises(RuntimeError):
+            world.engine.reset(world.store)
+        refused.append("refused")
+
+    world.engine.ask(A, Do(add("one")), 5.0, reset)
+    world.run()
+    assert refused == ["refused"]
