@@ -551,6 +551,7 @@ _INSTANCE = Object(
         Field("operator_contact", _DISCLOSURE),
         Field("jurisdiction", _DISCLOSURE),
         Field("data_residency", _TOLD_NAME),
+        Field("server_identity", _TOLD_NAME, description="`public` if the caller's listener shows a public certificate."),
         Field("server_ca_pem", _PEM),
     ),
     name="CallingInstance",

@@ -29,7 +29,7 @@ from actors.peer.minting import outbound_identity
 from actors.peer.projection import full
 from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.peer.roles import caller_trust_mode
-from actors.peer.steps import invalid_transition, operator, rehandshake_allowed, step, subject_of
+from actors.peer.steps import invalid_transition, may_enrol, operator, rehandshake_allowed, step, subject_of
 from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
 from runtime.actor import handles
 from runtime.context import Context
@@ -88,7 +88,7 @@ class CallingSide(Heartbeats):
         parsed = tokens.parse(message.token.reveal())
         if parsed is None:
             return OperatorFault("acceptance_token_malformed", "this is not an acceptance token; paste it whole", 422)
-        if record.status != "proposed" and not rehandshake_allowed(record):
+        if not acceptable(record):
             return invalid_transition(record, "accepted")
         if message.ca_fingerprint and record.remote_ca_fingerprint not in (None, message.ca_fingerprint):
             return OperatorFault("fingerprint_mismatch", "this peer is pinned to another CA fingerprint", 422)
@@ -107,6 +107,9 @@ class CallingSide(Heartbeats):
         if message.fault is not None:
             self._finish(ctx, message.fault)
             return
+        if not acceptable(self.record):
+            self._finish(ctx, invalid_transition(self.record, "accepted"))
+            return
         attempt.token, attempt.sealed_token = None, message.outcome
         if self.record.spawn_role is not None and caller_trust_mode(self.record.spawn_role) == "hierarchical":
             ctx.call(MakeRequest(subject_of(ctx.ref.id), ctx.settings.identity.instance_id), then=RequestMade)
@@ -119,6 +122,8 @@ class CallingSide(Heartbeats):
             return
         if message.fault is not None:
             self._finish(ctx, message.fault)
+        elif not acceptable(self.record):
+            self._finish(ctx, invalid_transition(self.record, "accepted"))
         else:
             self._persist(ctx, message.outcome.csr_pem, message.outcome.sealed_key)
 
@@ -177,7 +182,13 @@ class CallingSide(Heartbeats):
     @handles(AcceptAnswered)
     def on_accept_answered(self, message: AcceptAnswered, ctx: Context) -> None:
         handshake: Handshake | None = self.record.handshake
-        if self.calling is None or handshake is None or message.tag != handshake.id:
+        if self.calling is None:
+            return
+        if handshake is None:
+            # Cancelled meanwhile by an operator.
+            self._finish(ctx, invalid_transition(self.record, "accepted"))
+            return
+        if message.tag != handshake.id:
             return
         fault = message.fault or remote_answers.accept_fault(message.outcome)
         if fault is not None:
@@ -208,10 +219,10 @@ class CallingSide(Heartbeats):
         attempt = self.calling
         assert attempt is not None
         record: PeerRecord = self.record
-        if fault.code == "remote_rejected_token" and record.status != "proposed" and record.trust_mode != "none":
+        if fault.code == "remote_rejected_token" and redeemed_meanwhile(record):
             # Crossed accepts: the remote redeemed our token first and thereby cleared its own. Both rows are accepted already.
-            ctx.save(attrs.evolve(record, handshake=None))
-            self._answer(ctx, Accepted(record, self.evidence, ("crossed_accepts",)))
+            ctx.save(attrs.evolve(record, handshake=None, updated_at=ctx.wall))
+            self._accepted(ctx, ("crossed_accepts",))
             return
         retry = fault.code in RETRIED and attempt.number <= len(ACCEPT_RETRY_DELAYS_S) and not attempt.expired
         if retry:
@@ -221,7 +232,11 @@ class CallingSide(Heartbeats):
 
     @handles(RetryAccept)
     def on_retry_accept(self, message: RetryAccept, ctx: Context) -> None:
-        if self.calling is not None and self.record.handshake is not None:
+        if self.calling is None:
+            return
+        if self.record.handshake is None:
+            self._finish(ctx, invalid_transition(self.record, "accepted"))
+        else:
             self._send_accept(ctx)
 
     @handles(AcceptDeadline)
@@ -246,14 +261,18 @@ class CallingSide(Heartbeats):
             updated = step(ctx, updated, "token_redeemed", operator(attempt.by))
         else:
             ctx.audit("peer.rehandshake", "user", attempt.by, federation_peer_id=record.id, trust_mode=updated.trust_mode)
-        if updated.status == "accepted" and updated.trust_status == "established":
+        if updated.status == "accepted" and updated.trust_status == "established" and may_enrol(updated, ctx.settings):
             updated = attrs.evolve(step(ctx, updated, "trust_established", operator(attempt.by)), last_handshake_at=ctx.wall)
         if updated.trust_mode != "none":
             self.first_heartbeat(ctx, 0.0)
         ctx.save(updated)
+        self._accepted(ctx, answer.warnings)
+
+    def _accepted(self, ctx: Context, warnings: tuple[str, ...]) -> None:
+        """Answer, and remember the answer, from the record that this turn saves."""
         shown = full(ctx.record, self.evidence, ctx.settings, ctx.wall)
-        remember(ctx, attempt.mark, 200, {"peer": shown, "warnings": list(answer.warnings)})
-        self._answer(ctx, Accepted(ctx.record, self.evidence, answer.warnings))
+        remember(ctx, self.calling.mark if self.calling is not None else None, 200, {"peer": shown, "warnings": list(warnings)})
+        self._answer(ctx, Accepted(ctx.record, self.evidence, warnings))
 
     def _finish(self, ctx: Context, fault: Fault, *, keep_handshake: bool = False) -> None:
         """The accept did not go through: say so, and keep or forget the handshake."""
@@ -270,6 +289,19 @@ class CallingSide(Heartbeats):
         ctx.cancel("accept-retry")
         if attempt is not None:
             ctx.answer(attempt.address, outcome)
+
+
+def acceptable(record: PeerRecord) -> bool:
+    """Whether a remote's token may be used on this row."""
+    return record.status == "proposed" or rehandshake_allowed(record)
+
+
+def redeemed_meanwhile(record: PeerRecord) -> bool:
+    """Whether the remote has redeemed our token since our own accept began."""
+    handshake = record.handshake
+    if handshake is None or record.receipt is None or record.trust_mode == "none":
+        return False
+    return record.receipt.at >= handshake.started_at
 
 
 def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import attrs
 
 from actors.limits import LIVENESS_INTERVAL_S
-from actors.peer import remote_answers
+from actors.peer import endpoints, remote_answers
+from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered
 from actors.peer.record import PeerRecord
-from actors.peer.steps import SYSTEM, is_stale, note, reachable_identity, step, wants_heartbeats
+from actors.peer.steps import REMOTE, SYSTEM, Party, is_stale, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
 from runtime.actor import Actor, handles
 from runtime.context import Context
@@ -20,11 +21,13 @@ from runtime.context import Context
 REPORT_AGAIN_S = 600.0
 """The same trouble is not told again within this time."""
 
+REMOTE_SUSPENDED_US = "the remote has suspended us"
+REMOTE_REVOKED_US = "the remote has ended this peering"
 
 class Liveness(Actor):
     """Handlers of the liveness loop of one peer."""
 
-    remedying_since: float | None = None
+    looked: bool = False
     reported_at: float | None = None
     watching: bool = False
 
@@ -37,33 +40,32 @@ class Liveness(Actor):
     def on_liveness_tick(self, message: LivenessTick, ctx: Context) -> None:
         record: PeerRecord | None = self.record
         if record is None or not wants_heartbeats(record):
+            self.watching = False
             return
         self.schedule_liveness(ctx)
-        stale = is_stale(record, self.evidence, ctx.wall, ctx.settings.federation.stale_after_s)
-        if not stale or record.status not in ("enrolled", "active"):
-            self.remedying_since = None
-            return
-        if self.remedying_since is not None and record.status == "active":
-            # The look a minute ago has not been answered at all: degrade without waiting any longer.
-            text = f"heartbeat stale (>{ctx.settings.federation.stale_after_s:.0f}s)"
+        stale_after_s = ctx.settings.federation.stale_after_s
+        if record.status not in ("enrolled", "active") or not is_stale(record, self.evidence, ctx.wall, stale_after_s):
+            self.looked = False
+        elif self.looked and record.status == "active":
+            # The last look brought no heartbeat, whatever became of it: the row must not stay active on memory.
             note(ctx, record, "heartbeat_stale", "medium", status=record.status)
-            self._degrade(ctx, record, text)
-            return
-        self._look(ctx, record)
+            self._degrade(ctx, record, f"heartbeat stale (>{stale_after_s:.0f}s)")
+        else:
+            self._look(ctx, record)
 
     def _look(self, ctx: Context, record: PeerRecord) -> None:
         known = reachable_identity(record)
         if known is None:
             self._lost(ctx, record, "no_outbound_identity", None)
             return
-        self.remedying_since = ctx.now
-        urls = tuple(endpoint.url for endpoint in record.endpoints if endpoint.cidr_hint is None)
+        self.looked = True
+        listed = endpoints.candidates(record.endpoints, record.remote_instance_url)
         request = RemoteRequest(
             peer_id=record.id,
             method="GET",
             path="/federation_api/trust_bundle",
             body=None,
-            urls=tuple(dict.fromkeys((*urls, record.remote_instance_url or ""))),
+            urls=tuple(target.url for target in listed if target.cidr_hint is None),
             identity=known[0],
             expectation=known[1],
             timeout_s=ctx.settings.federation.request_timeout_s,
@@ -74,30 +76,68 @@ class Liveness(Actor):
     @handles(RemediationAnswered)
     def on_remediation_answered(self, message: RemediationAnswered, ctx: Context) -> None:
         record: PeerRecord | None = self.record
-        self.remedying_since = None
-        if record is None or not is_stale(record, self.evidence, ctx.wall, ctx.settings.federation.stale_after_s):
+        stale_after_s = ctx.settings.federation.stale_after_s
+        if record is None or record.status not in ("enrolled", "active") or not is_stale(record, self.evidence, ctx.wall, stale_after_s):
             return
         if message.fault is not None:
-            self._lost(ctx, record, message.fault.code, None)
+            # A server that does not prove to be the peer rejects us as much as one that says so.
+            code = message.fault.code
+            self._lost(ctx, record, "auth_rejected" if code == "server_identity_unverified" else code, None)
             return
         reply: RemoteReply = message.outcome
         if reply.status == 200:
             # Reachable after all. Only a real heartbeat that is acknowledged counts as contact, so send one now.
-            note(ctx, record, "rehandshaked", "medium")
+            if record.status == "active" or self._report_due(ctx):
+                note(ctx, record, "rehandshaked", "medium")
             ctx.after(0.0, HeartbeatTick(), "heartbeat")
         else:
             self._lost(ctx, record, "auth_rejected" if reply.status in (401, 403) else f"http_{reply.status}", reply)
 
     def _lost(self, ctx: Context, record: PeerRecord, error: str, reply: RemoteReply | None) -> None:
-        if error == "auth_rejected" and reply is not None:
-            note(ctx, record, "auth_rejected", "high", remote_code=remote_answers.remote_code(reply))
+        heard = record if reply is None else refused_by_remote(ctx, record, reply)
         if record.status == "active":
-            self._degrade(ctx, record, error)
-        elif record.status == "enrolled" and (self.reported_at is None or ctx.now - self.reported_at >= REPORT_AGAIN_S):
-            self.reported_at = ctx.now
+            if error == "auth_rejected":
+                note(ctx, record, "auth_rejected", "high", remote_code=_code(reply))
+            if heard.status == "active":
+                self._degrade(ctx, heard, error)
+                return
+        elif self._report_due(ctx):
+            if error == "auth_rejected":
+                note(ctx, record, "auth_rejected", "high", remote_code=_code(reply))
             note(ctx, record, "unreachable", "high", error=error)
+        if heard != record:
+            ctx.save(heard)
+
+    def _report_due(self, ctx: Context) -> bool:
+        """Whether it is time to tell of this peer's trouble (again)."""
+        due = self.reported_at is None or ctx.now - self.reported_at >= REPORT_AGAIN_S
+        if due:
+            self.reported_at = ctx.now
+        return due
 
     def _degrade(self, ctx: Context, record: PeerRecord, reason: str) -> None:
-        self.remedying_since = None
-        degraded = step(ctx, record, "contact_lost", SYSTEM, reason)
-        ctx.save(attrs.evolve(degraded, metadata={**degraded.metadata, "degraded_reason": reason}))
+        self.looked = False
+        ctx.save(degraded(ctx, record, "contact_lost", SYSTEM, reason))
+
+
+def degraded(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: str) -> PeerRecord:
+    """The active record after contact is lost or refused, with the reason where operators look for it."""
+    record = step(ctx, record, trigger, by, reason)
+    return attrs.evolve(record, metadata={**record.metadata, "degraded_reason": reason})
+
+
+def refused_by_remote(ctx: Context, record: PeerRecord, reply: RemoteReply) -> PeerRecord:
+    """The record after the remote, whose server has proven itself, said that it serves us no more. Anything else changes nothing."""
+    code = remote_answers.remote_code(reply)
+    if reply.status != 403:
+        return record
+    if code == "peer_suspended" and record.remote_state != "suspended_us":
+        record = attrs.evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
+        return degraded(ctx, record, "remote_suspended_us", REMOTE, REMOTE_SUSPENDED_US) if record.status == "active" else record
+    if code == "peer_revoked" and record.remote_state != "revoked_us":
+        return attrs.evolve(record, remote_state="revoked_us", status_reason=REMOTE_REVOKED_US, updated_at=ctx.wall)
+    return record
+
+
+def _code(reply: RemoteReply | None) -> str | None:
+    return None if reply is None else remote_answers.remote_code(reply)

@@ -29,7 +29,7 @@ from actors.peer.messages import (
     RivalRedeem,
 )
 from actors.peer.record import OutboundIdentity, PeerRecord, Receipt, TrustedAnchor
-from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, rehandshake_allowed, step, subject_of
+from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, may_enrol, rehandshake_allowed, step, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, Open, Seal, SignedCertificate, SignRequest
 from runtime.actor import handles
 from runtime.clock import iso
@@ -178,7 +178,7 @@ class MintingSide(Heartbeats):
             record = step(ctx, record, "token_redeemed", Party("remote", redeem.instance.id))
         else:
             ctx.audit("peer.rehandshake", "remote", redeem.instance.id, federation_peer_id=record.id, trust_mode=record.trust_mode)
-        if record.status == "accepted" and record.trust_status == "established":
+        if record.status == "accepted" and record.trust_status == "established" and may_enrol(record, ctx.settings):
             record = step(ctx, record, "trust_established", Party("remote", redeem.instance.id))
             record = attrs.evolve(record, last_handshake_at=ctx.wall)
         material = material_hash(redeem.csr_pem, redeem.peer_ca_bundle_pem, redeem.caller_inbound_subject)
@@ -343,7 +343,7 @@ def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:
     """The data of the accept response."""
     record = slot.record
     assert record is not None
-    enrolled = record.trust_status == "established"
+    enrolled = record.trust_status == "established" and may_enrol(record, ctx.settings)
     warnings = [] if record.trust_mode != "none" else ["trust_material_missing"]
     findings = scanner.scan_peer(record, None, ctx.settings, ctx.wall)
     warnings += [f"{finding.kind}: {finding.message}" for finding in findings if finding.severity in ("critical", "high")]
