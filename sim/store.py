@@ -254,9 +254,7 @@ class MemoryStore:
 
         All that was acknowledged is there. Of the batches handed over and not acknowledged a prefix is, each whole or not at all.
         """
-        heir = MemoryStore(
-            self._kinds, chance=self._chance, schedule=self._schedule, hold=self.hold, strict=self._strict, disk=self.disk
-        )
+        heir = MemoryStore(self._kinds, chance=self._chance, schedule=self._schedule, hold=self.hold, strict=self._strict, disk=self.disk)
         heir._state = self._state
         if self._waiting and self._chance is not None and not self.disk.full:
             for units, _ in list(self._waiting)[: self._chance.stream("store.torn_tail").randint(0, len(self._waiting))]:

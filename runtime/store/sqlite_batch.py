@@ -177,5 +177,3 @@ def _kind_of(unit: Unit) -> str:
     """The kind of the first row written: the actor's own, by which the author finds the defect."""
     rows: list[Any] = [write for write in unit.writes if not isinstance(write, AuditDraft | EventDraft)]
     return rows[0].kind if rows else ""
-
-
