@@ -1,74 +1,102 @@
-"""The governance actor: scans an account's peers every few minutes and remembers when each finding was first seen."""
+"""The governance actor: scans an account's peers every few minutes and remembers when each finding was first and last seen.
+
+Lives here: the rhythm of the scan and its memory. Must not live here: any act on a peer; a finding informs, it never decides.
+
+Rows are read in slices, so that other actors get their turns between them. What has been read so far is volatile: a scan that is cut
+off begins again with the next one.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import attrs
 
 from actors.findings import Finding
 from actors.governance import scanner
 from actors.governance.messages import ScanSlice, ScanTick, Start
-from actors.governance.record import KIND, GovernanceRecord, merge
-from actors.limits import GOVERNANCE_INTERVAL_S
+from actors.governance.record import KIND, GovernanceRecord, appeared, merge
+from actors.limits import GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
 from actors.peer.record import KIND as PEER
-from runtime.actor import Actor, Resume, handles
+from actors.peer.record import PeerRecord
+from actors.schema_rule.record import KIND as SCHEMA_RULE
+from actors.schema_rule.record import to_matrix_row
+from actors.schema_versions import MatrixRow
+from runtime.actor import Actor, handles
 from runtime.context import Context
-from runtime.store.port import Condition, Query, Row
+from runtime.store.port import Condition, Query
 
-SLICE_ROWS = 200
+EVENT = "federation.governance.finding"
+
+
+@attrs.define(eq=False)
+class RunningScan:
+    """A scan under way: what it found in the rows so far, and what the comparison of peers needs of them."""
+
+    matrix: tuple[MatrixRow, ...]
+    after_id: str | None = None
+    found: list[Finding] = attrs.field(factory=list)
+    records: list[PeerRecord] = attrs.field(factory=list)
 
 
 class GovernanceActor(Actor):
-    """One per account."""
+    """One per account; it stays in memory, because its timer would bring it back every few minutes anyway."""
 
     kind = KIND
     passivate_after_s = None
-    rows: tuple[Row, ...] = ()
-    after_id: str | None = None
-    scanning: bool = False
+    running: RunningScan | None = None
 
     def on_activated(self, ctx: Context) -> None:
-        ctx.after(GOVERNANCE_INTERVAL_S, ScanTick(), "scan")
-
-    @handles(Resume)
-    def on_resume(self, message: Resume, ctx: Context) -> None:
-        """Entering memory has armed the scan."""
+        # After a start the peers' evidence is as old as the stop was long; the first heartbeats renew it within moments.
+        ctx.after(GOVERNANCE_SETTLE_S, ScanTick(), "scan")
 
     @handles(Start)
     def on_start(self, message: Start, ctx: Context) -> None:
+        """Make the record, once; with it the scan resumes by itself after every start of the process."""
         if self.record is None:
             ctx.save(GovernanceRecord(id=message.account_id))
-            ctx.after(GOVERNANCE_INTERVAL_S, ScanTick(), "scan")
+            ctx.after(GOVERNANCE_SETTLE_S, ScanTick(), "scan")
 
     @handles(ScanTick)
     def on_scan_tick(self, message: ScanTick, ctx: Context) -> None:
         ctx.after(GOVERNANCE_INTERVAL_S, ScanTick(), "scan")
-        if not self.scanning:
-            self.scanning, self.rows, self.after_id = True, (), None
-            ctx.after(0.0, ScanSlice(), "slice")
+        if self.running is None:
+            rules = ctx.query(Query(SCHEMA_RULE.name, ((Condition("account_id", "=", ctx.ref.id),),)))
+            self.running = RunningScan(tuple(to_matrix_row(row.record) for row in rules))
+            self._read_slice(ctx, self.running)
 
     @handles(ScanSlice)
     def on_scan_slice(self, message: ScanSlice, ctx: Context) -> None:
-        """Read one slice of rows; with the last one, judge them all."""
-        mine = (Condition("account_id", "=", ctx.ref.id), Condition("status", "!=", "revoked"))
-        rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=self.after_id, limit=SLICE_ROWS))
-        self.rows = (*self.rows, *rows)
-        if len(rows) == SLICE_ROWS:
-            self.after_id = rows[-1].record.id
+        if self.running is not None:
+            self._read_slice(ctx, self.running)
+
+    def _read_slice(self, ctx: Context, running: RunningScan) -> None:
+        mine = (Condition("account_id", "=", ctx.ref.id), Condition("peer_kind", "=", "platform"), Condition("status", "!=", "revoked"))
+        rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=running.after_id, limit=GOVERNANCE_SLICE))
+        for row in rows:
+            running.found += scanner.scan_peer(row.record, row.evidence, ctx.settings, ctx.wall, running.matrix)
+            running.records.append(row.record)
+        if len(rows) == GOVERNANCE_SLICE:
+            running.after_id = rows[-1].record.id
             ctx.after(0.0, ScanSlice(), "slice")
             return
-        fresh = scanner.scan(self.rows, ctx.settings, ctx.wall)
-        self.scanning, self.rows = False, ()
-        self._keep(ctx, fresh)
+        self.running = None
+        self._keep(ctx, (*running.found, *scanner.scan_across(running.records, ctx.settings)))
 
-    def _keep(self, ctx: Context, fresh: tuple[Finding, ...]) -> None:
+    def _keep(self, ctx: Context, fresh: Sequence[Finding]) -> None:
         record: GovernanceRecord = self.record
-        open_before = {finding.fingerprint for finding in record.findings if finding.resolved_at is None}
-        open_now = {finding.fingerprint for finding in fresh}
-        if open_now == open_before:
-            return
-        for finding in fresh:
-            if finding.fingerprint not in open_before and finding.severity in ("high", "critical"):
-                ctx.emit("federation.governance.finding", finding.severity, ctx.ref.id, federation_peer_id=finding.federation_peer_id,
-                         finding_kind=finding.kind, message=finding.message)  # fmt: skip
         findings = merge(record.findings, fresh, ctx.wall)
+        if not findings and not record.findings:
+            return
+        for finding in appeared(record.findings, findings):
+            if finding.severity in ("high", "critical"):
+                ctx.emit(
+                    EVENT,
+                    finding.severity,
+                    ctx.ref.id,
+                    federation_peer_id=finding.federation_peer_id,
+                    finding=finding.kind,
+                    fingerprint=finding.fingerprint,
+                    message=finding.message,
+                )
         ctx.save(attrs.evolve(record, findings=findings, scanned_at=ctx.wall))

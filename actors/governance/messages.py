@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class Start:
-    """Begin to scan an account's peers periodically; harmless if it runs already. No answer."""
+    """Begin to scan an account's peers periodically; harmless if it runs already. Told to the actor of that id. No answer."""
 
     account_id: str
 

@@ -1,21 +1,22 @@
 """When each finding was first and last seen: one record per account.
 
-Lives here: the record and the merging of a fresh scan into it; pure.
+Lives here: the record and the merging of a fresh scan into it; pure. Must not live here: what a scan looks for (see `scanner`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from actors.findings import KINDS, Finding
+from actors.limits import FINDINGS_OPEN_MAX, FINDINGS_RESOLVED_KEPT_S, FINDINGS_RESOLVED_MAX
+from actors.peer.lifecycle import Severity
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Kind
 
-RESOLVED_KEPT_S = 7 * 86_400.0
-FINDINGS_KEPT_MAX = 20_000
+_SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "high", "medium", "low")
 
 
 @attrs.frozen
@@ -23,7 +24,7 @@ class SeenFinding:
     """A finding and its times (seconds since the epoch); `resolved_at` is None while it stands."""
 
     kind: str
-    severity: str
+    severity: Severity
     federation_peer_id: str
     message: str
     payload: Mapping[str, Any]
@@ -35,38 +36,64 @@ class SeenFinding:
 
     def to_json(self) -> dict[str, Any]:
         """The form of the operator surface."""
-        shown = attrs.asdict(self, recurse=False)
-        times = {"first_seen_at": iso(self.first_seen_at), "last_seen_at": iso(self.last_seen_at), "resolved_at": iso_or_none(self.resolved_at)}
-        return shown | {"payload": dict(self.payload), "title": KINDS[self.kind].title} | times
+        known = KINDS.get(self.kind)  # a kind of an earlier release may have gone since
+        return attrs.asdict(self, recurse=False) | {
+            "payload": dict(self.payload),
+            "title": known.title if known is not None else self.kind,
+            "first_seen_at": iso(self.first_seen_at),
+            "last_seen_at": iso(self.last_seen_at),
+            "resolved_at": iso_or_none(self.resolved_at),
+        }
 
 
 @attrs.frozen(kw_only=True)
 class GovernanceRecord:
-    """What the scans of one account have found; `id` is the account's."""
+    """What the scans of one account have found; `id` is the account's. Times are seconds since the epoch."""
 
     id: str
     version: int = 0
     findings: tuple[SeenFinding, ...] = ()
-    scanned_at: float = 0.0
+    scanned_at: float | None = None
 
 
 KIND = Kind(name="governance", record=GovernanceRecord, resume=lambda record: True)
 
 
 def merge(stored: Sequence[SeenFinding], fresh: Sequence[Finding], wall: float) -> tuple[SeenFinding, ...]:
-    """The findings that stand now, with their times, and those resolved lately; the open ones first."""
+    """What stands at `wall`, with its times, and behind it what was resolved lately.
+
+    A finding is known by its fingerprint. One that comes back after it was resolved begins anew: what lies between was sound. The gravest
+    open ones stand first, and are the ones that stay where there are more than are kept; of resolved ones the latest stay.
+    """
     known = {finding.fingerprint: finding for finding in stored}
-    merged: dict[str, SeenFinding] = {}
-    for finding in fresh:
-        before = known.get(finding.fingerprint)
-        first = wall if before is None or before.resolved_at is not None else before.first_seen_at
-        merged[finding.fingerprint] = SeenFinding(
-            finding.kind, finding.severity, finding.federation_peer_id, finding.message, finding.payload, finding.fingerprint, first, wall,
-            remedy=finding.remedy,
-        )  # fmt: skip
-    for former in stored:
-        if former.fingerprint not in merged:
-            resolved_at = wall if former.resolved_at is None else former.resolved_at
-            if wall - resolved_at < RESOLVED_KEPT_S:
-                merged[former.fingerprint] = attrs.evolve(former, resolved_at=resolved_at)
-    return tuple(list(merged.values())[:FINDINGS_KEPT_MAX])
+    standing = {finding.fingerprint: _seen(finding, known.get(finding.fingerprint), wall) for finding in fresh}
+    resolved = [
+        former if former.resolved_at is not None else attrs.evolve(former, resolved_at=wall)
+        for fingerprint, former in known.items()
+        if fingerprint not in standing
+    ]
+    kept = [former for former in resolved if former.resolved_at is not None and wall - former.resolved_at <= FINDINGS_RESOLVED_KEPT_S]
+    gravest = sorted(standing.values(), key=lambda found: (_SEVERITIES.index(found.severity), found.first_seen_at, found.fingerprint))
+    latest = sorted(kept, key=lambda finding: (-(finding.resolved_at or 0.0), finding.fingerprint))
+    return (*gravest[:FINDINGS_OPEN_MAX], *latest[:FINDINGS_RESOLVED_MAX])
+
+
+def _seen(finding: Finding, former: SeenFinding | None, wall: float) -> SeenFinding:
+    lasting = former is not None and former.resolved_at is None
+    return SeenFinding(
+        kind=finding.kind,
+        severity=finding.severity,
+        federation_peer_id=finding.federation_peer_id,
+        message=finding.message,
+        payload=finding.payload,
+        fingerprint=finding.fingerprint,
+        first_seen_at=former.first_seen_at if lasting and former is not None else wall,
+        last_seen_at=wall,
+        remedy=finding.remedy,
+    )
+
+
+def appeared(stored: Sequence[SeenFinding], now: Sequence[SeenFinding]) -> tuple[SeenFinding, ...]:
+    """The findings of `now` that stand but did not stand in `stored`."""
+    stood = {finding.fingerprint for finding in stored if finding.resolved_at is None}
+    return tuple(finding for finding in now if finding.resolved_at is None and finding.fingerprint not in stood)

@@ -163,7 +163,7 @@ def _heartbeats(record: PeerRecord, evidence: PeerEvidence | None, settings: Set
     if evidence.clock_skew_s is not None and abs(evidence.clock_skew_s) > CLOCK_SKEW_WARNING_S:
         yield _finding("peer_clock_skew", record, skew_s=int(evidence.clock_skew_s))
     if evidence.epoch_flips >= EPOCH_FLIPS_TO_CONFLICT:
-        yield _finding("peer_identity_conflict", record, epoch=evidence.remote_boot_epoch, flips=evidence.epoch_flips)
+        yield _finding("peer_identity_conflict", record, lower_epoch=evidence.lower_boot_epoch, higher_epoch=evidence.remote_boot_epoch)
 
 
 def _known(instant: float | None, record: PeerRecord) -> float:
