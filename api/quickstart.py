@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ import attrs
 import trio
 
 from net.http_client import JsonReply, request_json
+from runtime.clock import SystemClock
 
 START_TIMEOUT_S = 30.0
 ACTIVE_TIMEOUT_S = 90.0
 POLL_S = 0.05
 SHOWN_TOKEN_CHARS = 6
 SECRET_FIELDS = frozenset({"acceptance_token", "invitation", "access_token", "refresh_token", "password"})
-SHOWN_PEER_FIELDS = ("id", "status", "remote_instance_url", "spawn_role", "spawn_mode", "trust_status", "last_handshake_at", "last_heartbeat_at")
+SHOWN_PEER_FIELDS = (
+    "id", "status", "remote_instance_url", "spawn_role", "spawn_mode", "trust_status", "last_handshake_at", "last_heartbeat_at",
+)  # fmt: skip
 PEERS = "/api/v1/system/platform/peers"
 
 CONFIGURATION = """\
@@ -66,7 +69,11 @@ class Narrator:
 
     as_json: bool
     number: int = 0
-    started: float = attrs.field(factory=time.perf_counter)
+    clock: SystemClock = attrs.field(factory=SystemClock)
+    started: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.started = self.clock.now()
 
     def step(self, title: str, why: str, exchanges: list[tuple[Site, str, str, Any, JsonReply]], sites: tuple[Site, Site]) -> None:
         """One step of the runbook with what was sent and what came back."""
@@ -97,7 +104,7 @@ class Narrator:
 
     @property
     def elapsed_s(self) -> float:
-        return time.perf_counter() - self.started
+        return self.clock.now() - self.started
 
 
 def masked(value: Any) -> Any:
@@ -136,7 +143,10 @@ def run(*, keep: bool, as_json: bool) -> int:
         if keep:
             wait_for_interrupt(as_json)
     except QuickstartError as error:
-        print(json.dumps({"ok": False, "error": str(error)}) if as_json else f"powernode quickstart: {error}", file=sys.stdout if as_json else sys.stderr)
+        if as_json:
+            print(json.dumps({"ok": False, "error": str(error)}))
+        else:
+            print(f"powernode quickstart: {error}", file=sys.stderr)
         return 1
     finally:
         stop(sites)
@@ -173,8 +183,6 @@ class _Watchdog:
     """Ends a process that does not become ready, so that reading its output ends."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        import threading
-
         self._timer = threading.Timer(START_TIMEOUT_S, process.kill)
         self._timer.daemon = True
         self._timer.start()
@@ -192,7 +200,8 @@ async def call(site: Site, method: str, path: str, body: Any = None, *, expect: 
     headers = {"authorization": f"Bearer {site.token}"} if site.token else {}
     reply = await request_json(method, site.operator_url + path, headers=headers, body=body, timeout_s=60.0)
     if reply.status != expect:
-        raise QuickstartError(f"{method} {path} on {site.name} answered {reply.status}: {reply.body.get('code')}: {reply.body.get('error')}")
+        told = f"{reply.body.get('code')}: {reply.body.get('error')}"
+        raise QuickstartError(f"{method} {path} on {site.name} answered {reply.status}: {told}")
     return reply
 
 
@@ -225,7 +234,8 @@ async def propose(narrator: Narrator, sites: tuple[Site, Site]) -> str:
     why = "A registers B and gets a single-use acceptance token, shown once. B is not contacted."
     narrator.step("A proposes", why, [(a, "POST", PEERS, body, reply)], sites)
     shown = f"{data['acceptance_token'][:SHOWN_TOKEN_CHARS]}…"
-    narrator.step("The token changes hands", f"A's operator gives B's operator A's URL {a.public_url} and the token {shown}, out of band.", [], sites)
+    why = f"A's operator gives B's operator A's URL {a.public_url} and the token {shown}, out of band."
+    narrator.step("The token changes hands", why, [], sites)
     return str(data["acceptance_token"])
 
 
@@ -254,14 +264,15 @@ async def follow_statuses(site: Site) -> str:
 async def become_active(narrator: Narrator, sites: tuple[Site, Site]) -> dict[str, Any]:
     with trio.move_on_after(ACTIVE_TIMEOUT_S):
         while {await follow_statuses(site) for site in sites} != {"active"}:
-            await trio.sleep(POLL_S)
+            await trio.sleep(POLL_S)  # another process is watched: there is no event to wait for
     exchanges, peers = [], {}
     for site in sites:
         reply = await call(site, "GET", PEERS)
         shown = await call(site, "GET", f"{PEERS}/{site.peer_id}")
         peers[site.name.lower()] = shown.body["data"]["peer"]
         exchanges.append((site, "GET", PEERS, None, reply))
-    narrator.step("Heartbeats over mutual TLS make both active", "The first heartbeat proves each side's key: accepted, enrolled, active.", exchanges, sites)
+    why = "The first heartbeat proves each side's key: accepted, enrolled, active."
+    narrator.step("Heartbeats over mutual TLS make both active", why, exchanges, sites)
     for site in sites:
         if site.statuses[-1] != "active":
             raise QuickstartError(f"{site.name}'s peer is {site.statuses[-1]}: {peers[site.name.lower()].get('open_findings')}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from actors.door.platform import page_of
+from actors.door.overview import page_of
 from actors.door.request import Request, outcome_fault
 from actors.operator.messages import CreateOperator, Login, Logout, Refresh, SetPassword, UpdateOperator
 from actors.operator.record import KIND, parse_refresh_token, to_json

@@ -1,7 +1,7 @@
 """The door itself: from a `Call` to exactly one `Answer`.
 
 Lives here: matching, authentication of operators, permissions, bodies and queries, idempotency keys, and the handler table. Must not
-live here: a rule of a single route (see `peers`, `accounts`, `platform`, `federation`), or any I/O. Both levels of the simulator and the
+live here: a rule of a single route (see `peers`, `accounts`, `overview`, `federation`), or any I/O. Both levels of the simulator and the
 daemon go through this class, so a check that is missing here is missing everywhere.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from actors.contract import record as contract
-from actors.door import accounts, federation, peers, platform, shapes
+from actors.door import accounts, federation, overview, peers, shapes
 from actors.door.call import Answer, Call, failure
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import Request
@@ -85,7 +85,7 @@ class Door:
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
         self._rules: dict[str, tuple[int, tuple[MatrixRow, ...]]] = {}
-        self._handlers: dict[str, Handler] = {**peers.HANDLERS, **platform.HANDLERS, **accounts.HANDLERS, **federation.HANDLERS}
+        self._handlers: dict[str, Handler] = {**peers.HANDLERS, **overview.HANDLERS, **accounts.HANDLERS, **federation.HANDLERS}
 
     @property
     def deadline_s(self) -> float:

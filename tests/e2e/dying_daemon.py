@@ -1,7 +1,8 @@
 """The real daemon, which kills itself at a chosen point: the N-th commit or the N-th write to a TLS connection.
 
-Run as `python -m tests.e2e.dying_daemon serve …` with POWERNODE_TEST_DEATH set to `commit-before:N`, `commit-after:N` or `write:N`, counted from
-the moment when the file POWERNODE_TEST_ARMED appears; with `count` it never dies and keeps the two counts in the file POWERNODE_TEST_COUNTS.
+Run as `python -m tests.e2e.dying_daemon serve …` with POWERNODE_TEST_DEATH set to `commit-before:N`, `commit-after:N` or `write:N`,
+counted from the moment when the file POWERNODE_TEST_ARMED appears; with `count` it never dies and keeps the two counts in the file
+POWERNODE_TEST_COUNTS.
 """
 
 from __future__ import annotations

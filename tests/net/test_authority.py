@@ -16,7 +16,16 @@ from cryptography.x509.oid import NameOID
 
 from actors import certificates
 from actors.limits import DAY_S
-from actors.ports import OUTBOUND_KEY_PURPOSE, IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, ServerExpectation, SignedCertificate, SignRequest
+from actors.ports import (
+    OUTBOUND_KEY_PURPOSE,
+    IssuedIdentity,
+    IssueIdentity,
+    MadeRequest,
+    MakeRequest,
+    ServerExpectation,
+    SignedCertificate,
+    SignRequest,
+)
 from net.authority import ROOT_LIFETIME_S, STORE_NAME, Authority, AuthorityError
 from net.vault import MASTER_KEY_BYTES, Vault, VaultError
 from runtime.errors import Fault

@@ -60,7 +60,8 @@ def get_platform_health(door: Door, request: Request) -> None:
 def list_governance_findings(door: Door, request: Request) -> None:
     """A fresh scan, with the times at which each finding was first and last seen."""
     query = request.query
-    fresh = scanner.scan(peer_rows(door, request.account_id), door.settings, request.wall)
+    matrix = door.schema_rules(request.account_id)
+    fresh = scanner.scan(peer_rows(door, request.account_id), door.settings, request.wall, matrix)
     stored = door.engine.directory.row(GOVERNANCE.name, request.account_id)
     findings = merge(stored.record.findings if stored is not None else (), fresh, request.wall)
     data = [finding.to_json() for finding in findings]
