@@ -110,6 +110,10 @@ class Client:
         """One request without a credential, to a path from the root."""
         return _unwrapped(await self._exchange(method, self.url + path, body, {}))
 
+    async def plain(self, path: str) -> Exchange:
+        """GET a path from the root that answers outside the envelope, whatever its status."""
+        return await self._exchange("GET", self.url + path, None, {})
+
     async def _exchange(self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Exchange:
         try:
             return await self.application.transport(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from api.cli.application import connected, current
-from api.cli.client import Client
+from api.cli.client import PAGE, Client
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, cell, emit_json, note, say, table
 from api.cli.peer_names import find_peer_id, peer_of, peer_path
@@ -170,13 +170,25 @@ def trust(peer: str) -> None:
 def audit(peer: str, limit: int | None) -> None:
     """Print the audit trail of a peer, oldest entry first."""
     client, peer_id = resolved(peer)
-    entries = client.pages(peer_path(peer_id, "audit_log"), limit=limit)
+    entries = client.application.run(_trail, client, peer_path(peer_id, "audit_log"), limit)
     if client.application.as_json:
         for entry in entries:
             emit_json(entry)
         return
     columns = ("sequence", "at", "action", "actor", "payload", "hash")
     table(columns, [[_audited(entry, column) for column in columns] for entry in entries], empty="no entries")
+
+
+async def _trail(client: Client, path: str, limit: int | None) -> list[dict[str, Any]]:
+    """A chain is numbered, so it is read on behind the last number instead of by cursor."""
+    entries: list[dict[str, Any]] = []
+    after: object = 0
+    while after is not None and (limit is None or len(entries) < limit):
+        page = PAGE if limit is None else min(PAGE, limit - len(entries))
+        reply = await client.request("GET", path, None, {"after_sequence": after, "limit": page})
+        entries += [entry for entry in reply.data or [] if isinstance(entry, dict)]
+        after = reply.meta.get("next_after_sequence")
+    return entries
 
 
 def _audited(entry: dict[str, Any], column: str) -> str:

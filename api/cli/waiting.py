@@ -65,7 +65,7 @@ async def wait_for(client: Client, peer_id: str, wanted: str, timeout_s: float, 
         async with trio.open_nursery() as nursery:
             wake, awoken = trio.open_memory_channel[None](1)
             nursery.start_soon(_wake_on_events, client, peer_id, wake)
-            while not (reached := peer["status"] in REACHED_BY[wanted]) and peer["status"] != "revoked":
+            while not (reached := peer.get("status") in REACHED_BY[wanted]) and peer.get("status") != "revoked":
                 with trio.move_on_after(POLL_S):
                     await awoken.receive()
                 try:
@@ -79,8 +79,8 @@ async def wait_for(client: Client, peer_id: str, wanted: str, timeout_s: float, 
     waited_s = trio.current_time() - began
     if reached:
         return Outcome(True, peer, waited_s)
-    rows = await client.all_pages("/federation/governance", {"peer_id": peer_id})
-    return Outcome(False, peer, waited_s, tuple(rows))
+    rows = (await client.request("GET", "/federation/governance", None, {"peer_id": peer_id})).data
+    return Outcome(False, peer, waited_s, tuple(row for row in rows or [] if isinstance(row, dict)))
 
 
 async def _next(client: Client, peer_id: str, former: dict[str, Any], on_change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
