@@ -10,8 +10,8 @@ import contextvars
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 import trio
@@ -59,7 +59,8 @@ class Service:
     def __init__(self, on_started: Callable[[], None]) -> None:
         self._on_started = on_started
         self._has_started = False
-        self._stop_scopes: list[trio.CancelScope] = []
+        self._stop_scopes: set[trio.CancelScope] = set()
+        self._drains = False
         self._stopping = False
         self._scope = trio.CancelScope(shield=True)
 
@@ -74,21 +75,26 @@ class Service:
         self._has_started = True
         self._on_started()
 
-    def until_stop(self) -> trio.CancelScope:
-        """A scope that is cancelled at the request to stop.
+    @contextmanager
+    def until_stop(self) -> Iterator[None]:
+        """A block that is cancelled at the request to stop.
 
-        What follows it may still finish open work, until the shutdown time has passed. A service that never asked for such a scope
-        is cancelled at once.
+        What follows it may still finish open work, until the shutdown time has passed. A service that never entered such a block is
+        cancelled at once.
         """
-        scope = trio.CancelScope()
-        self._stop_scopes.append(scope)
-        if self._stopping:
-            scope.cancel()
-        return scope
+        self._drains = True
+        with trio.CancelScope() as scope:
+            if self._stopping:
+                scope.cancel()
+            self._stop_scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._stop_scopes.discard(scope)
 
     def _stop(self, shutdown: Shutdown) -> None:
         self._stopping = True
-        if shutdown == "brutal" or not self._stop_scopes:
+        if shutdown == "brutal" or not self._drains:
             self._scope.cancel()
             return
         self._scope.deadline = min(self._scope.deadline, math.inf if shutdown == "infinity" else trio.current_time() + shutdown)

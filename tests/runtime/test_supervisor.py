@@ -397,6 +397,23 @@ def test_a_report_that_belongs_to_no_child_is_a_bug_of_the_host() -> None:
         supervisor.started("a")
 
 
+def test_a_limited_stop_that_ends_in_time_leaves_no_timer() -> None:
+    host = Host()
+    supervisor, outcome = supervise(host, SupervisorSpec("one_for_one", children("a")))
+    supervisor.stop(3.0)
+    assert [end.reason for end in outcome.ends] == ["stopped"]
+    assert host.armed() == 0
+
+
+def test_the_first_start_goes_on_while_an_earlier_child_restarts_slowly() -> None:
+    host = Host(at_once=False)
+    supervisor, _ = supervise(host, SupervisorSpec("one_for_one", children("abc")))
+    host.finish_start(supervisor, "a")
+    host.end(supervisor, "a", "ValueError: broken")
+    host.finish_start(supervisor, "b")
+    assert take(host) == "+a +b +a +c"
+
+
 # --- who is restarted ---
 
 
@@ -559,6 +576,18 @@ def test_stopping_ends_a_wait() -> None:
     assert [end.reason for end in outcome.ends] == ["stopped"]
 
 
+def test_a_new_crash_replaces_the_wait_of_the_group() -> None:
+    host = Host()
+    supervisor, _ = supervise(host, SupervisorSpec("rest_for_one", children("ab")))
+    host.end(supervisor, "b", "ValueError: broken")
+    host.end(supervisor, "b", "ValueError: broken")
+    take(host)
+    assert host.armed() == 1
+    host.end(supervisor, "a", "ValueError: broken")
+    assert take(host) == "+a +b", "the first restart of a is immediate and takes b along"
+    assert host.armed() == 0
+
+
 # --- auto shutdown ---
 
 
@@ -614,6 +643,14 @@ def test_quarantine_rests_an_ordered_supervisor_as_a_whole_and_starts_it_again()
     assert (take(host), supervisor.phase) == ("+a +b", "running")
     host.end(supervisor, "a", "ValueError: broken")
     assert (take(host), outcome.ends) == ("+a", [])
+
+
+def test_a_quarantine_before_the_first_start_has_finished_lets_the_owner_go_on() -> None:
+    host = Host(at_once=False)
+    supervisor, outcome = supervise(host, SupervisorSpec("one_for_one", children("ab"), intensity=0, on_excess=Quarantine(60.0)))
+    host.finish_start(supervisor, "a")
+    host.end(supervisor, "a", "ValueError: broken")
+    assert (outcome.ready, supervisor.phase) == (1, "quarantined")
 
 
 def test_an_operator_lifts_the_quarantine_of_an_ordered_supervisor() -> None:
