@@ -34,7 +34,7 @@ from runtime.store.sqlite_schema import stored_versions
 FORMAT = 1
 """Version of the archive's own layout."""
 
-DATABASE_NAME = "powernode.db"
+DATABASE_NAME = "powernode.sqlite3"
 """Name of the database in an archive and in the directory that a restore makes."""
 
 MANIFEST_NAME = "manifest.json"

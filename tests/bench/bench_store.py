@@ -96,10 +96,10 @@ def _ignore(_: BatchResult) -> None:
 
 
 def measure() -> dict[str, float]:
-    """Turns of one row, one audit entry and one event each.
+    """Turns of one row, one audit entry and one event each; medians of rounds, for a disk's neighbours come and go.
 
     `store_grouped_turns_per_s` (64 writers), `store_single_turns_per_s` (one commit for each turn), `store_group_gain` (their
-    ratio, at least 5 is wanted), medians of rounds, for a disk's neighbours come and go; `store_read_10000_rows_s` (under 0.5), `memory_store_turns_per_s`.
+    ratio, at least 5 is wanted), `store_read_10000_rows_s` (under 0.5), `memory_store_turns_per_s`.
     """
     # In the working folder: the system's temporary folder may be memory, where durability costs nothing.
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:

@@ -284,7 +284,7 @@ def test_no_database_no_backup(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../up", "/root", "a/../../b", DATABASE_NAME, "powernode.db-wal", MANIFEST_NAME, "", "a//b"])
+@pytest.mark.parametrize("name", ["../up", "/root", "a/../../b", DATABASE_NAME, f"{DATABASE_NAME}-wal", MANIFEST_NAME, "", "a//b"])
 def test_names_that_would_leave_the_folder_or_replace_the_database_are_refused(home: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(StoreError, match="backup"):
         backup(home / "live.db", tmp_path / "b", created_at=0.0, extra={name: home / "vault.key"})
