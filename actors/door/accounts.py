@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.door.overview import page_of
 from actors.door.request import Request, outcome_fault
 from actors.operator.messages import CreateOperator, Login, Logout, Refresh, SetPassword, UpdateOperator
-from actors.operator.record import KIND, parse_refresh_token, to_json
+from actors.operator.record import KIND, canonical_email, parse_refresh_token, to_json
 from runtime.actor import Ref
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import uuid7
@@ -26,7 +26,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 def login(door: Door, request: Request) -> None:
     """Exchange email and password for tokens; an unknown email costs the same time as a wrong password."""
     door.limit_source("login_per_source", request)
-    email = request.body["email"].strip().lower()
+    email = request.canonical_email(body["email"])
     found = door.engine.directory.find(KIND.name, "email", email)
     _session(door, request, found or NOBODY, Login(request.body["password"]))
 
@@ -96,10 +96,11 @@ def create_operator(door: Door, request: Request) -> None:
     message = CreateOperator(
         account_id=request.account_id,
         by=request.by,
-        email=body["email"].strip().lower(),
+        email=canonical_email(body["email"]),
         name=body["name"],
         password=body["password"],
         permissions=tuple(body.get("permissions") or ()),
+        mark=request.mark,
     )
     _shown(door, request, uuid7(request.wall, door.chance), message, 201)
 
@@ -112,9 +113,10 @@ def update_operator(door: Door, request: Request) -> None:
     if "password" in body:
         if changes:
             raise FaultError(OperatorFault("invalid_parameter", "change the password in a request of its own", 400, {"field": "password"}))
-        _shown(door, request, record.id, SetPassword(by=request.by, password=body["password"], expected_version=expected), 200)
+        message = SetPassword(by=request.by, password=body["password"], expected_version=expected, mark=request.mark)
+        _shown(door, request, record.id, message, 200)
     else:
-        _shown(door, request, record.id, UpdateOperator(by=request.by, changes=changes, expected_version=expected), 200)
+        _shown(door, request, record.id, UpdateOperator(by=request.by, changes=changes, expected_version=expected, mark=request.mark), 200)
 
 
 def _shown(door: Door, request: Request, operator_id: str, message: Any, status: int) -> None:

@@ -34,7 +34,7 @@ from actors.sanitize import parse_short_text, parse_slugs
 from actors.urls import canonical_url
 
 EMAIL_CHARS_MAX: Final = 254
-PASSWORD_CHARS_MIN: Final = 12
+PASSWORD_CHARS_MIN: Final = limits.PASSWORD_CHARS_MIN
 PASSWORD_CHARS_MAX: Final = 256
 TOKEN_CHARS_MAX: Final = 256
 REFRESH_TOKEN_CHARS_MAX: Final = 512
@@ -42,6 +42,8 @@ REASON_CHARS_MAX: Final = 512
 PERMISSIONS_MAX: Final = 64
 PAGE_CURSOR_CHARS_MAX: Final = 64
 
+# A character takes at most four bytes as UTF-8.
+assert PASSWORD_CHARS_MAX * 4 <= limits.PASSWORD_BYTES_MAX
 assert TOKEN_CHARS_MAX > limits.TOKEN_SECRET_CHARS + 1 + limits.TOKEN_PIN_CHARS
 
 PEER_STATUSES: Final = ("proposed", "accepted", "enrolled", "active", "degraded", "suspended", "revoked")

@@ -148,6 +148,7 @@ def create_schema_compatibility(door: Door, request: Request) -> None:
         remote_version=body["remote_version"],
         status=body["status"],
         notes=body.get("notes") or "",
+        mark=request.mark,
     )
     _tell_rule(door, request, uuid7(request.wall, door.chance), message, 201)
 
@@ -155,7 +156,7 @@ def create_schema_compatibility(door: Door, request: Request) -> None:
 def update_schema_compatibility(door: Door, request: Request) -> None:
     record = _own_rule(door, request)
     changes = {key: value for key, value in request.body.items() if key in ("status", "notes")}
-    _tell_rule(door, request, record.id, UpdateRule(request.by, changes, request.expected_version()), 200)
+    _tell_rule(door, request, record.id, UpdateRule(request.by, changes, request.expected_version(), request.mark), 200)
 
 
 def _tell_rule(door: Door, request: Request, id: str, message: Any, status: int) -> None:
@@ -179,7 +180,7 @@ def delete_schema_compatibility(door: Door, request: Request) -> None:
         else:
             request.ok({"id": record.id, "deleted": True})
 
-    door.engine.ask(Ref(SCHEMA_RULE.name, record.id), Delete(request.by, request.expected_version()), door.deadline_s, answered)
+    door.engine.ask(Ref(SCHEMA_RULE.name, record.id), Delete(request.by, request.expected_version(), request.mark), door.deadline_s, answered)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

@@ -7,14 +7,15 @@ from typing import Any
 
 import attrs
 
-from actors.operator.record import Operator
+from actors.idempotency.record import Mark
+from actors.operator.record import Operator, Session
 from runtime.actor import CallResult
 from runtime.secret import Secret
 
 
 @attrs.frozen(kw_only=True)
 class CreateOperator:
-    """Make the operator. Answer: the record, or a fault (`operator_exists`, `invalid_permission`)."""
+    """Make the operator. Answer: the record, or a fault (`operator_exists`, `invalid_permission`, `invalid_password`)."""
 
     account_id: str
     by: str | None
@@ -22,24 +23,32 @@ class CreateOperator:
     name: str
     password: Secret
     permissions: tuple[str, ...]
+    mark: Mark | None = None
 
 
 @attrs.frozen(kw_only=True)
 class SetPassword:
-    """Replace the password; every session ends. Answer: the record, or a fault."""
+    """Replace the password; every session ends. Answer: the record, or a fault.
+
+    Operators who manage operators need no old password; the door lets nobody else set the password of another. Whoever only replaces
+    their own shows the old one.
+    """
 
     by: str | None
     password: Secret
+    old_password: Secret | None = None
     expected_version: int | None = None
+    mark: Mark | None = None
 
 
 @attrs.frozen(kw_only=True)
 class UpdateOperator:
-    """Change `permissions` or `disabled`; every session ends. Answer: the record, or a fault."""
+    """Change `name`, `permissions` or `disabled`. Disabling and fewer permissions end every session. Answer: the record, or a fault."""
 
     by: str | None
     changes: Mapping[str, Any]
     expected_version: int | None = None
+    mark: Mark | None = None
 
 
 @attrs.frozen
@@ -51,7 +60,7 @@ class Login:
 
 @attrs.frozen
 class Refresh:
-    """Exchange a refresh secret for the next one. Answer: `SignedIn`, or a fault."""
+    """Exchange a refresh secret for the next one; an old one ends the session. Answer: `SignedIn`, or a fault."""
 
     session_id: str
     secret: Secret
@@ -80,10 +89,32 @@ class PasswordHashed(CallResult):
 
 
 @attrs.frozen
-class PasswordVerified(CallResult):
-    """Whether the password was right; the tag is the reply address."""
+class OldPasswordVerified(CallResult):
+    """Whether the old password was right; the tag is (message, reply address)."""
+
+
+@attrs.frozen
+class LoginVerified(CallResult):
+    """Whether the password of a login was right; the tag is the reply address."""
 
 
 @attrs.frozen
 class TokenSigned(CallResult):
-    """The access token exists; the tag is (record to save, refresh token, reply address)."""
+    """The access token exists; the tag is a `Draft`."""
+
+
+@attrs.frozen
+class Draft:
+    """A session as it will be once its access token is signed.
+
+    Attributes:
+        replaces: digest of the refresh secret that is used up by this; None for a new session.
+        credentials_version: that of the operator when the drafting began; the draft is void under another.
+        address: who waits for the tokens.
+    """
+
+    session: Session
+    secret: Secret
+    replaces: str | None
+    credentials_version: int
+    address: Any = attrs.field(repr=False)

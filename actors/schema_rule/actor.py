@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import attrs
 
+from actors.idempotency.record import remember
 from actors.schema_rule.messages import Create, Delete, Update
-from actors.schema_rule.record import KIND, SchemaRule
+from actors.schema_rule.record import KIND, SchemaRule, to_json
 from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+
+EDITABLE = frozenset({"status", "notes", "blocked_kinds"})
 
 
 class SchemaRuleActor(Actor):
@@ -18,6 +21,9 @@ class SchemaRuleActor(Actor):
 
     @handles(Create)
     def on_create(self, message: Create, ctx: Context) -> None:
+        if self.record is not None:
+            ctx.reply(OperatorFault("schema_compatibility_exists", "there is a decision with this id already", 409))
+            return
         ctx.save(
             SchemaRule(
                 id=ctx.ref.id,
@@ -26,10 +32,12 @@ class SchemaRuleActor(Actor):
                 remote_version=message.remote_version,
                 status=message.status,
                 notes=message.notes,
+                blocked_kinds=message.blocked_kinds,
                 created_at=ctx.wall,
                 updated_at=ctx.wall,
             )
         )
+        remember(ctx, message.mark, 201, {"schema_compatibility": to_json(ctx.record)})
         ctx.reply(ctx.record)
 
     @handles(Update)
@@ -38,8 +46,13 @@ class SchemaRuleActor(Actor):
         if fault is not None:
             ctx.reply(fault)
             return
+        foreign = sorted(message.changes.keys() - EDITABLE)
+        if foreign:
+            ctx.reply(OperatorFault("field_not_editable", f"{foreign[0]} cannot be changed", 422, {"field": foreign[0]}))
+            return
         changes = {name: value or "" if name == "notes" else value for name, value in message.changes.items()}
         ctx.save(attrs.evolve(self.record, updated_at=ctx.wall, **changes))
+        remember(ctx, message.mark, 200, {"schema_compatibility": to_json(ctx.record)})
         ctx.reply(ctx.record)
 
     @handles(Delete)
@@ -50,6 +63,7 @@ class SchemaRuleActor(Actor):
         else:
             former = self.record
             ctx.remove()
+            remember(ctx, message.mark, 200, {"id": former.id, "deleted": True})
             ctx.reply(former)
 
     def _fault(self, expected_version: int | None) -> Fault | None:

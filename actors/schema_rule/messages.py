@@ -1,4 +1,4 @@
-"""What may be said to a schema rule; every answer is the record or a fault."""
+"""What may be said to a schema rule; every answer is the record (the last one, when it was forgotten) or a fault."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from actors.idempotency.record import Mark
 from actors.schema_versions import Compatibility
 
 
@@ -20,15 +21,18 @@ class Create:
     remote_version: str
     status: Compatibility
     notes: str = ""
+    blocked_kinds: tuple[str, ...] = ()
+    mark: Mark | None = None
 
 
 @attrs.frozen
 class Update:
-    """Change `status` or `notes`."""
+    """Change `status`, `notes` or `blocked_kinds`."""
 
     by: str | None
     changes: Mapping[str, Any]
     expected_version: int | None = None
+    mark: Mark | None = None
 
 
 @attrs.frozen
@@ -37,3 +41,4 @@ class Delete:
 
     by: str | None
     expected_version: int | None = None
+    mark: Mark | None = None
