@@ -26,7 +26,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 def login(door: Door, request: Request) -> None:
     """Exchange email and password for tokens; an unknown email costs the same time as a wrong password."""
     door.limit_source("login_per_source", request)
-    email = request.canonical_email(body["email"])
+    email = canonical_email(request.body["email"])
     found = door.engine.directory.find(KIND.name, "email", email)
     _session(door, request, found or NOBODY, Login(request.body["password"]))
 
@@ -109,7 +109,9 @@ def update_operator(door: Door, request: Request) -> None:
     """Change permissions or access, or set a password; a password is changed by itself, since it ends every session."""
     record = _own_operator(door, request)
     body, expected = request.body, request.expected_version()
-    changes = {name: tuple(value) if name == "permissions" else value for name, value in body.items() if name in ("permissions", "disabled")}
+    changes = {name: body[name] for name in ("permissions", "disabled") if name in body}
+    if "permissions" in changes:
+        changes["permissions"] = tuple(changes["permissions"])
     if "password" in body:
         if changes:
             raise FaultError(OperatorFault("invalid_parameter", "change the password in a request of its own", 400, {"field": "password"}))

@@ -180,7 +180,8 @@ def delete_schema_compatibility(door: Door, request: Request) -> None:
         else:
             request.ok({"id": record.id, "deleted": True})
 
-    door.engine.ask(Ref(SCHEMA_RULE.name, record.id), Delete(request.by, request.expected_version(), request.mark), door.deadline_s, answered)
+    message = Delete(request.by, request.expected_version(), request.mark)
+    door.engine.ask(Ref(SCHEMA_RULE.name, record.id), message, door.deadline_s, answered)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
