@@ -90,7 +90,8 @@ class _Driver:
     async def _outcome(self, answer: _Answer) -> Any:
         self._check_timer()
         if answer.value is not _UNANSWERED:
-            await trio.lowlevel.checkpoint()
+            # An outcome that is here already is not thrown away for a cancellation.
+            await trio.lowlevel.cancel_shielded_checkpoint()
             return answer.value
 
         def abort(_: Any) -> trio.lowlevel.Abort:
@@ -103,10 +104,13 @@ class _Driver:
 
     async def tell_when_admitted(self, ref: Ref, message: Any) -> bool:
         """Queue a message, waiting for room in the actor's mailbox first (overflow policy `block`)."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             room = trio.Event()
             if not self.engine.when_admitted(ref, room.set):
-                return self.engine.tell(ref, message)
+                queued = self.engine.tell(ref, message)
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return queued
             try:
                 await room.wait()
             except trio.Cancelled:

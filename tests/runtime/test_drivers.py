@@ -16,6 +16,7 @@ from runtime.actor import Actor, Ref, handles
 from runtime.context import Context
 from runtime.engine import Engine
 from runtime.errors import Fault
+from runtime.limits import MESSAGES_PER_PASS
 from runtime.random import SeededRandomness
 from runtime.trace import Trace
 from runtime.trio_driver import StepDriver, TaskDriver
@@ -97,6 +98,8 @@ async def life_of(driver_type: type[Driver], seed: int) -> tuple[str, int]:
         driver = driver_type(engine)
         for number in range(5):
             engine.tell(Ref("wanderer", str(number)), Wander(200))
+        for number in range(3 * MESSAGES_PER_PASS):
+            engine.tell(Ref("account", str(number % 3)), Note(str(number)))
         await nursery.start(driver.run)
         await trio.sleep(1.0)
         for number in range(5):
@@ -203,6 +206,45 @@ async def test_senders_wait_for_room_and_all_get_in(driver: Driver, autojump_clo
     assert sorted(done) == list(range(20))
     await trio.sleep(1.0)
     assert sorted(int(message.text) for _, message in driver.engine.settings) == list(range(20))
+
+
+@pytest.mark.parametrize("driver_type", DRIVERS)
+async def test_a_sender_cancelled_while_it_waits_leaves_the_room_to_the_next(
+    driver_type: type[Driver], nursery: trio.Nursery, autojump_clock: Any
+) -> None:
+    class Narrow(Account):
+        mailbox_max = 1
+        overflow = "block"
+
+    store = MemoryStore([ACCOUNT, ROW], hold=True)
+    engine = Engine(
+        store=store, clock=TrioClock(), randomness=SeededRandomness(1), actors={"account": Narrow}, settings=[],
+        ports={}, crash_policy=AtOnce(),
+    )  # fmt: skip
+    driver = driver_type(engine)
+    await nursery.start(driver.run)
+    engine.tell(A, Do(add("one")))
+    await trio.sleep(1.0)
+    engine.tell(A, Note("fills the mailbox"))
+    impatient = trio.CancelScope()
+
+    async def give_up() -> None:
+        with impatient:
+            await driver.tell_when_admitted(A, Note("never"))
+
+    nursery.start_soon(give_up)
+    await trio.sleep(1.0)
+    with trio.fail_after(30.0):
+        async with trio.open_nursery() as senders:
+            senders.start_soon(driver.tell_when_admitted, A, Note("patient"))
+            await trio.sleep(1.0)
+            impatient.cancel()
+            await trio.sleep(1.0)
+            assert engine.settings == []
+            store.flush()
+    await trio.sleep(1.0)
+    assert [message.text for _, message in engine.settings] == ["fills the mailbox", "patient"]
+    nursery.cancel_scope.cancel()
 
 
 async def test_no_callers_context_reaches_a_handler_task(driver: Driver, autojump_clock: Any) -> None:

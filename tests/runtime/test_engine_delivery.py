@@ -232,6 +232,26 @@ def fails(times: int, then: Handler = reply) -> tuple[Handler, list[int]]:
     return handler, ran
 
 
+def test_a_crash_ends_the_timers_of_that_life() -> None:
+    world = World()
+    world.engine.tell(A, Do(lambda actor, ctx: ctx.after(5.0, Note("of a former life"), "t")))
+    world.engine.tell(A, Do(lambda actor, ctx: 1 / 0))  # type: ignore[arg-type, return-value]
+    world.run()
+    world.advance(10.0)
+    assert notes(world) == []
+    assert world.engine.state(A)["timers"] == []
+
+
+def test_a_timer_of_the_same_key_is_replaced_and_one_cancelled_is_silent() -> None:
+    world = World()
+    for text, key in (("first", "t"), ("second", "t"), ("third", "u")):
+        world.engine.tell(A, Do(lambda actor, ctx, text=text, key=key: ctx.after(5.0, Note(text), key)))
+    world.engine.tell(A, Do(lambda actor, ctx: ctx.cancel("u")))
+    world.run()
+    world.advance(10.0)
+    assert notes(world) == ["second"]
+
+
 @pytest.mark.parametrize(("times", "ran", "outcome"), [(1, 2, "answer"), (2, 2, "internal_error")])
 def test_a_message_is_tried_twice_and_then_given_up(times: int, ran: int, outcome: str) -> None:
     world = World()

@@ -137,8 +137,9 @@ def test_a_refused_turn_takes_no_other_of_its_batch_with_it() -> None:
     assert [type(outcome[0]).__name__ for outcome in outcomes] == ["int", "OperatorFault", "int"]
 
 
-def test_an_unknown_outcome_stops_every_actor_until_the_store_is_reopened() -> None:
-    world = World(hold=True)
+@pytest.mark.parametrize("scheduler", [None, lambda count: count - 1])
+def test_an_unknown_outcome_stops_every_actor_until_the_store_is_reopened(scheduler: Any) -> None:
+    world = World(hold=True, scheduler=scheduler)
     told: list[str] = []
     world.engine.on_unknown = told.append
     in_flight = world.ask(A, add("one"))
@@ -149,6 +150,7 @@ def test_an_unknown_outcome_stops_every_actor_until_the_store_is_reopened() -> N
     world.store.fail_next_commit()
     world.store.flush()
     other = world.ask(C, add("other"))
+    world.engine.tell(B, Note("not any more"))
     world.run()
     assert len(told) == 1
     for outcome in (in_flight, deferred, behind, other):
@@ -375,3 +377,46 @@ def test_an_engine_cannot_be_reset_from_within_its_pass() -> None:
     world.engine.ask(A, Do(add("one")), 5.0, reset)
     world.run()
     assert refused == ["refused"]
+
+
+def test_a_flush_never_writes_older_evidence_over_newer() -> None:
+    def newer(actor: Actor, ctx: Context) -> None:
+        ctx.set_evidence(Seen(2))
+        add("two")(actor, ctx)
+
+    world = World()
+    world.ask(A, add("one"))
+    world.engine.tell(A, Do(lambda actor, ctx: ctx.set_evidence(Seen(1))))
+    world.run()
+    world.clock.advance(2.0)
+    world.engine.tell(A, Do(newer))
+    world.run()
+    assert world.store.load("account", "a").evidence == Seen(2)  # type: ignore[union-attr]
+
+
+def test_evidence_goes_with_its_record() -> None:
+    def gone(actor: Actor, ctx: Context) -> None:
+        ctx.set_evidence(Seen(1))
+        ctx.remove()
+
+    world = World()
+    world.ask(A, add("one"))
+    world.engine.tell(A, Do(gone))
+    outcome = world.ask(A, lambda actor, ctx: ctx.reply(actor.evidence))
+    world.run()
+    assert outcome == [None]
+
+
+def test_the_recorder_outlives_a_reset_and_waiting_senders_are_woken_by_it() -> None:
+    world = World()
+    ref = Ref("block", "x")
+    world.engine.tell(ref, Note("handled"))
+    world.run()
+    for text in ("1", "2"):
+        world.engine.tell(ref, Note(text))
+    woken: list[str] = []
+    assert world.engine.when_admitted(ref, lambda: woken.append("woken"))
+    world.store = world.store.crash()
+    world.engine.reset(world.store)
+    assert woken == ["woken"]
+    assert [entry.message for entry in world.engine.history(ref)] == [Note("handled")]
