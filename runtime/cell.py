@@ -32,6 +32,9 @@ class Ask:
         self.holder: Cell | None = None
         open_asks[self] = None
 
+    def __repr__(self) -> str:
+        return "Ask()"
+
     @property
     def open(self) -> bool:
         return self._done is not None

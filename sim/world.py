@@ -1,0 +1,315 @@
+"""The simulated world at frame level: whole platforms in virtual time, in one thread, without sockets.
+
+Lives here: hosts and their life (start, crash, restart), reachability, and the composition of a platform from the production actors and
+door over simulated ports. Must not live here: a rule of the domain. It is, beside `api.daemon`, the only composition root.
+
+Same seed, same world: every draw comes from a stream of the seed, and events of one instant happen in the order in which they were made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from actors.certificates import pem_blocks
+from actors.door.call import Answer, Call, Source
+from actors.door.door import Door
+from actors.operator.messages import CreateOperator
+from actors.operator.permissions import PERMISSIONS
+from actors.ports import (
+    HashPassword,
+    IssueIdentity,
+    MakeRequest,
+    Open,
+    ProbeRequest,
+    RemoteRequest,
+    Seal,
+    SignRequest,
+    SignToken,
+    VerifyPassword,
+)
+from actors.registry import ACTORS, KINDS
+from actors.settings import FederationSettings, Identity, Settings
+from net.authority import Authority, new_root
+from net.credentials import Credentials, HashCost, new_token_key
+from net.vault import MASTER_KEY_BYTES, Vault
+from runtime.actor import Ref
+from runtime.crash_policy import SupervisedCrashes
+from runtime.engine import Engine, PortStart
+from runtime.ids import uuid7
+from runtime.random import SeededRandomness
+from runtime.secret import Secret
+from runtime.trace import Trace
+from sim.clock import HostClock, Timeline
+from sim.links import Links
+from sim.remote import SimulatedRemote
+from sim.store import Disk, MemoryStore
+
+SERVER_LEAF_LIFETIME_S: Final = 10 * 365 * 86_400.0
+PASSWORD: Final = "correct horse battery staple"
+CHEAP_HASH: Final = HashCost(memory_kib=8, passes=1, lanes=1)
+PASSES_AT_ONCE_MAX: Final = 10_000
+
+
+@attrs.frozen
+class Frame:
+    """One thing that happened between two hosts, for traces."""
+
+    at: float
+    kind: str
+    source: str
+    target: str
+    what: str
+
+
+class LivelockError(Exception):
+    """A platform kept working without time passing."""
+
+
+class World:
+    """Hosts, the links between them, and one timeline.
+
+    Args:
+        seed: everything that is left to chance follows from it.
+        scheduler_seed: if given, ready actors of each host are picked at random by it instead of in order of arrival.
+    """
+
+    def __init__(self, seed: int | str, *, scheduler_seed: int | None = None) -> None:
+        self.seed = seed
+        self.timeline = Timeline()
+        self.chance = SeededRandomness(f"{seed}/world")
+        self.links = Links(self.chance.stream("links"))
+        self.hosts: dict[str, Host] = {}
+        self.frames: list[Frame] = []
+        self.scheduler_seed = scheduler_seed
+
+    def platform(self, name: str, **federation: Any) -> Host:
+        """A new platform, started; keyword arguments are its federation settings."""
+        host = Host(self, name, FederationSettings(**federation))
+        self.hosts[name] = host
+        host.start()
+        return host
+
+    def reachable(self, source: Host, url: str) -> Host | None:
+        """The running host behind a URL, if a connection from `source` gets through both ways."""
+        host = next((host for host in self.hosts.values() if host.url == url), None)
+        if host is None or not host.running:
+            return None
+        cut = self.links.between(source.name, host.name).cut or self.links.between(host.name, source.name).cut
+        return None if cut else host
+
+    def record(self, kind: str, source: str, target: str, what: str) -> None:
+        """Note a frame for the trace."""
+        self.frames.append(Frame(self.timeline.now, kind, source, target, what))
+
+    def run_for(self, seconds: float) -> None:
+        """Let time pass."""
+        self.timeline.run_until(self.timeline.now + seconds)
+
+    def run_until(self, condition: Callable[[], bool], within_s: float) -> bool:
+        """Let time pass until `condition` holds, at most `within_s`; whether it does."""
+        deadline = self.timeline.now + within_s
+        while not condition():
+            if self.timeline.next_at is None or self.timeline.next_at > deadline:
+                self.timeline.run_until(deadline)
+                return condition()
+            self.timeline.step()
+        return True
+
+    def digest(self) -> str:
+        """One text for all that the actors of all hosts went through."""
+        return " ".join(f"{name}={host.trace.digest()}" for name, host in sorted(self.hosts.items()))
+
+
+@attrs.frozen
+class Reply:
+    """The answer to an operator's call."""
+
+    status: int
+    body: Any
+
+    @property
+    def data(self) -> Any:
+        return self.body["data"]
+
+
+class Host:
+    """One platform: what survives a crash (keys, disk, clock), and the incarnation that runs now."""
+
+    def __init__(self, world: World, name: str, federation: FederationSettings) -> None:
+        self.world = world
+        self.name = name
+        self.url = f"https://{name}.example.com"
+        self.address = f"203.0.113.{len(world.hosts) + 1}"
+        self.clock = HostClock(world.timeline)
+        self.randomness = SeededRandomness(f"{world.seed}/{name}")
+        self.trace = Trace()
+        self.incarnation = 0
+        self.running = False
+        self.boot_epoch = 0
+        self.federation = federation
+        self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
+        chance = self.randomness.stream("identity")
+        self.instance_id, self.account_id = (uuid7(self.clock.wall(), chance) for _ in range(2))
+        key, root = new_root(self.instance_id, now=self.clock.wall(), randomness=self.randomness)
+        self.authority = self._authority(key, root)
+        self.credentials = Credentials(new_token_key(self.randomness), self.randomness, CHEAP_HASH)
+        leaves = self.authority.listener_leaves([f"{name}.example.com"], [], SERVER_LEAF_LIFETIME_S)
+        chain = pem_blocks(leaves[1][0].decode())
+        assert isinstance(chain, tuple)
+        self.server_chain: tuple[bytes, ...] = chain
+        self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk())
+        self.operator_id = uuid7(self.clock.wall(), chance)
+        self.token = ""
+        self._pump_at: float | None = None
+        self.engine: Engine
+        self.door: Door
+
+    def _authority(self, key: ed25519.Ed25519PrivateKey, root: x509.Certificate) -> Authority:
+        return Authority(
+            key, root, instance_id=self.instance_id, clock=self.clock, randomness=self.randomness, vault=self.vault
+        )  # fmt: skip
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a process on what the disk holds."""
+        self.running = True
+        self.boot_epoch += 1
+        identity = Identity(
+            instance_id=self.instance_id,
+            url=self.url,
+            ca_bundle_pem=self.authority.ca_bundle_pem,
+            ca_fingerprint=self.authority.ca_fingerprint,
+            ca_pin=self.authority.ca_pin,
+            boot_epoch=self.boot_epoch,
+            account_id=self.account_id,
+        )
+        settings = Settings(identity, self.federation, platform_version="1.0.0", release_tag="v1.0.0")
+        seed = self.world.scheduler_seed
+        scheduler = None if seed is None else SeededRandomness(f"{seed}/{self.name}").stream("scheduler").randrange
+        self.engine = Engine(
+            store=self.store,
+            clock=self.clock,
+            randomness=self.randomness,
+            actors=ACTORS,
+            settings=settings,
+            ports=self._ports(),
+            crash_policy=SupervisedCrashes(ACTORS, self.clock, self.randomness),
+            scheduler=scheduler,
+            trace=self.trace,
+            wake=self._fenced(self._pump_now),
+        )
+        self.door = Door(self.engine, settings, self.credentials.public_key_pem)
+        self.engine.start()
+        self._pump_now()
+
+    def crash(self) -> None:
+        """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept."""
+        self.incarnation += 1
+        self.running = False
+        self._pump_at = None
+        self.store = self.store.crash()
+
+    def restart(self) -> None:
+        """Start again after a crash."""
+        self.start()
+
+    def _fenced(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """`callback` as long as this incarnation lives."""
+        incarnation = self.incarnation
+
+        def call() -> None:
+            if self.incarnation == incarnation and self.running:
+                callback()
+
+        return call
+
+    def _schedule(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.world.timeline.after(delay_s, self._fenced(callback))
+
+    def _pump_now(self) -> None:
+        if self._pump_at is None or self._pump_at > self.world.timeline.now:
+            self._arm(self.world.timeline.now)
+
+    def _arm(self, when: float) -> None:
+        self._pump_at = when
+        self.world.timeline.at(when, self._fenced(lambda: self._pump(when)))
+
+    def _pump(self, when: float) -> None:
+        if self._pump_at != when:
+            return
+        self._pump_at = None
+        for _ in range(PASSES_AT_ONCE_MAX):
+            if not self.engine.run():
+                break
+        else:
+            raise LivelockError(f"{self.name} works without end at {when:.3f} s")
+        next_at = self.engine.next_timer_at()
+        if next_at != float("inf") and (self._pump_at is None or next_at < self._pump_at):
+            self._arm(max(next_at, self.world.timeline.now))
+
+    def _ports(self) -> Mapping[type, PortStart]:
+        remote = SimulatedRemote(self)
+        authority, vault, credentials = (_direct(port.handle) for port in (self.authority, self.vault, self.credentials))
+        return {
+            RemoteRequest: remote.request,
+            ProbeRequest: remote.probe,
+            **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest), authority),
+            **dict.fromkeys((Seal, Open), vault),
+            **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
+        }
+
+    def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
+        """A call arrives at this host's door; the answer of a dead incarnation goes nowhere."""
+        incarnation = self.incarnation
+        self.door.handle(call, lambda answer: done(answer) if self.incarnation == incarnation else None)
+        self._pump_now()
+
+    # --- its operator --------------------------------------------------------------------------------------------
+
+    def sign_in(self) -> Host:
+        """Make the first operator if there is none, and sign in."""
+        if self.engine.directory.find("operator", "email", "operator@example.com") is None:
+            message = CreateOperator(
+                account_id=self.account_id, by=None, email="operator@example.com", name="Operator", password=Secret(PASSWORD),
+                permissions=tuple(PERMISSIONS),
+            )  # fmt: skip
+            self.engine.ask(Ref("operator", self.operator_id), message, 30.0, lambda outcome: None)
+            self.world.run_for(0.1)
+        reply = self.call("POST", "/api/v1/auth/login", {"email": "operator@example.com", "password": PASSWORD})
+        assert reply is not None, self.name
+        assert reply.status == 200, reply.body
+        self.token = reply.data["access_token"]
+        return self
+
+    def send(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> list[Reply]:
+        """An operator's call, by the same door as any; the answer stands in the returned list once time has passed."""
+        path, _, query = path.partition("?")
+        pairs = dict(part.split("=", 1) for part in query.split("&")) if query else {}
+        given = {"content-type": "application/json", "authorization": f"Bearer {self.token}", **(headers or {})}
+        raw = b"" if body is None else json.dumps(body).encode()
+        replies: list[Reply] = []
+        call = Call(method, path, pairs, given, raw, Source("127.0.0.1", "loopback"))
+        self.handle(call, lambda answer: replies.append(Reply(answer.status, answer.body)))
+        return replies
+
+    def call(self, method: str, path: str, body: Any = None, *, within_s: float = 60.0, headers: Any = None) -> Reply | None:
+        """An operator's call and its answer; None if there was none in time (the host crashed)."""
+        replies = self.send(method, path, body, headers=headers)
+        self.world.run_until(lambda: bool(replies), within_s)
+        return replies[0] if replies else None
+
+
+def _direct(handle: Callable[[Any], Any]) -> PortStart:
+    """A port that answers at once."""
+
+    def start(request: Any, done: Callable[[Any], None]) -> None:
+        done(handle(request))
+
+    return start
