@@ -19,7 +19,12 @@ pytestmark = [
 
 def shell(script: str, **variables: str) -> str:
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], env={"PATH": "/usr/local/bin:/usr/bin:/bin", **variables}, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
