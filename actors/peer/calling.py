@@ -65,6 +65,8 @@ class CallingSide(Heartbeats):
 
     @handles(AcceptRemote)
     def on_accept_remote(self, message: AcceptRemote, ctx: Context) -> None:
+        if self._joined(message, ctx):
+            return
         attempt = self._admit(message, ctx)
         if isinstance(attempt, Fault):
             ctx.reply(attempt)
@@ -77,6 +79,15 @@ class CallingSide(Heartbeats):
             self._send_accept(ctx)
         else:
             ctx.call(Seal(message.token, ACCEPTANCE_TOKEN_PURPOSE), then=TokenSealed)
+
+    def _joined(self, message: AcceptRemote, ctx: Context) -> bool:
+        """Let an operator who accepts again wait for the accept that a restart has taken up, if it is the same one."""
+        attempt = self.calling
+        if attempt is None or attempt.address is not None or attempt.digest != tokens.digest(message.token):
+            return False
+        attempt.address, attempt.mark, attempt.by = ctx.defer(), message.mark, message.by
+        ctx.after(message.deadline_s, AcceptDeadline(), "accept-deadline")
+        return True
 
     def _admit(self, message: AcceptRemote, ctx: Context) -> Attempt | Fault:
         """Everything that can be refused before any network traffic."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from actors import sanitize
 from actors.contract import record as contract
 from actors.idempotency.record import remember
 from actors.limits import PROBE_HANDSHAKE_S, RECEIPT_KEPT_S, TOKEN_SECRET_BYTES
@@ -115,6 +116,11 @@ class OperatorSide(Actor):
             return
         assert record is not None
         changed = updated(record, message.changes)
+        problems = sanitize.check_object(dict(changed.metadata), "metadata", "invalid_metadata") if "metadata" in message.changes else ()
+        if problems:
+            # Each change may be small; what they add up to is bounded as well.
+            ctx.reply(OperatorFault("invalid_metadata", f"{problems[0].field} {problems[0].message}", 422, {"field": problems[0].field}))
+            return
         if changed == record:
             ctx.reply(Shown(record, self.evidence))
             return

@@ -41,9 +41,8 @@ from runtime.errors import Fault, InternalFault, RemoteFault
 from runtime.ids import uuid7
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
-from runtime.store.port import AuditEntry, BatchResult, Event, Unit
+from runtime.store.port import AuditEntry, BatchResult, Unit
 from sim.store import MemoryStore
-from tests.support.certificates import ed25519_key
 from tests.support.engines import AtOnce, ManualClock
 
 ACCOUNT = "0190c0de-0000-7000-8000-00000000acc0"
@@ -155,7 +154,7 @@ class Platform:
         self.commits = 0
         self.crash_at: tuple[int, Moment] | None = None
         self.crashed = False
-        self.alarms: list[Event] = []
+        self.serving: list[Exchange] = []
         self._boot()
 
     # --- the process ---------------------------------------------------------------------------------------------
@@ -217,7 +216,10 @@ class Platform:
         """Kill the process and start another on what the disk holds. Requests on their way go on; their answers find nobody."""
         self.crashed = False
         self.store = self.store.crash()
+        broken, self.serving = self.serving, []
         self._boot()
+        for exchange in broken:
+            exchange.sender.hear(exchange, RemoteFault("remote_error", "the connection broke", 502))
 
     # --- the network ---------------------------------------------------------------------------------------------
 
@@ -246,7 +248,13 @@ class Platform:
             assert isinstance(der, bytes)
             presented = (der,)
 
+        life = self.life
+        self.serving.append(exchange)
+
         def answered(answer: Answer) -> None:
+            if self.life != life:
+                return
+            self.serving.remove(exchange)
             self.network.passed.append((sender.name, self.name, request.path, answer.status))
             if self.network.lost_answers[request.path] > 0:
                 self.network.lost_answers[request.path] -= 1
@@ -255,8 +263,27 @@ class Platform:
             body = json.loads(json.dumps(answer.body))
             sender.hear(exchange, RemoteReply(answer.status, body, answer.headers, request.urls[0], 0.01))
 
-        source = Source("192.0.2.1", "tls", presented, connection_id=sender.name)
-        self.door.handle(Call(request.method, PREFIX + request.path, {}, _JSON, sender.plain_body(request), source), answered)
+        self.call(request.method, request.path, sender.plain_body(request), answered, presented)
+
+    def call(self, method: str, path: str, body: bytes, done: Callable[[Answer], None], presented: tuple[bytes, ...] = ()) -> None:
+        """Hand a federation call to the door as the listener would."""
+        source = Source("192.0.2.1", "tls", presented)
+        self.door.handle(Call(method, PREFIX + path, {}, _JSON, body, source), done)
+
+    def redeem(self, token: Secret, caller: Platform, **other: Any) -> list[Answer]:
+        """`caller` presents a token by hand, with its CA as trust material; the list fills with the one answer."""
+        body = {
+            "acceptance_token": token.reveal(),
+            "contract_version": 1,
+            "handshake_id": uuid7(self.network.clock.wall(), caller.chance.stream("handshakes")),
+            "peer_ca_bundle_pem": caller.authority.ca_bundle_pem,
+            "caller_inbound_subject": "fed:0190c0de-1111-7000-8000-000000000001",
+            "instance": {"id": caller.instance_id},
+            **other,
+        }
+        answers: list[Answer] = []
+        self.call("POST", "/federation_api/accept", json.dumps(body).encode(), answers.append)
+        return answers
 
     def plain_body(self, request: RemoteRequest) -> bytes:
         """The body as it leaves this platform."""
@@ -279,6 +306,11 @@ class Platform:
         self.network.run()
         assert len(outcomes) == 1, "the message was not answered at once"
         return outcomes[0]
+
+    def told_nothing(self, peer_id: str, message: Any) -> None:
+        """Send a message that has no answer."""
+        self.engine.tell(Ref(KIND.name, peer_id), message)
+        self.network.run()
 
     def propose(self, remote: Platform, **options: Any) -> Invited:
         """Register `remote` here."""
@@ -377,4 +409,4 @@ def pair(*, role_of_b: str | None = None, mode: str | None = None, **federation:
 
 _JSON: Mapping[str, str] = {"content-type": "application/json"}
 
-__all__ = ["ACCOUNT", "OPERATOR", "Exchange", "Invited", "Network", "Pair", "Platform", "ed25519_key", "pair"]
+__all__ = ["ACCOUNT", "OPERATOR", "Exchange", "Invited", "Network", "Pair", "Platform", "pair"]
