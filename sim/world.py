@@ -132,6 +132,7 @@ class Reply:
 
     status: int
     body: Any
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def data(self) -> Any:
@@ -296,7 +297,7 @@ class Host:
         raw = b"" if body is None else json.dumps(body).encode()
         replies: list[Reply] = []
         call = Call(method, path, pairs, given, raw, Source("127.0.0.1", "loopback"))
-        self.handle(call, lambda answer: replies.append(Reply(answer.status, answer.body)))
+        self.handle(call, lambda answer: replies.append(Reply(answer.status, answer.body, answer.headers)))
         return replies
 
     def call(self, method: str, path: str, body: Any = None, *, within_s: float = 60.0, headers: Any = None) -> Reply | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from actors.peer.lifecycle import TRANSITIONS
@@ -58,7 +60,7 @@ def check_trail(host: Host, peer_id: str) -> None:
     assert verify(entries) is None
     trail = passed(host, peer_id)
     assert trail[0] == "proposed"
-    assert all(step in STEPS for step in zip(trail, trail[1:], strict=False)), trail
+    assert all(step in STEPS for step in itertools.pairwise(trail)), trail
     assert trail[-1] == stored(host, peer_id)
     assert trail.count("accepted") <= 1
 
