@@ -75,7 +75,9 @@ def print_findings(found: list[dict[str, Any]], now: float) -> None:
         ],
         empty="no findings",
     )
-    remedies = dict.fromkeys((str(row.get("kind")), row["remedy"]) for row in found if row.get("remedy"))
+    # A message of this release ends with its remedy; that of another may not.
+    untold = [row for row in found if row.get("remedy") and row["remedy"] not in str(row.get("message"))]
+    remedies = dict.fromkeys((str(row.get("kind")), row["remedy"]) for row in untold)
     if remedies:
         say()
     for kind, remedy in remedies:

@@ -104,7 +104,7 @@ def add(email: str, name: str | None, permissions: tuple[str, ...], all_permissi
     """Create an operator."""
     client = Client(current())
     if all_permissions:
-        from actors.door.routes import PERMISSIONS
+        from actors.operator.permissions import PERMISSIONS
 
         permissions = tuple(PERMISSIONS)
     password = read_secret(password_file, "password", confirm=True)
