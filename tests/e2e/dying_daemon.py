@@ -1,4 +1,4 @@
-"""The real daemon, which kills itself at a chosen point: the N-th commit or the N-th write to a TLS connection.
+"""The real daemon, which kills itself at a chosen point: the N-th commit or the N-th write of TLS bytes to a socket.
 
 Run as `python -m tests.e2e.dying_daemon serve …` with POWERNODE_TEST_DEATH set to `commit-before:N`, `commit-after:N` or `write:N`,
 counted from the moment when the file POWERNODE_TEST_ARMED appears; with `count` it never dies and keeps the two counts in the file
@@ -37,7 +37,7 @@ def die() -> None:
 
 
 original_apply = SqliteStore._apply
-original_send = TlsStream.send_all
+original_init = TlsStream.__init__
 
 
 def apply(self: SqliteStore, *args: Any) -> Any:
@@ -50,14 +50,20 @@ def apply(self: SqliteStore, *args: Any) -> Any:
     return result
 
 
-async def send_all(self: TlsStream, data: Any) -> None:
-    if reached("write"):
-        die()
-    await original_send(self, data)
+def init(self: TlsStream, transport: Any, *args: Any, **kwargs: Any) -> None:
+    original_init(self, transport, *args, **kwargs)
+    send_all = transport.send_all
+
+    async def counted(data: Any) -> None:
+        if reached("write"):
+            die()
+        await send_all(data)
+
+    transport.send_all = counted
 
 
 SqliteStore._apply = apply  # type: ignore[method-assign]
-TlsStream.send_all = send_all  # type: ignore[method-assign]
+TlsStream.__init__ = init  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     from api.cli import main

@@ -6,6 +6,8 @@ accepts again (with the same token, or a regenerated one); nothing acknowledged 
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import shutil
 import urllib.error
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 LAUNCHER = ("-m", "tests.e2e.dying_daemon")
 MORE = "heartbeat_interval = 5"
+AT_ONCE = 3
 
 
 def made(folder: Path, template: Path, facts: dict[str, Daemon], death: str, victim: str) -> tuple[Daemon, Daemon]:
@@ -61,13 +64,21 @@ def handshake(a: Daemon, b: Daemon, armed: Path) -> tuple[str, str, str, Reply |
     armed.touch()
     try:
         accepted = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token}, timeout_s=30.0)
-    except (urllib.error.URLError, ConnectionError, json.JSONDecodeError):
+    except (urllib.error.URLError, ConnectionError, http.client.HTTPException, json.JSONDecodeError):
         accepted = None
     return a_peer, b_peer, token, accepted
 
 
 def both_active(a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
     return a.status(a_peer) == "active" and b.status(b_peer) == "active"
+
+
+def dead_or_active(victim: Daemon, a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
+    try:
+        return not victim.running or both_active(a, a_peer, b, b_peer)
+    except (urllib.error.URLError, ConnectionError, http.client.HTTPException, json.JSONDecodeError):
+        victim.wait()
+        return True
 
 
 def count_points(folder: Path, template: Path, facts: dict[str, Daemon]) -> dict[str, dict[str, int]]:
@@ -91,14 +102,19 @@ def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, 
     dead = a if victim == "a" else b
     try:
         a_peer, b_peer, token, accepted = handshake(a, b, folder / "armed")
-        if accepted is not None and accepted.status == 200:
-            poll(lambda: not dead.running or both_active(a, a_peer, b, b_peer))
+        told = accepted is not None and accepted.status == 200
+        # Nothing but a death lets an accept fail.
+        poll(lambda: dead_or_active(dead, a, a_peer, b, b_peer) if told else not dead.running)
+        with contextlib.suppress(AssertionError):
+            # The last writes of the handshake may still be on their way when both are active.
+            poll(lambda: not dead.running, timeout_s=1.0)
+        (folder / "armed").unlink()
         died = not dead.running
         if died:
             dead.wait()
             dead.launcher, dead.environment = ("-m", "api.cli"), {}
             dead.start().login()
-        if accepted is not None and accepted.status == 200:
+        if told:
             # What the operator was told is true after the restart, too.
             assert b.status(b_peer) in ("accepted", "enrolled", "active"), b.statuses(b_peer)
         bring_together(a, a_peer, b, b_peer, token)
@@ -118,10 +134,11 @@ def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, 
 def bring_together(a: Daemon, a_peer: str, b: Daemon, b_peer: str, token: str) -> None:
     """Both become active: by themselves, or after the operator accepts again."""
     try:
-        poll(lambda: both_active(a, a_peer, b, b_peer), timeout_s=4.0)
+        # A platform that knows of an accept goes on with it at once; one that does not will not learn of it by waiting.
+        poll(lambda: both_active(a, a_peer, b, b_peer), timeout_s=20.0 if b.status(b_peer) != "proposed" else 1.5)
         return
     except AssertionError:
-        pass
+        assert b.status(b_peer) == "proposed", (a.statuses(a_peer), b.statuses(b_peer))
     again = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token})
     if again.status != 200 and b.status(b_peer) == "proposed":
         regenerated = a.call("POST", f"{PEERS}/{a_peer}/acceptance_token", {})
@@ -140,5 +157,7 @@ def test_death_at_every_point_of_the_handshake(tmp_path: Path, template: tuple[P
     deaths = [f"commit-{when}:{n}" for n in range(1, points["commit"] + 1) for when in ("before", "after")]
     deaths += [f"write:{n}" for n in range(1, points["write"] + 1)]
     assert len(deaths) >= 6
-    died = [survive(tmp_path / death.replace(":", "-"), folder, facts, death, victim) for death in deaths]
-    assert sum(died) >= len(died) // 2
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        died = list(pool.map(lambda death: survive(tmp_path / death.replace(":", "-"), folder, facts, death, victim), deaths))
+    # Heartbeats of both sides race, so that one run makes a write or two less than another.
+    assert sum(died) >= len(died) - 2, dict(zip(deaths, died, strict=True))

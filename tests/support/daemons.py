@@ -81,11 +81,13 @@ class Daemon:
         configuration = self.data.parent / f"{self.data.name}.toml"
         configuration.write_text(CONFIGURATION.format(tls_port=tls_port, operator_port=operator_port, more=self.more))
         command = [sys.executable, *self.launcher, "serve", "--data", str(self.data), "--config", str(configuration), "--json"]
+        environment = {**os.environ, "PYTHONFAULTHANDLER": "1", **self.environment}
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environment}, start_new_session=True
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
             )
-        watchdog = threading.Timer(START_TIMEOUT_S, self.process.kill)
+        # SIGABRT, so that the log says where a daemon hangs that does not start.
+        watchdog = threading.Timer(START_TIMEOUT_S, self.process.send_signal, (signal.SIGABRT,))
         watchdog.start()
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
