@@ -41,6 +41,19 @@ def handles(message_type: type) -> Callable[[Method], Method]:
     return mark
 
 
+class Activated:
+    """Sent by the engine to itself: run `on_activated` as a turn of its own."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Activated()"
+
+
+def _run_activation(actor: Actor, message: Activated, ctx: Context) -> None:
+    actor.on_activated(ctx)
+
+
 class Actor:
     """Base class of actors.
 
@@ -59,7 +72,8 @@ class Actor:
     mailbox_max: ClassVar[int] = MAILBOX_USER_MAX
     overflow: ClassVar[Overflow] = "reject"
     passivate_after_s: ClassVar[float | None] = PASSIVATE_AFTER_S
-    handlers: ClassVar[dict[type, Callable[[Any, Any, Any], None]]] = {}
+    # Subclasses copy this when they are made, so it must be whole from the start, whatever is imported later.
+    handlers: ClassVar[dict[type, Callable[[Any, Any, Any], None]]] = {Activated: _run_activation}
 
     __slots__ = ("__dict__", "evidence", "record", "ref")
 

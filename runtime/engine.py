@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from runtime.actor import Actor, CallResult, Due, Ref, Resume
+from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
 from runtime.cell import Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
 from runtime.context import Context
@@ -983,22 +983,8 @@ class Engine:
         return not (self._ready or self._pending or self._results or self._committing)
 
 
-class _Activated:
-    """Internal: run `on_activated` as a turn of its own."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Activated()"
-
-
-def _run_activation(actor: Actor, message: Any, ctx: Context) -> None:
-    actor.on_activated(ctx)
-
-
-_ACTIVATED = _Activated()
+_ACTIVATED = Activated()
 _ACTIVATION: Envelope = (_ACTIVATED, None)
-Actor.handlers = {_Activated: _run_activation}
 
 
 def _full(ref: Ref) -> Fault:
