@@ -1,0 +1,290 @@
+"""The commands that work on a data directory: backup, restore, doctor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from actors.registry import KINDS
+from api.cli import daemon_checks, data_checks
+from api.cli.doctor import survey
+from api.cli.examination import Ground, Surroundings, Verdict, examine
+from api.cli.transport import Exchange
+from api.daemon import store_file
+from net.authority import Authority
+from net.credentials import Credentials
+from net.folder_lock import FolderLock
+from net.vault import Vault
+from runtime.random import SeededRandomness
+from runtime.store.port import EventDraft, Unit
+from runtime.store.sqlite import SqliteStore
+from tests.support.operator_api import TOKEN, WALL, OperatorApi, Run, SystemTime, TransportFailed, lines, listing, peer, refused
+
+INSTANCE_ID = "0190e1c4-3333-7000-8000-000000000004"
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a platform that has been started once; to be copied, never changed."""
+    folder = tmp_path_factory.mktemp("started") / "data"
+    folder.mkdir(mode=0o700)
+    chance = SeededRandomness(1)
+    store = SqliteStore.open(store_file(folder), KINDS, deliver=lambda callback: callback())
+    store.meta_set("instance_id", INSTANCE_ID)
+    done: list[Any] = []
+    store.commit([Unit((EventDraft("federation.peer.active", "low", WALL - 60, None, {}),))], done.append)
+    store.close()
+    vault = Vault.open_or_create(folder / "vault.key", chance)
+    Authority.open_or_create(folder / "authority", instance_id=INSTANCE_ID, clock=SystemTime(), randomness=chance, vault=vault)
+    Credentials.open_or_create(folder / "token.key", vault=vault, randomness=chance)
+    (folder / "powernode.toml").write_text('[server]\npublic_url = "https://platform-a.example.com"\n')
+    return folder
+
+
+@pytest.fixture
+def data(started: Path, tmp_path: Path) -> Path:
+    """A data directory of the test's own."""
+    return shutil.copytree(started, tmp_path / "data")
+
+
+@attrs.define
+class Told(Surroundings):
+    """An operating system that says what a test wants."""
+
+    free: int = 10**12
+    resolves: bool = True
+    bindable: bool = True
+    address: str = "203.0.113.7"
+
+    def free_bytes(self, path: Path) -> int:
+        return self.free
+
+    def addresses(self, host: str) -> tuple[str, ...]:
+        if not self.resolves:
+            raise OSError("Name or service not known")
+        return (self.address,)
+
+    def bind(self, host: str, port: int) -> None:
+        if not self.bindable:
+            raise OSError(98, "Address already in use")
+
+
+def examined(api: OperatorApi, data: Path, told: Told | None = None) -> dict[str, Verdict]:
+    ground: Ground = survey(api.application(), data, None)
+    ground.surroundings = told or Told()
+    return {verdict.name: verdict for verdict in examine(ground, data_checks.registry.checks, needs=frozenset({"data"}))}
+
+
+# --- doctor on data -------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_platform_has_no_problems(api: OperatorApi, data: Path) -> None:
+    verdicts = examined(api, data)
+    assert {name: verdict.problems for name, verdict in verdicts.items() if verdict.problems} == {}
+    assert {name for name, verdict in verdicts.items() if verdict.skipped} == {"public_url_leads_here"}
+
+
+def test_a_directory_that_is_not_there_yet_is_skipped_not_blamed(api: OperatorApi, tmp_path: Path) -> None:
+    verdicts = examined(api, tmp_path / "absent")
+    assert verdicts["store_integrity"].skipped == "there is no data directory yet"
+    assert not (tmp_path / "absent").exists()
+
+
+def spoil_mode(data: Path) -> None:
+    data.chmod(0o755)
+
+
+def spoil_key_mode(data: Path) -> None:
+    (data / "vault.key").chmod(0o640)
+
+
+def spoil_key(data: Path) -> None:
+    (data / "vault.key").write_bytes(b"x" * 32)
+
+
+def lose_key(data: Path) -> None:
+    (data / "vault.key").unlink()
+
+
+def spoil_configuration(data: Path) -> None:
+    (data / "powernode.toml").write_text("[server]\nlisen = 1\n")
+
+
+def forget_url(data: Path) -> None:
+    (data / "powernode.toml").write_text("")
+
+
+def spoil_store(data: Path) -> None:
+    content = bytearray(store_file(data).read_bytes())
+    content[4096 * 2 : 4096 * 4] = b"\xff" * (4096 * 2)
+    store_file(data).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "said"),
+    [
+        (spoil_mode, "folder_permissions", "mode 0755"),
+        (spoil_key_mode, "key_files", "chmod 600"),
+        (spoil_key, "authority", "another master key"),
+        (lose_key, "key_files", "is missing"),
+        (spoil_configuration, "configuration", "did you mean server.listen?"),
+        (forget_url, "public_url", "is not set"),
+        (spoil_store, "store_integrity", ""),
+    ],
+)
+def test_each_check_notices_its_trouble(api: OperatorApi, data: Path, spoil: Any, name: str, said: str) -> None:
+    spoil(data)
+    verdict = examined(api, data)[name]
+    assert verdict.problems
+    assert said in verdict.problems[0]
+    assert verdict.remedy
+
+
+@pytest.mark.parametrize(
+    ("told", "name"), [(Told(free=1), "disk_space"), (Told(resolves=False), "public_url"), (Told(bindable=False), "ports")]
+)
+def test_each_check_notices_the_machine_s_trouble(api: OperatorApi, data: Path, told: Told, name: str) -> None:
+    assert examined(api, data, told)[name].problems
+
+
+@pytest.mark.parametrize(("wall", "said"), [(0.0, "before this release"), (WALL - 7200, "the clock went back")])
+def test_a_clock_that_is_wrong_is_noticed(api: OperatorApi, data: Path, monkeypatch: pytest.MonkeyPatch, wall: float, said: str) -> None:
+    monkeypatch.setattr(SystemTime, "wall", lambda self: wall)
+    assert any(said in problem for problem in examined(api, data)["clock"].problems)
+
+
+def test_an_ended_root_is_noticed(api: OperatorApi, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SystemTime, "wall", lambda self: WALL + 40 * 365 * 86_400)
+    assert examined(api, data)["certificates"].problems
+
+
+@pytest.mark.parametrize(
+    ("answer", "problems"),
+    [
+        (Exchange(200, {}, {"status": "live"}), 0),
+        (Exchange(200, {}, {"hello": "world"}), 1),
+        (Exchange(502, {}, {}), 1),
+        (TransportFailed("untrusted", "another CA"), 1),
+    ],
+)
+def test_the_public_url_must_lead_to_this_platform(api: OperatorApi, data: Path, answer: object, problems: int) -> None:
+    api.answers["health_live"] = answer
+    with FolderLock.acquire(data):
+        verdicts = examined(api, data)
+    assert len(verdicts["public_url_leads_here"].problems) == problems
+    assert verdicts["ports"].skipped
+
+
+def test_examining_changes_nothing(api: OperatorApi, data: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted(data.rglob("*")) if path.is_file() and path.suffix not in (".sqlite3-shm",)}
+    examined(api, data)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+# --- doctor on a daemon ---------------------------------------------------------------------------------------------
+
+
+def healthy(api: OperatorApi) -> None:
+    api.answers |= {
+        "health_live": Exchange(200, {}, {"status": "live"}),
+        "health_ready": Exchange(200, {}, {"status": "ready", "checks": {"store_writable": True}}),
+        "list_peers": listing([peer()]),
+        "list_governance_findings": listing([]),
+    }
+
+
+def test_a_healthy_daemon_exits_with_0(api: OperatorApi, run: Run) -> None:
+    healthy(api)
+    result = run("doctor", "--json")
+    assert result.exit_code == 0, result.output
+    [document] = lines(result)
+    assert document["ok"] is True
+    assert {row["name"]: row["verdict"] for row in document["checks"]} == {
+        "daemon_answers": "pass",
+        "daemon_ready": "pass",
+        "private_peers": "skipped",
+        "peers_reachable": "pass",
+        "findings": "pass",
+    }
+
+
+@pytest.mark.parametrize(
+    ("route", "answer", "name"),
+    [
+        ("health_live", TransportFailed("unreachable", "refused"), "daemon_answers"),
+        ("health_ready", Exchange(503, {}, {"status": "not_ready", "checks": {"store_writable": False}}), "daemon_ready"),
+        ("list_peers", listing([peer(status="degraded", status_reason="no answer")]), "peers_reachable"),
+        ("list_governance_findings", listing([{"severity": "high", "kind": "peer_cert_expired", "message": "It ended."}]), "findings"),
+    ],
+)
+def test_a_serious_problem_exits_with_1_and_tells_its_remedy(api: OperatorApi, run: Run, route: str, answer: object, name: str) -> None:
+    healthy(api)
+    api.answers[route] = answer
+    result = run("doctor", "--json")
+    assert result.exit_code == 1
+    [document] = lines(result)
+    troubled = [row for row in document["checks"] if row["problems"]]
+    assert [row["name"] for row in troubled] == [name]
+    assert troubled[0]["remedy"] in run("doctor").stdout.replace("\n", " ")
+
+
+def test_without_a_login_the_rest_is_examined(api: OperatorApi, run: Run) -> None:
+    healthy(api)
+    api.answers["list_peers"] = api.answers["list_governance_findings"] = refused(401, "unauthenticated")
+    result = run("doctor", "--json")
+    assert result.exit_code == 0
+    assert [row["skipped"] is not None for row in json.loads(result.stdout)["checks"]] == [False, False, True, True, True]
+
+
+def test_a_peer_in_a_private_network_must_be_allowed(api: OperatorApi, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERNODE_TOKEN", TOKEN)
+    healthy(api)
+    ground = survey(api.application(), data, None)
+    ground.surroundings = Told(address="10.1.2.3")
+    found = {verdict.name: verdict for verdict in examine(ground, daemon_checks.registry.checks, needs=frozenset({"daemon"}))}
+    assert found["private_peers"].problems == ("https://platform-b.example.com is at 10.1.2.3, which is refused as private",)
+    (data / "powernode.toml").write_text('[federation]\nallowed_networks = ["10.0.0.0/8"]\n')
+    ground = survey(api.application(), data, None)
+    ground.surroundings = Told(address="10.1.2.3")
+    found = {verdict.name: verdict for verdict in examine(ground, daemon_checks.registry.checks, needs=frozenset({"daemon"}))}
+    assert found["private_peers"].word == "pass"
+
+
+# --- backup and restore ---------------------------------------------------------------------------------------------
+
+
+def test_a_backup_leaves_the_master_key_out_and_restores_with_it(api: OperatorApi, run: Run, data: Path, tmp_path: Path) -> None:
+    archive, fresh = tmp_path / "backup.zip", tmp_path / "fresh"
+    result = run("backup", "--data", str(data), str(archive))
+    assert result.exit_code == 0, result.output
+    assert "keep a copy of" in result.stderr
+    assert b"vault.key" not in archive.read_bytes()
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    result = run("restore", "--data", str(fresh), "--vault-key", str(data / "vault.key"), str(archive))
+    assert result.exit_code == 0, result.output
+    assert stat.S_IMODE((fresh / "vault.key").stat().st_mode) == 0o600
+    (fresh / "powernode.toml").write_text('[server]\npublic_url = "https://platform-a.example.com"\n')
+    assert [verdict.name for verdict in examined(api, fresh).values() if verdict.problems] == []
+
+
+def test_a_backup_with_the_master_key_stands_alone(api: OperatorApi, run: Run, data: Path, tmp_path: Path) -> None:
+    archive, fresh = tmp_path / "backup.zip", tmp_path / "fresh"
+    [made] = lines(run("backup", "--data", str(data), "--with-vault-key", str(archive), "--json"))
+    assert made["instance_id"] == INSTANCE_ID
+    [restored] = lines(run("restore", "--data", str(fresh), str(archive), "--json"))
+    assert restored["boot_epoch"] == made["boot_epoch"] + 1
+    assert examined(api, fresh)["authority"].word == "pass"
+
+
+def test_nothing_is_overwritten(run: Run, data: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "backup.zip"
+    assert run("backup", "--data", str(data), str(archive)).exit_code == 0
+    assert run("backup", "--data", str(data), str(archive)).exit_code == 1
+    assert run("restore", "--data", str(data), str(archive)).exit_code == 1
+    assert run("backup", "--data", str(tmp_path / "nothing"), str(tmp_path / "other.zip")).exit_code == 4
