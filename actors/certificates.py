@@ -374,7 +374,7 @@ def check_profile(leaf: Leaf, *, now: float, skew_s: float = SKEW_MAX_S) -> str 
     Dates, CA:FALSE, digitalSignature, clientAuth named outright, an Ed25519 key without usages that such a key cannot serve.
     """
     return (
-        _outside_dates(leaf, now, skew_s)
+        outside_dates(leaf, now, skew_s)
         or _not_an_end_entity(leaf.certificate)
         or _lacks_purpose(leaf.certificate, ExtendedKeyUsageOID.CLIENT_AUTH)
         or (None if isinstance(leaf.certificate.public_key(), ed25519.Ed25519PublicKey) else "key_not_ed25519")
@@ -399,7 +399,8 @@ def check_instance_san(leaf: Leaf, allowed_instance_ids: Collection[str]) -> str
     return None if uri.removeprefix(INSTANCE_URI_PREFIX) in allowed_instance_ids else "instance_mismatch"
 
 
-def _outside_dates(subject: Leaf | Anchor, now: float, skew_s: float) -> str | None:
+def outside_dates(subject: Leaf | Anchor, now: float, skew_s: float = SKEW_MAX_S) -> str | None:
+    """Whether `now` lies outside the validity of `subject`: all that time can change about a certificate checked before."""
     if now < subject.not_before - skew_s:
         return "not_yet_valid"
     return "expired" if now > subject.not_after + skew_s else None
@@ -506,7 +507,7 @@ def anchor_flaw(
     usage = _extension(anchor.certificate, x509.KeyUsage)
     if usage is None or not usage.key_cert_sign:
         return "anchor_cannot_sign"
-    outside = _outside_dates(anchor, now, skew_s)
+    outside = outside_dates(anchor, now, skew_s)
     if outside is not None:
         return f"anchor_{outside}"
     if _weak_key(anchor.certificate):
@@ -623,7 +624,7 @@ def verify_server(chain: Sequence[bytes], expectation: ServerExpectation, *, now
     if isinstance(anchors, str):
         return anchors
     return (
-        _outside_dates(leaf, now, skew_s)
+        outside_dates(leaf, now, skew_s)
         or _not_an_end_entity(leaf.certificate)
         or _lacks_purpose(leaf.certificate, ExtendedKeyUsageOID.SERVER_AUTH)
         or ("key_weak" if _weak_key(leaf.certificate) else None)

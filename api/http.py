@@ -113,12 +113,13 @@ class HttpApp:
 
 async def ask(faces: Faces, call: Call) -> Answer:
     """The door's answer, or a 504 if it takes too long; its late answer is dropped."""
-    answered = trio.Event()
     answers: list[Answer] = []
+    answered: trio.Event | None = None
 
     def done(answer: Answer) -> None:
         answers.append(answer)
-        answered.set()
+        if answered is not None:
+            answered.set()
 
     request_id = call.headers["x-request-id"]
     try:
@@ -127,6 +128,7 @@ async def ask(faces: Faces, call: Call) -> Answer:
         log.exception("the door failed on request %s", request_id)
         return internal_error(request_id)
     if not answers:
+        answered = trio.Event()
         with trio.move_on_after(faces.answer_deadline_s):
             await answered.wait()
     if answers:

@@ -182,7 +182,10 @@ def wire(answer: Answer, request_id: str, scope: Scope) -> Wire:
     headers += _COMMON_HEADERS if body else _COMMON_HEADERS[1:]
     if source_of(scope).face == "tls":
         headers += _TLS_HEADERS
-    headers += [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers.items() if n.lower() not in _NOT_SENT_BY_DOOR]
+    for name, value in answer.headers.items():
+        lower = name.lower()
+        if lower not in _NOT_SENT_BY_DOOR:
+            headers.append((lower.encode("latin-1"), value.encode("latin-1")))
     if answer.close and scope.get("http_version", "1.1").startswith("1"):
         headers.append((b"connection", b"close"))
     if answer.status not in _BODILESS:

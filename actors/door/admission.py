@@ -32,13 +32,13 @@ class Admitted:
 def admit(directory: Directory, source: Source, family: Inbound, wall: float) -> Admitted | Fault:
     """The peer behind a connection, if its certificate proves it and its status serves this family of calls.
 
-    The public-key check is remembered for the connection and anchor it was made with; dates, the row, its anchors and its status are
-    looked at anew on every call.
+    What a certificate says about itself and who signed it cannot change, so that is remembered for the connection (and for the anchors
+    it was checked against); dates, the row, its anchors and its status are looked at anew on every call.
     """
     leaf = presented_leaf(source)
     if isinstance(leaf, Fault):
         return leaf
-    reason = certificates.check_profile(leaf, now=wall)
+    reason = check_profile(source, leaf, wall)
     if reason is not None:
         return _invalid(reason)
     row = find_row(directory, source, leaf)
@@ -59,6 +59,16 @@ def presented_leaf(source: Source) -> certificates.Leaf | Fault:
     if known is None:
         known = source.verified["leaf"] = certificates.parse_leaf(source.certificates[0])
     return _invalid(known) if isinstance(known, str) else known
+
+
+def check_profile(source: Source, leaf: certificates.Leaf, wall: float) -> str | None:
+    """Why the certificate is no client certificate in force; one that has been can only run out."""
+    if "profile" in source.verified:
+        return certificates.outside_dates(leaf, wall)
+    reason = certificates.check_profile(leaf, now=wall)
+    if reason is None:
+        source.verified["profile"] = True
+    return reason
 
 
 def find_row(directory: Directory, source: Source, leaf: certificates.Leaf) -> Row | None:
@@ -91,8 +101,8 @@ def check_anchor(source: Source, leaf: certificates.Leaf, record: PeerRecord, wa
         return _invalid(anchors, fingerprints)
     issuer = source.verified.get("anchor")
     if issuer is not None:
-        expired = next((certificates.anchor_flaw(anchor, now=wall) for anchor in anchors if anchor.fingerprint == issuer), "no_anchor")
-        return None if expired is None else _invalid(expired, fingerprints)
+        outside = next(certificates.outside_dates(anchor, wall) for anchor in anchors if anchor.fingerprint == issuer)
+        return None if outside is None else _invalid(f"anchor_{outside}", fingerprints)
     reason = certificates.check_chain_presented(source.certificates, anchors) or certificates.check_issued_by(leaf, anchors, now=wall)
     if reason is not None:
         return _invalid(reason, fingerprints)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,6 +43,7 @@ TOKENS_REMEMBERED = 1_024
 REQUEST_ID_CHARS_MAX = 64
 TOKEN_AUDIENCE = "powernode-operator"
 BEARER = "bearer "
+_REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 
 Handler = Callable[["Door", Request], None]
 
@@ -274,9 +276,7 @@ class Door:
 
 def _request_id(header: str | None) -> str | None:
     """The caller's own id for this request, if it is fit for logs."""
-    if header is None or not 0 < len(header) <= REQUEST_ID_CHARS_MAX:
-        return None
-    return header if all(char.isalnum() or char in "-_." for char in header) and header.isascii() else None
+    return header if header is not None and _REQUEST_ID.fullmatch(header) else None
 
 
 def _unauthenticated(message: str, reason: str | None = None) -> OperatorFault:

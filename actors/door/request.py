@@ -61,7 +61,7 @@ class Request:
         if not self.finished:
             self.finished = True
             headers = {**answer.headers, "x-request-id": self.request_id}
-            self.done(attrs.evolve(answer, headers=headers))
+            self.done(Answer(answer.status, answer.body, headers, answer.close))
 
     def fail(self, fault: Fault, *, close: bool = False) -> None:
         """End the call with a refusal. Only codes and statuses that the route documents leave the platform."""
