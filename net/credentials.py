@@ -9,6 +9,7 @@ about 0.15 s on two cores, so these calls belong in a worker thread, and the num
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import re
@@ -73,7 +74,7 @@ class Credentials:
         raw = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         self.key_id = hashlib.sha256(raw).hexdigest()[:16]
         self.public_key_pem = public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        self._nobody = self._hash(randomness.token_bytes(_HASH_BYTES))
+        self._nobody = self._phc(randomness.token_bytes(_SALT_BYTES), randomness.token_bytes(_HASH_BYTES))
 
     def __repr__(self) -> str:
         return f"Credentials(key_id={self.key_id})"
@@ -134,6 +135,12 @@ class Credentials:
         cost = self._cost
         function = Argon2id(salt=salt, length=_HASH_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
         return function.derive_phc_encoded(password)
+
+    def _phc(self, salt: bytes, digest: bytes) -> str:
+        """A PHC string at our cost. With a random digest it is nobody's: to verify against it is all of the work, and nothing matches."""
+        salt64, digest64 = (base64.b64encode(part).decode().rstrip("=") for part in (salt, digest))
+        cost = self._cost
+        return f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}${salt64}${digest64}"
 
 
 def _matches(password: bytes, phc: str) -> bool:
