@@ -17,3 +17,6 @@ _ALL: Final[tuple[type[Actor], ...]] = (PeerActor, OperatorActor, SchemaRuleActo
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)
 ACTORS: Final[Mapping[str, type[Actor]]] = {actor.kind.name: actor for actor in _ALL if actor.kind is not None}
+
+DOMAIN_VERSION: Final = 1
+"""Raised when stored records change in meaning without changing in shape; the store then projects every row anew."""

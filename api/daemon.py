@@ -42,7 +42,7 @@ from actors.ports import (
     SignToken,
     VerifyPassword,
 )
-from actors.registry import ACTORS, KINDS
+from actors.registry import ACTORS, DOMAIN_VERSION, KINDS
 from actors.settings import Identity, Settings
 from actors.urls import canonical_url, host_of
 from api import logs
@@ -69,7 +69,7 @@ from runtime.ids import uuid7
 from runtime.random import SystemRandomness
 from runtime.secret import Secret
 from runtime.services import Service, open_service_tree
-from runtime.store.sqlite import SqliteStore
+from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.supervision import ChildSpec
 from runtime.trio_driver import StepDriver
 
@@ -78,7 +78,6 @@ LISTENER_LEAF_RENEWED_EVERY_S = 86_400.0
 FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
 DRAIN_S = 5.0
-STORE_FILE = "powernode.sqlite3"
 
 
 def serve(configuration: Configuration, *, announce_as_json: bool = False) -> int:
@@ -170,7 +169,7 @@ class Platform:
 
     def _open_store(self) -> SqliteStore:
         token = trio.lowlevel.current_trio_token()
-        return SqliteStore.open(self.configuration.data / STORE_FILE, KINDS, deliver=token.run_sync_soon)
+        return SqliteStore.open(store_file(self.configuration.data), KINDS, deliver=token.run_sync_soon, domain_version=DOMAIN_VERSION)
 
     def _urls(self, public_port: int, loopback_port: int) -> dict[str, str]:
         operator_host = self.configuration.server.operator_listen.host
@@ -346,4 +345,4 @@ def _readable(secret: bytes) -> str:
 
 def store_file(data: Path) -> Path:
     """Where a data directory keeps its store."""
-    return data / STORE_FILE
+    return data / DATABASE_NAME

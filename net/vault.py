@@ -22,7 +22,6 @@ from runtime.errors import Fault, InternalFault
 from runtime.random import Randomness
 from runtime.secret import Secret
 
-
 MASTER_KEY_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _KEY_ID_BYTES: Final = 8

@@ -19,7 +19,7 @@ from actors.peer import invitation as invitations
 from actors.peer.lifecycle import STATUSES
 from actors.peer.messages import Cancel, Minted, Probed, ProbeNow, Propose, Regenerate, Shown, Update
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import announce, invalid_transition, operator, reachable_identity, rehandshake_allowed, step
+from actors.peer.steps import announce, operator, reachable_identity, rehandshake_allowed, step
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
 from runtime.actor import Actor, Due, handles
 from runtime.clock import iso
@@ -97,7 +97,8 @@ class OperatorSide(Actor):
         elif record.status == "revoked":
             ctx.reply(OperatorFault("already_revoked", "this peering has ended already", 409))
         elif record.status != "proposed":
-            ctx.reply(invalid_transition(record, "revoked"))
+            text = f"only a proposal can be cancelled; this peer is {record.status}"
+            ctx.reply(OperatorFault("invalid_transition", text, 422, {"from": record.status, "to": "revoked", "allowed": []}))
         else:
             ended = step(ctx, record, "operator_revoked", operator(message.by), "cancelled by an operator")
             ctx.save(

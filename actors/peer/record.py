@@ -251,7 +251,9 @@ KIND = Kind(
 
 
 def restored(record: PeerRecord) -> PeerRecord:
-    """The record as it may live on in a restored copy: no token or receipt of the past can be used again."""
-    return attrs.evolve(
-        record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None
-    )  # fmt: skip
+    """The record as it may live on in a restored copy: no token or receipt of the past can be used again.
+
+    The same object if there is nothing to close, else the next version.
+    """
+    closed = attrs.evolve(record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None)
+    return record if closed == record else attrs.evolve(closed, version=record.version + 1)

@@ -72,19 +72,16 @@ def restore(data: Path, vault_key: Path | None, archive: Path) -> None:
     run the restored copy beside the original.
     """
     from actors.peer.record import KIND
-    from actors.registry import KINDS
-    from api.daemon import store_file
-    from runtime.store.backup import DATABASE_NAME
+    from actors.peer.record import restored as closed
+    from actors.registry import DOMAIN_VERSION, KINDS
     from runtime.store.backup import restore as read
     from runtime.store.port import StoreError
 
     key = None if vault_key is None else _read_key(vault_key)
     try:
-        restored = read(archive, data, KINDS, on_restore={KIND.name: _closed})
+        restored = read(archive, data, KINDS, domain_version=DOMAIN_VERSION, on_restore={KIND.name: closed})
     except StoreError as error:
         raise Failure("restore_failed", str(error), Exit.FAILURE) from error
-    if data / DATABASE_NAME != store_file(data):
-        (data / DATABASE_NAME).rename(store_file(data))
     if key is not None:
         _write_key(data / _VAULT_KEY, key)
     if current().as_json:
@@ -97,13 +94,6 @@ def restore(data: Path, vault_key: Path | None, archive: Path) -> None:
         note(f"warning: the audit trail {chain} does not verify from entry {sequence} on; the backup was altered")
     if restored.broken_chains:
         click.get_current_context().exit(int(Exit.FAILURE))
-
-
-def _closed(record: Any) -> Any:
-    from actors.peer.record import restored
-
-    closed = restored(record)
-    return record if closed == record else attrs.evolve(closed, version=record.version + 1)
 
 
 def _read_key(path: Path) -> bytes:

@@ -28,14 +28,11 @@ import msgspec
 from runtime.store.chain import verify
 from runtime.store.codec import encode_json
 from runtime.store.port import AuditEntry, BatchResult, Committed, Delete, Kind, Put, Query, StoreError, Unit, Write
-from runtime.store.sqlite import SqliteStore
+from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.store.sqlite_schema import stored_versions
 
 FORMAT = 1
 """Version of the archive's own layout."""
-
-DATABASE_NAME = "powernode.sqlite3"
-"""Name of the database in an archive and in the directory that a restore makes."""
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_BYTES_MAX = 1024 * 1024

@@ -26,6 +26,9 @@ from runtime.store.sqlite_batch import BatchWriter
 from runtime.store.sqlite_schema import prepare
 from runtime.store.sqlite_table import Table
 
+DATABASE_NAME = "powernode.sqlite3"
+"""The file of a platform's store in its data directory."""
+
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another process's transaction."""
 

@@ -125,7 +125,7 @@ async def serving(
 async def until(condition: Any, timeout_s: float = 5.0) -> None:
     """Wait for `condition()`; the loop of the event loop itself is what is waited for, so this is real time."""
     with trio.fail_after(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():
             await trio.sleep(0.005)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from runtime.store.backup import DATABASE_NAME, MANIFEST_NAME, Manifest, backup, read_manifest, restore
+from runtime.store.backup import MANIFEST_NAME, Manifest, backup, read_manifest, restore
 from runtime.store.chain import verify
 from runtime.store.port import AuditDraft, BatchResult, Condition, EventDraft, Kind, Put, Query, Row, StoreError, Unit, Write
-from runtime.store.sqlite import SqliteStore
+from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 
 
 @attrs.frozen
