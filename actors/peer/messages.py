@@ -152,8 +152,8 @@ class Redeem:
     capabilities: Mapping[str, Any] = attrs.field(factory=dict)
     extension_slugs: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
-    csr_pem: str | None = None
-    peer_ca_bundle_pem: str | None = None
+    csr_pem: str | None = attrs.field(default=None, repr=False)
+    peer_ca_bundle_pem: str | None = attrs.field(default=None, repr=False)
     caller_inbound_subject: str | None = None
     contract_digest: str | None = None
     spawn_role: str | None = None
