@@ -7,21 +7,33 @@ Seconds are those of a machine that does nothing else; where other work shares i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import queue
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
+
+from actors.peer.record import OutboundIdentity, PeerRecord, TrustedAnchor
+from actors.registry import KINDS
+from api.daemon import store_file
 from runtime.clock import SystemClock
+from runtime.store.port import Put, Query, Unit
+from runtime.store.sqlite import SqliteStore
 from tests.bench.figures import Figure
 from tests.support.certificates import INSTANCE_ID, PeerPki
-from tests.support.daemons import PEERS, Daemon
+from tests.support.daemons import PEERS, Daemon, daemons, poll
 from tests.support.tls_client import FEDERATION_API, Connection, accept_body, connected
 
 CONNECTIONS = 4
 CALLS_PER_CONNECTION = 200
 ROUNDS = 9
+PAIRINGS = 50
+STARTS = 5
+KNOWN_PEERS = 10_000
 
 QUIET = """\
 heartbeat_interval = "1h"
@@ -131,6 +143,140 @@ def peer_calls() -> dict[str, float]:
     }
 
 
+# --- pairing -----------------------------------------------------------------------------------------------------------
+
+
+def pair_once(a: Daemon, b: Daemon) -> float:
+    """Seconds from the invitation in the hands of `b`'s operator until both platforms call each other active; ended by a revocation."""
+    proposed = a.call("POST", PEERS, {"remote_instance_url": b.public_url})
+    assert proposed.status == 201, proposed.body
+    on_a = proposed.data["peer"]["id"]
+    began = _CLOCK.now()
+    accepted = b.call("POST", f"{PEERS}/accept", {"invitation": proposed.data["invitation"]})
+    assert accepted.status == 200, accepted.body
+    on_b = accepted.data["peer"]["id"]
+    poll(lambda: a.status(on_a) == "active", every_s=0.002)
+    poll(lambda: b.status(on_b) == "active", every_s=0.002)
+    took = _CLOCK.now() - began
+    a.call("POST", f"{PEERS}/{on_a}/revoke", {"reason": "measured"})
+    poll(lambda: _revoked(b, on_b))
+    return took
+
+
+def _revoked(daemon: Daemon, peer_id: str) -> bool:
+    if daemon.status(peer_id) != "revoked":
+        daemon.call("POST", f"{PEERS}/{peer_id}/revoke", {"reason": "measured"})
+    return daemon.status(peer_id) == "revoked"
+
+
+@functools.cache
+def paired() -> dict[str, float]:
+    """Pairings of two daemons one after the other, and what the daemons weigh afterwards."""
+    with scratch() as folder, daemons(folder, "a", "b", more=RATES) as (a, b):
+        times = sorted(pair_once(a, b) for _ in range(PAIRINGS))
+        assert a.process is not None
+        weight = resident_mb(a.process.pid)
+    return {"p50_ms": 1e3 * statistics.median(times), "p99_ms": 1e3 * times[-1 - PAIRINGS // 100], "resident_mb": weight}
+
+
+def pairing_median() -> dict[str, float]:
+    return {"figure": paired()["p50_ms"]}
+
+
+def pairing_slowest() -> dict[str, float]:
+    return {"figure": paired()["p99_ms"]}
+
+
+def weight_after_pairing() -> dict[str, float]:
+    return {"figure": paired()["resident_mb"]}
+
+
+# --- start -------------------------------------------------------------------------------------------------------------
+
+
+def start_s(daemon: Daemon) -> tuple[float, float]:
+    """Seconds from the start of the process to its ready line, and the processor seconds that it used until then."""
+    began = _CLOCK.now()
+    with running(daemon):
+        took = _CLOCK.now() - began
+        assert daemon.process is not None
+        return took, processor_s(daemon.process.pid)
+
+
+def starts(daemon: Callable[[int], Daemon]) -> dict[str, float]:
+    found = [start_s(daemon(number)) for number in range(STARTS)]
+    wall, processor = (statistics.median(times) for times in zip(*found, strict=True))
+    return {"figure": 1e3 * wall, "best_ms": 1e3 * min(took for took, _ in found), "processor_ms": 1e3 * processor}
+
+
+def fresh_start() -> dict[str, float]:
+    """With an empty data folder: keys, certificates and the first operator are made on the way."""
+    with scratch() as folder:
+        return starts(lambda number: Daemon(str(number), folder / str(number), QUIET))
+
+
+def start_with_peers() -> dict[str, float]:
+    """With many peers in the store, every second of them active."""
+    with scratch() as folder:
+        daemon = Daemon("a", folder / "a", QUIET)
+        start_s(daemon)
+        plant_peers(store_file(daemon.data), KNOWN_PEERS)
+        return starts(lambda number: daemon)
+
+
+def plant_peers(path: Path, count: int) -> None:
+    """Write peers into the store of a daemon that does not run."""
+    delivered: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    store = SqliteStore.open(path, KINDS, deliver=delivered.put)
+    try:
+        account_id = store.meta_get("account_id")
+        assert account_id is not None
+        pki = PeerPki.make(common_name=f"fed:{INSTANCE_ID}", now=_CLOCK.wall())
+        make = functools.partial(planted_peer, account_id=account_id, pki=pki, wall=_CLOCK.wall())
+        results: list[object] = []
+        store.commit([Unit((Put("peer", make(number)),)) for number in range(count)], results.append)
+        delivered.get()()
+        assert isinstance(results[0], tuple), results
+        assert store.count(Query("peer")) == count
+    finally:
+        store.close()
+
+
+def planted_peer(number: int, *, account_id: str, pki: PeerPki, wall: float) -> PeerRecord:
+    """Even numbers wait for their token to be redeemed, odd ones are active."""
+    proposed = PeerRecord(
+        id=f"0190c0de-0000-7000-8000-{number:012x}",
+        account_id=account_id,
+        remote_instance_url=f"https://peer-{number}.example:8443",
+        status_since=wall,
+        acceptance_token_digest=f"{number:064x}",
+        acceptance_token_expires_at=wall + 86_400.0 + number,
+        created_at=wall,
+        updated_at=wall,
+    )
+    if number % 2 == 0:
+        return proposed
+    anchor = TrustedAnchor(pki.ca.fingerprint, pki.ca.pem, wall + 86_400.0 * 365)
+    return attrs.evolve(
+        proposed,
+        status="active",
+        acceptance_token_digest=None,
+        acceptance_token_expires_at=None,
+        inbound_subject=f"fed:{proposed.id}",
+        remote_instance_id=f"0190c0de-1111-7000-8000-{number:012x}",
+        outbound=OutboundIdentity(pki.ca.pem, b"sealed" * 20, f"{number:x}", wall, wall + 90 * 86_400.0),
+        trusted_anchors=(anchor,),
+        trust_mode="symmetric",
+        trust_status="established",
+        inbound_proven_at=wall,
+    )
+
+
 FIGURES = [
     Figure("calls of a peer over kept mTLS / a bare ASGI callable", ">= 0.75", "x", peer_calls, 0.75),
+    Figure("invitation to active on both sides, median of 50", "<= 300", "ms", pairing_median, 300.0, "lower"),
+    Figure("invitation to active on both sides, 99th percentile", "<= 1000", "ms", pairing_slowest, 1000.0, "lower"),
+    Figure("resident memory of a daemon after 50 pairings", "<= 100", "MB", weight_after_pairing, 100.0, "lower"),
+    Figure("start of a fresh daemon to its ready line", "<= 1000", "ms", fresh_start, 1000.0, "lower"),
+    Figure("start of a daemon with 10,000 peers", "<= 2000", "ms", start_with_peers, 2000.0, "lower"),
 ]
