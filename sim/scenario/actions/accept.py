@@ -1,0 +1,27 @@
+"""`accept`: an operator accepts with the token that the other operator handed over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sim.scenario.actions.registry import action
+from sim.scenario.kinds import PLATFORM, key, one_of
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("accept")
+@attrs.frozen(kw_only=True)
+class Accept:
+    """An operator who has registered the other platform accepts with its token."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    peer: str = attrs.field(metadata=key(PLATFORM, "which platform minted the token"))
+    token: str = attrs.field(default="latest", metadata=key(one_of("latest", "first"), "which of the tokens handed over so far"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        handed = stage.handed(self.peer, self.on, self.token)
+        stage.call(name, self.on, "POST", f"/{stage.peer_id(self.on, self.peer)}/accept", {"acceptance_token": handed.token})

@@ -1,0 +1,27 @@
+"""`accept_invitation`: an operator pastes the invitation of the other one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sim.scenario.actions.registry import action
+from sim.scenario.kinds import PLATFORM, key, one_of
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("accept_invitation")
+@attrs.frozen(kw_only=True)
+class AcceptInvitation:
+    """An operator pastes an invitation: the other platform is registered and its token redeemed in one step."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    peer: str = attrs.field(metadata=key(PLATFORM, "which platform invites"))
+    token: str = attrs.field(default="latest", metadata=key(one_of("latest", "first"), "which of the invitations handed over so far"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        handed = stage.handed(self.peer, self.on, self.token)
+        stage.call(name, self.on, "POST", "/accept", {"invitation": handed.invitation})

@@ -1,0 +1,29 @@
+"""`propose`: an operator registers the other platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sim.scenario.actions.registry import action
+from sim.scenario.kinds import DURATION, PLATFORM, key
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("propose")
+@attrs.frozen(kw_only=True)
+class Propose:
+    """An operator proposes a peering; the token and the invitation are handed to the other operator."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    peer: str = attrs.field(metadata=key(PLATFORM, "with whom"))
+    ttl_s: float | None = attrs.field(default=None, metadata=key(DURATION, "how long the token is valid", "ttl"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        body: dict[str, object] = {"remote_instance_url": stage.host(self.peer).url}
+        if self.ttl_s is not None:
+            body["token_ttl_seconds"] = int(self.ttl_s)
+        stage.call(name, self.on, "POST", "", body, hands_to=self.peer)

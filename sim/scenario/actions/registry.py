@@ -1,0 +1,41 @@
+"""The registry of actions.
+
+Lives here: the decorator, and nothing that acts. An action is an attrs class whose fields are its keys and whose `perform` acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+class Action(Protocol):
+    """Something that an operator does, or that happens to a platform."""
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        """Let it happen now. `name` is what the file calls the step, for the answer of an operator's call.
+
+        Raises:
+            StageError: it cannot happen; the scenario is wrong or went wrong before.
+        """
+        ...
+
+
+ACTIONS: Final[dict[str, type]] = {}
+"""Word in the file to the class of the action."""
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def action(word: str) -> Callable[[_Class], _Class]:
+    """Register a class under the word that files use for it."""
+
+    def register(cls: _Class) -> _Class:
+        assert word not in ACTIONS, word
+        ACTIONS[word] = cls
+        return cls
+
+    return register

@@ -1,0 +1,212 @@
+"""The strict reading of a scenario file: every problem in it at once, each with its line, its key and the nearest known word.
+
+Lives here: TOML to `Scenario`. Must not live here: what a step does, or whether it can happen at its time.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+import sim.scenario.actions  # noqa: F401  # registers the actions
+from sim.scenario.actions.registry import ACTIONS
+from sim.scenario.expectations import EXPECTATIONS
+from sim.scenario.kinds import Kind, Names, keys_of, unknown
+from sim.scenario.places import Places
+from sim.scenario.schema import SETTINGS, Expected, LinkPart, PlatformPart, Scenario, Step, WorldPart
+
+TABLES: Final[Mapping[str, type]] = {"world": WorldPart, "platform": PlatformPart, "link": LinkPart, "at": Step, "expect": Expected}
+FILE_BYTES_MAX: Final = 1_000_000
+_PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
+
+
+@attrs.frozen(order=True)
+class Problem:
+    """One thing that is wrong with a file."""
+
+    line: int
+    key: str
+    text: str
+
+
+class ScenarioError(Exception):
+    """A file is no scenario.
+
+    Attributes:
+        path: the file.
+        problems: all that is wrong with it, in order of lines.
+    """
+
+    def __init__(self, path: str, problems: list[Problem]) -> None:
+        self.path = path
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(f"{path}:{problem.line}: {problem.key}: {problem.text}" for problem in self.problems))
+
+
+def load(path: Path) -> Scenario:
+    """The scenario in a file.
+
+    Raises:
+        ScenarioError: it cannot be read, or is no scenario.
+    """
+    try:
+        raw = path.read_bytes()
+        if len(raw) > FILE_BYTES_MAX:
+            raise ScenarioError(str(path), [Problem(1, "file", f"has more than {FILE_BYTES_MAX} bytes")])
+        text = raw.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(str(path), [Problem(1, "file", f"cannot be read: {error}")]) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, path: str) -> Scenario:
+    """The scenario in a text; `path` is what its problems are reported under.
+
+    Raises:
+        ScenarioError: it is no scenario.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        raise ScenarioError(path, [Problem(int(at[1]) if at else text.count("\n") + 1, "TOML", str(error))]) from error
+    reading = _Reading(data, Places(text), path)
+    scenario = reading.scenario()
+    if scenario is None or reading.problems:
+        raise ScenarioError(path, reading.problems)
+    return scenario
+
+
+class _Reading:
+    """One reading; it goes on after a problem, so that all are found."""
+
+    def __init__(self, data: dict[str, Any], places: Places, path: str) -> None:
+        self.data = data
+        self.places = places
+        self.path = path
+        self.problems: list[Problem] = []
+        self.known: dict[Names, set[str]] = {"platform": self._named("platform"), "call": self._named("at")}
+
+    def _named(self, table: str) -> set[str]:
+        rows = self.data.get(table)
+        return {str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row} if isinstance(rows, list) else set()
+
+    def problem(self, table: str, number: int, key: str, text: str) -> None:
+        self.problems.append(Problem(self.places.line(table, number, key), f"{table}.{key}".strip("."), text))
+
+    def scenario(self) -> Scenario | None:
+        top = keys_of(Scenario)
+        for key in self.data:
+            if key not in TABLES and key not in top:
+                self.problem("", 0, key, unknown(key, [*TABLES, *top], "key of a scenario"))
+        told = self._fields(Scenario, {key: value for key, value in self.data.items() if key in top}, "", 0)
+        world_table = self.data.get("world", {})
+        if not isinstance(world_table, dict):
+            self.problem("", 0, "world", "must be written as [world]")
+            world_table = {}
+        world = self._made(WorldPart, world_table, "world", 0)
+        platforms = tuple(filter(None, (self._platform(row, number) for number, row in enumerate(self._rows("platform")))))
+        links = tuple(filter(None, (self._made(LinkPart, row, "link", number) for number, row in enumerate(self._rows("link")))))
+        steps = tuple(filter(None, (self._step(row, number) for number, row in enumerate(self._rows("at")))))
+        expected = tuple(filter(None, (self._expected(row, number) for number, row in enumerate(self._rows("expect")))))
+        self._judge_whole(world, steps)
+        if self.problems or told is None or world is None:
+            return None
+        return Scenario(**told, world=world, platforms=platforms, links=links, steps=steps, expected=expected, path=self.path)
+
+    def _judge_whole(self, world: WorldPart | None, steps: tuple[Step, ...]) -> None:
+        for table in ("platform", "expect"):
+            if not self.data.get(table):
+                self.problem("", 0, table, f"at least one [[{table}]] is needed")
+        for table in ("platform", "at"):
+            seen: set[str] = set()
+            for number, row in enumerate(self._rows(table)):
+                if "name" in row and str(row["name"]) in seen:
+                    self.problem(table, number, "name", f"{row['name']!r} is there already")
+                seen.add(str(row.get("name")))
+        for step in steps:
+            if world is not None and step.t > world.for_s:
+                self.problems.append(Problem(step.line, "at.t", f"{step.t:g} s is after the end of the world at {world.for_s:g} s"))
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        rows = self.data.get(table, [])
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            return rows
+        self.problem("", 0, table, f"must be written as [[{table}]]")
+        return []
+
+    def _fields(self, cls: type, row: Mapping[str, Any], table: str, number: int, others: tuple[str, ...] = ()) -> dict[str, Any] | None:
+        """Arguments for `cls` from the keys of a table, or None after telling of a problem. `others` are keys that somebody else reads."""
+        fields, before = keys_of(cls), len(self.problems)
+        made: dict[str, Any] = {}
+        for key, value in row.items():
+            if key in fields:
+                made[fields[key].name] = self._value(fields[key].metadata["kind"], value, table, number, key)
+            elif key not in others:
+                self.problem(table, number, key, unknown(key, [*fields, *others], f"key of {table or 'a scenario'}"))
+        for key, field in fields.items():
+            if field.default is attrs.NOTHING and key not in row:
+                self.problem(table, number, key, "is missing")
+        return made if len(self.problems) == before else None
+
+    def _value(self, kind: Kind, value: object, table: str, number: int, key: str) -> Any:
+        try:
+            read = kind.read(value)
+        except ValueError as error:
+            self.problem(table, number, key, str(error))
+            return None
+        if kind.names is not None:
+            for name in read if isinstance(read, tuple) else (read,):
+                if name not in self.known[kind.names]:
+                    what = "platform of this file" if kind.names == "platform" else "named step of this file"
+                    self.problem(table, number, key, unknown(name, self.known[kind.names], what))
+        return read
+
+    def _made(self, cls: type, row: Mapping[str, Any], table: str, number: int) -> Any:
+        made = self._fields(cls, row, table, number)
+        return None if made is None else cls(**made)
+
+    def _platform(self, row: dict[str, Any], number: int) -> PlatformPart | None:
+        made = self._fields(PlatformPart, row, "platform", number, tuple(SETTINGS))
+        settings = {
+            SETTINGS[key][0]: self._value(SETTINGS[key][1], value, "platform", number, key) for key, value in row.items() if key in SETTINGS
+        }
+        if made is None:
+            return None
+        if not _PLATFORM_NAME.fullmatch(made["name"]):
+            self.problem("platform", number, "name", "must be lower-case letters, digits and hyphens, beginning with a letter")
+        return PlatformPart(**made, settings=settings)
+
+    def _chosen(self, row: dict[str, Any], table: str, number: int, by: str, classes: Mapping[str, type]) -> type | None:
+        """The class that a table names under the key `by`."""
+        word = row.get(by)
+        if isinstance(word, str) and word in classes:
+            return classes[word]
+        what = "action" if by == "do" else "expectation"
+        self.problem(table, number, by, unknown(word, classes, what) if by in row else "is missing")
+        return None
+
+    def _step(self, row: dict[str, Any], number: int) -> Step | None:
+        cls = self._chosen(row, "at", number, "do", ACTIONS)
+        if cls is None:
+            return None
+        own = keys_of(Step)
+        made = self._fields(Step, row, "at", number, tuple(keys_of(cls)))
+        acts = self._fields(cls, {key: value for key, value in row.items() if key not in own}, "at", number, tuple(own))
+        if made is None or acts is None:
+            return None
+        return Step(**made, action=cls(**acts), line=self.places.line("at", number))
+
+    def _expected(self, row: dict[str, Any], number: int) -> Expected | None:
+        cls = self._chosen(row, "expect", number, "that", EXPECTATIONS)
+        if cls is None:
+            return None
+        made = self._fields(cls, {key: value for key, value in row.items() if key != "that"}, "expect", number, ("that",))
+        if made is None:
+            return None
+        return Expected(that=str(row["that"]), expectation=cls(**made), line=self.places.line("expect", number))

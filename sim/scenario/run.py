@@ -1,0 +1,134 @@
+"""The run of one scenario under one seed.
+
+Lives here: the order of steps, the end of faults, and the verdict. Must not live here: what a step does, or what must hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from sim.scenario.failures import Failure, StageError
+from sim.scenario.schema import Scenario
+from sim.scenario.stage import BrokenError, Stage
+from sim.world import LivelockError
+
+CONVERGENCE_INTERVALS: Final = 3
+"""How many heartbeat intervals the platforms have to find each other after the last fault."""
+
+
+@attrs.frozen
+class Result:
+    """What came of a run.
+
+    Attributes:
+        digest: one text for all that happened; equal for equal scenario, seed and program.
+        turns: how many turns the actors took.
+        failures: broken promises, none if the scenario passed.
+        last: the last lines of the trace before the first failure, or before the end.
+    """
+
+    scenario: str
+    path: str
+    seed: int
+    digest: str
+    turns: int
+    failures: tuple[Failure, ...]
+    last: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every promise held."""
+        return not self.failures
+
+
+def run(scenario: Scenario, seed: int | None = None, *, until: float | None = None, tell: Callable[[str], None] | None = None) -> Result:
+    """Run a scenario.
+
+    Args:
+        seed: in place of the file's own.
+        until: stop at this moment, seconds since the start, without judging what was expected.
+        tell: gets a line for every frame and every turn.
+    """
+    seed = scenario.world.seed if seed is None else seed
+    stage = Stage(scenario, seed, tell)
+    failures: list[Failure] = []
+    try:
+        _play(scenario, stage, until)
+        if until is None and scenario.world.converge:
+            failures += _converge(stage)
+        stage.check_all()
+    except BrokenError as broken:
+        failures.append(broken.failure)
+    except LivelockError as error:
+        failures.append(Failure("livelock", stage.now, str(error)))
+    except StageError as error:
+        failures.append(Failure("step", stage.now, str(error)))
+    if until is None and not any(failure.checker != "convergence" for failure in failures):
+        failures += _disappointments(scenario, stage)
+    turns = sum(host.trace.turns for host in stage.world.hosts.values())
+    return Result(scenario.name, scenario.path, seed, _digest(stage), turns, tuple(failures), tuple(stage.last))
+
+
+def _play(scenario: Scenario, stage: Stage, until: float | None) -> None:
+    end = scenario.world.for_s if until is None else min(until, scenario.world.for_s)
+    for step in sorted(scenario.steps, key=lambda step: step.t):
+        if step.t > end:
+            break
+        stage.run_to(max(step.t, stage.now))
+        try:
+            step.action.perform(stage, step.name)
+        except StageError as error:
+            raise StageError(f"{scenario.path}:{step.line}: {step.do}: {error}") from error
+        stage.observe()
+        stage.check_all()
+    stage.run_to(max(end, stage.now))
+    stage.check_all()
+
+
+def _converge(stage: Stage) -> list[Failure]:
+    """Stop every fault but leave clocks as they are; then whoever shook hands must get in touch."""
+    stage.world.links.heal()
+    hosts = list(stage.world.hosts.values())
+    for host in hosts:
+        disk = host.store.disk
+        disk.fsync_s, disk.full, disk.failures_ahead = 0.0, False, 0
+        if not host.running or not host.store.writable():
+            stage.restart(host.name)
+    within_s = CONVERGENCE_INTERVALS * max(host.federation.heartbeat_interval_s for host in hosts)
+    if stage.run_until(lambda: not _apart(stage), within_s):
+        return []
+    return [Failure("convergence", stage.now, f"{text} after {within_s:g} s without faults") for text in _apart(stage)]
+
+
+def _apart(stage: Stage) -> list[str]:
+    """Pairs that have shaken hands and are not both active."""
+    found = []
+    for one, other in itertools.combinations(sorted(stage.world.hosts), 2):
+        statuses = stage.status(one, other), stage.status(other, one)
+        begun = any(status not in (None, "proposed") for status in statuses)
+        if begun and not {"revoked", "suspended"} & set(statuses) and statuses != ("active", "active"):
+            found.append(f"{other} on {one} is {statuses[0]} and {one} on {other} is {statuses[1]}")
+    return found
+
+
+def _disappointments(scenario: Scenario, stage: Stage) -> list[Failure]:
+    found = []
+    for expected in scenario.expected:
+        text = expected.expectation.failure(stage.history)
+        if text is not None:
+            found.append(Failure(expected.that, stage.now, f"{scenario.path}:{expected.line}: {text}"))
+    return found
+
+
+def _digest(stage: Stage) -> str:
+    whole = hashlib.blake2b(stage.world.digest().encode(), digest_size=16)
+    for frame in stage.world.frames:
+        whole.update(f"{frame.at:.9f} {frame.source} {frame.target} {frame.kind} {frame.what}\n".encode())
+    for name, code in stage.history.answers.items():
+        whole.update(f"{name}={code}\n".encode())
+    return whole.hexdigest()

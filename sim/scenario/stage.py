@@ -1,0 +1,251 @@
+"""The stage of a run: the world of a scenario, its operators, and who handed which token to whom.
+
+Lives here: what actions may do, and the observation of everything that follows. Must not live here: the order of steps (see `run`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import attrs
+
+from actors.settings import FederationSettings
+from runtime.actor import Ref
+from runtime.trace import Trace
+from sim.scenario.checkers import AT_COMMITS, AT_STEPS, Checker, Watched, rows, trail
+from sim.scenario.failures import Failure, StageError
+from sim.scenario.history import Change, History
+from sim.scenario.schema import PlatformPart, Scenario
+from sim.world import PASSWORD, Host, Reply, World
+
+PEERS: Final = "/api/v1/system/platform/peers"
+LAST_LINES: Final = 20
+
+
+class BrokenError(Exception):
+    """A safety checker complained; what comes after proves nothing."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+@attrs.frozen
+class Handed:
+    """What one operator gave to the other."""
+
+    token: str = attrs.field(repr=False)
+    invitation: str = attrs.field(repr=False)
+
+
+@attrs.define(eq=False)
+class OperatorCall:
+    """A call under way. An operator whose session has ended signs in again, once."""
+
+    name: str | None
+    host: Host
+    request: tuple[str, str, Any]
+    hands_to: str | None
+    replies: list[Reply]
+    login: list[Reply] | None = None
+    code: str | None = None
+
+    def poll(self) -> Reply | None:
+        """The answer, once."""
+        if self.code is not None or not self.host.running:
+            return None
+        if self.login and not self.replies:
+            self.host.token = self.login[0].data["access_token"] if self.login[0].status == 200 else ""
+            self.login = []
+            self.replies = self.host.send(*self.request)
+        elif self.replies and self.replies[0].body.get("code") == "unauthenticated" and self.login is None:
+            self.replies = []
+            self.login = self.host.send("POST", "/api/v1/auth/login", {"email": "operator@example.com", "password": PASSWORD})
+        elif self.replies:
+            reply = self.replies[0]
+            self.code = "ok" if reply.status < 400 else str(reply.body.get("code"))
+            return reply
+        return None
+
+
+class Stage:
+    """One world while it runs.
+
+    Args:
+        seed: in place of the file's own.
+        tell: gets a line for every frame and every turn of an actor.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, tell: Callable[[str], None] | None = None) -> None:
+        self.world = World(seed)
+        self.started_at = 0.0
+        self.history = History(scenario.world.for_s)
+        self.last: deque[str] = deque(maxlen=LAST_LINES)
+        self._tell: Callable[[str], None] | None = None
+        self._calls: list[OperatorCall] = []
+        self._handed: dict[tuple[str, str], list[Handed]] = {}
+        self._watched = {platform.name: Watched() for platform in scenario.platforms}
+        self._seen: dict[tuple[str, str], tuple[Any, int]] = {}
+        self._frames = 0
+        for platform in scenario.platforms:
+            self._open(platform)
+        for part in scenario.links:
+            for one, other in (part.between, part.between[::-1]):
+                link = self.world.links.between(one, other)
+                (link.latency_min_s, link.latency_max_s), link.loss = part.latency_s, part.loss
+        for platform in scenario.platforms:
+            self.host(platform.name).sign_in().store.disk.fsync_s = platform.fsync_s
+        self.started_at = self.world.timeline.now
+        self.last.clear()
+        self._tell = tell
+
+    def _open(self, platform: PlatformPart) -> None:
+        host = Host(self.world, platform.name, FederationSettings(**platform.settings))
+        host.clock.offset_s, host.clock.drift = platform.clock_offset_s, platform.clock_drift
+        host.trace = Trace(lambda now, ref, message, outcome, effects: self._turn(host.name, ref, message, outcome, effects))
+        self.world.hosts[platform.name] = host
+        host.start()
+
+    # --- what actions may do -------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start of the world of the scenario."""
+        return self.world.timeline.now - self.started_at
+
+    def host(self, name: str) -> Host:
+        """A platform by its name in the file."""
+        return self.world.hosts[name]
+
+    def row(self, on: str, peer: str) -> Any:
+        """The newest committed row of one platform about another, or None."""
+        url = self.host(peer).url
+        return next((record for record in reversed(rows(self.host(on))) if record.remote_instance_url == url), None)
+
+    def status(self, on: str, peer: str) -> str | None:
+        """The committed status of that row."""
+        record = self.row(on, peer)
+        return None if record is None else str(record.status)
+
+    def peer_id(self, on: str, peer: str) -> str:
+        """The id of that row.
+
+        Raises:
+            StageError: there is none.
+        """
+        record = self.row(on, peer)
+        if record is None:
+            raise StageError(f"{on} has no row for {peer} yet; let its operator propose first")
+        return str(record.id)
+
+    def call(self, name: str | None, on: str, method: str, path: str, body: Any, hands_to: str | None = None) -> None:
+        """An operator's call to the surface of peers; tokens in its answer are handed to the operator of `hands_to`."""
+        host = self.host(on)
+        request = (method, PEERS + path, body)
+        self._calls.append(OperatorCall(name, host, request, hands_to, host.send(*request) if host.running else []))
+
+    def handed(self, minter: str, to: str, which: str) -> Handed:
+        """The `first` or `latest` token that was handed over.
+
+        Raises:
+            StageError: there is none.
+        """
+        found = self._handed.get((minter, to))
+        if not found:
+            raise StageError(f"the operator of {minter} has handed no token to the operator of {to} yet")
+        return found[0] if which == "first" else found[-1]
+
+    def restart(self, on: str) -> None:
+        """Start a platform again, killing it first if it runs."""
+        host = self.host(on)
+        if host.running:
+            host.crash()
+        host.restart()
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def run_to(self, at: float) -> None:
+        """Let time pass up to a moment of the scenario."""
+        self.run_until(lambda: False, at - self.now)
+
+    def run_until(self, condition: Callable[[], bool], within_s: float) -> bool:
+        """Let time pass until `condition` holds, at most `within_s`; whether it does."""
+        timeline = self.world.timeline
+        deadline = timeline.now + within_s
+        while not condition():
+            if timeline.next_at is None or timeline.next_at > deadline:
+                timeline.run_until(deadline)
+                return condition()
+            timeline.step()
+            self.observe()
+        return True
+
+    # --- observation ---------------------------------------------------------------------------------------------
+
+    def observe(self) -> None:
+        """Take note of answers, frames and changed rows; check the platforms whose rows have changed."""
+        for call in self._calls:
+            reply = call.poll()
+            if reply is not None:
+                self._answered(call, reply)
+        self._calls = [call for call in self._calls if call.code is None]
+        for frame in self.world.frames[self._frames :]:
+            self._line(f"{frame.source} > {frame.target} {frame.kind} {frame.what}")
+        self._frames = len(self.world.frames)
+        for host in self.world.hosts.values():
+            if self._changed(host):
+                self.check(host, AT_COMMITS)
+
+    def check(self, host: Host, checkers: Sequence[Checker] = AT_COMMITS + AT_STEPS) -> None:
+        """Ask safety checkers about a platform.
+
+        Raises:
+            BrokenError: one of them complains.
+        """
+        for checker in checkers:
+            for text in checker(host, self._watched[host.name]):
+                raise BrokenError(Failure(checker.__name__, self.now, f"{host.name}: {text}"))
+
+    def check_all(self) -> None:
+        """Ask every safety checker about every platform."""
+        for host in self.world.hosts.values():
+            self.check(host)
+
+    def _changed(self, host: Host) -> bool:
+        names = {other.url: other.name for other in self.world.hosts.values()}
+        changed = bool(host.engine.crashes)
+        for record in rows(host):
+            seen, told = self._seen.get((host.name, record.id), (None, 0))
+            if record is seen:
+                continue
+            changed = True
+            taken = trail(host, record.id)
+            for entry in taken[told:]:
+                change = Change(self.now, host.name, names.get(record.remote_instance_url, record.remote_instance_url), entry.payload["to"])
+                self.history.changes.append(change)
+            self._seen[(host.name, record.id)] = (record, len(taken))
+        return changed
+
+    def _answered(self, call: OperatorCall, reply: Reply) -> None:
+        assert call.code is not None
+        self._line(f"{call.host.name} operator {call.name or call.request[1].removeprefix(PEERS) or 'propose'}: {call.code}")
+        if call.name is not None:
+            self.history.answers[call.name] = call.code
+        if call.hands_to is not None and call.code == "ok" and reply.data.get("acceptance_token"):
+            handed = Handed(reply.data["acceptance_token"], reply.data["invitation"])
+            self._handed.setdefault((call.host.name, call.hands_to), []).append(handed)
+            secrets = (handed.token.split(".")[0], handed.invitation.split(".")[1])
+            for watched in self._watched.values():
+                watched.secrets = (*watched.secrets, *secrets)
+
+    def _turn(self, name: str, ref: Ref, message: Any, outcome: str, effects: tuple[str, ...]) -> None:
+        told = f" [{' '.join(effects)}]" if effects else ""
+        self._line(f"{name} {ref.kind}/{ref.id[-8:]} {type(message).__name__}: {outcome}{told}")
+
+    def _line(self, text: str) -> None:
+        line = f"{self.now:13.6f} {text}"
+        self.last.append(line)
+        if self._tell is not None:
+            self._tell(line)
