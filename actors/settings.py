@@ -73,7 +73,6 @@ class FederationSettings:
     accept_without_trust: Literal["inert", "refuse"] = "inert"
     require_identity_disclosure: bool = False
     allowed_networks: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
     data_residency: str = "unknown"
     operator_contact: str = ""
     jurisdiction: str = ""

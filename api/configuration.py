@@ -627,7 +627,6 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "federation.token_ttl": _token_ttl,
     "federation.accept_block_after": _counted,
     "federation.allowed_networks": _networks,
-    "federation.trusted_proxies": _networks,
     "federation.data_residency": _at_most(limits.NAME_CHARS_MAX),
     "federation.operator_contact": _at_most(limits.DISCLOSURE_CHARS_MAX),
     "federation.jurisdiction": _at_most(limits.DISCLOSURE_CHARS_MAX),

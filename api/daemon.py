@@ -55,11 +55,12 @@ from net.addresses import Dialler
 from net.authority import Authority
 from net.credentials import Credentials
 from net.folder_lock import FolderLock
+from net.limits import DEFAULT_LISTENER_LIMITS
 from net.listener import Listener, open_loopback, open_public
 from net.ports import PortRunner
 from net.remote import RemoteClient
 from net.tls import ListenerLeaf
-from net.vault import Vault
+from net.vault import Vault, VaultError
 from runtime.actor import Ref
 from runtime.clock import SystemClock
 from runtime.crash_policy import SupervisedCrashes
@@ -77,6 +78,7 @@ LISTENER_LEAF_LIFETIME_S = 90 * 86_400.0
 LISTENER_LEAF_RENEWED_EVERY_S = 86_400.0
 FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
+AUTHORITY_FOLDER = "authority"
 DRAIN_S = 5.0
 
 
@@ -125,7 +127,8 @@ class Platform:
                 self.engine = self._engine(settings, self._port_table(PortRunner(ports), credentials, vault))
                 self.driver = StepDriver(self.engine)
                 app = self._faces(settings, credentials)
-                self.listener = Listener(app, self._leaves(settings.identity.url))
+                limits = attrs.evolve(DEFAULT_LISTENER_LIMITS, grace_s=float(self.configuration.server.grace_s))
+                self.listener = Listener(app, self._leaves(settings.identity.url), limits=limits)
                 await self._serve(signals, public, loopback, urls, settings)
                 ports.cancel_scope.cancel()
 
@@ -180,12 +183,12 @@ class Platform:
     def _identity(self, public_url: str) -> tuple[Settings, Credentials, Vault]:
         """Who this platform is: made at the first start, read at every other."""
         data, wall = self.configuration.data, self.clock.wall()
-        vault = Vault.open_or_create(self.configuration.vault_key_file, self.randomness)
+        vault = self._open_vault()
         chance = self.randomness.stream("identity")
         instance_id = self._remembered("instance_id", uuid7(wall, chance))
         account_id = self._remembered("account_id", uuid7(wall, chance))
         self.authority = Authority.open_or_create(
-            data / "authority", instance_id=instance_id, clock=self.clock, randomness=self.randomness, vault=vault
+            data / AUTHORITY_FOLDER, instance_id=instance_id, clock=self.clock, randomness=self.randomness, vault=vault
         )
         credentials = Credentials.open_or_create(data / "token.key", vault=vault, randomness=self.randomness)
         public_certificate = self.configuration.server.certificate_file is not None
@@ -200,6 +203,19 @@ class Platform:
         )
         settings = Settings(identity, self.configuration.to_settings(), platform_version=VERSION, release_tag=RELEASE_TAG)
         return settings, credentials, vault
+
+    def _open_vault(self) -> Vault:
+        """The vault under its master key. A missing key is made at the first start only: a new one would open nothing of an older platform.
+
+        Raises:
+            VaultError: the key is missing, unreadable or readable for others.
+        """
+        key_file = self.configuration.vault_key_file
+        if (self.configuration.data / AUTHORITY_FOLDER).exists() and not key_file.exists():
+            raise VaultError("vault_unavailable", f"the master key {key_file} is missing; restore it from its backup, or mount it")
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        provided = credentials is not None and key_file.resolve().is_relative_to(Path(credentials).resolve())
+        return Vault.open_or_create(key_file, self.randomness, provided=provided)
 
     def _remembered(self, key: str, fresh: str) -> str:
         found = self.store.meta_get(key)

@@ -44,4 +44,5 @@ def configure(clock: Clock, *, level: str, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("powernode").setLevel(level.upper())
+    for ours in ("powernode", "runtime", "actors", "net", "api"):
+        logging.getLogger(ours).setLevel(level.upper())

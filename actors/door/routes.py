@@ -106,7 +106,7 @@ _REMOTE: Final = "Federation API"
 _SERVICE: Final = "Service"
 
 _SERVER_FAILED = ("remote_unreachable", "remote_rejected", "remote_error", "server_identity_unverified")
-_ACCEPT_REFUSALS = ("invalid_transition", "remote_rejected_token", "contract_mismatch", "address_not_allowed")
+_ACCEPT_REFUSALS = ("acceptance_token_malformed", "invalid_transition", "remote_rejected_token", "contract_mismatch", "address_not_allowed")
 _CERTIFICATE_REFUSALS = (
     "client_certificate_required",
     "client_certificate_invalid",
@@ -205,7 +205,7 @@ _PLATFORM_PEERS = (
         success={200: bodies.ONE_PEER},
         errors={
             400: ("invitation_required",),
-            409: ("peer_exists", "self_peering"),
+            409: ("peer_exists", "self_peering", "accept_in_progress"),
             422: ("invalid_invitation", "fingerprint_mismatch", *_ACCEPT_REFUSALS),
             502: _SERVER_FAILED,
             504: ("remote_timeout",),
@@ -275,6 +275,7 @@ _PLATFORM_PEERS = (
         body=bodies.ACCEPT_PEER,
         success={200: bodies.ONE_PEER},
         errors={
+            409: ("accept_in_progress",),
             422: ("acceptance_token_required", "invalid_acceptance_token", "unsupported_contract_version", *_ACCEPT_REFUSALS),
             502: _SERVER_FAILED,
             504: ("remote_timeout",),
@@ -320,7 +321,7 @@ _PLATFORM_PEERS = (
         body=bodies.NO_ARGUMENTS,
         success={200: bodies.HEARTBEAT_RESULT},
         errors={
-            409: ("peer_suspended", "already_revoked", "heartbeat_not_applicable"),
+            409: ("peer_suspended", "already_revoked", "heartbeat_not_applicable", "peering_expired"),
             502: _SERVER_FAILED,
             503: ("no_outbound_identity",),
             504: ("remote_timeout",),
@@ -658,7 +659,13 @@ DOOR_ROUTES: Final[tuple[Route, ...]] = tuple(route for route in ROUTES if route
 
 def errors_of(route: Route) -> dict[int, tuple[str, ...]]:
     """Every documented error of a route: its own, and those common to its face. Statuses ascending, codes in order, none twice."""
-    common: list[tuple[int, str]] = [(429, "rate_limited"), (500, "internal_error"), (503, "unavailable"), (504, "deadline_exceeded")]
+    common: list[tuple[int, str]] = [
+        (429, "rate_limited"),
+        (500, "internal_error"),
+        (503, "unavailable"),
+        (503, "mailbox_full"),
+        (504, "deadline_exceeded"),
+    ]
     if route.face == "operator":
         common.append((401, "unauthenticated"))
     if route.permission is not None:

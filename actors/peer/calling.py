@@ -369,8 +369,6 @@ def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: 
             "trust_status": "established" if hierarchical else "pending_proof",
             "inbound_proven_at": None,
         }
-    elif outbound is not None:
-        trust = {"outbound": outbound}
     return attrs.evolve(
         record,
         handshake=None,
@@ -394,5 +392,5 @@ def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: 
 def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer) -> bool:
     """Crossed accepts: the same anchors are in force already, so proof that has been given must not be forgotten."""
     held = {anchor.fingerprint for anchor in record.trusted_anchors}
-    return record.inbound_subject is not None and held == {anchor.fingerprint for anchor in answer.anchors}
+    return record.inbound_subject is not None and record.outbound is not None and held == {anchor.fingerprint for anchor in answer.anchors}
 

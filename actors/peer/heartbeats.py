@@ -17,18 +17,16 @@ from actors.peer.lifecycle import LIVE, STATUSES
 from actors.peer.liveness import REMOTE_SUSPENDED_US, Liveness, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import SYSTEM, Party, may_enrol, note, reachable_identity, step, wants_heartbeats
+from actors.peer.steps import NO_IDENTITY, SYSTEM, Party, call_refusal, may_enrol, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
 from actors.schema_versions import negotiate
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
-from runtime.errors import Fault, InternalFault, OperatorFault, RemoteFault
+from runtime.errors import Fault, OperatorFault, RemoteFault
 
 EARLY_REFUSALS = frozenset({"unknown_peer_subject", "peer_not_admitted", "client_certificate_invalid"})
 """What a remote answers that has not committed its own accept yet."""
-
-NO_IDENTITY = InternalFault("no_outbound_identity", "there is no usable client certificate for this peer; nothing was sent", 503)
 
 
 class Heartbeats(Liveness):
@@ -93,10 +91,12 @@ class Heartbeats(Liveness):
             ctx.set_evidence(attrs.evolve(evidence, skipped_beats=evidence.skipped_beats + 1))
             return
         record: PeerRecord = self.record
+        refusal = call_refusal(record, ctx.wall)
         known = reachable_identity(record)
-        if known is None or record.outbound is None or record.outbound.not_after <= ctx.wall:
-            ctx.set_evidence(attrs.evolve(evidence, last_error=NO_IDENTITY.code, last_error_at=ctx.wall))
-            self._tell_asked(ctx, NO_IDENTITY)
+        if refusal is not None or known is None:
+            fault = refusal or NO_IDENTITY
+            ctx.set_evidence(attrs.evolve(evidence, last_error=fault.code, last_error_at=ctx.wall))
+            self._tell_asked(ctx, fault)
             return
         self.beating = True
         self.sequence += 1

@@ -13,9 +13,10 @@ from actors.peer import endpoints, remote_answers
 from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered
 from actors.peer.record import PeerRecord
-from actors.peer.steps import REMOTE, SYSTEM, Party, is_stale, note, reachable_identity, step, wants_heartbeats
+from actors.peer.renewal import Renewal
+from actors.peer.steps import NO_IDENTITY, REMOTE, SYSTEM, Party, call_refusal, is_stale, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
-from runtime.actor import Actor, handles
+from runtime.actor import handles
 from runtime.context import Context
 
 REPORT_AGAIN_S = 600.0
@@ -24,7 +25,7 @@ REPORT_AGAIN_S = 600.0
 REMOTE_SUSPENDED_US = "the remote has suspended us"
 REMOTE_REVOKED_US = "the remote has ended this peering"
 
-class Liveness(Actor):
+class Liveness(Renewal):
     """Handlers of the liveness loop of one peer."""
 
     looked: bool = False
@@ -43,6 +44,7 @@ class Liveness(Actor):
             self.watching = False
             return
         self.schedule_liveness(ctx)
+        self.renew_if_due(ctx, record)
         stale_after_s = ctx.settings.federation.stale_after_s
         if record.status not in ("enrolled", "active") or not is_stale(record, self.evidence, ctx.wall, stale_after_s):
             self.looked = False
@@ -55,8 +57,9 @@ class Liveness(Actor):
 
     def _look(self, ctx: Context, record: PeerRecord) -> None:
         known = reachable_identity(record)
-        if known is None:
-            self._lost(ctx, record, "no_outbound_identity", None)
+        refusal = call_refusal(record, ctx.wall)
+        if known is None or refusal is not None:
+            self._lost(ctx, record, (refusal or NO_IDENTITY).code, None)
             return
         self.looked = True
         listed = endpoints.candidates(record.endpoints, record.remote_instance_url)

@@ -289,3 +289,8 @@ class RemediationAnswered(CallResult):
 @attrs.frozen
 class Probed(CallResult):
     """An operator's probe has ended."""
+
+
+@attrs.frozen
+class IdentityRenewed(CallResult):
+    """Our next client certificate for this peer exists; the tag is the serial of the present one."""

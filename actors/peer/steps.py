@@ -16,7 +16,7 @@ from actors.peer.record import PeerEvidence, PeerRecord
 from actors.ports import ClientIdentity, ServerExpectation
 from actors.settings import Settings
 from runtime.context import Context
-from runtime.errors import OperatorFault
+from runtime.errors import Fault, InternalFault, OperatorFault
 
 INBOUND_SUBJECT_PREFIX = "fed:"
 DISCLOSED = ("release_tag", "operator_contact", "jurisdiction")
@@ -116,6 +116,19 @@ def reachable_identity(record: PeerRecord) -> tuple[ClientIdentity, ServerExpect
     if not pems:
         return None
     return identity, ServerExpectation(anchors_pem=pems, instance_id=record.remote_instance_id)
+
+
+NO_IDENTITY = InternalFault("no_outbound_identity", "there is no usable client certificate for this peer; nothing was sent", 503)
+PEERING_EXPIRED = OperatorFault("peering_expired", "the agreed end of this peering has passed; set a later one to go on", 409)
+
+
+def call_refusal(record: PeerRecord, wall: float) -> Fault | None:
+    """Why no call may leave for this peer now, or None: the peering is past its end, or our identity for it is missing or expired."""
+    if record.expires_at is not None and record.expires_at <= wall:
+        return PEERING_EXPIRED
+    if reachable_identity(record) is None or record.outbound is None or record.outbound.not_after <= wall:
+        return NO_IDENTITY
+    return None
 
 
 def is_stale(record: PeerRecord, evidence: PeerEvidence | None, wall: float, stale_after_s: float) -> bool:

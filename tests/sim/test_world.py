@@ -173,6 +173,62 @@ def test_clocks_apart_by_less_than_the_tolerance_change_nothing() -> None:
         assert world.run_until(lambda a=a, b=b, x=a_peer, y=b_peer: stored(a, x) == stored(b, y) == "active", 60)  # type: ignore[misc]
 
 
+def slow_pair(world: World, **settings: float) -> tuple[Host, Host, str, str]:
+    """An active pair that beats once an hour, so that months pass quickly."""
+    a, b = (world.platform(name, heartbeat_interval_s=3600.0, stale_after_s=9000.0, **settings).sign_in() for name in ("a", "b"))
+    a_peer, token = propose(a, b)
+    b_peer, _ = propose(b, a)
+    reply = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token})
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    assert world.run_until(lambda: stored(a, a_peer) == stored(b, b_peer) == "active", 60)
+    return a, b, a_peer, b_peer
+
+
+def test_client_certificates_renew_themselves_and_the_peering_outlives_them() -> None:
+    world = World("renewal")
+    a, b, a_peer, b_peer = slow_pair(world, cert_ttl_s=4 * 86_400.0, cert_renew_at_s=2 * 86_400.0, cert_warn_s=86_400.0)
+    serials = [host.store.load("peer", peer).record.outbound.serial for host, peer in ((a, a_peer), (b, b_peer))]  # type: ignore[union-attr]
+    world.run_for(5 * 86_400)
+    for host, peer, serial in ((a, a_peer, serials[0]), (b, b_peer, serials[1])):
+        row = host.store.load("peer", peer)
+        assert row is not None
+        assert row.record.outbound.serial != serial
+        assert row.record.outbound.not_after > host.clock.wall() + 86_400
+        assert row.record.status == "active"
+        assert host.clock.wall() - row.evidence.last_outbound_heartbeat_at < 2 * 3600
+        check_trail(host, peer)
+
+
+def test_without_renewal_the_certificate_ends_and_nothing_is_sent_without_it() -> None:
+    world = World("no-renewal")
+    a, b, a_peer, _ = slow_pair(world, cert_ttl_s=86_400.0, cert_auto_renew=False)
+    world.run_for(86_400 + 9_000 + 3_700)
+    assert stored(a, a_peer) == "degraded"
+    before = len(world.frames)
+    world.run_for(7_200)
+    assert len(world.frames) == before
+    a.sign_in()
+    found = a.call("GET", f"/api/v1/system/federation/governance?peer_id={a_peer}")
+    assert found is not None
+    assert "peer_cert_expired" in {finding["kind"] for finding in found.data}
+
+
+def test_past_its_agreed_end_a_peering_sends_and_serves_nothing() -> None:
+    world = World("end")
+    a, b, a_peer, _ = connected(world)
+    end = "2030-03-17T17:48:00Z"
+    changed = a.call("PATCH", f"{PEERS}/{a_peer}", {"expires_at": end})
+    assert changed is not None
+    assert changed.status == 200
+    world.run_for(900)
+    sent = [frame for frame in world.frames if frame.kind == "call" and frame.source == "a" and frame.at > 120]
+    served = [frame for frame in world.frames if frame.kind == "answer" and frame.source == "a" and frame.at > 120]
+    assert sent == []
+    assert served
+    assert all(frame.what.startswith("403 ") for frame in served)
+
+
 def troubled(seed: int) -> World:
     """One handshake under loss, crashes of either side at any moment, and a healed end."""
     world = World(f"troubled-{seed}")
