@@ -202,7 +202,7 @@ def test_client_certificates_renew_themselves_and_the_peering_outlives_them() ->
 
 def test_without_renewal_the_certificate_ends_and_nothing_is_sent_without_it() -> None:
     world = World("no-renewal")
-    a, b, a_peer, _ = slow_pair(world, cert_ttl_s=86_400.0, cert_auto_renew=False)
+    a, _, a_peer, _ = slow_pair(world, cert_ttl_s=86_400.0, cert_auto_renew=False)
     world.run_for(86_400 + 9_000 + 3_700)
     assert stored(a, a_peer) == "degraded"
     before = len(world.frames)
@@ -216,7 +216,7 @@ def test_without_renewal_the_certificate_ends_and_nothing_is_sent_without_it() -
 
 def test_past_its_agreed_end_a_peering_sends_and_serves_nothing() -> None:
     world = World("end")
-    a, b, a_peer, _ = connected(world)
+    a, _, a_peer, _ = connected(world)
     end = "2030-03-17T17:48:00Z"
     changed = a.call("PATCH", f"{PEERS}/{a_peer}", {"expires_at": end})
     assert changed is not None
