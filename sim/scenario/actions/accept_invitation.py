@@ -21,7 +21,8 @@ class AcceptInvitation:
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
     peer: str = attrs.field(metadata=key(PLATFORM, "which platform invites"))
     token: str = attrs.field(default="latest", metadata=key(one_of("latest", "first"), "which of the invitations handed over so far"))
+    handed_to: str | None = attrs.field(default=None, metadata=key(PLATFORM, "to whose operator it was handed, if somebody else uses it"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        handed = stage.handed(self.peer, self.on, self.token)
+        handed = stage.handed(self.peer, self.handed_to or self.on, self.token)
         stage.call(name, self.on, "POST", "/accept", {"invitation": handed.invitation})
