@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.door.overview import page_of
-from actors.door.request import Request, outcome_fault
+from actors.door.request import Request
 from actors.operator.messages import CreateOperator, Login, Logout, Refresh, SetPassword, UpdateOperator
 from actors.operator.record import KIND, canonical_email, parse_refresh_token, to_json
 from runtime.actor import Ref
@@ -42,10 +42,6 @@ def refresh(door: Door, request: Request) -> None:
 
 def _session(door: Door, request: Request, operator_id: str, message: Any) -> None:
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-            return
         data = {
             "access_token": outcome.access_token.reveal(),
             "refresh_token": outcome.refresh_token.reveal(),
@@ -55,7 +51,7 @@ def _session(door: Door, request: Request, operator_id: str, message: Any) -> No
         }
         request.ok(data)
 
-    door.engine.ask(Ref(KIND.name, operator_id), message, door.deadline_s, answered)
+    door.relay(request, Ref(KIND.name, operator_id), message, answered)
 
 
 def logout(door: Door, request: Request) -> None:
@@ -63,13 +59,9 @@ def logout(door: Door, request: Request) -> None:
     assert request.claims is not None
 
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-        else:
-            request.ok({"logged_out": True})
+        request.ok({"logged_out": True})
 
-    door.engine.ask(Ref(KIND.name, request.claims.operator_id), Logout(request.claims.session_id), door.deadline_s, answered)
+    door.relay(request, Ref(KIND.name, request.claims.operator_id), Logout(request.claims.session_id), answered)
 
 
 # --- operators ------------------------------------------------------------------------------------------------------
@@ -123,13 +115,9 @@ def update_operator(door: Door, request: Request) -> None:
 
 def _shown(door: Door, request: Request, operator_id: str, message: Any, status: int) -> None:
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-        else:
-            request.ok({"operator": to_json(outcome)}, status=status, version=outcome.version)
+        request.ok({"operator": to_json(outcome)}, status=status, version=outcome.version)
 
-    door.engine.ask(Ref(KIND.name, operator_id), message, door.deadline_s, answered)
+    door.relay(request, Ref(KIND.name, operator_id), message, answered)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

@@ -20,7 +20,7 @@ from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
 from actors.door.call import Answer, Call, failure
 from actors.door.rate_limits import Blocks, RateLimits, source_key
-from actors.door.request import Request
+from actors.door.request import Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
@@ -32,8 +32,9 @@ from actors.schema_rule.record import KIND as SCHEMA_RULE
 from actors.schema_rule.record import to_matrix_row
 from actors.schema_versions import MatrixRow
 from actors.settings import Settings
+from runtime.actor import Ref
 from runtime.engine import Engine
-from runtime.errors import FaultError, InternalFault, OperatorFault
+from runtime.errors import Fault, FaultError, InternalFault, OperatorFault
 from runtime.ids import uuid7
 from runtime.store.port import Condition, Query
 
@@ -244,6 +245,36 @@ class Door:
             first()
 
     # --- shared by handlers --------------------------------------------------------------------------------------
+
+    def relay(
+        self,
+        request: Request,
+        ref: Ref,
+        message: Any,
+        answered: Callable[[Any], None],
+        *,
+        refused: Callable[[Fault], Fault] = lambda fault: fault,
+        deadline_s: float | None = None,
+    ) -> None:
+        """Ask an actor on behalf of a request: a fault ends the request, anything else goes to `answered`, which ends it.
+
+        Args:
+            refused: says the actor's refusal in the words of the route.
+            deadline_s: how long to wait; by default what a request may take.
+        """
+
+        def done(outcome: Any) -> None:
+            fault = outcome_fault(outcome)
+            if fault is not None:
+                request.fail(refused(fault))
+                return
+            try:
+                answered(outcome)
+            except Exception:
+                log.exception("an answer could not be shown", extra={"route": request.route.name, "request_id": request.request_id})
+                request.fail(InternalFault("internal_error", "the platform failed on this request", 500))
+
+        self.engine.ask(ref, message, self.deadline_s if deadline_s is None else deadline_s, done)
 
     def rate_limited(self, wait_s: float) -> OperatorFault:
         """The refusal of a call that came too soon."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.contract import record as contract
 from actors.door import cursors
-from actors.door.request import Request, outcome_fault
+from actors.door.request import Request
 from actors.governance import scanner
 from actors.governance.record import KIND as GOVERNANCE
 from actors.governance.record import merge
@@ -161,27 +161,19 @@ def update_schema_compatibility(door: Door, request: Request) -> None:
 
 def _tell_rule(door: Door, request: Request, id: str, message: Any, status: int) -> None:
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-        else:
-            request.ok({"schema_compatibility": to_json(outcome)}, status=status, version=outcome.version)
+        request.ok({"schema_compatibility": to_json(outcome)}, status=status, version=outcome.version)
 
-    door.engine.ask(Ref(SCHEMA_RULE.name, id), message, door.deadline_s, answered)
+    door.relay(request, Ref(SCHEMA_RULE.name, id), message, answered)
 
 
 def delete_schema_compatibility(door: Door, request: Request) -> None:
     record = _own_rule(door, request)
 
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-        else:
-            request.ok({"id": record.id, "deleted": True})
+        request.ok({"id": record.id, "deleted": True})
 
     message = Delete(request.by, request.expected_version(), request.mark)
-    door.engine.ask(Ref(SCHEMA_RULE.name, record.id), message, door.deadline_s, answered)
+    door.relay(request, Ref(SCHEMA_RULE.name, record.id), message, answered)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

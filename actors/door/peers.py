@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.addresses import refused_url_reason
 from actors.door import cursors
-from actors.door.request import Request, outcome_fault
+from actors.door.request import Request
 from actors.peer import invitation as invitations
 from actors.peer import projection, roles
 from actors.peer.messages import (
@@ -158,14 +158,9 @@ def propose_peer(door: Door, request: Request) -> None:
     ref = Ref(KIND.name, uuid7(request.wall, door.chance))
 
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(name_existing(door, request.account_id, message.url, fault))
-        else:
-            data = projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation)
-            request.ok(data, status=201)
+        request.ok(projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation), status=201)
 
-    door.engine.ask(ref, message, door.deadline_s, answered)
+    door.relay(request, ref, message, answered, refused=lambda fault: name_existing(door, request.account_id, message.url, fault))
 
 
 def name_existing(door: Door, account_id: str, url: str, fault: Fault) -> Fault:
@@ -182,10 +177,6 @@ def regenerate_acceptance_token(door: Door, request: Request) -> None:
     ttl_s = request.body.get("token_ttl_seconds") or door.settings.federation.token_ttl_s
 
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-            return
         data = {
             "acceptance_token": outcome.token.reveal(),
             "invitation": outcome.invitation.reveal(),
@@ -193,7 +184,7 @@ def regenerate_acceptance_token(door: Door, request: Request) -> None:
         }
         request.ok(data, status=201)
 
-    door.engine.ask(Ref(KIND.name, row.record.id), Regenerate(request.by, ttl_s, request.mark), door.deadline_s, answered)
+    door.relay(request, Ref(KIND.name, row.record.id), Regenerate(request.by, ttl_s, request.mark), answered)
 
 
 def accept_peer(door: Door, request: Request) -> None:
@@ -210,16 +201,12 @@ def accept_peer(door: Door, request: Request) -> None:
 
 def _accept(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-            return
         assert isinstance(outcome, Accepted)
         peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
         request.ok({"peer": peer, "warnings": list(outcome.warnings)})
 
     # The actor's own deadline ends a moment earlier, so that its more telling answer wins.
-    door.engine.ask(Ref(KIND.name, peer_id), message, door.deadline_s + 1.0, answered)
+    door.relay(request, Ref(KIND.name, peer_id), message, answered, deadline_s=door.deadline_s + 1.0)
 
 
 def accept_invitation(door: Door, request: Request) -> None:
@@ -251,14 +238,13 @@ def accept_invitation(door: Door, request: Request) -> None:
         ca_fingerprint=invitation.ca_fingerprint,
     )
 
-    def proposed(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(name_existing(door, request.account_id, invitation.url, fault))
-        else:
-            _accept(door, request, peer_id, message)
-
-    door.engine.ask(Ref(KIND.name, peer_id), propose, door.deadline_s, proposed)
+    door.relay(
+        request,
+        Ref(KIND.name, peer_id),
+        propose,
+        lambda outcome: _accept(door, request, peer_id, message),
+        refused=lambda fault: name_existing(door, request.account_id, propose.url, fault),
+    )
 
 
 def _accept_existing(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
@@ -292,14 +278,10 @@ def cancel_peer(door: Door, request: Request) -> None:
 
 def _shown(door: Door, request: Request, peer_id: str, message: Any) -> None:
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-        else:
-            peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
-            request.ok({"peer": peer}, version=outcome.record.version)
+        peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
+        request.ok({"peer": peer}, version=outcome.record.version)
 
-    door.engine.ask(Ref(KIND.name, peer_id), message, door.deadline_s, answered)
+    door.relay(request, Ref(KIND.name, peer_id), message, answered)
 
 
 def probe_peer(door: Door, request: Request) -> None:
@@ -319,13 +301,9 @@ def send_heartbeat(door: Door, request: Request) -> None:
 
 def _result(door: Door, request: Request, peer_id: str, message: Any, data: Callable[[Any], Any]) -> None:
     def answered(outcome: Any) -> None:
-        fault = outcome_fault(outcome)
-        if fault is not None:
-            request.fail(fault)
-        else:
-            request.ok(data(outcome))
+        request.ok(data(outcome))
 
-    door.engine.ask(Ref(KIND.name, peer_id), message, door.deadline_s, answered)
+    door.relay(request, Ref(KIND.name, peer_id), message, answered)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
