@@ -48,8 +48,9 @@ from actors.urls import canonical_url, host_of
 from api import logs
 from api.configuration import Configuration
 from api.events import EventHub
+from api.faces import Faces
 from api.health import Readiness
-from api.http import Faces, HttpApp
+from api.http import HttpApp
 from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
 from net.authority import Authority

@@ -12,7 +12,8 @@ import trio.testing
 from actors.door.call import Answer, Call, failure
 from api.event_stream import READS_TOO_SLOWLY, SESSION_ENDED, SHUTTING_DOWN
 from api.events import EventHub
-from api.http import Faces, HttpApp
+from api.faces import Faces
+from api.http import HttpApp
 from api.limits import SESSION_RECHECK_S
 from runtime.errors import OperatorFault
 from runtime.store.port import Event

@@ -12,7 +12,8 @@ import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, open_websocket_url
 
 from api.events import EventHub
-from api.http import Faces, HttpApp
+from api.faces import Faces
+from api.http import HttpApp
 from net.listener import Listener, open_loopback
 from tests.api.test_event_stream import EVENTS, JWT, Healthy, Log, StreamDoor
 

@@ -20,7 +20,8 @@ from actors.door.call import Answer, Call, failure, success
 from actors.door.openapi import document
 from actors.door.routes import FEDERATION, SYSTEM
 from api.events import EventHub
-from api.http import Faces, HttpApp
+from api.faces import Faces
+from api.http import HttpApp
 from api.limits import BODY_DEADLINE_S, QUERY_BYTES_MAX
 from runtime.errors import OperatorFault
 from runtime.secret import Secret
