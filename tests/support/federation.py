@@ -131,7 +131,12 @@ class Network:
 
 
 class Platform:
-    """One platform: its disk, its secrets, and the process that runs on them at present."""
+    """One platform: its disk, its secrets, and the process that runs on them at present.
+
+    Attributes:
+        crash_at: at which commit (counted in `commits`) the process dies.
+        held: set to a list, authority and vault keep their answers back until `release`.
+    """
 
     def __init__(self, network: Network, name: str, federation: Mapping[str, Any]) -> None:
         self.network = network
@@ -155,6 +160,7 @@ class Platform:
         self.crash_at: tuple[int, Moment] | None = None
         self.crashed = False
         self.serving: list[Exchange] = []
+        self.held: list[Callable[[], None]] | None = None
         self._boot()
 
     # --- the process ---------------------------------------------------------------------------------------------
@@ -175,9 +181,10 @@ class Platform:
             platform_version="1.4.0",
         )
         ports: dict[type, Callable[[Any, Callable[[Any], None]], None]] = {
-            kind: lambda request, done: done(self.authority.handle(request)) for kind in (IssueIdentity, MakeRequest, SignRequest)
+            kind: lambda request, done: self._local(lambda: done(self.authority.handle(request)))
+            for kind in (IssueIdentity, MakeRequest, SignRequest)
         }
-        ports |= {kind: lambda request, done: done(self.vault.handle(request)) for kind in (Seal, Open)}
+        ports |= {kind: lambda request, done: self._local(lambda: done(self.vault.handle(request))) for kind in (Seal, Open)}
         ports[RemoteRequest] = self._send
         ports[ProbeRequest] = lambda request, done: done(InternalFault("unavailable", "this network has no prober", 503))
         self._watch_commits()
@@ -187,6 +194,19 @@ class Platform:
         )  # fmt: skip
         self.door = Door(self.engine, self.settings, b"no operator signs in here")
         self.engine.start()
+
+    def _local(self, answer: Callable[[], None]) -> None:
+        if self.held is None:
+            answer()
+        else:
+            self.held.append(answer)
+
+    def release(self) -> None:
+        """Let authority and vault answer what they have held back, one by one, and hold nothing back any more."""
+        held, self.held = self.held or [], None
+        for answer in held:
+            answer()
+            self.network.run()
 
     def _watch_commits(self) -> None:
         commit = self.store.commit

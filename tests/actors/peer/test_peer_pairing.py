@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from actors.peer.messages import Accepted, AcceptRemote, Regenerate
+from actors.peer.messages import Accepted, AcceptRemote, Regenerate, Update
 from actors.peer.record import PeerRecord
 from runtime.errors import Fault
 from runtime.secret import Secret
@@ -134,6 +135,36 @@ def test_of_a_hundred_rivals_with_one_token_exactly_one_wins() -> None:
     assert two.a.steps(two.at_a.peer_id) == ["proposed", "accepted"]
 
 
+def test_rivals_wait_for_the_one_that_came_first() -> None:
+    two = pair()
+    two.a.held = []
+    first, second = two.a.redeem(two.at_a.token, two.b), two.a.redeem(two.at_a.token, two.network.platform("c"))
+    two.network.run()
+    assert (first, second) == ([], [])
+    two.a.release()
+    assert (first[0].status, second[0].status) == (200, 401)
+    assert two.a.record(two.at_a.peer_id).remote_instance_id == two.b.instance_id
+
+
+def test_a_token_replaced_while_it_is_being_redeemed_is_dead() -> None:
+    two = pair()
+    two.a.held = []
+    answers = two.a.redeem(two.at_a.token, two.b)
+    two.network.run()
+    fresh = two.a.regenerate(two.at_a.peer_id)
+    two.a.release()
+    assert answers[0].status == 401
+    assert two.a.steps(two.at_a.peer_id) == ["proposed"]
+    assert isinstance(two.b.accept(two.at_b.peer_id, fresh), Accepted)
+
+
+def test_an_expired_token_is_refused_before_its_deadline_is_noticed() -> None:
+    two = pair()
+    token = two.a.regenerate(two.at_a.peer_id, 60)
+    two.network.clock.wall_at += 60.0
+    assert code_of(two.b.accept(two.at_b.peer_id, token)) == "remote_rejected_token"
+
+
 def test_a_hundred_copies_of_one_accept_get_one_answer() -> None:
     two = pair()
     handshake_id = "0190c0de-2222-7000-8000-000000000001"
@@ -234,6 +265,33 @@ def test_crossed_accepts_converge() -> None:
     two.network.advance(3.0)
     assert two.statuses == ("active", "active")
     assert two.a.steps(two.at_a.peer_id) == two.b.steps(two.at_b.peer_id) == EVERY_STEP
+
+
+def test_an_answer_that_comes_after_the_proof_undoes_nothing() -> None:
+    two = pair()
+    late: list[Callable[[], None]] = []
+    serve = two.b.serve
+
+    def delaying(exchange: Exchange) -> None:
+        done = exchange.done
+        if exchange.request.path == ACCEPT:
+            exchange.done = lambda outcome: late.append(lambda: done(outcome))
+        serve(exchange)
+
+    two.b.serve = delaying  # type: ignore[method-assign]
+    from_b = two.b.ask(two.at_b.peer_id, _accept(two.at_a))
+    from_a = two.a.ask(two.at_a.peer_id, _accept(two.at_b))
+    two.network.advance(2.0)
+    assert isinstance(from_b[0], Accepted)
+    assert from_a == []
+    assert two.statuses == ("active", "active")
+    proven = two.a.record(two.at_a.peer_id)
+    late[0]()
+    two.network.run()
+    assert isinstance(from_a[0], Accepted)
+    row = two.a.record(two.at_a.peer_id)
+    assert (row.status, row.trust_status, row.inbound_proven_at) == ("active", "established", proven.inbound_proven_at)
+    assert row.handshake is None
 
 
 def test_the_second_of_two_crossed_accepts_is_a_success_without_effect() -> None:
@@ -350,8 +408,11 @@ def test_an_answer_that_cannot_be_believed_is_not_absorbed(change: Any, code: st
     assert (row.status, row.trusted_anchors, row.outbound) == ("proposed", (), None)
 
 
-def test_an_answer_with_another_ca_than_the_pinned_one_is_refused() -> None:
+@pytest.mark.parametrize("pinned", [False, True])
+def test_an_answer_with_another_ca_than_the_pinned_one_is_refused(pinned: bool) -> None:
     two = pair()
+    if pinned:
+        two.b.told(two.at_b.peer_id, Update(None, {"remote_ca_fingerprint": two.a.authority.ca_fingerprint}))
     other = two.network.platform("c").authority.ca_bundle_pem
     assert code_of(_forged(two, lambda data: data["trust_exchange"].update(ca_bundle_pem=other))) == "server_identity_unverified"
     assert two.b.record(two.at_b.peer_id).status == "proposed"
@@ -438,6 +499,15 @@ def test_a_proven_peer_gets_no_further_token() -> None:
     two.connect()
     outcome = two.a.told(two.at_a.peer_id, Regenerate(None, 3600))
     assert (code_of(outcome), outcome.status) == ("token_not_applicable", 409)
+
+
+def test_an_active_peer_gets_no_further_token_even_if_only_one_direction_works() -> None:
+    two = pair()
+    two.network.answers = lambda exchange: Fault("remote_unreachable", "", 502) if exchange.sender is two.a else None
+    two.accept()
+    two.network.advance(2.0)
+    assert two.b.record(two.at_b.peer_id).inbound_proven_at is None
+    assert code_of(two.b.told(two.at_b.peer_id, Regenerate(None, 3600))) == "token_not_applicable"
 
 
 def test_a_wrong_token_of_a_rehandshake_is_no_success() -> None:
