@@ -4,7 +4,7 @@ Lives here: Argon2id (RFC 9106) and signed tokens (JWT, RFC 7519, with EdDSA, RF
 (`actors.operator_tokens`), sessions, or who may do what.
 
 Cost of a hash: RFC 9106, section 4, second recommended option: 3 passes over 64 MiB in 4 lanes, 16 bytes of salt, 32 of output. It takes
-about 0.15 s on two cores, so these calls belong in a worker thread, and the number of threads bounds the memory.
+about 0.15 s on two cores, so these calls belong in a worker thread; a process computes one at a time, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import contextlib
 import hashlib
 import re
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,11 @@ class HashCost:
         memory_kib, passes, lanes = (int(number) for number in found.groups())
         possible = passes >= 1 and lanes >= 1 and memory_kib >= 8 * lanes
         return possible and memory_kib <= 4 * self.memory_kib and passes <= 4 * self.passes and lanes <= 4 * self.lanes
+
+
+# The lanes of all hashes of a process share one pool of threads in OpenSSL. Hashes that run at once can each wait for a thread that
+# another holds, without end.
+_HASHING = threading.Lock()
 
 
 class Credentials:
@@ -134,7 +140,8 @@ class Credentials:
         salt = self._randomness.token_bytes(_SALT_BYTES)
         cost = self._cost
         function = Argon2id(salt=salt, length=_HASH_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
-        return function.derive_phc_encoded(password)
+        with _HASHING:
+            return function.derive_phc_encoded(password)
 
     def _phc(self, salt: bytes, digest: bytes) -> str:
         """A PHC string at our cost. With a random digest it is nobody's: to verify against it is all of the work, and nothing matches."""
@@ -145,7 +152,8 @@ class Credentials:
 
 def _matches(password: bytes, phc: str) -> bool:
     try:
-        Argon2id.verify_phc_encoded(password, phc)
+        with _HASHING:
+            Argon2id.verify_phc_encoded(password, phc)
     except InvalidKey:
         return False
     return True

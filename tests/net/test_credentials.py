@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import jwt
@@ -54,6 +55,17 @@ def test_the_default_cost_is_the_second_option_of_the_standard() -> None:
 def test_each_hash_has_its_own_salt() -> None:
     here = credentials()
     assert len({here.hash_password(HashPassword(Secret("x"))) for _ in range(20)}) == 20
+
+
+def test_hashes_in_several_threads_all_end() -> None:
+    here = credentials(HashCost(memory_kib=65_536, passes=1, lanes=4))
+    # Threads that hang must not keep the test process from ending.
+    threads = [threading.Thread(target=here.hash_password, args=(HashPassword(Secret("x")),), daemon=True) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_hashes_of_another_cost_still_verify() -> None:
