@@ -109,6 +109,7 @@ class Platform:
     store: SqliteStore = attrs.field(init=False)
     engine: Engine = attrs.field(init=False)
     driver: StepDriver = attrs.field(init=False)
+    app: HttpApp = attrs.field(init=False)
     listener: Listener = attrs.field(init=False)
     authority: Authority = attrs.field(init=False)
     hub: EventHub = attrs.field(init=False)
@@ -127,9 +128,9 @@ class Platform:
             async with trio.open_nursery() as ports:
                 self.engine = self._engine(settings, self._port_table(PortRunner(ports), credentials, vault))
                 self.driver = StepDriver(self.engine)
-                app = self._faces(settings, credentials)
+                self.app = self._faces(settings, credentials)
                 limits = attrs.evolve(DEFAULT_LISTENER_LIMITS, grace_s=float(self.configuration.server.grace_s))
-                self.listener = Listener(app, self._leaves(settings.identity.url), limits=limits)
+                self.listener = Listener(self.app, self._leaves(settings.identity.url), limits=limits)
                 await self._serve(signals, public, loopback, urls, settings)
                 ports.cancel_scope.cancel()
 
@@ -163,6 +164,7 @@ class Platform:
             self.engine.start()
             first = await self._first_start(settings)
             self._announce(urls, settings, first)
+            await trio.to_thread.run_sync(self.app.load)
             async for _ in signals:
                 break
             self.hub.close()

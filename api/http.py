@@ -4,7 +4,7 @@ Lives here: who gets which path, and the calls of remote platforms. Must not liv
 decides, this transcodes.
 
 Calls of remote platforms are the hot path and go straight from ASGI to the door. The rest of HTTP runs in quart (`api.rest`), which
-takes longer to load than all the rest of a daemon's start and is therefore loaded when it is first needed.
+takes a quarter of a daemon's start to load, so it is loaded after the start or by the first request that needs it.
 """
 
 from __future__ import annotations

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import queue
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,36 +149,42 @@ def peer_calls() -> dict[str, float]:
 # --- pairing -----------------------------------------------------------------------------------------------------------
 
 
-def pair_once(a: Daemon, b: Daemon) -> float:
-    """Seconds from the invitation in the hands of `b`'s operator until both platforms call each other active; ended by a revocation."""
-    proposed = a.call("POST", PEERS, {"remote_instance_url": b.public_url})
+@contextlib.contextmanager
+def far_platforms(folder: Path, count: int) -> Iterator[list[Daemon]]:
+    """So many platforms in one process of their own, their operators signed in."""
+    command = [sys.executable, "-m", "tests.bench.platforms", str(folder), str(count)]
+    with (folder / "far.log").open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield [_far(str(number), folder, process.stdout.readline()).login() for number in range(count)]
+        finally:
+            process.kill()
+
+
+def _far(name: str, folder: Path, line: str) -> Daemon:
+    facts = json.loads(line)
+    return Daemon(name, folder / name, facts=facts, email=facts["first_operator"]["email"], password=facts["first_operator"]["password"])
+
+
+def pair_once(hub: Daemon, far: Daemon) -> float:
+    """Seconds from the invitation in the hands of the far operator until both platforms call each other active."""
+    proposed = hub.call("POST", PEERS, {"remote_instance_url": far.public_url})
     assert proposed.status == 201, proposed.body
-    on_a = proposed.data["peer"]["id"]
     began = _CLOCK.now()
-    accepted = b.call("POST", f"{PEERS}/accept", {"invitation": proposed.data["invitation"]})
+    accepted = far.call("POST", f"{PEERS}/accept", {"invitation": proposed.data["invitation"]})
     assert accepted.status == 200, accepted.body
-    on_b = accepted.data["peer"]["id"]
-    poll(lambda: a.status(on_a) == "active", every_s=0.002)
-    poll(lambda: b.status(on_b) == "active", every_s=0.002)
-    took = _CLOCK.now() - began
-    a.call("POST", f"{PEERS}/{on_a}/revoke", {"reason": "measured"})
-    poll(lambda: _revoked(b, on_b))
-    return took
-
-
-def _revoked(daemon: Daemon, peer_id: str) -> bool:
-    if daemon.status(peer_id) != "revoked":
-        daemon.call("POST", f"{PEERS}/{peer_id}/revoke", {"reason": "measured"})
-    return daemon.status(peer_id) == "revoked"
+    poll(lambda: hub.status(proposed.data["peer"]["id"]) == "active", every_s=0.002)
+    poll(lambda: far.status(accepted.data["peer"]["id"]) == "active", every_s=0.002)
+    return _CLOCK.now() - began
 
 
 @functools.cache
 def paired() -> dict[str, float]:
-    """Pairings of two daemons one after the other, and what the daemons weigh afterwards."""
-    with scratch() as folder, daemons(folder, "a", "b", more=RATES) as (a, b):
-        times = sorted(pair_once(a, b) for _ in range(PAIRINGS))
-        assert a.process is not None
-        weight = resident_mb(a.process.pid)
+    """A hub pairs with many platforms one after the other; what each took, and what the hub weighs afterwards."""
+    with scratch() as folder, daemons(folder, "hub", more=RATES) as (hub,), far_platforms(folder, PAIRINGS) as others:
+        times = sorted(pair_once(hub, far) for far in others)
+        assert hub.process is not None
+        weight = resident_mb(hub.process.pid)
     return {"p50_ms": 1e3 * statistics.median(times), "p99_ms": 1e3 * times[-1 - PAIRINGS // 100], "resident_mb": weight}
 
 

@@ -19,6 +19,7 @@ class WithBarePath:
     def __init__(self, app: HttpApp) -> None:
         self._app = app
         self._answer: list[Any] = []
+        self.load = app.load
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
