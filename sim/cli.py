@@ -6,6 +6,7 @@ Lives here: the commands and their output. Must not live here: anything about sc
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,8 @@ def sim() -> None:
 
     A run depends on the file and the seed alone: the same seed gives the same digest, on any machine.
     """
+    # What platforms would log is in the trace, and a fault that a scenario plants is no news.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 @sim.command("run")

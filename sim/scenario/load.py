@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 import sim.scenario.actions  # noqa: F401  # registers the actions
-from sim.scenario.actions.registry import ACTIONS
+from sim.scenario.actions.registry import ACTIONS, ANSWERED
 from sim.scenario.expectations import EXPECTATIONS
 from sim.scenario.kinds import Kind, Names, keys_of, unknown
 from sim.scenario.places import Places
@@ -114,12 +114,14 @@ class _Reading:
         links = tuple(filter(None, (self._made(LinkPart, row, "link", number) for number, row in enumerate(self._rows("link")))))
         steps = tuple(filter(None, (self._step(row, number) for number, row in enumerate(self._rows("at")))))
         expected = tuple(filter(None, (self._expected(row, number) for number, row in enumerate(self._rows("expect")))))
-        self._judge_whole(world, steps)
+        self._judge_whole()
+        if world is not None:
+            self._judge_times(world, steps, expected)
         if self.problems or told is None or world is None:
             return None
         return Scenario(**told, world=world, platforms=platforms, links=links, steps=steps, expected=expected, path=self.path)
 
-    def _judge_whole(self, world: WorldPart | None, steps: tuple[Step, ...]) -> None:
+    def _judge_whole(self) -> None:
         for table in ("platform", "expect"):
             if not self.data.get(table):
                 self.problem("", 0, table, f"at least one [[{table}]] is needed")
@@ -129,9 +131,15 @@ class _Reading:
                 if "name" in row and str(row["name"]) in seen:
                     self.problem(table, number, "name", f"{row['name']!r} is there already")
                 seen.add(str(row.get("name")))
-        for step in steps:
-            if world is not None and step.t > world.for_s:
-                self.problems.append(Problem(step.line, "at.t", f"{step.t:g} s is after the end of the world at {world.for_s:g} s"))
+
+    def _judge_times(self, world: WorldPart, steps: tuple[Step, ...], expected: tuple[Expected, ...]) -> None:
+        ends = [(step.line, "at.t", step.t) for step in steps]
+        for each in expected:
+            since, within_s = (getattr(each.expectation, name, None) or 0.0 for name in ("t", "within_s"))
+            ends.append((each.line, f"expect.{'within' if within_s else 't'}", since + within_s))
+        for line, key, at in ends:
+            if at > world.for_s:
+                self.problems.append(Problem(line, key, f"{at:g} s is after the end of the world at {world.for_s:g} s"))
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         rows = self.data.get(table, [])
@@ -195,6 +203,8 @@ class _Reading:
         cls = self._chosen(row, "at", number, "do", ACTIONS)
         if cls is None:
             return None
+        if "name" in row and row["do"] not in ANSWERED:
+            self.problem("at", number, "name", f"{row['do']!r} is no call of an operator, so that there is no answer to name")
         own = keys_of(Step)
         made = self._fields(Step, row, "at", number, tuple(keys_of(cls)))
         acts = self._fields(cls, {key: value for key, value in row.items() if key not in own}, "at", number, tuple(own))

@@ -35,7 +35,7 @@ class Places:
 
     def line(self, table: str, number: int, key: str = "") -> int:
         """The line of a key; of its table if the key is not there; 1 if not even that is."""
-        for place in ((table, number, key), (table, number, ""), ("", 0, table)):
+        for place in ((table, number, key), (table, number, ""), ("", 0, table), (key, 0, "")):
             if place in self._lines:
                 return self._lines[place]
         return 1

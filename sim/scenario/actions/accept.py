@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("accept")
+@action("accept", answered=True)
 @attrs.frozen(kw_only=True)
 class Accept:
     """An operator who has registered the other platform accepts with its token."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("accept_invitation")
+@action("accept_invitation", answered=True)
 @attrs.frozen(kw_only=True)
 class AcceptInvitation:
     """An operator pastes an invitation: the other platform is registered and its token redeemed in one step."""

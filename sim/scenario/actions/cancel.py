@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("cancel")
+@action("cancel", answered=True)
 @attrs.frozen(kw_only=True)
 class Cancel:
     """An operator withdraws a proposal; its token stops working at once."""

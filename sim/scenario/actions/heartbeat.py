@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("heartbeat")
+@action("heartbeat", answered=True)
 @attrs.frozen(kw_only=True)
 class Heartbeat:
     """An operator asks for one heartbeat now."""

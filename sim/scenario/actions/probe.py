@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("probe")
+@action("probe", answered=True)
 @attrs.frozen(kw_only=True)
 class Probe:
     """An operator asks for a test of the peer's endpoints."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("propose")
+@action("propose", answered=True)
 @attrs.frozen(kw_only=True)
 class Propose:
     """An operator proposes a peering; the token and the invitation are handed to the other operator."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("regenerate")
+@action("regenerate", answered=True)
 @attrs.frozen(kw_only=True)
 class Regenerate:
     """An operator mints a new token; the former one stops working and the new one is handed to the other operator."""

@@ -27,15 +27,20 @@ class Action(Protocol):
 ACTIONS: Final[dict[str, type]] = {}
 """Word in the file to the class of the action."""
 
+ANSWERED: Final[set[str]] = set()
+"""Words of the actions that are an operator's call, so that expectations may ask for its answer."""
+
 _Class = TypeVar("_Class", bound=type)
 
 
-def action(word: str) -> Callable[[_Class], _Class]:
-    """Register a class under the word that files use for it."""
+def action(word: str, *, answered: bool = False) -> Callable[[_Class], _Class]:
+    """Register a class under the word that files use for it. `answered`: it is an operator's call."""
 
     def register(cls: _Class) -> _Class:
         assert word not in ACTIONS, word
         ACTIONS[word] = cls
+        if answered:
+            ANSWERED.add(word)
         return cls
 
     return register

@@ -1,0 +1,186 @@
+"""The reading of scenario files, the commands, and the reference in the documentation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from api.cli.root import cli
+from sim.cli import sim
+from sim.scenario.actions.registry import ACTIONS
+from sim.scenario.expectations import EXPECTATIONS
+from sim.scenario.load import ScenarioError, load, parse
+from sim.scenario.reference import reference
+
+ROOT = Path(__file__).parent.parent.parent
+HAPPY = ROOT / "scenarios/happy-path.toml"
+GOOD = """\
+name = "small"
+description = "One proposal."
+
+[world]
+for = "1m"
+
+[[platform]]
+name = "a"
+
+[[platform]]
+name = "b"
+
+[[at]]
+t = "1s"
+do = "propose"
+on = "a"
+peer = "b"
+name = "first"
+
+[[expect]]
+that = "status"
+on = "a"
+peer = "b"
+is = "proposed"
+"""
+
+
+def problems(text: str) -> list[tuple[int, str, str]]:
+    with pytest.raises(ScenarioError) as caught:
+        parse(text, "x.toml")
+    return [(problem.line, problem.key, problem.text) for problem in caught.value.problems]
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(sim, words)
+
+
+def test_the_small_file_is_good() -> None:
+    scenario = parse(GOOD, "x.toml")
+    assert [step.do for step in scenario.steps] == ["propose"]
+    assert [step.line for step in scenario.steps] == [13]
+
+
+@pytest.mark.parametrize(
+    ("former", "wrong", "line", "key", "text"),
+    [
+        ('do = "propose"', 'do = "propse"', 15, "at.do", "'propse' is no action; did you mean 'propose'?"),
+        ('do = "propose"\n', "", 13, "at.do", "is missing"),
+        ('peer = "b"\nname', 'pear = "b"\nname', 17, "at.pear", "'pear' is no key of at; did you mean 'peer'?"),
+        ('peer = "b"\nname', 'peer = "bb"\nname', 17, "at.peer", "'bb' is no platform of this file; did you mean 'b'?"),
+        ('on = "a"\npeer = "b"\nname', 'peer = "b"\nname', 13, "at.on", "is missing"),
+        ('t = "1s"', 't = "1 fortnight"', 14, "at.t", "'1 fortnight' is no duration; write"),
+        ('t = "1s"', 't = "2m"', 13, "at.t", "120 s is after the end of the world at 60 s"),
+        ('for = "1m"', 'four = "1m"', 5, "world.four", "'four' is no key of world; did you mean 'for'?"),
+        ('for = "1m"', 'for = "1m"\nlevel = "sockets"', 6, "world.level", "'sockets' is no known value"),
+        ('for = "1m"', 'for = "1m"\nseed = 1.5', 6, "world.seed", "must be a whole number"),
+        ('name = "b"', 'name = "b"\nheartbeat_intervall = "5s"', 12, "platform.heartbeat_intervall", "did you mean 'heartbeat_interval'?"),
+        ('name = "b"', 'name = "b"\nheartbeat_eager = "no"', 12, "platform.heartbeat_eager", "must be true or false"),
+        ('name = "b"', 'name = "a"', 11, "platform.name", "'a' is there already"),
+        ('name = "b"', 'name = "B!"', 11, "platform.name", "must be lower-case letters, digits and hyphens"),
+        ("[[at]]", '[[link]]\nbetween = ["a"]\n\n[[at]]', 14, "link.between", "must be two different platforms"),
+        ("[[at]]", '[[link]]\nbetween = ["a", "b"]\nloss = 2\n\n[[at]]', 15, "link.loss", "must be between 0 (never) and 1 (always)"),
+        ("[[at]]", '[[link]]\nbetween = ["a", "b"]\nlatency = [2, 1]\n\n[[at]]', 15, "link.latency", "must name the lesser duration first"),
+        ("[[at]]", "[[att]]", 13, "att", "'att' is no key of a scenario; did you mean 'at'?"),
+        ('that = "status"', 'that = "state"', 21, "expect.that", "'state' is no expectation; did you mean 'status'?"),
+        ('is = "proposed"', 'is = "acepted"', 24, "expect.is", "'acepted' is no known value; did you mean 'accepted'?"),
+        ('is = "proposed"', 'is = "proposed"\nt = "61s"', 20, "expect.t", "61 s is after the end of the world"),
+        ('do = "propose"\non = "a"\npeer = "b"', 'do = "crash"\non = "a"', 17, "at.name", "'crash' is no call of an operator"),
+        ('description = "One proposal."', 'description = ""', 2, "description", "must be a text that is not empty"),
+        ('for = "1m"', "for = ", 5, "TOML", "Invalid value"),
+    ],
+)
+def test_a_problem_is_told_with_its_line_its_key_and_the_nearest_word(former: str, wrong: str, line: int, key: str, text: str) -> None:
+    assert former in GOOD
+    found = problems(GOOD.replace(former, wrong, 1))
+    assert any(each[:2] == (line, key) and text in each[2] for each in found), found
+
+
+def test_all_problems_are_told_at_once() -> None:
+    text = GOOD.replace('do = "propose"', 'do = "propse"').replace('is = "proposed"', 'is = "x"').replace("\nfor", "\nfour")
+    assert [each[:2] for each in problems(text)] == [(4, "world.for"), (5, "world.four"), (15, "at.do"), (24, "expect.is")]
+
+
+def test_keys_in_a_description_are_no_keys() -> None:
+    text = GOOD.replace('"One proposal."', '"""\n[world]\nfor = 7\n"""').replace('for = "1m"', "for = true")
+    assert [each[:2] for each in problems(text)] == [(8, "world.for")]
+
+
+def test_a_name_that_no_step_has() -> None:
+    text = GOOD.replace('that = "status"\non = "a"\npeer = "b"\nis = "proposed"', 'that = "code"\ncall = "frist"\nis = "ok"')
+    assert problems(text) == [(22, "expect.call", "'frist' is no named step of this file; did you mean 'first'?")]
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_knows_the_group() -> None:
+    result = CliRunner().invoke(cli, ["sim", "check", str(HAPPY)])
+    assert (result.exit_code, result.stderr) == (0, "1 file(s) without problems\n")
+
+
+def test_run_shows_every_seed(tmp_path: Path) -> None:
+    result = call("run", str(HAPPY), "--seed", "5", "--seeds", "2", "--json")
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["seed"], each["passed"], each["failures"]) for each in documents] == [(5, True, []), (6, True, [])]
+    assert "2/2 seeds run, 0 failed" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_a_failed_run_tells_how_to_replay_it(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(GOOD.replace('is = "proposed"', 'is = "active"'), encoding="utf-8")
+    result = call("run", str(file), "--seed", "9")
+    assert result.exit_code == 1
+    assert f"status at 60.000 s (seed 9): {file}:20: b on a is proposed and not active at 60 s" in result.stdout
+    assert "a operator first: ok" in result.stdout
+    assert f"replay: powernode sim replay {file} --seed 9" in result.stdout
+    assert "1/1 seeds run, 1 failed" in result.stderr
+
+
+def test_replay_prints_what_happens_and_the_digest_of_the_run() -> None:
+    digest = json.loads(call("run", str(HAPPY), "--seed", "3", "--json").stdout)["digest"]
+    whole = call("replay", str(HAPPY), "--seed", "3")
+    assert whole.stdout.splitlines()[-1] == f"digest {digest}"
+    assert "b > a call POST /federation_api/accept" in whole.stdout
+    part = call("replay", str(HAPPY), "--seed", "3", "--until", "59s")
+    assert part.exit_code == 0
+    assert "a operator a proposes b: ok" in part.stdout
+    assert "/federation_api/accept" not in part.stdout
+    assert call("replay", str(HAPPY), "--seed", "3", "--until", "soon").exit_code == 2
+
+
+def test_check_tells_the_problems_of_all_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.toml").write_text(GOOD.replace("propose", "propse", 1), encoding="utf-8")
+    result = call("check", str(tmp_path / "one.toml"), str(tmp_path / "two.toml"), str(HAPPY))
+    assert result.exit_code == 2
+    assert result.stderr.count(":15: at.do: 'propse' is no action; did you mean 'propose'?") == 2
+
+
+def test_list_names_every_file() -> None:
+    result = call("list", "--folder", str(ROOT / "scenarios"), "--json")
+    listed = {Path(json.loads(line)["file"]).name for line in result.stdout.splitlines()}
+    assert listed == {file.name for file in (ROOT / "scenarios").glob("*.toml")}
+
+
+# --- documentation --------------------------------------------------------------------------------------------------
+
+
+def test_the_documentation_holds_the_reference_as_the_program_knows_it() -> None:
+    page = (ROOT / "docs/scenarios.md").read_text("utf-8")
+    begin, end = "<!-- reference -->\n", "<!-- /reference -->"
+    assert page.split(begin)[1].split(end)[0].strip() == reference().strip(), "print it with `python -m sim.scenario.reference`"
+    assert all(f"| `{word}` |" in page for word in (*ACTIONS, *EXPECTATIONS))
+
+
+def test_the_documentation_lists_every_shipped_scenario_and_command() -> None:
+    page = (ROOT / "docs/scenarios.md").read_text("utf-8")
+    for file in (ROOT / "scenarios").glob("*.toml"):
+        assert f"| `scenarios/{file.name}` | {load(file).name} |" in page
+    assert all(f"powernode sim {name}" in page for name in sim.commands)
+
+
+def test_every_action_is_used_by_a_shipped_scenario() -> None:
+    used = {step.do for file in (ROOT / "scenarios").glob("*.toml") for step in load(file).steps}
+    assert used == set(ACTIONS)

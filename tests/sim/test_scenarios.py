@@ -1,0 +1,207 @@
+"""Scenario files: every shipped one passes, a run depends on its seed alone, and every safety checker notices what it is there for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+
+import actors.peer.heartbeats
+import actors.peer.minting
+import actors.peer.tokens
+import sim.store
+from actors.peer.heartbeats import Heartbeats
+from actors.peer.lifecycle import transition
+from runtime.store.chain import GENESIS, link
+from sim.scenario.checkers import AT_COMMITS, AT_STEPS
+from sim.scenario.load import parse
+from sim.scenario.run import Result, run
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = sorted((ROOT / "scenarios").glob("*.toml"))
+HAPPY = (ROOT / "scenarios/happy-path.toml").read_text("utf-8")
+SILENCE = (ROOT / "scenarios/degraded-and-recovered.toml").read_text("utf-8")
+PROPOSED_TWICE = """
+name = "proposed twice"
+description = "The second proposal is refused."
+world = { for = "1m" }
+platform = [{ name = "a" }, { name = "b" }]
+at = [
+    { t = 0, do = "propose", on = "a", peer = "b", name = "first" },
+    { t = 1, do = "propose", on = "a", peer = "b", name = "second" },
+]
+expect = [{ that = "code", call = "first", is = "ok" }, { that = "code", call = "second", is = "peer_exists" }]
+"""
+
+
+def play(text: str, seed: int = 1) -> Result:
+    return run(parse(text, "test.toml"), seed)
+
+
+def checkers(result: Result) -> set[str]:
+    return {failure.checker for failure in result.failures}
+
+
+def test_there_are_scenarios() -> None:
+    assert len(FILES) >= 12
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_shipped_scenario_passes(file: Path) -> None:
+    for seed in (1, 2, 3):
+        result = run(parse(file.read_text("utf-8"), file.name), seed)
+        assert result.passed, (seed, result.failures, result.last)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_shipped_scenario_passes_under_many_seeds(file: Path) -> None:
+    scenario = parse(file.read_text("utf-8"), file.name)
+    failed = {seed: result.failures for seed in range(100, 600) if not (result := run(scenario, seed)).passed}
+    assert failed == {}
+
+
+def test_the_same_seed_gives_the_same_digest_in_another_process() -> None:
+    names = ("crossed-accepts", "minter-crashes-in-accept", "slow-disk")
+    program = (
+        "import sys; from pathlib import Path; from sim.scenario.load import load; from sim.scenario.run import run\n"
+        "for name in sys.argv[1:]: print(run(load(Path(name)), 7).digest)"
+    )
+    paths = [str(ROOT / f"scenarios/{name}.toml") for name in names]
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    other = subprocess.run(
+        [sys.executable, "-c", program, *paths], cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=100
+    )
+    here = [run(parse(Path(path).read_text("utf-8"), path), 7).digest for path in paths]
+    assert other.stdout.split() == here
+    assert run(parse(Path(paths[0]).read_text("utf-8"), paths[0]), 8).digest != here[0]
+
+
+def test_chance_decides_whether_a_killed_commit_is_kept() -> None:
+    text = (ROOT / "scenarios/minter-crashes-in-accept.toml").read_text("utf-8")
+    expectation = '[[expect]]\nthat = "status"\non = "a"\npeer = "b"\nis = "accepted"\nt = "12.5s"\n'
+    outcomes = {play(f"{text}\n{expectation}", seed).passed for seed in range(1, 12)}
+    assert outcomes == {True, False}
+
+
+# --- planted faults -------------------------------------------------------------------------------------------------
+
+
+def forget_the_audit_entry(patch: pytest.MonkeyPatch) -> None:
+    def step(ctx: Any, record: Any, trigger: Any, by: Any, reason: Any = None) -> Any:
+        return attrs.evolve(record, status=transition(record.status, trigger, record.peer_kind))
+
+    patch.setattr(actors.peer.heartbeats, "step", step)
+
+
+def leave_the_spent_token_open(patch: pytest.MonkeyPatch) -> None:
+    def evolve(record: Any, **changes: Any) -> Any:
+        if "receipt" in changes:
+            del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
+        return attrs.evolve(record, **changes)
+
+    patch.setattr(actors.peer.minting, "attrs", SimpleNamespace(evolve=evolve))
+
+
+def store_the_token_itself(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(actors.peer.tokens, "digest", lambda token: token.reveal())
+
+
+def break_the_chain(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sim.store, "link", lambda draft, sequence, previous: link(draft, sequence, GENESIS))
+
+
+def crash_on_contact(patch: pytest.MonkeyPatch) -> None:
+    def contact(*_: Any) -> Any:
+        raise RuntimeError("planted")
+
+    patch.setattr(Heartbeats, "_contact", contact)
+
+
+def ignore_unique_keys(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sim.store._Table, "violated", lambda table, record: None)
+
+
+def send_no_heartbeats(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Heartbeats, "_beat", lambda actor, ctx: None)
+
+
+PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
+    "transitions": (forget_the_audit_entry, HAPPY),
+    "single_use": (leave_the_spent_token_open, HAPPY),
+    "secrecy": (store_the_token_itself, HAPPY),
+    "chain": (break_the_chain, HAPPY),
+    "handlers": (crash_on_contact, HAPPY),
+    "one_row_per_url": (ignore_unique_keys, PROPOSED_TWICE),
+}
+
+
+@pytest.mark.parametrize("checker", PLANTED)
+def test_a_safety_checker_notices_the_fault_that_it_is_there_for(checker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, text = PLANTED[checker]
+    assert play(text).passed
+    plant(monkeypatch)
+    result = play(text)
+    assert checkers(result) == {checker}
+    assert result.last
+
+
+def test_every_safety_checker_has_a_planted_fault() -> None:
+    assert PLANTED.keys() == {checker.__name__ for checker in (*AT_COMMITS, *AT_STEPS)}
+
+
+def test_platforms_that_do_not_find_each_other_again_fail_to_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    send_no_heartbeats(monkeypatch)
+    result = play(HAPPY)
+    assert checkers(result) == {"convergence", "eventually"}
+    assert "b on a is accepted and a on b is accepted" in next(each.text for each in result.failures if each.checker == "convergence")
+
+
+@pytest.mark.parametrize(
+    ("expectation", "text"),
+    [
+        ('that = "status", on = "a", peer = "b", is = "active", t = "59s"', "b on a is proposed and not active at 59 s"),
+        (
+            'that = "eventually", on = "b", peer = "a", is = "degraded", t = "30s", within = "1m"',
+            "a on b never is degraded from 30 s to 90 s, only proposed, accepted, enrolled, active",
+        ),
+        ('that = "never", on = "a", peer = "b", is = "enrolled"', "b on a becomes enrolled at 60.0"),
+        ('that = "code", call = "b accepts", is = "no_answer"', "'b accepts' was answered ok and not no_answer"),
+    ],
+)
+def test_an_expectation_that_does_not_hold_says_what_was_instead(expectation: str, text: str) -> None:
+    table = "[[expect]]\n" + re.sub(r", (?=\w+ = )", "\n", expectation)
+    result = play(f"{HAPPY}\n{table}\n")
+    failure = result.failures[0]
+    assert failure.checker == expectation.split('"')[1]
+    line = HAPPY.count("\n") + 2
+    assert failure.text.startswith(f"test.toml:{line}: {text}")
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        ('{ t = 0, do = "accept", on = "a", peer = "b" }', "the operator of b has handed no token to the operator of a yet"),
+        ('{ t = 0, do = "cancel", on = "b", peer = "a" }', "b has no row for a yet"),
+        ('{ t = 0, do = "wait", on = "a", peer = "b", is = "active", within = 5 }', "b on a was not active within 5 s, but None"),
+    ],
+)
+def test_a_step_that_cannot_happen_fails_the_run(step: str, text: str) -> None:
+    result = play(PROPOSED_TWICE.replace("at = [", f"at = [\n    {step},"))
+    assert checkers(result) == {"step"}
+    assert text in result.failures[0].text
+
+
+def test_an_operator_whose_session_has_ended_signs_in_again() -> None:
+    late = PROPOSED_TWICE.replace('"1m"', '"2h"').replace("t = 1,", 't = "1h",')
+    assert play(late).passed
