@@ -11,6 +11,8 @@ from typing import Any, Final
 import attrs
 
 from actors.settings import FederationSettings
+from sim.scenario.actions.registry import Action
+from sim.scenario.expectations import Expectation
 from sim.scenario.kinds import CHANCE, DURATION, NUMBER, PAIR, SIGNED_DURATION, SPAN, TEXT, TRUTH, WHOLE, Kind, key, one_of
 
 
@@ -77,7 +79,7 @@ class Step:
     t: float = attrs.field(metadata=key(DURATION, "when, counted from the start of the world"))
     do: str = attrs.field(metadata=key(TEXT, "which action"))
     name: str | None = attrs.field(default=None, metadata=key(TEXT, "a name by which expectations refer to the answer"))
-    action: Any
+    action: Action
     line: int
 
 
@@ -91,7 +93,7 @@ class Expected:
     """
 
     that: str = attrs.field(metadata=key(TEXT, "which expectation"))
-    expectation: Any
+    expectation: Expectation
     line: int
 
 

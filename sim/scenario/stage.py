@@ -79,7 +79,7 @@ class Stage:
     """
 
     def __init__(self, scenario: Scenario, seed: int, tell: Callable[[str], None] | None = None) -> None:
-        self.world = World(seed)
+        self.world = World(seed, scheduler_seed=seed)
         self.started_at = 0.0
         self.history = History(scenario.world.for_s)
         self.last: deque[str] = deque(maxlen=LAST_LINES)
