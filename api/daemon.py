@@ -7,10 +7,11 @@ simulator's world is the only other one).
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -94,16 +95,17 @@ def serve(configuration: Configuration, *, announce_as_json: bool = False) -> in
     os.umask(0o077)
     configuration.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FolderLock.acquire(configuration.data):
-        trio.run(Platform(configuration, announce_as_json).run)
+        trio.run(Platform(configuration, announce_as_json, keep_what_started).run)
     return 0
 
 
 @attrs.define(eq=False)
 class Platform:
-    """One running platform and what it is made of."""
+    """One running platform and what it is made of. `on_ready` is called once it serves and all of it is loaded."""
 
     configuration: Configuration
     announce_as_json: bool = False
+    on_ready: Callable[[], None] | None = None
     clock: SystemClock = attrs.field(factory=SystemClock)
     randomness: SystemRandomness = attrs.field(factory=SystemRandomness)
     store: SqliteStore = attrs.field(init=False)
@@ -165,6 +167,8 @@ class Platform:
             first = await self._first_start(settings)
             self._announce(urls, settings, first)
             await trio.to_thread.run_sync(self.app.load)
+            if self.on_ready is not None:
+                self.on_ready()
             async for _ in signals:
                 break
             self.hub.close()
@@ -347,6 +351,12 @@ class Platform:
         with trio.move_on_after(DRAIN_S):
             while self.engine.run() or not self.engine.quiescent:
                 await trio.sleep(0.005)
+
+
+def keep_what_started() -> None:
+    """Collect garbage from now on, sparing what the start has made: modules and classes stay until the end."""
+    gc.freeze()
+    gc.enable()
 
 
 def open_signals() -> Any:
