@@ -46,7 +46,7 @@ def _faces(self: daemon.Platform, *args: Any) -> Any:
     return WithBarePath(compose(self, *args))
 
 
-daemon.Platform._faces = _faces  # type: ignore[method-assign]
+daemon.Platform._faces = _faces  # type: ignore[assignment, method-assign]
 
 if __name__ == "__main__":
     from api.cli import main
