@@ -384,6 +384,7 @@ class Http2(H2Protocol):
                 self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
             await buffer.close()
             await self.has_data.set()
+            await self._flush()
 
     async def _end_if_finished(self, stream_id: int) -> None:
         # A request can be closed before the last frame of its answer has been sent.

@@ -513,7 +513,7 @@ async def test_a_reset_connection_is_forgotten() -> None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raw.close()
         await until(lambda: served.listener.open_connections == 0)
-        assert descriptors() == before
+        assert descriptors() <= before
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:
