@@ -40,7 +40,6 @@ FILE_BYTES_MAX: Final = 1_048_576
 RATE_MAX: Final = 1_000_000
 
 Duration = NewType("Duration", float)
-_MISSING = object()
 
 
 # --- The sections ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ RECEIVE_BYTES: Final = 65_536
 HTTP2_WINDOW_BYTES: Final = 65_535  # RFC 9113, section 6.9.2: what a client may send before we read
 
 CERTIFICATES_MAX: Final = 16
-SERVER_CHAIN_BYTES_MAX: Final = 262_144
 
 CLIENT_KEEP_ALIVE_S: Final = 70.0
 CLIENT_CONNECTION_AGE_S: Final = 900.0

@@ -102,7 +102,6 @@ class Service:
             scope.cancel()
 
 
-ServiceFunction = Callable[[Service], Awaitable[None]]
 ReportSink = Callable[[CrashReport | Notice], None]
 
 

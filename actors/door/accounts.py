@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.door.overview import page_of
-from actors.door.request import Request
+from actors.door.request import NOBODY, Request
 from actors.operator.messages import CreateOperator, Login, Logout, Refresh, SetPassword, UpdateOperator
 from actors.operator.record import KIND, canonical_email, parse_refresh_token, to_json
 from runtime.actor import Ref
@@ -18,9 +18,6 @@ from runtime.ids import uuid7
 
 if TYPE_CHECKING:
     from actors.door.door import Door
-
-NOBODY = "00000000-0000-7000-8000-000000000000"
-"""Asked when no operator has the email: the same work is done, and the answer is the same."""
 
 
 def login(door: Door, request: Request) -> None:

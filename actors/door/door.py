@@ -24,6 +24,7 @@ from actors.door.request import Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
+from actors.operator.actor import TOKEN_AUDIENCE
 from actors.operator.permissions import satisfies
 from actors.operator.record import KIND as OPERATOR
 from actors.operator.record import session_valid
@@ -42,7 +43,6 @@ log = logging.getLogger("powernode.door")
 
 TOKENS_REMEMBERED = 1_024
 REQUEST_ID_CHARS_MAX = 64
-TOKEN_AUDIENCE = "powernode-operator"
 BEARER = "bearer "
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 
@@ -106,12 +106,16 @@ class Door:
             done(found.answer(request_id))
             return
         request = Request(found.route, found.parameters, call, request_id, now, wall, done)
+        self._answered(request, lambda: self._admit(request, found))
+
+    def _answered(self, request: Request, serve: Callable[[], None]) -> None:
+        """Run a step of serving the request; whatever it raises becomes the request's answer."""
         try:
-            self._admit(request, found)
+            serve()
         except FaultError as error:
             request.fail(error.fault)
         except Exception:
-            log.exception("a call failed", extra={"route": found.route.name, "request_id": request_id})
+            log.exception("a call failed", extra={"route": request.route.name, "request_id": request.request_id})
             request.fail(InternalFault("internal_error", "the platform failed on this request", 500))
 
     def _admit(self, request: Request, found: Match) -> None:
@@ -232,10 +236,7 @@ class Door:
 
         request.done = finished
         request.mark = mark
-        try:
-            self._handlers[request.route.name](self, request)
-        except FaultError as error:
-            request.fail(error.fault)
+        self._answered(request, lambda: self._handlers[request.route.name](self, request))
 
     def _release(self, mark_id: str) -> None:
         waiting = self._underway.pop(mark_id, None)
@@ -268,11 +269,7 @@ class Door:
             if fault is not None:
                 request.fail(refused(fault))
                 return
-            try:
-                answered(outcome)
-            except Exception:
-                log.exception("an answer could not be shown", extra={"route": request.route.name, "request_id": request.request_id})
-                request.fail(InternalFault("internal_error", "the platform failed on this request", 500))
+            self._answered(request, lambda: answered(outcome))
 
         self.engine.ask(ref, message, self.deadline_s if deadline_s is None else deadline_s, done)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from actors.door.admission import admit
 from actors.door.call import success
 from actors.door.rate_limits import source_key
-from actors.door.request import Request, outcome_fault
+from actors.door.request import NOBODY, Request, outcome_fault
 from actors.limits import CLOCK_SKEW_WARNING_S
 from actors.peer import tokens
 from actors.peer.messages import Beat, ProvenInbound, Redeem, RemoteInstance
@@ -25,9 +25,6 @@ from runtime.ids import uuid7
 
 if TYPE_CHECKING:
     from actors.door.door import Door
-
-NOBODY = "00000000-0000-7000-8000-000000000000"
-"""The row that a token of no row is asked of, so that an unknown token takes the same way as a wrong one."""
 
 WARNING_HEADER = "x-federation-warning"
 
@@ -100,7 +97,6 @@ def _redeem(door: Door, request: Request, body: Mapping[str, Any]) -> Redeem:
         spawn_role=body.get("spawn_role"),
         spawn_mode=body.get("spawn_mode"),
         instance=RemoteInstance(**{name: instance.get(name) for name in _INSTANCE_FIELDS}),
-        source=request.call.source.address,
     )
 
 

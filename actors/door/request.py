@@ -20,6 +20,9 @@ from runtime.errors import Fault, InternalFault
 
 ETAG_CHARS = 16
 
+NOBODY = "00000000-0000-7000-8000-000000000000"
+"""The actor that is asked about a secret or a name of nobody: the same way and the same work as for one that exists."""
+
 
 @attrs.define(eq=False)
 class Request:

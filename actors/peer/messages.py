@@ -159,7 +159,6 @@ class Redeem:
     spawn_role: str | None = None
     spawn_mode: str | None = None
     instance: RemoteInstance = attrs.field(factory=RemoteInstance)
-    source: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,7 +1,7 @@
-"""Acceptance tokens: shape, pin, digest and lifetime.
+"""Acceptance tokens: shape, pin and digest.
 
-Lives here: pure text and digests. Must not live here: entropy (the caller passes 32 secret bytes in), storage, the search for the
-peer that a token belongs to.
+Lives here: pure text and digests. Must not live here: lifetimes (bodies at the door and the record bound them), entropy (the caller
+passes 32 secret bytes in), storage, the search for the peer that a token belongs to.
 
 A token is `<secret>.<pin>` or the secret alone. The secret is 32 bytes as URL-safe base64 without padding (RFC 4648, section 5),
 43 characters. The pin is the first 128 bits of the SHA-256 of the issuer's CA certificate (DER) in the same alphabet,
@@ -20,8 +20,7 @@ from typing import Final
 
 import attrs
 
-from actors.limits import TOKEN_PIN_CHARS, TOKEN_SECRET_BYTES, TOKEN_SECRET_CHARS, TOKEN_TTL_MAX_S, TOKEN_TTL_MIN_S
-from runtime.errors import OperatorFault
+from actors.limits import TOKEN_PIN_CHARS, TOKEN_SECRET_BYTES, TOKEN_SECRET_CHARS
 from runtime.secret import Secret
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
@@ -97,13 +96,3 @@ def digest(token: Secret | str) -> str:
 def matches(token: Secret | str, stored_digest: str | None) -> bool:
     """Whether `stored_digest` is the token's, compared in constant time. None (no open token) never matches and costs the same."""
     return hmac.compare_digest(digest(token), stored_digest or _NO_DIGEST)
-
-
-def check_ttl(value: object, *, default: int) -> int | OperatorFault:
-    """The lifetime of a token in seconds as asked for by an operator; None means `default`."""
-    if value is None:
-        return default
-    if isinstance(value, int) and not isinstance(value, bool) and TOKEN_TTL_MIN_S <= value <= TOKEN_TTL_MAX_S:
-        return value
-    message = f"token_ttl_seconds must be a whole number of seconds from {TOKEN_TTL_MIN_S} to {TOKEN_TTL_MAX_S} (30 days)"
-    return OperatorFault("invalid_ttl", message, 400, {"min": TOKEN_TTL_MIN_S, "max": TOKEN_TTL_MAX_S})

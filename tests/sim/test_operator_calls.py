@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from actors.peer.messages import Cancel
+from runtime.actor import Ref
+from runtime.errors import OperatorFault
 from sim.world import Host, Reply, World
 
 PEERS = "/api/v1/system/platform/peers"
@@ -42,6 +45,26 @@ def test_two_requests_under_one_key_at_once_make_one_peer(a: Host) -> None:
     assert {replies[0].status for replies in waiting} == {201}
     assert sum(bool(replies[0].data["acceptance_token"]) for replies in waiting) == 1
     assert len({replies[0].data["peer"]["id"] for replies in waiting}) == 1
+
+
+def test_a_bug_behind_a_key_answers_everybody_who_waits_and_frees_the_key(a: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(door: object, request: object) -> None:
+        a.engine.ask(Ref("peer", "01a20000-0000-7000-8000-000000000001"), Cancel(None), 1.0, lambda _: fail_late(request))
+
+    def fail_late(request: Any) -> None:
+        monkeypatch.setitem(a.door._handlers, "propose_peer", raising)
+        request.fail(OperatorFault("not_found", "first", 404))
+
+    def raising(door: object, request: object) -> None:
+        raise RuntimeError("bug")
+
+    sound = a.door._handlers["propose_peer"]
+    monkeypatch.setitem(a.door._handlers, "propose_peer", broken)
+    waiting = [a.send("POST", PEERS, {"remote_instance_url": B}, headers={"idempotency-key": "k"}) for _ in range(3)]
+    assert a.world.run_until(lambda: all(waiting), 10)
+    assert [replies[0].status for replies in waiting] == [404, 500, 500]
+    monkeypatch.setitem(a.door._handlers, "propose_peer", sound)
+    assert call(a, "POST", PEERS, {"remote_instance_url": B}, idempotency_key="k").status == 201
 
 
 def test_a_remembered_answer_is_forgotten_after_a_day(a: Host) -> None:

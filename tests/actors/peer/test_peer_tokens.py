@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.certificates import pin_of_fingerprint
-from actors.limits import TOKEN_TTL_MAX_S, TOKEN_TTL_MIN_S
 from actors.peer import tokens
-from runtime.errors import OperatorFault
 
 secrets = st.binary(min_size=32, max_size=32)
 pins = st.none() | st.binary(min_size=32, max_size=32).map(lambda raw: pin_of_fingerprint("sha256:" + raw.hex()))
@@ -85,21 +83,3 @@ def test_nothing_matches_where_no_token_is_open() -> None:
 
 def test_any_text_has_a_digest() -> None:
     assert not tokens.matches("\ud800", tokens.digest("a"))
-
-
-@given(st.integers())
-def test_lifetimes_inside_the_range_are_taken_and_others_refused(seconds: int) -> None:
-    outcome = tokens.check_ttl(seconds, default=3600)
-    assert isinstance(outcome, OperatorFault) != (TOKEN_TTL_MIN_S <= seconds <= TOKEN_TTL_MAX_S)
-
-
-@pytest.mark.parametrize("seconds", [TOKEN_TTL_MIN_S - 1, TOKEN_TTL_MAX_S + 1, 60.0, "60", True, []])
-def test_a_bad_lifetime_has_one_code(seconds: object) -> None:
-    outcome = tokens.check_ttl(seconds, default=3600)
-    assert isinstance(outcome, OperatorFault)
-    assert (outcome.code, outcome.status) == ("invalid_ttl", 400)
-
-
-@pytest.mark.parametrize(("given_value", "taken"), [(None, 3600), (TOKEN_TTL_MIN_S, TOKEN_TTL_MIN_S), (TOKEN_TTL_MAX_S, TOKEN_TTL_MAX_S)])
-def test_lifetimes_at_the_edges_and_the_default(given_value: object, taken: int) -> None:
-    assert tokens.check_ttl(given_value, default=3600) == taken
