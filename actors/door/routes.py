@@ -1,101 +1,51 @@
 """The route table: every call that the platform answers, as data, and the lookup of a call in it.
 
-Lives here: routes and matching. Must not live here: handlers, or anything that depends on who calls. The door, the faces and the
-generated API description all read this table, so a route exists in all three or in none.
+Lives here: the routes of pairing and of the platform itself, the table that gathers every family, and matching. Must not live here:
+handlers, or anything that depends on who calls. A family of its own has a folder beside this file with `routes.py`, `bodies.py` and
+`handlers.py`. The door, the faces and the generated API description all read this table, so a route exists in all three or in none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 
 from actors import limits
 from actors.door import bodies
 from actors.door.call import Answer, failure
-from actors.door.shapes import Field, Identifier, Object, Shape, Text
+from actors.door.route import (
+    API,
+    CERTIFICATE_REFUSALS,
+    EVENTS_PATH,
+    FEDERATION,
+    HEALTH_READ,
+    LIVE_PATH,
+    METHODS,
+    OPENAPI_PATH,
+    OPERATORS_MANAGE,
+    OPERATORS_READ,
+    PATH_CHARS_MAX,
+    PEERS_INVITE,
+    PEERS_MANAGE,
+    PEERS_READ,
+    PERMISSIONS,
+    READY_PATH,
+    SERVER_FAILED,
+    STATUS_REFUSALS,
+    SYSTEM,
+    Face,
+    Method,
+    Route,
+)
+from actors.door.shapes import Object, Text
 from runtime.errors import OperatorFault
 
-Face = Literal["operator", "federation", "public"]
-"""Who may call: operators with a token, remote platforms on the TLS port, or anybody."""
-
-Method = Literal["GET", "POST", "PATCH", "DELETE"]
-
-API: Final = "/api/v1"
-SYSTEM: Final = f"{API}/system"
-FEDERATION: Final = f"{SYSTEM}/federation_api"
-EVENTS_PATH: Final = f"{API}/events"
-OPENAPI_PATH: Final = "/api/openapi.json"
-LIVE_PATH: Final = "/health/live"
-READY_PATH: Final = "/health/ready"
-
-PATH_CHARS_MAX: Final = 512
-METHODS: Final[tuple[Method, ...]] = ("GET", "POST", "PATCH", "DELETE")
-
-PEERS_READ: Final = "system.peers.read"
-PEERS_INVITE: Final = "system.peers.invite"
-PEERS_MANAGE: Final = "system.peers.manage"
-HEALTH_READ: Final = "system.platform.health.read"
-OPERATORS_READ: Final = "system.operators.read"
-OPERATORS_MANAGE: Final = "system.operators.manage"
-PERMISSIONS: Final = (PEERS_READ, PEERS_INVITE, PEERS_MANAGE, HEALTH_READ, OPERATORS_READ, OPERATORS_MANAGE)
-
-
-@attrs.frozen(kw_only=True)
-class Route:
-    """One operation.
-
-    Attributes:
-        name: unique; the operation id of the API description and the key of the door's handler table.
-        method: GET answers HEAD too.
-        path: template such as `/platform/peers/{id}`; a parameter is one whole segment.
-        face: who may call it.
-        permission: what the operator needs; None where a valid token (operator face) is enough.
-        summary, description: for the reader of the API description.
-        tag: group in the API description.
-        body: shape of the JSON body; None where no body is read.
-        query: parameters of the query string.
-        parameters: shapes of path parameters that are not UUIDs.
-        success: data of the answer by status; a `ListOf` is a list answer with `meta`. None where there is no body.
-        errors: domain codes by status, beyond those common to the face (see `errors_of`).
-        idempotent: takes an `Idempotency-Key`.
-        conditional: answers with an `ETag`; honours `If-None-Match` when reading and `If-Match` when writing.
-        envelope: whether data stands inside the envelope of answers.
-        body_bytes_max: larger bodies are refused unread.
-        websocket: the call upgrades to a WebSocket.
-    """
-
-    name: str
-    method: Method
-    path: str
-    face: Face
-    permission: str | None = None
-    summary: str
-    description: str = ""
-    tag: str
-    body: Object | None = None
-    query: tuple[Field, ...] = ()
-    parameters: Mapping[str, Shape] = attrs.field(factory=dict)
-    success: Mapping[int, Shape | None]
-    errors: Mapping[int, tuple[str, ...]] = attrs.field(factory=dict)
-    idempotent: bool = False
-    conditional: bool = False
-    envelope: bool = True
-    body_bytes_max: int = limits.BODY_BYTES_MAX
-    websocket: bool = False
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Names of the path parameters, from left to right."""
-        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
-
-    def parameter_shape(self, name: str) -> Shape:
-        """What a path parameter must be; another text there is a path that does not exist."""
-        return self.parameters.get(name, _UUID)
-
-
-_UUID: Final = Identifier()
+__all__ = [
+    "API", "BY_NAME", "DOOR_ROUTES", "EVENTS_PATH", "FEDERATION", "LIVE_PATH", "METHODS", "OPENAPI_PATH", "PERMISSIONS", "READY_PATH",
+    "ROUTES", "SYSTEM", "Face", "Match", "Method", "NoMatch", "Route", "errors_of", "match",
+]  # fmt: skip
 
 _AUTH: Final = "Signing in"
 _PEERS: Final = "Platform peers"
@@ -105,17 +55,7 @@ _OPERATORS: Final = "Operators"
 _REMOTE: Final = "Federation API"
 _SERVICE: Final = "Service"
 
-_SERVER_FAILED = ("remote_unreachable", "remote_rejected", "remote_error", "server_identity_unverified")
 _ACCEPT_REFUSALS = ("acceptance_token_malformed", "invalid_transition", "remote_rejected_token", "contract_mismatch", "address_not_allowed")
-_CERTIFICATE_REFUSALS = (
-    "client_certificate_required",
-    "client_certificate_invalid",
-    "certificate_revoked",
-    "unknown_peer_subject",
-    "instance_san_invalid",
-    "peer_not_admitted",
-)
-_STATUS_REFUSALS = ("peer_suspended", "peer_revoked", "peering_expired")
 
 _SIGNING_IN = (
     Route(
@@ -207,7 +147,7 @@ _PLATFORM_PEERS = (
             400: ("invitation_required",),
             409: ("peer_exists", "self_peering", "accept_in_progress"),
             422: ("invalid_invitation", "fingerprint_mismatch", *_ACCEPT_REFUSALS),
-            502: _SERVER_FAILED,
+            502: SERVER_FAILED,
             504: ("remote_timeout",),
         },
         idempotent=True,
@@ -277,7 +217,7 @@ _PLATFORM_PEERS = (
         errors={
             409: ("accept_in_progress",),
             422: ("acceptance_token_required", "invalid_acceptance_token", "unsupported_contract_version", *_ACCEPT_REFUSALS),
-            502: _SERVER_FAILED,
+            502: SERVER_FAILED,
             504: ("remote_timeout",),
         },
         idempotent=True,
@@ -322,7 +262,7 @@ _PLATFORM_PEERS = (
         success={200: bodies.HEARTBEAT_RESULT},
         errors={
             409: ("peer_suspended", "already_revoked", "heartbeat_not_applicable", "peering_expired"),
-            502: _SERVER_FAILED,
+            502: SERVER_FAILED,
             503: ("no_outbound_identity",),
             504: ("remote_timeout",),
         },
@@ -573,8 +513,8 @@ _FEDERATION_API = (
         body=bodies.FEDERATION_HEARTBEAT,
         success={200: bodies.FEDERATION_BEAT},
         errors={
-            401: _CERTIFICATE_REFUSALS,
-            403: _STATUS_REFUSALS,
+            401: CERTIFICATE_REFUSALS,
+            403: STATUS_REFUSALS,
             422: ("invalid_endpoint", "invalid_capabilities", "invalid_extension_slugs", "invalid_text"),
         },
     ),
@@ -586,7 +526,7 @@ _FEDERATION_API = (
         tag=_REMOTE,
         summary="Read this platform's anchors",
         success={200: bodies.TRUST_BUNDLE},
-        errors={401: _CERTIFICATE_REFUSALS, 403: _STATUS_REFUSALS},
+        errors={401: CERTIFICATE_REFUSALS, 403: STATUS_REFUSALS},
     ),
 )
 

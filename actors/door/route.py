@@ -1,0 +1,106 @@
+"""One route as a value, and the words that families of routes share.
+
+Lives here: `Route`, base paths, permissions, groups of error codes. Must not live here: a route (see `routes`, and the folders of the
+families beside it), or matching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import attrs
+
+from actors import limits
+from actors.door.shapes import Field, Identifier, Object, Shape
+
+Face = Literal["operator", "federation", "public"]
+"""Who may call: operators with a token, remote platforms on the TLS port, or anybody."""
+
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+API: Final = "/api/v1"
+SYSTEM: Final = f"{API}/system"
+FEDERATION: Final = f"{SYSTEM}/federation_api"
+EVENTS_PATH: Final = f"{API}/events"
+OPENAPI_PATH: Final = "/api/openapi.json"
+LIVE_PATH: Final = "/health/live"
+READY_PATH: Final = "/health/ready"
+
+PATH_CHARS_MAX: Final = 512
+METHODS: Final[tuple[Method, ...]] = ("GET", "POST", "PATCH", "DELETE")
+
+PEERS_READ: Final = "system.peers.read"
+PEERS_INVITE: Final = "system.peers.invite"
+PEERS_MANAGE: Final = "system.peers.manage"
+HEALTH_READ: Final = "system.platform.health.read"
+OPERATORS_READ: Final = "system.operators.read"
+OPERATORS_MANAGE: Final = "system.operators.manage"
+PERMISSIONS: Final = (PEERS_READ, PEERS_INVITE, PEERS_MANAGE, HEALTH_READ, OPERATORS_READ, OPERATORS_MANAGE)
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """One operation.
+
+    Attributes:
+        name: unique; the operation id of the API description and the key of the door's handler table.
+        method: GET answers HEAD too.
+        path: template such as `/platform/peers/{id}`; a parameter is one whole segment.
+        face: who may call it.
+        permission: what the operator needs; None where a valid token (operator face) is enough.
+        summary, description: for the reader of the API description.
+        tag: group in the API description.
+        body: shape of the JSON body; None where no body is read.
+        query: parameters of the query string.
+        parameters: shapes of path parameters that are not UUIDs.
+        success: data of the answer by status; a `ListOf` is a list answer with `meta`. None where there is no body.
+        errors: domain codes by status, beyond those common to the face (see `errors_of`).
+        idempotent: takes an `Idempotency-Key`.
+        conditional: answers with an `ETag`; honours `If-None-Match` when reading and `If-Match` when writing.
+        envelope: whether data stands inside the envelope of answers.
+        body_bytes_max: larger bodies are refused unread.
+        websocket: the call upgrades to a WebSocket.
+    """
+
+    name: str
+    method: Method
+    path: str
+    face: Face
+    permission: str | None = None
+    summary: str
+    description: str = ""
+    tag: str
+    body: Object | None = None
+    query: tuple[Field, ...] = ()
+    parameters: Mapping[str, Shape] = attrs.field(factory=dict)
+    success: Mapping[int, Shape | None]
+    errors: Mapping[int, tuple[str, ...]] = attrs.field(factory=dict)
+    idempotent: bool = False
+    conditional: bool = False
+    envelope: bool = True
+    body_bytes_max: int = limits.BODY_BYTES_MAX
+    websocket: bool = False
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the path parameters, from left to right."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+    def parameter_shape(self, name: str) -> Shape:
+        """What a path parameter must be; another text there is a path that does not exist."""
+        return self.parameters.get(name, _UUID)
+
+
+_UUID: Final = Identifier()
+
+SERVER_FAILED = ("remote_unreachable", "remote_rejected", "remote_error", "server_identity_unverified")
+CERTIFICATE_REFUSALS = (
+    "client_certificate_required",
+    "client_certificate_invalid",
+    "certificate_revoked",
+    "unknown_peer_subject",
+    "instance_san_invalid",
+    "peer_not_admitted",
+)
+STATUS_REFUSALS = ("peer_suspended", "peer_revoked", "peering_expired")
