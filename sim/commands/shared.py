@@ -1,0 +1,70 @@
+"""What the commands of `powernode sim` share: reading a file, moments, and how the outcome of a run is shown.
+
+Must not live here: a command.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from api.durations import parse_duration
+from sim.scenario.load import ScenarioError, load
+from sim.scenario.run import Result
+from sim.scenario.schema import Scenario
+
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A moment of a run, written as a duration from its start."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def loaded(file: Path) -> Scenario:
+    try:
+        return load(file)
+    except ScenarioError as error:
+        raise click.UsageError("\n" + str(error)) from error
+
+
+def replay_command(result: Result) -> str:
+    return f"powernode sim replay {shlex.quote(result.path)} --seed {result.seed}"
+
+
+def document(result: Result) -> dict[str, Any]:
+    failures = [{"checker": failure.checker, "at_s": failure.at, "text": failure.text} for failure in result.failures]
+    return {
+        "scenario": result.scenario,
+        "file": result.path,
+        "seed": result.seed,
+        "passed": result.passed,
+        "digest": result.digest,
+        "turns": result.turns,
+        "failures": failures,
+        "last": list(result.last) if failures else [],
+        "replay": replay_command(result),
+    }
+
+
+def show(result: Result) -> None:
+    click.echo(f"{'passed' if result.passed else 'FAILED'}  {result.scenario}  seed {result.seed}  digest {result.digest}")
+    for line in failure_lines(result):
+        click.echo(line)
+    if not result.passed:
+        click.echo("  last:")
+        for line in result.last:
+            click.echo(f"    {line}")
+        click.echo(f"  replay: {replay_command(result)}")
+
+
+def failure_lines(result: Result) -> Iterator[str]:
+    for failure in result.failures:
+        yield f"  {failure.checker} at {failure.at:.3f} s (seed {result.seed}): {failure.text}"
