@@ -16,9 +16,7 @@ EARLIEST_SANE_WALL: Final = 1_767_225_600.0
 class Readiness:
     """The checks behind `/health/ready`: the store takes writes, the clock is sane, our certificates are valid, actors run."""
 
-    def __init__(
-        self, engine: Engine, clock: Clock, store: Callable[[], Store], certificates_end: Callable[[], Iterable[float]]
-    ) -> None:
+    def __init__(self, engine: Engine, clock: Clock, store: Callable[[], Store], certificates_end: Callable[[], Iterable[float]]) -> None:
         self._engine = engine
         self._clock = clock
         self._store = store

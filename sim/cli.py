@@ -16,7 +16,7 @@ COMMANDS: Final = {
     "check": ("sim.commands.check:check", "Read scenario files without running them."),
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
-    "run": ("sim.commands.run:run_", "Run a scenario; exit 1 if a promise does not hold."),
+    "run": ("sim.commands.run:run_", "Run scenarios under one seed or many; exit 1 if a promise does not hold."),
 }
 """Name to where the command lives and what it is for."""
 

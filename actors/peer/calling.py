@@ -393,4 +393,3 @@ def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer) ->
     """Crossed accepts: the same anchors are in force already, so proof that has been given must not be forgotten."""
     held = {anchor.fingerprint for anchor in record.trusted_anchors}
     return record.inbound_subject is not None and record.outbound is not None and held == {anchor.fingerprint for anchor in answer.anchors}
-

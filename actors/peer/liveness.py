@@ -25,6 +25,7 @@ REPORT_AGAIN_S = 600.0
 REMOTE_SUSPENDED_US = "the remote has suspended us"
 REMOTE_REVOKED_US = "the remote has ended this peering"
 
+
 class Liveness(Renewal):
     """Handlers of the liveness loop of one peer."""
 

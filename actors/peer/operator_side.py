@@ -102,9 +102,7 @@ class OperatorSide(Actor):
         else:
             ended = step(ctx, record, "operator_revoked", operator(message.by), "cancelled by an operator")
             ctx.save(
-                attrs.evolve(
-                    ended, acceptance_token_digest=None, acceptance_token_expires_at=None, handshake=None, revoked_at=ctx.wall
-                )
+                attrs.evolve(ended, acceptance_token_digest=None, acceptance_token_expires_at=None, handshake=None, revoked_at=ctx.wall)
             )
             ctx.reply(Shown(ctx.record, self.evidence))
 

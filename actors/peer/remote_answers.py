@@ -99,9 +99,7 @@ def parse_accept(reply: RemoteReply, record: PeerRecord, handshake: Handshake, o
     if instance_id is not None and (not is_uuid(instance_id) or instance_id == own.instance_id):
         return _malformed("our_instance.id")
     problems: list[Problem] = []
-    platform_version = sanitize.parse_short_text(
-        instance.get("platform_version"), problems, "platform_version", chars_max=NAME_CHARS_MAX
-    )
+    platform_version = sanitize.parse_short_text(instance.get("platform_version"), problems, "platform_version", chars_max=NAME_CHARS_MAX)
     residency = sanitize.parse_short_text(instance.get("data_residency"), problems, "data_residency", chars_max=NAME_CHARS_MAX)
     if problems:
         return _malformed(problems[0].field)

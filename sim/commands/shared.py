@@ -48,6 +48,8 @@ def document(result: Result) -> dict[str, Any]:
         "passed": result.passed,
         "digest": result.digest,
         "turns": result.turns,
+        "virtual_s": result.virtual_s,
+        "faults": dict(result.faults),
         "failures": failures,
         "last": list(result.last) if failures else [],
         "replay": replay_command(result),

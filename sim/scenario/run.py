@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
+from sim.scenario.actions.registry import FAULTS
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.schema import Scenario
 from sim.scenario.stage import BrokenError, Stage
@@ -30,6 +31,8 @@ class Result:
         turns: how many turns the actors took.
         failures: broken promises, none if the scenario passed.
         last: the last lines of the trace before the first failure, or before the end.
+        virtual_s: how much time passed in the world.
+        faults: word of an action that is a fault to how often it happened.
     """
 
     scenario: str
@@ -39,6 +42,8 @@ class Result:
     turns: int
     failures: tuple[Failure, ...]
     last: tuple[str, ...]
+    virtual_s: float = 0.0
+    faults: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -71,7 +76,9 @@ def run(scenario: Scenario, seed: int | None = None, *, until: float | None = No
     if until is None and not any(failure.checker != "convergence" for failure in failures):
         failures += _disappointments(scenario, stage)
     turns = sum(host.trace.turns for host in stage.world.hosts.values())
-    return Result(scenario.name, scenario.path, seed, _digest(stage), turns, tuple(failures), tuple(stage.last))
+    return Result(
+        scenario.name, scenario.path, seed, _digest(stage), turns, tuple(failures), tuple(stage.last), stage.now, dict(stage.faults)
+    )  # fmt: skip
 
 
 def _play(scenario: Scenario, stage: Stage, until: float | None) -> None:
@@ -84,6 +91,8 @@ def _play(scenario: Scenario, stage: Stage, until: float | None) -> None:
             step.action.perform(stage, step.name)
         except StageError as error:
             raise StageError(f"{scenario.path}:{step.line}: {step.do}: {error}") from error
+        if step.do in FAULTS:
+            stage.faults[step.do] += 1
         stage.observe()
         stage.check_all()
     stage.run_to(max(end, stage.now))

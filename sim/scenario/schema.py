@@ -33,6 +33,10 @@ SETTINGS: Final[Mapping[str, tuple[str, Kind]]] = _settings()
 """Federation settings that a `[[platform]]` may give."""
 
 
+START_COST_H: Final = 0.5
+"""As many hours of a platform's life cost as much as its start."""
+
+
 @attrs.frozen(kw_only=True)
 class WorldPart:
     """`[world]`: chance and time."""
@@ -109,3 +113,8 @@ class Scenario:
     steps: tuple[Step, ...]
     expected: tuple[Expected, ...]
     path: str
+
+    @property
+    def cost(self) -> float:
+        """About how much work one run is, to compare scenarios with: hours of all platforms together, and their start."""
+        return len(self.platforms) * (self.world.for_s / 3_600.0 + START_COST_H)

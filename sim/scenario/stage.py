@@ -5,7 +5,7 @@ Lives here: what actions may do, and the observation of everything that follows.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -83,6 +83,7 @@ class Stage:
         self.started_at = 0.0
         self.history = History(scenario.world.for_s)
         self.last: deque[str] = deque(maxlen=LAST_LINES)
+        self.faults: Counter[str] = Counter()
         self._tell: Callable[[str], None] | None = None
         self._calls: list[OperatorCall] = []
         self._handed: dict[tuple[str, str], list[Handed]] = {}

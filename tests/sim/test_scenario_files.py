@@ -121,9 +121,10 @@ def test_the_command_line_knows_the_group() -> None:
 
 def test_run_shows_every_seed(tmp_path: Path) -> None:
     result = call("run", str(HAPPY), "--seed", "5", "--seeds", "2", "--json")
-    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    *documents, summary = [json.loads(line) for line in result.stdout.splitlines()]
+    assert summary["runs"] == 2
     assert [(each["seed"], each["passed"], each["failures"]) for each in documents] == [(5, True, []), (6, True, [])]
-    assert "2/2 seeds run, 0 failed" in result.stderr
+    assert "2 seeds run, 0 failed" in result.stderr
     assert result.exit_code == 0
 
 
@@ -135,11 +136,11 @@ def test_a_failed_run_tells_how_to_replay_it(tmp_path: Path) -> None:
     assert f"status at 60.000 s (seed 9): {file}:20: b on a is proposed and not active at 60 s" in result.stdout
     assert "a operator first: ok" in result.stdout
     assert f"replay: powernode sim replay {file} --seed 9" in result.stdout
-    assert "1/1 seeds run, 1 failed" in result.stderr
+    assert "1 seed run, 1 failed" in result.stderr
 
 
 def test_replay_prints_what_happens_and_the_digest_of_the_run() -> None:
-    digest = json.loads(call("run", str(HAPPY), "--seed", "3", "--json").stdout)["digest"]
+    digest = json.loads(call("run", str(HAPPY), "--seed", "3", "--json").stdout.splitlines()[0])["digest"]
     whole = call("replay", str(HAPPY), "--seed", "3")
     assert whole.stdout.splitlines()[-1] == f"digest {digest}"
     assert "b > a call POST /federation_api/accept" in whole.stdout

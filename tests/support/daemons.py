@@ -83,9 +83,7 @@ class Daemon:
         command = [sys.executable, *self.launcher, "serve", "--data", str(self.data), "--config", str(configuration), "--json"]
         environment = {**os.environ, "PYTHONFAULTHANDLER": "1", **self.environment}
         with self.log_file.open("a") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True)
         # SIGABRT, so that the log says where a daemon hangs that does not start.
         watchdog = threading.Timer(START_TIMEOUT_S, self.process.send_signal, (signal.SIGABRT,))
         watchdog.start()
@@ -105,9 +103,7 @@ class Daemon:
         self.token = reply.data["access_token"]
         return self
 
-    def call(
-        self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, timeout_s: float = 60.0
-    ) -> Reply:
+    def call(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, timeout_s: float = 60.0) -> Reply:
         request = urllib.request.Request(self.url + path, method=method)
         for name, value in {"Authorization": f"Bearer {self.token}", **(headers or {})}.items():
             request.add_header(name, value)

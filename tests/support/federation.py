@@ -146,9 +146,7 @@ class Platform:
         self.instance_id = uuid7(network.clock.wall(), self.chance.stream("instance"))
         self.vault = Vault(self.chance.token_bytes(32), self.chance)
         key, root = new_root(self.instance_id, now=network.clock.wall(), randomness=self.chance)
-        self.authority = Authority(
-            key, root, instance_id=self.instance_id, clock=network.clock, randomness=self.chance, vault=self.vault
-        )
+        self.authority = Authority(key, root, instance_id=self.instance_id, clock=network.clock, randomness=self.chance, vault=self.vault)
         chain_pem, _ = self.authority.listener_leaves([f"{name}.example"], [], 30 * 86_400.0)[1]
         blocks = certificates.pem_blocks(chain_pem.decode())
         assert not isinstance(blocks, str)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("heal")
+@action("heal", fault=False)
 @attrs.frozen(kw_only=True)
 class Heal:
     """Every cut and every loss ends, on all links."""

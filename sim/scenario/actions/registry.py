@@ -30,17 +30,27 @@ ACTIONS: Final[dict[str, type]] = {}
 ANSWERED: Final[set[str]] = set()
 """Words of the actions that are an operator's call, so that expectations may ask for its answer."""
 
+FAULTS: Final[set[str]] = set()
+"""Words of the actions that do harm, so that a sweep can say how many faults it has injected."""
+
 _Class = TypeVar("_Class", bound=type)
 
 
-def action(word: str, *, answered: bool = False) -> Callable[[_Class], _Class]:
-    """Register a class under the word that files use for it. `answered`: it is an operator's call."""
+def action(word: str, *, answered: bool = False, fault: bool | None = None) -> Callable[[_Class], _Class]:
+    """Register a class under the word that files use for it.
+
+    Args:
+        answered: it is an operator's call.
+        fault: it does harm; what no operator does is a fault unless this says otherwise.
+    """
 
     def register(cls: _Class) -> _Class:
         assert word not in ACTIONS, word
         ACTIONS[word] = cls
         if answered:
             ANSWERED.add(word)
+        if not answered if fault is None else fault:
+            FAULTS.add(word)
         return cls
 
     return register

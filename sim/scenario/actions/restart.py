@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("restart")
+@action("restart", fault=False)
 @attrs.frozen(kw_only=True)
 class Restart:
     """The process starts again on what the disk holds; a running one is killed first."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("wait")
+@action("wait", fault=False)
 @attrs.frozen(kw_only=True)
 class Wait:
     """Later steps wait until a row has this status; those whose time has passed then follow at once."""

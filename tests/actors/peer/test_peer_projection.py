@@ -67,7 +67,7 @@ def test_what_is_shown_is_json_and_holds_no_secret() -> None:
     for secret in (record.outbound.sealed_key, record.receipt.sealed_answer):
         assert repr(secret)[2:20] not in shown
     assert two.at_a.token.reveal() not in shown
-    for word in ("digest\": \"" + record.receipt.token_digest, "sealed", "PRIVATE"):
+    for word in ('digest": "' + record.receipt.token_digest, "sealed", "PRIVATE"):
         assert word not in shown
 
 

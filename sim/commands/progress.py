@@ -1,0 +1,104 @@
+"""How far a sweep is: a bar on standard error where that is a terminal, nothing where it is not.
+
+Lives here: the bar and the figures of a tally in words. Must not live here: counting (see `sim.sweep`).
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from runtime.clock import SystemClock
+from sim.sweep import Tally
+
+if TYPE_CHECKING:
+    import rich.progress
+
+REFRESH_S: Final = 0.1
+
+
+def figures(tally: Tally, elapsed_s: float) -> str:
+    """A tally in one line: runs, failures, faults, virtual time and pace."""
+    faults = sum(tally.faults.values())
+    pace = tally.runs / elapsed_s if elapsed_s > 0 else 0.0
+    return (
+        f"{_count(tally.runs, 'seed')} run, {tally.failed} failed, {_count(faults, 'fault')} injected, "
+        f"{span(tally.virtual_s)} of virtual time, {pace:.1f} seeds/s"
+    )
+
+
+def span(seconds: float) -> str:
+    """A long time in its two largest units, as in `3d 4h`."""
+    rest = int(seconds)
+    parts: list[str] = []
+    for unit, size in (("y", 365 * 86_400), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+class Progress:
+    """A bar while the block runs.
+
+    Args:
+        total: how many runs there will be; None if nobody knows.
+        minutes: after which the sweep ends; the bar then follows the time.
+    """
+
+    def __init__(self, total: int | None, minutes: float | None) -> None:
+        self._total = total
+        self._limit_s = None if minutes is None or total is not None else minutes * 60.0
+        self._clock = SystemClock()
+        self._started = self._shown_at = self._clock.now()
+        self._bar: rich.progress.Progress | None = None
+        self._last: Tally | None = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._task = self._bar.add_task("", total=self._limit_s if self._limit_s is not None else self._total, figures="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            if self._last is not None:
+                self._draw(self._last)
+            self._bar.stop()
+
+    def show(self, tally: Tally) -> None:
+        """Note how far it is; drawn a few times a second."""
+        self._last = tally
+        if self._bar is not None and self._clock.now() - self._shown_at >= REFRESH_S:
+            self._draw(tally)
+
+    def _draw(self, tally: Tally) -> None:
+        assert self._bar is not None
+        self._shown_at = self._clock.now()
+        elapsed_s = self._shown_at - self._started
+        at = tally.runs if self._limit_s is None else min(elapsed_s, self._limit_s)
+        self._bar.update(self._task, completed=at, figures=figures(tally, elapsed_s))
+
+
+def _bar() -> rich.progress.Progress:
+    # Loaded here, because it is slow to import and a sweep into a file never needs it.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        # What is printed meanwhile moves above the bar, but output that goes to a file must arrive there.
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=False,
+    )
