@@ -1,7 +1,7 @@
 """The production composition root: one platform over real sockets, a real store and the system's clocks.
 
-Lives here: wiring, start and stop. Must not live here: any rule of the domain, or a second place where things are put together (the
-simulator's world is the only other one).
+Lives here: where the parts of a platform come from, start and stop. Must not live here: how they are put together (`api.composition`), or
+any rule of the domain.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,65 +22,38 @@ import trio
 from cryptography import x509
 
 from actors.addresses import is_literal
-from actors.certificates import verify_server
-from actors.door.door import Door
-from actors.door.openapi import document
 from actors.governance.messages import Start
 from actors.governance.record import KIND as GOVERNANCE
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.operator.record import KIND as OPERATOR
-from actors.ports import (
-    HashPassword,
-    IssueIdentity,
-    MakeRequest,
-    Open,
-    ProbeRequest,
-    RemoteRequest,
-    Seal,
-    SignRequest,
-    SignToken,
-    VerifyPassword,
-)
-from actors.registry import ACTORS, DOMAIN_VERSION, KINDS
+from actors.registry import DOMAIN_VERSION, KINDS
 from actors.settings import Identity, Settings
 from actors.urls import canonical_url, host_of
 from api import logs
+from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
 from api.configuration import Configuration
-from api.events import EventHub
-from api.faces import Faces
-from api.health import Readiness
-from api.http import HttpApp
 from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
 from net.authority import Authority
 from net.credentials import Credentials
 from net.folder_lock import FolderLock
 from net.limits import DEFAULT_LISTENER_LIMITS
-from net.listener import Listener, open_loopback, open_public
-from net.ports import PortRunner
-from net.remote import RemoteClient
+from net.listener import open_loopback, open_public
 from net.tls import ListenerLeaf
 from net.vault import Vault, VaultError
 from runtime.actor import Ref
 from runtime.clock import SystemClock
-from runtime.crash_policy import SupervisedCrashes
-from runtime.engine import Engine, PortStart
 from runtime.errors import Fault
 from runtime.ids import uuid7
 from runtime.random import SystemRandomness
 from runtime.secret import Secret
-from runtime.services import Service, open_service_tree
+from runtime.services import open_service_tree
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
-from runtime.supervision import ChildSpec
-from runtime.trio_driver import StepDriver
 
-LISTENER_LEAF_LIFETIME_S = 90 * 86_400.0
-LISTENER_LEAF_RENEWED_EVERY_S = 86_400.0
 FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
 AUTHORITY_FOLDER = "authority"
-DRAIN_S = 5.0
 
 
 def serve(configuration: Configuration, *, announce_as_json: bool = False) -> int:
@@ -109,13 +81,8 @@ class Platform:
     clock: SystemClock = attrs.field(factory=SystemClock)
     randomness: SystemRandomness = attrs.field(factory=SystemRandomness)
     store: SqliteStore = attrs.field(init=False)
-    engine: Engine = attrs.field(init=False)
-    driver: StepDriver = attrs.field(init=False)
-    app: HttpApp = attrs.field(init=False)
-    listener: Listener = attrs.field(init=False)
     authority: Authority = attrs.field(init=False)
-    hub: EventHub = attrs.field(init=False)
-    remote: RemoteClient = attrs.field(init=False)
+    composition: Composition = attrs.field(init=False)
     _leaf_ends: float = attrs.field(default=0.0, init=False)
 
     async def run(self) -> None:
@@ -128,52 +95,25 @@ class Platform:
             urls = self._urls(_port(public), _port(loopback))
             settings, credentials, vault = self._identity(urls["public_url"])
             async with trio.open_nursery() as ports:
-                self.engine = self._engine(settings, self._port_table(PortRunner(ports), credentials, vault))
-                self.driver = StepDriver(self.engine)
-                self.app = self._faces(settings, credentials)
-                limits = attrs.evolve(DEFAULT_LISTENER_LIMITS, grace_s=float(self.configuration.server.grace_s))
-                self.listener = Listener(self.app, self._leaves(settings.identity.url), limits=limits)
+                self.composition = Composition(self._parts(settings, credentials, vault), ports)
                 await self._serve(signals, public, loopback, urls, settings)
                 ports.cancel_scope.cancel()
 
     async def _serve(self, signals: Any, public: Any, loopback: Any, urls: Mapping[str, str], settings: Settings) -> None:
-        async def drive(service: Service) -> None:
-            with service.until_stop():
-                await self.driver.run(task_status=service)
-
-        async def listen(service: Service) -> None:
-            async with trio.open_nursery() as nursery:
-                stop = trio.Event()
-                serve_ports = partial(self.listener.serve, tls=public, loopback=loopback, stop=stop, task_status=service)
-                nursery.start_soon(serve_ports)
-                with service.until_stop():
-                    await trio.sleep_forever()
-                stop.set()
-
-        async def renew(service: Service) -> None:
-            service.started()
-            while True:
-                await trio.sleep(LISTENER_LEAF_RENEWED_EVERY_S)
-                self.listener.use_leaves(self._leaves(settings.identity.url))
-
-        grace_s = float(self.configuration.server.grace_s) + DRAIN_S
-        specs = [
-            ChildSpec("actors", drive),
-            ChildSpec("listener", listen, shutdown=grace_s),
-            ChildSpec("leaf-renewal", renew),
-        ]
-        async with open_service_tree("platform", "rest_for_one", specs, self.clock, self.randomness):
-            self.engine.start()
+        composition = self.composition
+        async with open_service_tree(
+            "platform", "rest_for_one", composition.services(public, loopback), self.clock, self.randomness
+        ):  # fmt: skip
+            composition.engine.start()
             first = await self._first_start(settings)
             self._announce(urls, settings, first)
-            await trio.to_thread.run_sync(self.app.load)
+            await trio.to_thread.run_sync(composition.app.load)
             if self.on_ready is not None:
                 self.on_ready()
             async for _ in signals:
                 break
-            self.hub.close()
-            self.remote.close()
-        await self._drain()
+            composition.hang_up()
+        await composition.drain()
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
@@ -231,60 +171,27 @@ class Platform:
             return fresh
         return found
 
-    def _port_table(self, runner: PortRunner, credentials: Credentials, vault: Vault) -> dict[type, PortStart]:
+    def _parts(self, settings: Settings, credentials: Credentials, vault: Vault) -> Parts:
         allowed = self.configuration.federation.allowed_networks
-        self.remote = RemoteClient(
-            clock=self.clock,
-            open_sealed=lambda sealed, purpose: vault.open(sealed, purpose).reveal_bytes(),
-            verify_server=verify_server,
-            dialler=Dialler(allowed=lambda: allowed),
-        )
-        return {
-            RemoteRequest: runner.asynchronous(self.remote.request),
-            ProbeRequest: runner.asynchronous(self.remote.probe),
-            IssueIdentity: runner.direct(self.authority.handle),
-            MakeRequest: runner.direct(self.authority.handle),
-            SignRequest: runner.direct(self.authority.handle),
-            Seal: runner.direct(vault.handle),
-            Open: runner.direct(vault.handle),
-            HashPassword: runner.threaded(credentials.handle),
-            VerifyPassword: runner.threaded(credentials.handle),
-            SignToken: runner.direct(credentials.handle),
-        }
-
-    def _engine(self, settings: Settings, ports: Mapping[type, PortStart]) -> Engine:
-        policy = SupervisedCrashes(ACTORS, self.clock, self.randomness)
-        engine = Engine(
-            store=self.store,
+        return Parts(
+            settings=settings,
             clock=self.clock,
             randomness=self.randomness,
-            actors=ACTORS,
-            settings=settings,
-            ports=ports,
-            crash_policy=policy,
+            store=self.store,
+            reopen=self._reopen,
+            authority=self.authority,
+            credentials=credentials,
+            vault=vault,
+            dialler=Dialler(allowed=lambda: allowed),
+            leaves=lambda: self._leaves(settings.identity.url),
+            certificates_end=lambda: (self.authority.not_after, self._leaf_ends),
+            limits=attrs.evolve(DEFAULT_LISTENER_LIMITS, grace_s=float(self.configuration.server.grace_s)),
         )
-        engine.on_unknown = lambda error: self._reopen()
-        return engine
 
-    def _reopen(self) -> None:
-        """A commit ended without a verdict: what is on the disk decides, so read it again and go on from there."""
+    def _reopen(self) -> SqliteStore:
         self.store.close()
         self.store = self._open_store()
-        self.engine.reset(self.store)
-
-    def _faces(self, settings: Settings, credentials: Credentials) -> HttpApp:
-        door = Door(self.engine, settings, credentials.public_key_pem)
-        self.hub = EventHub(self.store)
-        self.engine.on_events.append(self.hub.publish)
-        chance = self.randomness.stream("requests")
-        faces = Faces(
-            door=door,
-            events=self.hub,
-            health=Readiness(self.engine, self.clock, lambda: self.store, lambda: (self.authority.not_after, self._leaf_ends)),
-            openapi=document(VERSION),
-            new_request_id=lambda: uuid7(self.clock.wall(), chance),
-        )
-        return HttpApp(faces)
+        return self.store
 
     def _leaves(self, public_url: str) -> tuple[ListenerLeaf, ...]:
         server = self.configuration.server
@@ -306,7 +213,7 @@ class Platform:
     async def _first_start(self, settings: Settings) -> Secret | None:
         """Make the first operator if there is none yet; its password is shown once, by `_announce`."""
         account_id = settings.identity.account_id
-        self.engine.tell(Ref(GOVERNANCE.name, account_id), Start(account_id))
+        self.composition.engine.tell(Ref(GOVERNANCE.name, account_id), Start(account_id))
         if self.store.meta_get("first_operator") is not None:
             return None
         password = Secret(_readable(self.randomness.token_bytes(FIRST_PASSWORD_BYTES)))
@@ -319,7 +226,7 @@ class Platform:
             permissions=tuple(PERMISSIONS),
             by=None,
         )
-        outcome = await self.driver.ask(ref, message, 30.0)
+        outcome = await self.composition.driver.ask(ref, message, 30.0)
         if isinstance(outcome, Fault) and outcome.code != "operator_exists":
             raise RuntimeError(f"the first operator could not be made: {outcome.code}")
         self.store.meta_set("first_operator", FIRST_OPERATOR_EMAIL)
@@ -344,13 +251,6 @@ class Platform:
                 ]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
-
-    async def _drain(self) -> None:
-        """Let commits under way end and evidence reach the disk before the store closes."""
-        self.engine.flush_evidence()
-        with trio.move_on_after(DRAIN_S):
-            while self.engine.run() or not self.engine.quiescent:
-                await trio.sleep(0.005)
 
 
 def keep_what_started() -> None:

@@ -16,6 +16,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
 from functools import partial
 from typing import Any, Final, Literal, cast
 
@@ -31,6 +32,7 @@ from actors.door.call import Source
 from net.connection import AsgiApp, HttpConnection
 from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.tls import ListenerLeaf, TlsStream, abort, server_context
+from runtime.clock import Clock, SystemClock
 
 log = logging.getLogger("net.listener")
 
@@ -85,12 +87,20 @@ class Listener:
         accepted: how many connections were accepted, by face.
     """
 
-    def __init__(self, app: AsgiApp, leaves: Sequence[ListenerLeaf] = (), *, limits: ListenerLimits = DEFAULT_LISTENER_LIMITS) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        leaves: Sequence[ListenerLeaf] = (),
+        *,
+        limits: ListenerLimits = DEFAULT_LISTENER_LIMITS,
+        clock: Clock | None = None,
+    ) -> None:
         """
         Args:
             app: the ASGI 3 application; a scope of type `lifespan` is sent to it once.
             leaves: certificates of the TLS port; may be empty if only loopback ports are served.
             limits: what one client may cost.
+            clock: what the Date of answers is read from; the system's if None.
 
         Raises:
             ValueError: unusable certificates.
@@ -100,7 +110,7 @@ class Listener:
         self._app = app
         self._limits = limits
         self._tls = server_context(leaves) if leaves else None
-        self._config = _protocol_config(limits)
+        self._config = _protocol_config(limits, clock or SystemClock())
         self._wrapped = ASGIWrapper(app)
         self._context = WorkerContext(None)
         self._state: LifespanState = {}
@@ -283,8 +293,18 @@ class Listener:
             log.info("refused %s from %s%s", reason, remote, f" ({detail})" if detail else "")
 
 
-def _protocol_config(limits: ListenerLimits) -> Config:
-    config = Config()
+class _ProtocolConfig(Config):
+    """hypercorn's configuration, with the Date of answers (RFC 9110, section 6.6.1) from our own clock."""
+
+    clock: Clock
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        return [(b"date", formatdate(self.clock.wall(), usegmt=True).encode("ascii"))]
+
+
+def _protocol_config(limits: ListenerLimits, clock: Clock) -> Config:
+    config = _ProtocolConfig()
+    config.clock = clock
     config.accesslog = None
     config.errorlog = logging.getLogger("net.http")
     config.include_server_header = False

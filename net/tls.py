@@ -12,7 +12,6 @@ under TLS 1.3 (its switch for their number is out of reach here) name nothing th
 from __future__ import annotations
 
 import contextlib
-import select
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -374,9 +373,7 @@ def abort(stream: trio.abc.AsyncResource) -> None:
 def readable(stream: trio.abc.AsyncResource) -> bool:
     """Whether a read on `stream` would return at once, with data or with the end."""
     if isinstance(stream, trio.SocketStream):
-        poll = select.poll()
-        poll.register(stream.socket.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-        return bool(poll.poll(0))
+        return stream.socket.is_readable()
     question: Callable[[], bool] | None = getattr(stream, "readable", None)
     return question() if question is not None else False
 

@@ -1,7 +1,7 @@
 """The simulated world at frame level: whole platforms in virtual time, in one thread, without sockets.
 
 Lives here: hosts and their life (start, crash, restart), reachability, and the composition of a platform from the production actors and
-door over simulated ports. Must not live here: a rule of the domain. It is, beside `api.daemon`, the only composition root.
+door over simulated ports. Must not live here: a rule of the domain. It is, beside `api.composition`, the only one.
 
 Same seed, same world: every draw comes from a stream of the seed, and events of one instant happen in the order in which they were made.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.door.routes import FEDERATION
-from api import daemon
+from api.composition import Composition
 from api.http import HttpApp
 
 
@@ -39,14 +39,14 @@ class WithBarePath:
         return remember
 
 
-compose = daemon.Platform._faces
+compose = Composition.faces
 
 
-def _faces(self: daemon.Platform, *args: Any) -> Any:
-    return WithBarePath(compose(self, *args))
+def faces(self: Composition) -> Any:
+    return WithBarePath(compose(self))
 
 
-daemon.Platform._faces = _faces  # type: ignore[assignment, method-assign]
+Composition.faces = faces  # type: ignore[assignment, method-assign]
 
 if __name__ == "__main__":
     from api.cli import main

@@ -16,6 +16,7 @@ from net.connection import AsgiApp
 from net.limits import ListenerLimits
 from net.listener import Listener, open_loopback, open_public
 from net.tls import TlsStream, client_context
+from runtime.clock import Clock
 from tests.net.certs import Authority
 
 INSTANCE = "0190c0de-0000-7000-8000-0000000000aa"
@@ -109,11 +110,11 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    app: AsgiApp = echo, *, limits: ListenerLimits | None = None, authority: Authority | None = None
+    app: AsgiApp = echo, *, limits: ListenerLimits | None = None, authority: Authority | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Served]:
     root = authority or Authority()
     leaves = (root.server(INSTANCE, p256=True).for_listener, root.server(INSTANCE).for_listener)
-    listener = Listener(app, leaves, limits=limits or ListenerLimits(grace_s=0.5))
+    listener = Listener(app, leaves, limits=limits or ListenerLimits(grace_s=0.5), clock=clock)
     tls, plain = await open_public("127.0.0.1", 0), await open_loopback("127.0.0.1", 0)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

@@ -22,6 +22,7 @@ from net.listener import Listener, open_loopback
 from net.tls import ListenerLeaf, TlsStream, client_context, server_context
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE, ask, descriptors, echo, read_all, read_head, serving, until
+from tests.support.engines import ManualClock
 
 GET = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 
@@ -528,3 +529,11 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
 async def test_a_tls_port_needs_certificates() -> None:
     with pytest.raises(ValueError, match="certificates"):
         await Listener(echo).serve(tls=await open_loopback("127.0.0.1", 0), stop=trio.Event())
+
+
+async def test_the_date_of_answers_comes_from_the_clock_of_the_platform() -> None:
+    async with serving(clock=ManualClock()) as served:
+        stream = await served.plain()
+        await stream.send_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        head, _ = await read_head(stream)
+        assert b"date: Fri, 15 Jan 2027 08:00:00 GMT" in head

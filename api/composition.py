@@ -1,0 +1,206 @@
+"""One platform put together from its parts, whatever kind of clock, store and sockets they are.
+
+Lives here: the wiring of engine, ports, door, faces and listener, and the services that run them. Must not live here: where the parts come
+from (`api.daemon` takes them from files and the system, the simulator from memory), or any rule of the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import attrs
+import trio
+
+from actors.certificates import verify_server
+from actors.door.door import Door
+from actors.door.openapi import document
+from actors.ports import (
+    HashPassword,
+    IssueIdentity,
+    MakeRequest,
+    Open,
+    ProbeRequest,
+    RemoteRequest,
+    Seal,
+    SignRequest,
+    SignToken,
+    VerifyPassword,
+)
+from actors.registry import ACTORS
+from actors.settings import Settings
+from api.events import EventHub
+from api.faces import Faces
+from api.health import Readiness
+from api.http import HttpApp
+from api.version import VERSION
+from net.addresses import Dialler, local_addresses
+from net.authority import Authority
+from net.credentials import Credentials
+from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
+from net.listener import Listener
+from net.ports import PortRunner
+from net.remote import RemoteClient
+from net.tls import ListenerLeaf
+from net.vault import Vault
+from runtime.clock import Clock
+from runtime.crash_policy import SupervisedCrashes
+from runtime.engine import Engine, PortStart
+from runtime.ids import uuid7
+from runtime.random import Randomness
+from runtime.services import Service
+from runtime.store.port import Store
+from runtime.supervision import ChildSpec
+from runtime.trace import Trace
+from runtime.trio_driver import StepDriver
+
+LISTENER_LEAF_LIFETIME_S: Final = 90 * 86_400.0
+LISTENER_LEAF_RENEWED_EVERY_S: Final = 86_400.0
+DRAIN_S: Final = 5.0
+
+Listeners = Sequence[trio.SocketListener]
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What a platform is made of.
+
+    Attributes:
+        reopen: gives up the store whose last commit ended without a verdict, and opens what is on the disk.
+        leaves: the listener's certificates, made anew at every call.
+        certificates_end: when our own certificates end, seconds since the epoch.
+        own_addresses: the addresses of this host.
+        scheduler, trace: as the engine has them; attached by worlds.
+    """
+
+    settings: Settings
+    clock: Clock
+    randomness: Randomness
+    store: Store
+    reopen: Callable[[], Store]
+    authority: Authority
+    credentials: Credentials
+    vault: Vault
+    dialler: Dialler
+    leaves: Callable[[], Sequence[ListenerLeaf]]
+    certificates_end: Callable[[], Iterable[float]]
+    limits: ListenerLimits = DEFAULT_LISTENER_LIMITS
+    own_addresses: Callable[[], Awaitable[frozenset[str]]] = local_addresses
+    scheduler: Callable[[int], int] | None = None
+    trace: Trace | None = None
+
+
+class Composition:
+    """One platform in one trio run. `ports` is the nursery in which its port calls live."""
+
+    def __init__(self, parts: Parts, ports: trio.Nursery) -> None:
+        self.parts = parts
+        self.store = parts.store
+        self.remote = self._remote()
+        self.engine = self._engine(self.port_table(PortRunner(ports)))
+        self.driver = StepDriver(self.engine)
+        self.door = Door(self.engine, parts.settings, parts.credentials.public_key_pem)
+        self.hub = EventHub(self.store)
+        self.engine.on_events.append(self.hub.publish)
+        self.app = self.faces()
+        self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock)
+
+    def _remote(self) -> RemoteClient:
+        vault = self.parts.vault
+        return RemoteClient(
+            clock=self.parts.clock,
+            open_sealed=lambda sealed, purpose: vault.open(sealed, purpose).reveal_bytes(),
+            verify_server=verify_server,
+            dialler=self.parts.dialler,
+            own_addresses=self.parts.own_addresses,
+        )
+
+    def port_table(self, runner: PortRunner) -> dict[type, PortStart]:
+        """Every port of the domain and its real side."""
+        authority, vault, credentials = self.parts.authority, self.parts.vault, self.parts.credentials
+        return {
+            RemoteRequest: runner.asynchronous(self.remote.request),
+            ProbeRequest: runner.asynchronous(self.remote.probe),
+            IssueIdentity: runner.direct(authority.handle),
+            MakeRequest: runner.direct(authority.handle),
+            SignRequest: runner.direct(authority.handle),
+            Seal: runner.direct(vault.handle),
+            Open: runner.direct(vault.handle),
+            HashPassword: runner.threaded(credentials.handle),
+            VerifyPassword: runner.threaded(credentials.handle),
+            SignToken: runner.direct(credentials.handle),
+        }
+
+    def _engine(self, ports: Mapping[type, PortStart]) -> Engine:
+        parts = self.parts
+        engine = Engine(
+            store=self.store,
+            clock=parts.clock,
+            randomness=parts.randomness,
+            actors=ACTORS,
+            settings=parts.settings,
+            ports=ports,
+            crash_policy=SupervisedCrashes(ACTORS, parts.clock, parts.randomness),
+            scheduler=parts.scheduler,
+            trace=parts.trace,
+        )
+        engine.on_unknown = lambda error: self._reopen()
+        return engine
+
+    def _reopen(self) -> None:
+        """A commit ended without a verdict: what is on the disk decides, so read it again and go on from there."""
+        self.store = self.parts.reopen()
+        self.engine.reset(self.store)
+
+    def faces(self) -> HttpApp:
+        """The HTTP application of this platform."""
+        parts = self.parts
+        chance = parts.randomness.stream("requests")
+        faces = Faces(
+            door=self.door,
+            events=self.hub,
+            health=Readiness(self.engine, parts.clock, lambda: self.store, parts.certificates_end),
+            openapi=document(VERSION),
+            new_request_id=lambda: uuid7(parts.clock.wall(), chance),
+        )
+        return HttpApp(faces)
+
+    def services(self, public: Listeners, loopback: Listeners) -> list[ChildSpec]:
+        """What runs as long as the platform does, in the order in which it starts."""
+
+        async def drive(service: Service) -> None:
+            with service.until_stop():
+                await self.driver.run(task_status=service)
+
+        async def listen(service: Service) -> None:
+            async with trio.open_nursery() as nursery:
+                stop = trio.Event()
+                nursery.start_soon(partial(self.listener.serve, tls=public, loopback=loopback, stop=stop, task_status=service))
+                with service.until_stop():
+                    await trio.sleep_forever()
+                stop.set()
+
+        async def renew(service: Service) -> None:
+            service.started()
+            while True:
+                await trio.sleep(LISTENER_LEAF_RENEWED_EVERY_S)
+                self.listener.use_leaves(self.parts.leaves())
+
+        return [
+            ChildSpec("actors", drive),
+            ChildSpec("listener", listen, shutdown=self.parts.limits.grace_s + DRAIN_S),
+            ChildSpec("leaf-renewal", renew),
+        ]
+
+    def hang_up(self) -> None:
+        """End what would wait for ever: event streams and kept connections."""
+        self.hub.close()
+        self.remote.close()
+
+    async def drain(self) -> None:
+        """Let commits under way end and evidence reach the disk before the store closes."""
+        self.engine.flush_evidence()
+        with trio.move_on_after(DRAIN_S):
+            while self.engine.run() or not self.engine.quiescent:
+                await trio.sleep(0.005)
