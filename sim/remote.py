@@ -121,7 +121,7 @@ class SimulatedRemote:
         def answered(answer: Answer) -> None:
             raw = msgspec.json.encode(answer.body)
             world.record("answer", server.name, here.name, f"{answer.status} {request.path}")
-            back_s = world.links.transit_s(server.name, here.name)
+            back_s = world.links.between(server.name, here.name).transit(world.timeline.now, 0, "frame", world.links.chance).delay_s
             if back_s is None:
                 return
             reply = RemoteReply(answer.status, msgspec.json.decode(raw), dict(answer.headers), url, world.timeline.now - sent_at)
@@ -132,7 +132,7 @@ class SimulatedRemote:
                 world.record("call", here.name, server.name, f"{request.method} {request.path}")
                 server.handle(call, answered)
 
-        there_s = world.links.transit_s(here.name, server.name)
+        there_s = world.links.between(here.name, server.name).transit(world.timeline.now, 0, "frame", world.links.chance).delay_s
         if there_s is not None:
             world.timeline.after(there_s, arrive)
 

@@ -47,6 +47,7 @@ from runtime.secret import Secret
 from runtime.trace import Trace
 from sim.clock import HostClock, Timeline
 from sim.links import Links
+from sim.network import Listening, Network
 from sim.remote import SimulatedRemote
 from sim.store import Disk, MemoryStore
 
@@ -84,6 +85,7 @@ class World:
         self.timeline = Timeline()
         self.chance = SeededRandomness(f"{seed}/world")
         self.links = Links(self.chance.stream("links"))
+        self.network = Network(self.links, self.chance.stream("network"))
         self.hosts: dict[str, Host] = {}
         self.frames: list[Frame] = []
         self.scheduler_seed = scheduler_seed
@@ -100,8 +102,8 @@ class World:
         host = next((host for host in self.hosts.values() if host.url == url), None)
         if host is None or not host.running:
             return None
-        cut = self.links.between(source.name, host.name).cut or self.links.between(host.name, source.name).cut
-        return None if cut else host
+        ways = self.links.both(source.name, host.name)
+        return None if any(link.is_cut(self.timeline.now) for link in ways) else host
 
     def record(self, kind: str, source: str, target: str, what: str) -> None:
         """Note a frame for the trace."""
@@ -146,12 +148,13 @@ class Host:
         self.world = world
         self.name = name
         self.url = f"https://{name}.example.com"
-        self.address = f"203.0.113.{len(world.hosts) + 1}"
         self.clock = HostClock(world.timeline)
         self.randomness = SeededRandomness(f"{world.seed}/{name}")
         self.trace = Trace()
         self.incarnation = 0
         self.running = False
+        self.address = world.network.add(name, self._listening).address
+        world.network.names.set(f"{name}.example.com", (self.address,))
         self.boot_epoch = 0
         self.federation = federation
         self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
@@ -216,6 +219,9 @@ class Host:
         self.running = False
         self._pump_at = None
         self.store = self.store.crash()
+
+    def _listening(self) -> Listening:
+        return "listening" if self.running else "refusing"
 
     def restart(self) -> None:
         """Start again after a crash."""

@@ -14,6 +14,7 @@ import attrs
 from actors.settings import FederationSettings
 from runtime.actor import Ref
 from runtime.trace import Trace
+from sim.links import Uniform
 from sim.scenario.checkers import AT_COMMITS, AT_STEPS, Checker, Watched, rows, trail
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import Change, History
@@ -95,7 +96,7 @@ class Stage:
         for part in scenario.links:
             for one, other in (part.between, part.between[::-1]):
                 link = self.world.links.between(one, other)
-                (link.latency_min_s, link.latency_max_s), link.loss = part.latency_s, part.loss
+                link.latency, link.loss = Uniform(*part.latency_s), part.loss
         for platform in scenario.platforms:
             self.host(platform.name).sign_in().store.disk.fsync_s = platform.fsync_s
         self.started_at = self.world.timeline.now
