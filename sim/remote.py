@@ -130,7 +130,7 @@ class SimulatedRemote:
         def arrive() -> None:
             if server.running:
                 world.record("call", here.name, server.name, f"{request.method} {request.path}")
-                server.handle(call, answered)
+                server.handle(call, answered, here.name)
 
         there_s = world.links.between(here.name, server.name).transit(world.timeline.now, 0, "frame", world.links.chance).delay_s
         if there_s is not None:

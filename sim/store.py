@@ -42,6 +42,9 @@ from runtime.store.projection import check_kinds, check_query, evidence_columns,
 Schedule = Callable[[float, Callable[[], None]], None]
 """Run a callback after a delay in seconds (of virtual time)."""
 
+Observe = Callable[[Unit, Sequence[tuple[str, str, Row | None]], Committed], None]
+"""Told of each unit that has become durable, with the rows as they were before each of its writes."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -166,6 +169,10 @@ class _State:
             return Refused("constraint", next((str(w.kind) for w in unit.writes if isinstance(w, Put | Delete | PutEvidence)), ""))
         return Committed(tuple(events), tuple(entries))
 
+    def former(self) -> list[tuple[str, str, Row | None]]:
+        """The rows as they were before each write of the last unit."""
+        return [(table.kind.name, id, row) for table, id, row in self._former]
+
     def _undo(self, events: list[Event], entries: list[AuditEntry]) -> None:
         for table, id, row in reversed(self._former):
             table.replace(id, row)
@@ -219,6 +226,7 @@ class MemoryStore:
         chance: decides, at a crash, how much of what was not acknowledged had reached the disk. Without it nothing had.
         schedule: lets a commit take `disk.fsync_s`; without it a commit is done at once, or waits for `flush()` if `hold`.
         strict: encode and decode every record, as a database would, and refuse what does not survive; slower.
+        observe: told of every unit at the moment when it becomes durable, before anybody else.
     """
 
     def __init__(
@@ -230,6 +238,7 @@ class MemoryStore:
         hold: bool = False,
         strict: bool = False,
         disk: Disk | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.disk = Disk() if disk is None else disk
         self.hold = hold
@@ -237,6 +246,7 @@ class MemoryStore:
         self._chance = chance
         self._schedule = schedule
         self._strict = strict
+        self._observe = observe
         self._state = _State(kinds, strict)
         self._waiting: deque[tuple[tuple[Unit, ...], Callable[[BatchResult], None]]] = deque()
         self._busy = False
@@ -254,12 +264,15 @@ class MemoryStore:
 
         All that was acknowledged is there. Of the batches handed over and not acknowledged a prefix is, each whole or not at all.
         """
-        heir = MemoryStore(self._kinds, chance=self._chance, schedule=self._schedule, hold=self.hold, strict=self._strict, disk=self.disk)
+        heir = MemoryStore(
+            self._kinds, chance=self._chance, schedule=self._schedule, hold=self.hold, strict=self._strict, disk=self.disk,
+            observe=self._observe,
+        )  # fmt: skip
         heir._state = self._state
         if self._waiting and self._chance is not None and not self.disk.full:
             for units, _ in list(self._waiting)[: self._chance.stream("store.torn_tail").randint(0, len(self._waiting))]:
                 for unit in units:
-                    heir._state.apply(unit)
+                    heir._apply(unit)
         self._state = _State(self._kinds, self._strict)
         self._waiting.clear()
         self._closed = True
@@ -404,8 +417,13 @@ class MemoryStore:
             self._fail("the disk is full" if self.disk.full else "I/O error at commit")
             return
         self._waiting.popleft()
-        apply = self._state.apply
-        done(tuple([apply(unit) for unit in units]))
+        done(tuple([self._apply(unit) for unit in units]))
+
+    def _apply(self, unit: Unit) -> UnitResult:
+        result = self._state.apply(unit)
+        if self._observe is not None and isinstance(result, Committed):
+            self._observe(unit, self._state.former(), result)
+        return result
 
     def _fail(self, error: str) -> None:
         """Every waiting batch is told once that its outcome is unknown; only the first had been begun."""

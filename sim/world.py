@@ -44,10 +44,12 @@ from runtime.engine import Engine, PortStart
 from runtime.ids import uuid7
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
+from runtime.store.port import Committed, Unit
 from runtime.trace import Trace
 from sim.clock import HostClock, Timeline
 from sim.links import Links
 from sim.network import Listening, Network
+from sim.onlooker import Former, Onlooker
 from sim.remote import SimulatedRemote
 from sim.store import Disk, MemoryStore
 
@@ -89,6 +91,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.frames: list[Frame] = []
         self.scheduler_seed = scheduler_seed
+        self.onlooker: Onlooker | None = None
 
     def platform(self, name: str, **federation: Any) -> Host:
         """A new platform, started; keyword arguments are its federation settings."""
@@ -167,7 +170,7 @@ class Host:
         chain = pem_blocks(leaves[1][0].decode())
         assert isinstance(chain, tuple)
         self.server_chain: tuple[bytes, ...] = chain
-        self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk())
+        self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
         self.operator_id = uuid7(self.clock.wall(), chance)
         self.token = ""
         self._pump_at: float | None = None
@@ -210,6 +213,8 @@ class Host:
             wake=self._fenced(self._pump_now),
         )
         self.door = Door(self.engine, settings, self.credentials.public_key_pem)
+        if self.world.onlooker is not None:
+            self.world.onlooker.started(self)
         self.engine.start()
         self._pump_now()
 
@@ -265,18 +270,53 @@ class Host:
         remote = SimulatedRemote(self)
         authority, vault, credentials = (_direct(port.handle) for port in (self.authority, self.vault, self.credentials))
         return {
-            RemoteRequest: remote.request,
+            RemoteRequest: self._watched(remote.request),
             ProbeRequest: remote.probe,
             **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest), authority),
             **dict.fromkeys((Seal, Open), vault),
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
         }
 
-    def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
-        """A call arrives at this host's door; the answer of a dead incarnation goes nowhere."""
-        incarnation = self.incarnation
-        self.door.handle(call, lambda answer: done(answer) if self.incarnation == incarnation else None)
+    def handle(self, call: Call, done: Callable[[Answer], None], source: str = "") -> None:
+        """A call arrives at this host's door; the answer of a dead incarnation goes nowhere.
+
+        Args:
+            source: the name of the host that sent it, for whoever watches.
+        """
+        incarnation, onlooker = self.incarnation, self.world.onlooker
+
+        def answered(answer: Answer) -> None:
+            if self.incarnation == incarnation:
+                if onlooker is not None:
+                    onlooker.answered(self, call, source, answer)
+                done(answer)
+
+        if onlooker is not None:
+            onlooker.arrived(self, call, source)
+        self.door.handle(call, answered)
         self._pump_now()
+
+    # --- for whoever watches -------------------------------------------------------------------------------------
+
+    def _committed(self, unit: Unit, former: Former, result: Committed) -> None:
+        if self.world.onlooker is not None:
+            self.world.onlooker.committed(self, unit, former, result)
+
+    def _watched(self, start: PortStart) -> PortStart:
+        """The port `start`, with word of each request and each outcome to whoever watches."""
+        onlooker = self.world.onlooker
+        if onlooker is None:
+            return start
+
+        def request(request: RemoteRequest, done: Callable[[Any], None]) -> None:
+            def returned(outcome: Any) -> None:
+                onlooker.returned(self, request, outcome)
+                done(outcome)
+
+            onlooker.sent(self, request)
+            start(request, returned)
+
+        return request
 
     # --- its operator --------------------------------------------------------------------------------------------
 

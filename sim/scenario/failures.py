@@ -5,7 +5,13 @@ Lives here: the value that tells of a broken promise, and the error of a step th
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import attrs
+
+_PARTICULAR: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|sha256:[0-9a-f]{64}|[0-9a-f]{32,}|\d+(?:\.\d+)?(?:e[+-]\d+)?")
+"""What differs between two occurrences of one failure: ids, digests, numbers."""
 
 
 @attrs.frozen
@@ -21,6 +27,11 @@ class Failure:
     checker: str
     at: float
     text: str
+
+    @property
+    def identity(self) -> str:
+        """The same for the same failure under another seed or in a smaller scenario: the checker, and the text without ids and numbers."""
+        return f"{self.checker}: {_PARTICULAR.sub('#', self.text)}"
 
 
 class StageError(Exception):

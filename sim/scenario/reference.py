@@ -10,9 +10,10 @@ from typing import Any
 
 import attrs
 
+import sim.checkers  # registers the checkers
 import sim.scenario.actions  # noqa: F401  # registers the actions
+from sim.checkers.registry import CHECKERS, ELSEWHERE, INVARIANTS, touched_by
 from sim.scenario.actions.registry import ACTIONS
-from sim.scenario.checkers import AT_COMMITS, AT_STEPS
 from sim.scenario.expectations import EXPECTATIONS
 from sim.scenario.kinds import Kind, keys_of
 from sim.scenario.schema import SETTINGS, Expected, LinkPart, PlatformPart, Scenario, Step, WorldPart
@@ -74,9 +75,13 @@ def _aside(default: str) -> str:
 
 
 def _checkers() -> Iterator[str]:
-    yield "## Safety checkers\n\n| Checker | What must hold |\n|---|---|"
-    for checker in (*AT_COMMITS, *AT_STEPS):
-        yield f"| `{checker.__name__}` | {checker.__doc__} |"
+    yield "## Safety checkers\n\n| Checker | What must hold | Invariants | Touched by |\n|---|---|---|---|"
+    for name, cls in sorted(CHECKERS.items()):
+        yield f"| `{name}` | {cls.meaning} | {' '.join(cls.holds)} | {', '.join(touched_by(cls))} |"
+    yield "\n## Invariants\n\n| | What is promised | Held by |\n|---|---|---|"
+    for label, text in INVARIANTS.items():
+        holders = ", ".join(f"`{name}`" for name, cls in sorted(CHECKERS.items()) if label in cls.holds)
+        yield f"| {label} | {text} | {'; '.join(part for part in (holders, ELSEWHERE.get(label, '')) if part)} |"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Lives here: what actions may do, and the observation of everything that follows.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -14,8 +14,9 @@ import attrs
 from actors.settings import FederationSettings
 from runtime.actor import Ref
 from runtime.trace import Trace
+from sim.checkers.registry import Commit
+from sim.checkers.watch import Watch
 from sim.links import Uniform
-from sim.scenario.checkers import AT_COMMITS, AT_STEPS, Checker, Watched, rows, trail
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import Change, History
 from sim.scenario.schema import PlatformPart, Scenario
@@ -88,9 +89,9 @@ class Stage:
         self._tell: Callable[[str], None] | None = None
         self._calls: list[OperatorCall] = []
         self._handed: dict[tuple[str, str], list[Handed]] = {}
-        self._watched = {platform.name: Watched() for platform in scenario.platforms}
-        self._seen: dict[tuple[str, str], tuple[Any, int]] = {}
         self._frames = 0
+        self.watch = Watch(self.world)
+        self.watch.followers.append(self._follow)
         for platform in scenario.platforms:
             self._open(platform)
         for part in scenario.links:
@@ -123,8 +124,7 @@ class Stage:
 
     def row(self, on: str, peer: str) -> Any:
         """The newest committed row of one platform about another, or None."""
-        url = self.host(peer).url
-        return next((record for record in reversed(rows(self.host(on))) if record.remote_instance_url == url), None)
+        return self.watch.facts.newest(self.host(on), self.host(peer).url)
 
     def status(self, on: str, peer: str) -> str | None:
         """The committed status of that row."""
@@ -196,39 +196,33 @@ class Stage:
         for frame in self.world.frames[self._frames :]:
             self._line(f"{frame.source} > {frame.target} {frame.kind} {frame.what}")
         self._frames = len(self.world.frames)
-        for host in self.world.hosts.values():
-            if self._changed(host):
-                self.check(host, AT_COMMITS)
+        self.watch.pass_time()
+        self.check()
 
-    def check(self, host: Host, checkers: Sequence[Checker] = AT_COMMITS + AT_STEPS) -> None:
-        """Ask safety checkers about a platform.
+    def check(self) -> None:
+        """See whether a safety checker has complained.
 
         Raises:
-            BrokenError: one of them complains.
+            BrokenError: one of them has.
         """
-        for checker in checkers:
-            for text in checker(host, self._watched[host.name]):
-                raise BrokenError(Failure(checker.__name__, self.now, f"{host.name}: {text}"))
+        if self.watch.complaints:
+            first = self.watch.complaints[0]
+            raise BrokenError(Failure(first.checker, first.at - self.started_at, f"{first.host}: {first.text}"))
 
     def check_all(self) -> None:
-        """Ask every safety checker about every platform."""
-        for host in self.world.hosts.values():
-            self.check(host)
+        """Ask the safety checkers that look at whole platforms."""
+        self.watch.stepped()
+        self.check()
 
-    def _changed(self, host: Host) -> bool:
-        names = {other.url: other.name for other in self.world.hosts.values()}
-        changed = bool(host.engine.crashes)
-        for record in rows(host):
-            seen, told = self._seen.get((host.name, record.id), (None, 0))
-            if record is seen:
-                continue
-            changed = True
-            taken = trail(host, record.id)
-            for entry in taken[told:]:
-                change = Change(self.now, host.name, names.get(record.remote_instance_url, record.remote_instance_url), entry.payload["to"])
-                self.history.changes.append(change)
-            self._seen[(host.name, record.id)] = (record, len(taken))
-        return changed
+    def _follow(self, commit: Commit) -> None:
+        """Remember every status that a row passes, those passed within one commit included."""
+        for entry in commit.entries:
+            if "to" in entry.payload:
+                url = next(
+                    (change.after.record.remote_instance_url for change in commit.changes if change.after and change.id == entry.chain), ""
+                )
+                host = next((host.name for host in self.world.hosts.values() if host.url == url), url)
+                self.history.changes.append(Change(self.now, commit.host.name, host, entry.payload["to"]))
 
     def _answered(self, call: OperatorCall, reply: Reply) -> None:
         assert call.code is not None
@@ -238,9 +232,6 @@ class Stage:
         if call.hands_to is not None and call.code == "ok" and reply.data.get("acceptance_token"):
             handed = Handed(reply.data["acceptance_token"], reply.data["invitation"])
             self._handed.setdefault((call.host.name, call.hands_to), []).append(handed)
-            secrets = (handed.token.split(".")[0], handed.invitation.split(".")[1])
-            for watched in self._watched.values():
-                watched.secrets = (*watched.secrets, *secrets)
 
     def _turn(self, name: str, ref: Ref, message: Any, outcome: str, effects: tuple[str, ...]) -> None:
         told = f" [{' '.join(effects)}]" if effects else ""

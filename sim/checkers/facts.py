@@ -1,0 +1,183 @@
+"""What is true of a world, for checkers: who is who, which rows are committed, and what a certificate really says.
+
+Lives here: knowledge that several checkers share, kept up to date with each commit. Must not live here: a rule, or a question to the code
+that is judged: certificates are read with the library alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from runtime.store.port import Query
+
+if TYPE_CHECKING:
+    from sim.world import Host, World
+
+_BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+
+
+def ders(pem: str) -> list[bytes]:
+    """The certificates in a text."""
+    return [base64.b64decode("".join(found.split())) for found in _BLOCK.findall(pem)]
+
+
+def fingerprint_of(der: bytes) -> str:
+    """`sha256:` and the hex digest of a certificate."""
+    return "sha256:" + hashlib.sha256(der).hexdigest()
+
+
+@attrs.frozen(eq=False)
+class Paper:
+    """A certificate as the library reads it.
+
+    Attributes:
+        names: common names of its subject.
+        uris: every alternative name, as text; others than URIs with their kind before them.
+        client: whether it is an end certificate for clients and nothing but that.
+        authority: whether it is a CA that may sign certificates.
+        begins, ends: seconds since the epoch.
+    """
+
+    fingerprint: str
+    names: tuple[str, ...]
+    uris: tuple[str, ...]
+    client: bool
+    authority: bool
+    begins: float
+    ends: float
+    certificate: x509.Certificate = attrs.field(repr=False)
+
+    def signed_by(self, issuer: Paper) -> bool:
+        """Whether the key of `issuer` signed it."""
+        try:
+            self.certificate.verify_directly_issued_by(issuer.certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+def read_paper(der: bytes) -> Paper | None:
+    """The certificate in `der`, or None if the library cannot read it."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        constraints = _extension(certificate, x509.BasicConstraints)
+        usage = _extension(certificate, x509.KeyUsage)
+        purposes = _extension(certificate, x509.ExtendedKeyUsage)
+        names = _extension(certificate, x509.SubjectAlternativeName)
+        subject = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        key = certificate.public_key()
+    except (ValueError, TypeError):
+        return None
+    client = (
+        constraints is not None and not constraints.ca
+        and usage is not None and usage.digital_signature and not usage.key_cert_sign
+        and purposes is not None and ExtendedKeyUsageOID.CLIENT_AUTH in purposes
+        and isinstance(key, ed25519.Ed25519PublicKey)
+    )  # fmt: skip
+    return Paper(
+        fingerprint=fingerprint_of(der),
+        names=tuple(str(name.value) for name in subject),
+        uris=tuple(_told(name) for name in names or ()),
+        client=client,
+        authority=constraints is not None and bool(constraints.ca) and usage is not None and usage.key_cert_sign,
+        begins=certificate.not_valid_before_utc.timestamp(),
+        ends=certificate.not_valid_after_utc.timestamp(),
+        certificate=certificate,
+    )
+
+
+def _extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _told(name: x509.GeneralName) -> str:
+    return str(name.value) if isinstance(name, x509.UniformResourceIdentifier) else f"{type(name).__name__}:{name.value}"
+
+
+class Facts:
+    """The truth about one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.peers: dict[str, dict[str, Any]] = {}
+        self.evidence: dict[str, dict[str, Any]] = {}
+        self.started_at: dict[str, float] = {}
+        self._newest: dict[tuple[str, str], str] = {}
+        self._subjects: dict[tuple[str, str], str] = {}
+        self._papers: dict[bytes, Paper | None] = {}
+        self._signed: dict[tuple[str, str], bool] = {}
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning of the world."""
+        return self.world.timeline.now
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def reload(self, host: Host) -> None:
+        """Read all rows of a platform; afterwards each commit keeps them up to date."""
+        self.peers[host.name], self.evidence[host.name] = {}, {}
+        for row in host.store.query(Query("peer", newest_first=False)):
+            self.note(host, row.record.id, row.record, row.evidence)
+
+    def note(self, host: Host, id: str, record: Any, evidence: Any) -> None:
+        """A row about a peer is committed now."""
+        self.peers[host.name][id] = record
+        self.evidence[host.name][id] = evidence
+        if record.remote_instance_url is not None:
+            key = (host.name, record.remote_instance_url)
+            if id >= self._newest.get(key, ""):
+                self._newest[key] = id
+        if record.inbound_subject is not None:
+            self._subjects[(host.name, record.inbound_subject)] = id
+
+    def newest(self, on: Host, url: str) -> Any:
+        """The newest row of one platform about a URL, or None."""
+        id = self._newest.get((on.name, url))
+        record = None if id is None else self.peers[on.name].get(id)
+        return record if record is not None and record.remote_instance_url == url else None
+
+    def by_subject(self, host: Host, subject: str) -> Any:
+        """The row to which a platform has assigned a subject, or None."""
+        id = self._subjects.get((host.name, subject))
+        record = None if id is None else self.peers[host.name].get(id)
+        return record if record is not None and record.inbound_subject == subject else None
+
+    # --- identities ----------------------------------------------------------------------------------------------
+
+    def instance(self, instance_id: str | None) -> Iterator[Host]:
+        """The platforms that are this instance: one, unless a copy of it was restored elsewhere."""
+        return (host for host in self.world.hosts.values() if host.instance_id == instance_id)
+
+    def authority_of(self, host: Host) -> set[str]:
+        """Fingerprints of the CA certificates whose keys a platform holds."""
+        return {fingerprint_of(der) for der in ders(host.authority.ca_bundle_pem)}
+
+    def paper(self, der: bytes) -> Paper | None:
+        """A certificate, read once."""
+        try:
+            return self._papers[der]
+        except KeyError:
+            paper = self._papers[der] = read_paper(der)
+            return paper
+
+    def signed(self, leaf: Paper, issuer: Paper) -> bool:
+        """Whether one certificate signed the other, found out once."""
+        key = (leaf.fingerprint, issuer.fingerprint)
+        known = self._signed.get(key)
+        if known is None:
+            known = self._signed[key] = leaf.signed_by(issuer)
+        return known

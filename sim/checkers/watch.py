@@ -1,0 +1,169 @@
+"""The watcher of a world: hands everything that happens to the checkers that it touches.
+
+Lives here: dispatch, deadlines, complaints. Must not live here: a rule. What touches nobody costs a lookup and no more.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from actors.door.call import Answer, Call
+from actors.ports import RemoteRequest
+from runtime.store.port import Committed, Delete, Put, PutEvidence, Row, Unit
+from sim.checkers.facts import Facts
+from sim.checkers.registry import CHECKERS, TOUCHES, Change, Checker, Commit, Visit
+from sim.onlooker import Former
+
+if TYPE_CHECKING:
+    from sim.world import Host, World
+
+FEDERATION_API: Final = "/api/v1/system/federation_api/"
+
+
+@attrs.frozen
+class Complaint:
+    """A rule that was broken.
+
+    Attributes:
+        checker: its name.
+        host: the platform that broke it.
+        at: virtual seconds since the beginning of the world.
+    """
+
+    checker: str
+    host: str
+    at: float
+    text: str
+
+
+class Watch:
+    """The onlooker of one world with one instance of every checker.
+
+    Args:
+        without: names of checkers to leave out.
+    """
+
+    def __init__(self, world: World, without: Collection[str] = ()) -> None:
+        self.world = world
+        self.facts = Facts(world)
+        self.complaints: list[Complaint] = []
+        self.followers: list[Callable[[Commit], None]] = []
+        self._excused: set[tuple[str, str]] = set()
+        self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
+        self._set = 0
+        self._visits: dict[int, Visit] = {}
+        self.checkers = {name: cls(self.facts, self._complain, self._later) for name, cls in CHECKERS.items() if name not in without}
+        touched: dict[str, list[Any]] = {
+            method: [getattr(each, method) for each in self.checkers.values() if _has(each, method)] for method in TOUCHES
+        }
+        self._on = touched
+        world.onlooker = self
+
+    # --- complaints and deadlines --------------------------------------------------------------------------------
+
+    def excuse(self, checker: str, host: str) -> None:
+        """From now on a checker's complaints about a platform count for nothing: a scenario breaks that rule on purpose."""
+        self._excused.add((checker, host))
+
+    def _complain(self, checker: str, host: str, text: str) -> None:
+        if (checker, host) not in self._excused:
+            self.complaints.append(Complaint(checker, host, self.world.timeline.now, text))
+
+    def _later(self, delay_s: float, look: Callable[[], None]) -> None:
+        self._set += 1
+        heapq.heappush(self._deadlines, (self.world.timeline.now + delay_s, self._set, look))
+
+    def pass_time(self) -> None:
+        """Look at what had to be true by now."""
+        deadlines, now = self._deadlines, self.world.timeline.now
+        while deadlines and deadlines[0][0] <= now:
+            heapq.heappop(deadlines)[2]()
+
+    # --- what the world tells ------------------------------------------------------------------------------------
+
+    def started(self, host: Host) -> None:
+        self._visits = {key: visit for key, visit in self._visits.items() if visit.host is not host}
+        self.facts.started_at[host.name] = self.facts.now
+        self.facts.reload(host)
+        for look in self._on["on_start"]:
+            look(host)
+
+    def committed(self, host: Host, unit: Unit, former: Former, result: Committed) -> None:
+        commit = self._commit(host, unit, former, result)
+        for change in commit.changes:
+            if change.kind == "peer":
+                self._peer_committed(change, commit)
+        for look in self._on["on_commit"]:
+            look(commit)
+        for follow in self.followers:
+            follow(commit)
+
+    def _commit(self, host: Host, unit: Unit, former: Former, result: Committed) -> Commit:
+        before: dict[tuple[str, str], Row | None] = {}
+        for kind, id, row in former:
+            before.setdefault((kind, id), row)
+        records: dict[tuple[str, str], Any] = {(each.kind, each.record.id): each.record for each in unit.writes if isinstance(each, Put)}
+        evidence = {(each.kind, each.id): each.evidence for each in unit.writes if isinstance(each, PutEvidence)}
+        gone = {(each.kind, each.id) for each in unit.writes if isinstance(each, Delete)}
+        changes = []
+        for key, row in before.items():
+            record = records.get(key, None if row is None or key in gone else row.record)
+            seen = evidence.get(key, None if row is None else row.evidence)
+            changes.append(Change(*key, row, None if record is None else Row(record, seen)))
+        return Commit(host, host.clock.wall(), tuple(changes), result.entries, result.events, unit.writes)
+
+    def _peer_committed(self, change: Change, commit: Commit) -> None:
+        before, after = change.before, change.after
+        if after is None:
+            return
+        if before is None or before.record is not after.record:
+            for look in self._on["on_peer"]:
+                look(change, commit)
+        if after.evidence is not None and (before is None or before.evidence is not after.evidence):
+            for look in self._on["on_evidence"]:
+                look(change, commit)
+        self.facts.note(commit.host, change.id, after.record, after.evidence)
+
+    def sent(self, host: Host, request: RemoteRequest) -> None:
+        for look in self._on["on_request"]:
+            look(host, request)
+
+    def returned(self, host: Host, request: RemoteRequest, outcome: Any) -> None:
+        for look in self._on["on_return"]:
+            look(host, request, outcome)
+
+    def arrived(self, host: Host, call: Call, source: str) -> None:
+        federation = call.path.startswith(FEDERATION_API)
+        route = call.path[len(FEDERATION_API) :] if federation else ""
+        visit = Visit(host, call, source, route, self.facts.now, host.clock.wall(), host.incarnation)
+        self._visits[id(call)] = visit
+        for look in self._on["on_call" if federation else "on_operator_call"]:
+            look(visit)
+
+    def answered(self, host: Host, call: Call, source: str, answer: Answer) -> None:
+        visit = self._visits.pop(id(call), None)
+        if visit is None:
+            return
+        for look in self._on["on_answer" if visit.route else "on_operator_answer"]:
+            look(visit, answer)
+
+    # --- what the run tells --------------------------------------------------------------------------------------
+
+    def stepped(self) -> None:
+        """A step was taken, or the scenario has ended."""
+        for host in self.world.hosts.values():
+            for look in self._on["on_step"]:
+                look(host)
+
+    def rested(self, host: Host) -> None:
+        """Nothing is under way on this platform any more, after every fault has stopped."""
+        for look in self._on["on_rest"]:
+            look(host)
+
+
+def _has(checker: Checker, method: str) -> bool:
+    return getattr(type(checker), method) is not getattr(Checker, method)
