@@ -25,6 +25,7 @@ from actors.ports import (
 )
 from net.vault import VaultError
 from runtime.errors import Fault, InternalFault, RemoteFault
+from sim.clock import Timeout
 
 if TYPE_CHECKING:
     from sim.world import Host
@@ -42,19 +43,24 @@ class SimulatedRemote:
 
     def request(self, request: RemoteRequest, done: Done) -> None:
         """Send a request; exactly one outcome comes back, at the latest after its time limit."""
-        answered: list[bool] = []
+        answered = False
 
         def once(outcome: Any) -> None:
+            nonlocal answered
             if not answered and self._alive:
-                answered.append(True)
+                answered = True
+                if limit is not None:
+                    limit.cancel()
                 done(outcome)
+
+        limit: Timeout | None = None
 
         fault = self._refusal(request)
         if fault is not None:
             once(fault)
             return
-        timeline = self._host.world.timeline
-        timeline.after(request.timeout_s, lambda: once(RemoteFault("remote_timeout", "the remote did not answer in time", 504)))
+        late = RemoteFault("remote_timeout", "the remote did not answer in time", 504)
+        limit = self._host.world.timeline.timeout(request.timeout_s, lambda: once(late))
         self._try(request, 0, [], once)
 
     def probe(self, request: ProbeRequest, done: Done) -> None:
@@ -87,7 +93,7 @@ class SimulatedRemote:
         return isinstance(certificates.pem_to_der(identity.certificate_pem), bytes)
 
     def _unproven(self, server: Host, expectation: Any) -> str | None:
-        return certificates.verify_server(server.server_chain, expectation, now=self._host.clock.wall())
+        return self._host.world.server_checks.unproven(server.server_chain, expectation, self._host.clock.wall())
 
     def _try(self, request: RemoteRequest, index: int, probed: list[dict[str, Any]], done: Done) -> None:
         """Connect to the next URL in order; only what was never sent is tried elsewhere."""

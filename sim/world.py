@@ -9,6 +9,7 @@ Same seed, same world: every draw comes from a stream of the seed, and events of
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
 from sim.remote import SimulatedRemote
+from sim.server_checks import ServerChecks
 from sim.store import Disk, MemoryStore
 
 SERVER_LEAF_LIFETIME_S: Final = 10 * 365 * 86_400.0
@@ -92,6 +94,7 @@ class World:
         self.frames: list[Frame] = []
         self.scheduler_seed = scheduler_seed
         self.onlooker: Onlooker | None = None
+        self.server_checks = ServerChecks()
 
     def platform(self, name: str, **federation: Any) -> Host:
         """A new platform, started; keyword arguments are its federation settings."""
@@ -173,7 +176,8 @@ class Host:
         self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
         self.operator_id = uuid7(self.clock.wall(), chance)
         self.token = ""
-        self._pump_at: float | None = None
+        self._woken = False
+        self._alarm_at = math.inf
         self.engine: Engine
         self.door: Door
 
@@ -188,6 +192,8 @@ class Host:
         """Start a process on what the disk holds."""
         self.running = True
         self.boot_epoch += 1
+        self._woken, self._alarm_at = False, math.inf
+        self._pump, self._alarm = self._fenced(self._run_engine), self._fenced(self._ring)
         identity = Identity(
             instance_id=self.instance_id,
             url=self.url,
@@ -222,7 +228,6 @@ class Host:
         """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept."""
         self.incarnation += 1
         self.running = False
-        self._pump_at = None
         self.store = self.store.crash()
 
     def _listening(self) -> Listening:
@@ -243,28 +248,42 @@ class Host:
         return call
 
     def _schedule(self, delay_s: float, callback: Callable[[], None]) -> None:
-        self.world.timeline.after(delay_s, self._fenced(callback))
+        if delay_s > 0:
+            self.world.timeline.after(delay_s, self._fenced(callback))
+        else:
+            self.world.timeline.soon(self._fenced(callback))
 
     def _pump_now(self) -> None:
-        if self._pump_at is None or self._pump_at > self.world.timeline.now:
-            self._arm(self.world.timeline.now)
+        """Let the engine run before anything else happens."""
+        if not self._woken:
+            self._woken = True
+            self.world.timeline.soon(self._pump)
 
-    def _arm(self, when: float) -> None:
-        self._pump_at = when
-        self.world.timeline.at(when, self._fenced(lambda: self._pump(when)))
-
-    def _pump(self, when: float) -> None:
-        if self._pump_at != when:
-            return
-        self._pump_at = None
+    def _run_engine(self) -> None:
+        self._woken = False
         for _ in range(PASSES_AT_ONCE_MAX):
             if not self.engine.run():
                 break
         else:
-            raise LivelockError(f"{self.name} works without end at {when:.3f} s")
+            raise LivelockError(f"{self.name} works without end at {self.world.timeline.now:.3f} s")
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the alarm for the earliest timer. One that is set too early is left: it then only sets the next."""
         next_at = self.engine.next_timer_at()
-        if next_at != float("inf") and (self._pump_at is None or next_at < self._pump_at):
-            self._arm(max(next_at, self.world.timeline.now))
+        if next_at < self._alarm_at:
+            self._alarm_at = next_at
+            self.world.timeline.at(next_at, self._alarm)
+
+    def _ring(self) -> None:
+        if self.world.timeline.now < self._alarm_at:
+            # Another alarm has rung in its place.
+            return
+        self._alarm_at = math.inf
+        if self.engine.next_timer_at() <= self.world.timeline.now:
+            self._run_engine()
+        else:
+            self._arm()
 
     def _ports(self) -> Mapping[type, PortStart]:
         remote = SimulatedRemote(self)
