@@ -74,6 +74,14 @@ FINDINGS_RESOLVED_MAX: Final = 1_000
 FINDINGS_RESOLVED_KEPT_S: Final = 7 * DAY_S
 LIVENESS_INTERVAL_S: Final = 60.0
 
+# The end of a peering.
+LAST_WORD_TRIES: Final = 3
+LAST_WORD_RETRY_S: Final = 10.0
+TOMBSTONE_S: Final = 7 * DAY_S
+DEPENDANTS_SLICE: Final = 200
+DEPENDANTS_LOOK_S: Final = 1.0
+DEPENDANTS_LOOK_MAX_S: Final = 64.0
+
 # Operator surface.
 PAGE_MAX: Final = 200
 PAGE_DEFAULT: Final = 50

@@ -70,6 +70,7 @@ class FederationSettings:
     cert_warn_s: float = 30 * 86_400.0
     cert_renew_at_s: float = 35 * 86_400.0
     cert_auto_renew: bool = True
+    revocation_grace_s: float = 300.0
     accept_without_trust: Literal["inert", "refuse"] = "inert"
     require_identity_disclosure: bool = False
     allowed_networks: tuple[str, ...] = ()

@@ -323,6 +323,14 @@ PEER = Object(
         Field("contract_digest_agreed", _DIGEST, nullable=True),
         Field("parent_peer_id", Identifier(), nullable=True),
         Field("allowed_transitions", ListOf(_STATUS, len(PEER_STATUSES)), required=True),
+        Field(
+            "peering_epoch", Integer(), description="Rises when the peering is revoked: what was given under another epoch has no effect."
+        ),
+        _time("suspended_at"),
+        Field("status_before_suspend", _STATUS, nullable=True),
+        _time("revoked_at"),
+        Field("revocation_phase", Choice(("draining", "complete")), nullable=True),
+        Field("notification_pending", Boolean(), description="Whether the remote is still to be told that the peering has ended."),
         _time("last_inbound_heartbeat_at"),
         _time("last_outbound_heartbeat_at"),
         Field("platform_version", _NAME, nullable=True),

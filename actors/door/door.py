@@ -19,6 +19,7 @@ import attrs
 from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
 from actors.door.call import Answer, Call, failure
+from actors.door.ending import handlers as ending
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
@@ -88,7 +89,8 @@ class Door:
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
         self._rules: dict[str, tuple[int, tuple[MatrixRow, ...]]] = {}
-        self._handlers: dict[str, Handler] = {**peers.HANDLERS, **overview.HANDLERS, **accounts.HANDLERS, **federation.HANDLERS}
+        families = (peers.HANDLERS, ending.HANDLERS, overview.HANDLERS, accounts.HANDLERS, federation.HANDLERS)
+        self._handlers: dict[str, Handler] = {name: handler for family in families for name, handler in family.items()}
 
     @property
     def deadline_s(self) -> float:

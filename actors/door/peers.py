@@ -269,14 +269,16 @@ def update_peer(door: Door, request: Request) -> None:
         check_remote_url(door, changes["remote_instance_url"])
     for endpoint in changes.get("endpoints") or ():
         check_remote_url(door, endpoint.url)
-    _shown(door, request, row.record.id, Update(request.by, changes, request.expected_version()))
+    relay_shown(door, request, row.record.id, Update(request.by, changes, request.expected_version()))
 
 
 def cancel_peer(door: Door, request: Request) -> None:
-    _shown(door, request, own_row(door, request).record.id, Cancel(request.by))
+    relay_shown(door, request, own_row(door, request).record.id, Cancel(request.by))
 
 
-def _shown(door: Door, request: Request, peer_id: str, message: Any) -> None:
+def relay_shown(door: Door, request: Request, peer_id: str, message: Any) -> None:
+    """Ask the peer actor and show the record that it has committed."""
+
     def answered(outcome: Any) -> None:
         peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
         request.ok({"peer": peer}, version=outcome.record.version)

@@ -15,6 +15,7 @@ import attrs
 from actors import limits
 from actors.door import bodies
 from actors.door.call import Answer, failure
+from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.route import (
     API,
     CERTIFICATE_REFUSALS,
@@ -586,6 +587,7 @@ _SERVICES = (
 ROUTES: Final[tuple[Route, ...]] = (
     *_SIGNING_IN,
     *_PLATFORM_PEERS,
+    *_ENDING,
     *_PLATFORM_AND_FEDERATION,
     *_ACCOUNTS,
     *_FEDERATION_API,

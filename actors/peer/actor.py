@@ -7,6 +7,7 @@ transitions are serial.
 from __future__ import annotations
 
 from actors.peer.calling import CallingSide
+from actors.peer.ending import Ending
 from actors.peer.minting import MintingSide
 from actors.peer.operator_side import OperatorSide
 from actors.peer.record import KIND
@@ -15,7 +16,7 @@ from runtime.actor import Resume, handles
 from runtime.context import Context
 
 
-class PeerActor(OperatorSide, MintingSide, CallingSide):
+class PeerActor(OperatorSide, MintingSide, CallingSide, Ending):
     """One remote platform."""
 
     kind = KIND
@@ -32,4 +33,4 @@ class PeerActor(OperatorSide, MintingSide, CallingSide):
         """Entering memory was all that was asked for."""
 
     def holds_work(self) -> bool:
-        return self.minting is not None or self.calling is not None or self.beating or bool(self.asked)
+        return self.minting is not None or self.calling is not None or self.beating or bool(self.asked) or self.telling

@@ -33,7 +33,6 @@ class Heartbeats(Liveness):
     """Handlers of heartbeats in both directions."""
 
     beating: bool = False
-    sequence: int = 0
     early_attempts: int = 0
     asked: tuple[Any, ...] = ()
     choice: tuple[str, float] | None = None
@@ -99,18 +98,25 @@ class Heartbeats(Liveness):
             self._tell_asked(ctx, fault)
             return
         self.beating = True
-        self.sequence += 1
+        sequence = self.next_sequence(ctx)
         request = RemoteRequest(
             peer_id=record.id,
             method="POST",
             path="/federation_api/heartbeat",
-            body=self._body(ctx),
+            body=self.heartbeat_body(ctx, sequence),
             urls=self.urls(ctx),
             identity=known[0],
             expectation=known[1],
             timeout_s=ctx.settings.federation.request_timeout_s,
         )
-        ctx.call(request, then=HeartbeatAnswered)
+        ctx.call(request, then=HeartbeatAnswered, tag=sequence)
+
+    def next_sequence(self, ctx: Context) -> int:
+        """The number of the heartbeat that leaves now; numbers rise at least as long as this start of the platform lasts."""
+        evidence = self.evidence or PeerEvidence()
+        sequence = evidence.sent_sequence + 1
+        ctx.set_evidence(attrs.evolve(evidence, sent_sequence=sequence))
+        return sequence
 
     def urls(self, ctx: Context) -> tuple[str, ...]:
         """Where to call: the endpoint that answered lately, then all in order."""
@@ -121,14 +127,15 @@ class Heartbeats(Liveness):
             urls.sort(key=lambda url: url != self.choice[0] if self.choice is not None else False)
         return tuple(urls)
 
-    def _body(self, ctx: Context) -> dict[str, Any]:
+    def heartbeat_body(self, ctx: Context, sequence: int, *, peer_state: str = "ok") -> dict[str, Any]:
+        """What we tell of ourselves; `peer_state` is `suspended` in the last heartbeat before a pause."""
         identity, federation = ctx.settings.identity, ctx.settings.federation
         evidence = self.evidence or PeerEvidence()
         return {
             "boot_epoch": identity.boot_epoch,
-            "sequence": self.sequence,
+            "sequence": sequence,
             "sent_at": iso(ctx.wall),
-            "peer_state": "ok",
+            "peer_state": peer_state,
             "contract_version": self.record.contract_version_agreed,
             "contract_digest": self.record.contract_digest_agreed,
             "platform_version": ctx.settings.platform_version,
@@ -146,6 +153,9 @@ class Heartbeats(Liveness):
 
     @handles(HeartbeatAnswered)
     def on_heartbeat_answered(self, message: HeartbeatAnswered, ctx: Context) -> None:
+        if self.evidence is None or message.tag != self.evidence.sent_sequence:
+            # A pause or another heartbeat came after it: what it says is overtaken.
+            return
         self.beating = False
         record: PeerRecord | None = self.record
         if record is None or not wants_heartbeats(record):

@@ -13,7 +13,7 @@ import attrs
 
 from actors.idempotency.record import Mark
 from actors.peer.endpoints import Endpoint
-from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.record import PeerEvidence, PeerRecord, RevocationPhase
 from actors.peer.roles import Pairing
 from actors.schema_versions import MatrixRow
 from runtime.actor import CallResult
@@ -61,6 +61,37 @@ class Cancel:
     """End a peering that was never accepted. Answer: `Shown`."""
 
     by: str | None
+
+
+@attrs.frozen
+class Suspend:
+    """Pause the peering. Answer: `Shown`, or a fault (`peer_suspended`, `invalid_transition`)."""
+
+    by: str | None
+    reason: str | None = None
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class ResumePeering:
+    """End the pause. Answer: `Shown`, or a fault (`invalid_transition`, `peering_expired`)."""
+
+    by: str | None
+    reason: str | None = None
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class Revoke:
+    """End the peering for good. Answer: `Shown`, or a fault (`already_revoked`).
+
+    `immediate`: no last word to the remote and no grace for what is under way, as after a compromise.
+    """
+
+    by: str | None
+    reason: str | None = None
+    immediate: bool = False
+    mark: Mark | None = None
 
 
 @attrs.frozen
@@ -195,6 +226,26 @@ class ProvenInbound:
     """The remote made a mutually authenticated call that is not a heartbeat. No answer."""
 
 
+# --- To the owners of dependent rows ---------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class PeeringEnded:
+    """The peering under which a row was made has ended (see `dependants`). No answer; may come more than once.
+
+    Attributes:
+        peering_epoch: the epoch that has ended; a row of another one is not meant.
+        phase: `draining` from the revocation on, `complete` once nothing under way may use it any more.
+        ended_at: when the peering was revoked, in seconds since the epoch.
+    """
+
+    peer_id: str
+    peering_epoch: int
+    phase: RevocationPhase
+    reason: str
+    ended_at: float
+
+
 # --- To itself ------------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +329,16 @@ class ReceiptOpened(CallResult):
 @attrs.frozen
 class HeartbeatAnswered(CallResult):
     """An outbound heartbeat was answered, or failed."""
+
+
+@attrs.frozen
+class PauseTold(CallResult):
+    """The last heartbeat before a pause was answered, or failed; nothing hangs on it."""
+
+
+@attrs.frozen
+class LastWordAnswered(CallResult):
+    """The remote answered the notice that the peering has ended, or did not; the tag is its event id."""
 
 
 @attrs.frozen

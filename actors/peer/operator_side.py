@@ -1,6 +1,7 @@
-"""What operators do to a peer: propose, regenerate, cancel, update, probe; and the deadlines of tokens and receipts.
+"""What operators do to a peer: propose, regenerate, cancel, update, probe.
 
-Lives here: one small handler per message. Must not live here: accepting (`calling`), or validation of shapes (the door).
+Lives here: one small handler per message. Must not live here: accepting (`calling`), pausing and ending (`ending`), or validation of
+shapes (the door).
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import attrs
 from actors import sanitize
 from actors.contract import record as contract
 from actors.idempotency.record import remember
-from actors.limits import PROBE_HANDSHAKE_S, RECEIPT_KEPT_S, TOKEN_SECRET_BYTES
-from actors.peer import endpoints, projection, tokens
+from actors.limits import PROBE_HANDSHAKE_S, TOKEN_SECRET_BYTES
+from actors.peer import cascade, endpoints, projection, tokens
 from actors.peer import invitation as invitations
 from actors.peer.lifecycle import STATUSES
 from actors.peer.messages import Cancel, Minted, Probed, ProbeNow, Propose, Regenerate, Shown, Update
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import announce, operator, reachable_identity, rehandshake_allowed, step
+from actors.peer.steps import announce, operator, reachable_identity, rehandshake_allowed
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
-from runtime.actor import Actor, Due, handles
+from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -100,10 +101,7 @@ class OperatorSide(Actor):
             text = f"only a proposal can be cancelled; this peer is {record.status}"
             ctx.reply(OperatorFault("invalid_transition", text, 422, {"from": record.status, "to": "revoked", "allowed": []}))
         else:
-            ended = step(ctx, record, "operator_revoked", operator(message.by), "cancelled by an operator")
-            ctx.save(
-                attrs.evolve(ended, acceptance_token_digest=None, acceptance_token_expires_at=None, handshake=None, revoked_at=ctx.wall)
-            )
+            ctx.save(cascade.revoked(ctx, record, "operator_revoked", operator(message.by), "cancelled by an operator"))
             ctx.reply(Shown(ctx.record, self.evidence))
 
     @handles(Update)
@@ -170,25 +168,6 @@ class OperatorSide(Actor):
         """The declared endpoints with what our prober knows of them."""
         seen = self.evidence.endpoints if self.evidence is not None else ()
         return endpoints.replace(seen, self.record.endpoints)
-
-    # --- deadlines -----------------------------------------------------------------------------------------------
-
-    @handles(Due)
-    def on_due(self, message: Due, ctx: Context) -> None:
-        record: PeerRecord | None = self.record
-        if record is None:
-            return
-        changes: dict[str, Any] = {}
-        expires_at = record.acceptance_token_expires_at
-        if record.acceptance_token_digest is not None and expires_at is not None and expires_at <= ctx.wall:
-            changes |= {"acceptance_token_digest": None, "acceptance_token_expires_at": None, "token_expired_at": expires_at}
-            ctx.audit("peer.token_expired", "system", None, federation_peer_id=record.id)
-        if record.receipt is not None and record.receipt.at + RECEIPT_KEPT_S <= ctx.wall:
-            changes["receipt"] = None
-        if record.handshake is not None and record.handshake.expires_at <= ctx.wall:
-            changes["handshake"] = None
-        if changes:
-            ctx.save(attrs.evolve(record, updated_at=ctx.wall, **changes))
 
 
 def update_fault(record: PeerRecord, message: Update) -> Fault | None:

@@ -22,14 +22,15 @@ from runtime.store.port import Kind
 TrustMode = Literal["none", "hierarchical", "symmetric"]
 TrustStatus = Literal["none", "pending_proof", "established", "expired", "broken"]
 RemoteState = Literal["unknown", "ok", "suspended_us", "revoked_us"]
+RevocationPhase = Literal["draining", "complete"]
 ServerIdentity = Literal["anchors", "public"]
 """How the remote's listener proves itself: under the peer's anchors, or by public PKI and its host name."""
 
 RESERVED_METADATA: frozenset[str] = frozenset(
     {
         "invited_by_user_id", "invited_at", "accepted_by_user_id", "acceptance_token_used", "degraded_reason", "suspension_reason",
-        "revocation_reason", "node_id", "node_instance_id", "sdwan_network_id", "provisioner_response", "cluster_pg",
-        "spawn_initiated_at", "last_accept_error", "emancipated_at",
+        "suspended_by_user_id", "revocation_reason", "revoked_by_user_id", "notification_undelivered_at", "node_id", "node_instance_id",
+        "sdwan_network_id", "provisioner_response", "cluster_pg", "spawn_initiated_at", "last_accept_error", "emancipated_at",
     }
 )  # fmt: skip
 """Keys of `metadata` that only the platform writes."""
@@ -96,8 +97,51 @@ class Receipt:
 
 
 @attrs.frozen(kw_only=True)
+class LastWord:
+    """The notice that we owe the remote after ending the peering: an intent that survives a crash.
+
+    Attributes:
+        event_id: the same for every try, so that the remote takes it once.
+        tries: how often it has left so far.
+        next_at: when it leaves again, or is given up.
+    """
+
+    event_id: str
+    reason: str
+    effective_at: float
+    tries: int
+    next_at: float
+
+
+@attrs.frozen(kw_only=True)
+class Revocation:
+    """How far the end of this peering has come. Times are seconds since the epoch.
+
+    Attributes:
+        phase: `draining` while migrations under way may end, then `complete`.
+        drain_until: end of `draining`, unless the last word is still owed.
+        tombstone_until: until then the remote is recognised and told that it was revoked.
+        last_word: the notice still owed; None once it was taken, given up, or never owed.
+        untold: kinds of dependent rows (see `dependants`) of which some may not know of this phase.
+        looked: how often dependent rows were looked for in this phase.
+        look_at: when to look again; None if none is left.
+    """
+
+    phase: RevocationPhase
+    drain_until: float
+    tombstone_until: float | None
+    last_word: LastWord | None = None
+    untold: tuple[str, ...] = ()
+    looked: int = 0
+    look_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class PeerRecord:
-    """One peer. Times are seconds since the epoch; names of fields are those of the operator surface."""
+    """One peer. Times are seconds since the epoch; names of fields are those of the operator surface.
+
+    `peering_epoch` says which peering this is: what was given under another one is in force no more (see `standing`).
+    """
 
     id: str
     version: int = 0
@@ -146,7 +190,11 @@ class PeerRecord:
     remote_anchor_fingerprint: str | None = None
     expires_at: float | None = None
     remote_state: RemoteState = "unknown"
+    peering_epoch: int = 0
+    status_before_suspend: Status | None = None
+    suspended_at: float | None = None
     revoked_at: float | None = None
+    revocation: Revocation | None = None
     handshake: Handshake | None = None
     receipt: Receipt | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
@@ -161,6 +209,7 @@ class PeerEvidence:
     Attributes:
         last_heartbeat_at: newest two-way evidence: an outbound heartbeat acknowledged or an inbound one answered.
         remote_boot_epoch, remote_sequence: the newest pair whose data was applied.
+        sent_sequence: number of our newest heartbeat; it outlives the stay of the actor in memory.
         lower_boot_epoch: the boot epoch that came back last.
         epoch_flips: how often an older boot epoch came back: two senders share one identity.
         clock_skew_s: remote clock minus ours as of the last inbound heartbeat; None while unknown.
@@ -174,6 +223,7 @@ class PeerEvidence:
     last_outbound_heartbeat_at: float | None = None
     remote_boot_epoch: int = 0
     remote_sequence: int = 0
+    sent_sequence: int = 0
     lower_boot_epoch: int = 0
     epoch_flips: int = 0
     clock_skew_s: float | None = None
@@ -213,8 +263,18 @@ def _due(record: PeerRecord) -> float | None:
         record.acceptance_token_expires_at if record.acceptance_token_digest else None,
         record.receipt.at + RECEIPT_KEPT_S if record.receipt else None,
         record.handshake.expires_at if record.handshake else None,
+        *(_due_of_end(record.revocation) if record.revocation else ()),
     ]
     return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def _due_of_end(revocation: Revocation) -> tuple[float | None, ...]:
+    last_word = revocation.last_word
+    return (
+        last_word.next_at if last_word is not None else revocation.drain_until if revocation.phase == "draining" else None,
+        revocation.look_at,
+        revocation.tombstone_until,
+    )
 
 
 def _resume(record: PeerRecord) -> bool:

@@ -131,11 +131,16 @@ def call_refusal(record: PeerRecord, wall: float) -> Fault | None:
     return None
 
 
+def can_be_told(record: PeerRecord, wall: float) -> bool:
+    """Whether a last word can reach the remote: our identity for it is whole and not expired. The agreed end of the peering is no bar."""
+    return reachable_identity(record) is not None and record.outbound is not None and record.outbound.not_after > wall
+
+
 def is_stale(record: PeerRecord, evidence: PeerEvidence | None, wall: float, stale_after_s: float) -> bool:
-    """Whether the newest two-way evidence (or the enrolment, while there is none) is too old."""
+    """Whether the newest two-way evidence, or the enrolment if that is newer, is too old."""
     last = evidence.last_heartbeat_at if evidence is not None else None
-    since = last if last is not None else record.last_handshake_at
-    return since is None or wall - since > stale_after_s
+    instants = [instant for instant in (last, record.last_handshake_at) if instant is not None]
+    return not instants or wall - max(instants) > stale_after_s
 
 
 def undisclosed(record: PeerRecord) -> tuple[str, ...]:

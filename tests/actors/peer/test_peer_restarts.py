@@ -74,7 +74,7 @@ def test_an_active_pair_goes_on_after_a_restart(name: str) -> None:
     two.network.advance(3.0)
     evidence = other.evidence(peer_id)
     assert evidence.remote_boot_epoch == 2
-    assert evidence.remote_sequence == 1
+    assert evidence.remote_sequence >= 1
     assert evidence.epoch_flips == 0
     check_history(two)
 

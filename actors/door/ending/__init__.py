@@ -1,0 +1,1 @@
+"""The end of trust and its pauses at the door."""

@@ -1,0 +1,60 @@
+"""Routes by which operators pause, resume and end a peering."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.door import bodies as shared
+from actors.door.ending import bodies
+from actors.door.route import PEERS_MANAGE, SYSTEM, Route
+
+_TAG: Final = "Platform peers"
+_PEER: Final = f"{SYSTEM}/platform/peers/{{id}}"
+
+ROUTES: Final = (
+    Route(
+        name="suspend_peer",
+        method="POST",
+        path=f"{_PEER}/suspend",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Pause a peering",
+        description="Calls stop in both directions with the commit, and nothing given to the peer has effect; nothing is lost.",
+        body=bodies.PAUSE,
+        success={200: shared.ONE_PEER},
+        errors={409: ("peer_suspended",), 422: ("invalid_transition",)},
+        idempotent=True,
+    ),
+    Route(
+        name="resume_peer",
+        method="POST",
+        path=f"{_PEER}/resume",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="End the pause of a peering",
+        description="A peer whose trust is intact is enrolled again at once, and active with the next heartbeat.",
+        body=bodies.RESUME,
+        success={200: shared.ONE_PEER},
+        errors={409: ("peering_expired",), 422: ("invalid_transition",)},
+        idempotent=True,
+    ),
+    Route(
+        name="revoke_peer",
+        method="POST",
+        path=f"{_PEER}/revoke",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="End a peering for good",
+        description=(
+            "No call of the peer is served from the commit on. The remote is told, what is under way may finish, then our key for it is "
+            "destroyed; `revocation_phase` shows how far that has come. Peering again means a new peer."
+        ),
+        body=bodies.REVOKE,
+        success={200: shared.ONE_PEER},
+        errors={409: ("already_revoked",)},
+        idempotent=True,
+    ),
+)

@@ -1,0 +1,36 @@
+"""What a peer's row means for everything that was given under it: the one place where others ask.
+
+Lives here: pure questions about a peer record. Must not live here: why the status is what it is (see `lifecycle`).
+"""
+
+from __future__ import annotations
+
+from actors.peer.lifecycle import REACHABLE, inbound_refusal
+from actors.peer.record import PeerRecord
+
+
+def in_force(record: PeerRecord | None, peering_epoch: int, wall: float) -> bool:
+    """Whether what was given to this peer under `peering_epoch` has effect at `wall` (seconds since the epoch).
+
+    False for a peer that is gone, suspended, revoked, not yet proven or past its agreed end, and for another peering than this one.
+    """
+    return (
+        record is not None
+        and record.peering_epoch == peering_epoch
+        and record.status in REACHABLE
+        and inbound_refusal(record.status, "exchange") is None
+        and (record.expires_at is None or wall < record.expires_at)
+    )
+
+
+def may_finish(record: PeerRecord | None, peering_epoch: int, wall: float) -> bool:
+    """Whether work that was under way under `peering_epoch` (a migration) may go on at `wall`: in force, or in the grace of a revocation.
+
+    The grace is not for work that begins: whoever asks must know that the work was under way when the peering ended.
+    """
+    if in_force(record, peering_epoch, wall):
+        return True
+    if record is None or record.status != "revoked" or record.revocation is None:
+        return False
+    # Revoking raised the epoch by one; what was in force up to then belongs to the one before.
+    return record.revocation.phase == "draining" and wall < record.revocation.drain_until and record.peering_epoch == peering_epoch + 1
