@@ -496,7 +496,7 @@ class Engine:
         outcome = "saved" if ctx._writes else "done"
         ring.append((ctx.now, ctx.wall, message, outcome, effects or (), ctx._draws or (), cell.actor.record))
         if self._trace is not None:
-            self._trace.turn(ctx.now, cell.ref, message, outcome, tuple(effect[0] for effect in effects))
+            self._trace.turn(ctx.now, cell.ref, message, outcome, effects, ctx.record)
         if ctx._deferred and ask is not None and ask.open:
             cell.hold(ask)
         if ctx._writes:
@@ -681,7 +681,7 @@ class Engine:
             outcome = f"refused:{refused.code or refused.reason}"
             cell.ring[-1] = (now, wall, message, outcome, effects, draws, record)
             if self._trace is not None:
-                self._trace.turn(now, cell.ref, message, outcome, ())
+                self._trace.turn(now, cell.ref, message, outcome, (), cell.actor.record)
         for ask in dict.fromkeys([*turn.answered, *([turn.ask] if turn.ask is not None else [])]):
             self.resolve(ask, fault)
         self._renew(cell)
@@ -848,7 +848,7 @@ class Engine:
         outcome = f"crashed:{type(error).__name__}"
         ring.append((ctx.now, ctx.wall, message, outcome, (), ctx._draws or (), cell.actor.record))
         if self._trace is not None:
-            self._trace.turn(ctx.now, cell.ref, message, outcome, ())
+            self._trace.turn(ctx.now, cell.ref, message, outcome, (), cell.actor.record)
         ctx.clear()
         self.counters["crashes"] += 1
         poison = self._count_crash(cell, envelope)

@@ -6,28 +6,32 @@ Lives here: the digest by which two drivers, two processes or two hash seeds are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runtime.actor import Ref
+from runtime.cell import Effect
+
+Listener = Callable[[float, Ref, Any, str, Sequence[Effect], Any], None]
+"""Gets every turn: when, which actor, the message, the outcome, the effects themselves, and the record as the turn leaves it."""
 
 
 class Trace:
     """Folds every turn into a BLAKE2b hash per actor; `digest()` folds those in order of the actors' ids."""
 
-    def __init__(self, listener: Callable[[float, Ref, Any, str, tuple[str, ...]], None] | None = None) -> None:
+    def __init__(self, listener: Listener | None = None) -> None:
         self._histories: dict[Ref, Any] = {}
         self._listener = listener
         self.turns = 0
 
-    def turn(self, now: float, ref: Ref, message: Any, outcome: str, effects: tuple[str, ...]) -> None:
+    def turn(self, now: float, ref: Ref, message: Any, outcome: str, effects: Sequence[Effect], record: Any) -> None:
         history = self._histories.get(ref)
         if history is None:
             history = self._histories[ref] = hashlib.blake2b(digest_size=16)
-        history.update(f"{now:.9f}|{message!r}|{outcome}|{','.join(effects)}\n".encode())
+        history.update(f"{now:.9f}|{message!r}|{outcome}|{','.join([effect[0] for effect in effects])}\n".encode())
         self.turns += 1
         if self._listener is not None:
-            self._listener(now, ref, message, outcome, effects)
+            self._listener(now, ref, message, outcome, effects, record)
 
     def digest(self) -> str:
         whole = hashlib.blake2b(digest_size=16)

@@ -148,27 +148,16 @@ class StepDriver(_Driver):
         return await self._outcome(answer)
 
 
-class TaskDriver(_Driver):
-    """Runs every actor in a trio task of its own, in the order that the engine's scheduler picks."""
+class ActorTasks:
+    """A trio task for every actor of one engine, in which its handlers run. The tasks end with the nursery of their first message."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
+        self._engine = engine
         self._tasks: dict[Ref, trio.MemorySendChannel[tuple[Cell, Envelope, trio.Event]]] = {}
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_time)
-            await trio.lowlevel.checkpoint()
-            task_status.started()
-            while True:
-                more = await self._pass(nursery)
-                self._check_timer()
-                if not more:
-                    await self._park()
-
-    async def _pass(self, nursery: trio.Nursery) -> bool:
+    async def run_pass(self, nursery: trio.Nursery) -> bool:
         """As `Engine.run`, message by message: passes end after as many as there, so that both drivers commit at the same points."""
-        engine = self.engine
+        engine = self._engine
         if not engine.begin_pass():
             return True
         try:
@@ -194,8 +183,24 @@ class TaskDriver(_Driver):
 
     async def _actor_task(self, receive: trio.MemoryReceiveChannel[tuple[Cell, Envelope, trio.Event]]) -> None:
         async for cell, envelope, done in receive:
-            self.engine.execute(cell, envelope)
+            self._engine.execute(cell, envelope)
             done.set()
+
+
+class TaskDriver(_Driver):
+    """Runs every actor in a trio task of its own, in the order that the engine's scheduler picks."""
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        tasks = ActorTasks(self.engine)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_time)
+            await trio.lowlevel.checkpoint()
+            task_status.started()
+            while True:
+                more = await tasks.run_pass(nursery)
+                self._check_timer()
+                if not more:
+                    await self._park()
 
 
 def _stay_asleep() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -52,8 +53,10 @@ from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
 from sim.remote import SimulatedRemote
+from sim.schedule import Drawn, Schedule
 from sim.server_checks import ServerChecks
 from sim.store import Disk, MemoryStore
+from sim.trace.tracer import TracedEngine, TracedTimeline, Tracer
 
 SERVER_LEAF_LIFETIME_S: Final = 10 * 365 * 86_400.0
 PASSWORD: Final = "correct horse battery staple"
@@ -82,17 +85,30 @@ class World:
     Args:
         seed: everything that is left to chance follows from it.
         scheduler_seed: if given, ready actors of each host are picked at random by it instead of in order of arrival.
+        schedule: decides about them instead.
+        tracer: is told everything that happens.
+        drive: makes one pass of an engine, as `Engine.run`.
     """
 
-    def __init__(self, seed: int | str, *, scheduler_seed: int | None = None) -> None:
+    def __init__(
+        self,
+        seed: int | str,
+        *,
+        scheduler_seed: int | None = None,
+        schedule: Schedule | None = None,
+        tracer: Tracer | None = None,
+        drive: Callable[[Engine], bool] = Engine.run,
+    ) -> None:
         self.seed = seed
-        self.timeline = Timeline()
+        self.tracer = tracer
+        self.drive = drive
+        self.timeline = Timeline() if tracer is None else TracedTimeline(tracer)
         self.chance = SeededRandomness(f"{seed}/world")
         self.links = Links(self.chance.stream("links"))
         self.network = Network(self.links, self.chance.stream("network"))
         self.hosts: dict[str, Host] = {}
         self.frames: list[Frame] = []
-        self.scheduler_seed = scheduler_seed
+        self.schedule = Drawn(scheduler_seed) if schedule is None and scheduler_seed is not None else schedule
         self.onlooker: Onlooker | None = None
         self.server_checks = ServerChecks()
 
@@ -114,6 +130,19 @@ class World:
     def record(self, kind: str, source: str, target: str, what: str) -> None:
         """Note a frame for the trace."""
         self.frames.append(Frame(self.timeline.now, kind, source, target, what))
+        if self.tracer is not None:
+            self.tracer.event(self.timeline.now, source, kind, target, what)
+
+    def note(self, host: str, kind: str, what: str, who: str = "", **more: Any) -> None:
+        """Tell the tracer, if there is one, of something that the current event has caused."""
+        if self.tracer is not None:
+            self.tracer.event(self.timeline.now, host, kind, who, what, **more)
+
+    def note_effect_of(self, cause: int | None, host: str, kind: str, what: str, who: str = "", **more: Any) -> None:
+        """Tell the tracer, if there is one, of something that an earlier event has caused."""
+        if self.tracer is not None:
+            with self.tracer.because_of(cause):
+                self.tracer.event(self.timeline.now, host, kind, who, what, **more)
 
     def run_for(self, seconds: float) -> None:
         """Let time pass."""
@@ -136,11 +165,12 @@ class World:
 
 @attrs.frozen
 class Reply:
-    """The answer to an operator's call."""
+    """The answer to an operator's call; `cause` is the number of the traced event that gave it."""
 
     status: int
     body: Any
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    cause: int | None = None
 
     @property
     def data(self) -> Any:
@@ -204,9 +234,10 @@ class Host:
             account_id=self.account_id,
         )
         settings = Settings(identity, self.federation, platform_version="1.0.0", release_tag="v1.0.0")
-        seed = self.world.scheduler_seed
-        scheduler = None if seed is None else SeededRandomness(f"{seed}/{self.name}").stream("scheduler").randrange
-        self.engine = Engine(
+        schedule, tracer = self.world.schedule, self.world.tracer
+        self.world.note(self.name, "life", "start")
+        made: Callable[..., Engine] = Engine if tracer is None else partial(TracedEngine, tracer, self.name)
+        self.engine = made(
             store=self.store,
             clock=self.clock,
             randomness=self.randomness,
@@ -214,7 +245,7 @@ class Host:
             settings=settings,
             ports=self._ports(),
             crash_policy=SupervisedCrashes(ACTORS, self.clock, self.randomness),
-            scheduler=scheduler,
+            scheduler=None if schedule is None else schedule.of(self.name),
             trace=self.trace,
             wake=self._fenced(self._pump_now),
         )
@@ -226,6 +257,7 @@ class Host:
 
     def crash(self) -> None:
         """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept."""
+        self.world.note(self.name, "life", "crash")
         self.incarnation += 1
         self.running = False
         self.store = self.store.crash()
@@ -262,7 +294,7 @@ class Host:
     def _run_engine(self) -> None:
         self._woken = False
         for _ in range(PASSES_AT_ONCE_MAX):
-            if not self.engine.run():
+            if not self.world.drive(self.engine):
                 break
         else:
             raise LivelockError(f"{self.name} works without end at {self.world.timeline.now:.3f} s")
@@ -362,7 +394,12 @@ class Host:
         raw = b"" if body is None else json.dumps(body).encode()
         replies: list[Reply] = []
         call = Call(method, path, pairs, given, raw, Source("127.0.0.1", "loopback"))
-        self.handle(call, lambda answer: replies.append(Reply(answer.status, answer.body, answer.headers)))
+        tracer = self.world.tracer
+
+        def answered(answer: Answer) -> None:
+            replies.append(Reply(answer.status, answer.body, answer.headers, None if tracer is None else tracer.current))
+
+        self.handle(call, answered)
         return replies
 
     def call(self, method: str, path: str, body: Any = None, *, within_s: float = 60.0, headers: Any = None) -> Reply | None:

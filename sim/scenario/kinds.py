@@ -14,6 +14,7 @@ import attrs
 
 from actors.peer.lifecycle import STATUSES
 from api.durations import parse_duration
+from sim.schedule import Deviation, parse_deviation
 
 Names = Literal["platform", "call"]
 
@@ -106,6 +107,12 @@ def _pair(value: object) -> tuple[str, str]:
     return _text(value[0]), _text(value[1])
 
 
+def _schedule(value: object) -> tuple[Deviation, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of deviations, as in ["a:12:1"]; an empty one takes actors in order of arrival')
+    return tuple(parse_deviation(_text(each)) for each in value)
+
+
 def one_of(*words: str) -> Kind:
     """A kind of which these are all values."""
 
@@ -128,4 +135,5 @@ SPAN: Final = Kind("duration, or two: least and greatest", _span)
 PLATFORM: Final = Kind("name of a platform", _text, "platform")
 PAIR: Final = Kind("two names of platforms", _pair, "platform")
 CALL: Final = Kind("name of a step", _text, "call")
+SCHEDULE: Final = Kind("list of `PLATFORM:DECISION:CHOICE`", _schedule)
 STATUS: Final = one_of(*STATUSES)

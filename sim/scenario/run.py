@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
+from runtime.engine import Engine
 from sim.scenario.actions.registry import FAULTS
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.schema import Scenario
 from sim.scenario.stage import BrokenError, Stage
+from sim.schedule import Schedule, Tape
+from sim.trace.events import TraceEvent
+from sim.trace.tracer import Tracer
 from sim.world import LivelockError
+
+LAST_LINES: Final = 20
 
 CONVERGENCE_INTERVALS: Final = 3
 """How many heartbeat intervals the platforms have to find each other after the last fault."""
@@ -30,7 +37,7 @@ class Result:
         digest: one text for all that happened; equal for equal scenario, seed and program.
         turns: how many turns the actors took.
         failures: broken promises, none if the scenario passed.
-        last: the last lines of the trace before the first failure, or before the end.
+        last: the last lines of the trace before the failure, none if the scenario passed.
         virtual_s: how much time passed in the world.
         faults: word of an action that is a fault to how often it happened.
     """
@@ -51,16 +58,40 @@ class Result:
         return not self.failures
 
 
-def run(scenario: Scenario, seed: int | None = None, *, until: float | None = None, tell: Callable[[str], None] | None = None) -> Result:
+def run(
+    scenario: Scenario,
+    seed: int | None = None,
+    *,
+    until: float | None = None,
+    tracer: Tracer | None = None,
+    schedule: Schedule | None = None,
+    drive: Callable[[Engine], bool] = Engine.run,
+    explain: bool = True,
+) -> Result:
     """Run a scenario.
 
     Args:
         seed: in place of the file's own.
         until: stop at this moment, seconds since the start, without judging what was expected.
-        tell: gets a line for every frame and every turn.
+        tracer: is told everything that happens.
+        schedule: decides about turns in place of the file and the seed.
+        drive: makes one pass of an engine (see `World`).
+        explain: run a failure once more for the last lines of its trace.
     """
     seed = scenario.world.seed if seed is None else seed
-    stage = Stage(scenario, seed, tell)
+    if schedule is None and scenario.world.schedule is not None:
+        schedule = Tape(scenario.world.schedule)
+    stage = Stage(scenario, seed, schedule=schedule, tracer=tracer, drive=drive)
+    failures = _judged(scenario, stage, until)
+    last: deque[TraceEvent] = deque(maxlen=LAST_LINES)
+    if failures and explain and tracer is None:
+        run(scenario, seed, until=until, tracer=Tracer(last.append), explain=False)
+    turns = sum(host.trace.turns for host in stage.world.hosts.values())
+    lines = tuple(event.line for event in last)
+    return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, stage.now, dict(+stage.faults))
+
+
+def _judged(scenario: Scenario, stage: Stage, until: float | None) -> tuple[Failure, ...]:
     failures: list[Failure] = []
     try:
         _play(scenario, stage, until)
@@ -75,10 +106,7 @@ def run(scenario: Scenario, seed: int | None = None, *, until: float | None = No
         failures.append(Failure("step", stage.now, str(error)))
     if until is None and not any(failure.checker != "convergence" for failure in failures):
         failures += _disappointments(scenario, stage)
-    turns = sum(host.trace.turns for host in stage.world.hosts.values())
-    return Result(
-        scenario.name, scenario.path, seed, _digest(stage), turns, tuple(failures), tuple(stage.last), stage.now, dict(stage.faults)
-    )  # fmt: skip
+    return tuple(failures)
 
 
 def _play(scenario: Scenario, stage: Stage, until: float | None) -> None:
@@ -88,11 +116,13 @@ def _play(scenario: Scenario, stage: Stage, until: float | None) -> None:
             break
         stage.run_to(max(step.t, stage.now))
         try:
-            step.action.perform(stage, step.name)
+            stage.perform(step.action, step.do, step.name)
         except StageError as error:
-            raise StageError(f"{scenario.path}:{step.line}: {step.do}: {error}") from error
-        if step.do in FAULTS:
-            stage.faults[step.do] += 1
+            if not scenario.world.skip_impossible:
+                raise StageError(f"{scenario.path}:{step.line}: {step.do}: {error}") from error
+            stage.skipped += 1
+        else:
+            stage.faults[step.do] += step.do in FAULTS
         stage.observe()
         stage.check_all()
     stage.run_to(max(end, stage.now))

@@ -13,7 +13,8 @@ import attrs
 from actors.settings import FederationSettings
 from sim.scenario.actions.registry import Action
 from sim.scenario.expectations import Expectation
-from sim.scenario.kinds import CHANCE, DURATION, NUMBER, PAIR, SIGNED_DURATION, SPAN, TEXT, TRUTH, WHOLE, Kind, key, one_of
+from sim.scenario.kinds import CHANCE, DURATION, NUMBER, PAIR, SCHEDULE, SIGNED_DURATION, SPAN, TEXT, TRUTH, WHOLE, Kind, key, one_of
+from sim.schedule import Deviation
 
 
 def _settings() -> dict[str, tuple[str, Kind]]:
@@ -46,6 +47,13 @@ class WorldPart:
     level: str = attrs.field(default="frames", metadata=key(one_of("frames"), "how faithful the network is: whole requests and answers"))
     converge: bool = attrs.field(
         default=False, metadata=key(TRUTH, "at the end all faults stop, and then every pair that has shaken hands must become active")
+    )
+    schedule: tuple[Deviation, ...] | None = attrs.field(
+        default=None,
+        metadata=key(SCHEDULE, "turns that are not given to the actor ready for longest; without this key the seed decides every turn"),
+    )
+    skip_impossible: bool = attrs.field(
+        default=False, metadata=key(TRUTH, "a step that cannot happen at its time is passed over instead of failing the run")
     )
 
 

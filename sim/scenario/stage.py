@@ -5,25 +5,29 @@ Lives here: what actions may do, and the observation of everything that follows.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from actors.settings import FederationSettings
 from runtime.actor import Ref
+from runtime.engine import Engine
 from runtime.trace import Trace
 from sim.checkers.registry import Commit
 from sim.checkers.watch import Watch
 from sim.links import Uniform
+from sim.scenario.actions.registry import Action
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import Change, History
+from sim.scenario.kinds import keys_of
 from sim.scenario.schema import PlatformPart, Scenario
+from sim.schedule import Drawn, Schedule
+from sim.trace.tracer import Tracer
 from sim.world import PASSWORD, Host, Reply, World
 
 PEERS: Final = "/api/v1/system/platform/peers"
-LAST_LINES: Final = 20
 
 
 class BrokenError(Exception):
@@ -77,19 +81,25 @@ class Stage:
 
     Args:
         seed: in place of the file's own.
-        tell: gets a line for every frame and every turn of an actor.
+        schedule, tracer, drive: see `World`.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, tell: Callable[[str], None] | None = None) -> None:
-        self.world = World(seed, scheduler_seed=seed)
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        schedule: Schedule | None = None,
+        tracer: Tracer | None = None,
+        drive: Callable[[Engine], bool] = Engine.run,
+    ) -> None:
+        self.world = World(seed, schedule=schedule or Drawn(seed), tracer=tracer, drive=drive)
         self.started_at = 0.0
+        self.skipped = 0
         self.history = History(scenario.world.for_s)
-        self.last: deque[str] = deque(maxlen=LAST_LINES)
         self.faults: Counter[str] = Counter()
-        self._tell: Callable[[str], None] | None = None
         self._calls: list[OperatorCall] = []
         self._handed: dict[tuple[str, str], list[Handed]] = {}
-        self._frames = 0
         self.watch = Watch(self.world)
         self.watch.followers.append(self._follow)
         for platform in scenario.platforms:
@@ -101,13 +111,15 @@ class Stage:
         for platform in scenario.platforms:
             self.host(platform.name).sign_in().store.disk.fsync_s = platform.fsync_s
         self.started_at = self.world.timeline.now
-        self.last.clear()
-        self._tell = tell
+        if tracer is not None:
+            tracer.begin(self.started_at)
 
     def _open(self, platform: PlatformPart) -> None:
         host = Host(self.world, platform.name, FederationSettings(**platform.settings))
         host.clock.offset_s, host.clock.drift = platform.clock_offset_s, platform.clock_drift
-        host.trace = Trace(lambda now, ref, message, outcome, effects: self._turn(host.name, ref, message, outcome, effects))
+        tracer = self.world.tracer
+        if tracer is not None:
+            host.trace = Trace(lambda now, *turn: tracer.turn(now, host.name, *turn))
         self.world.hosts[platform.name] = host
         host.start()
 
@@ -166,6 +178,20 @@ class Stage:
             host.crash()
         host.restart()
 
+    def perform(self, action: Action, word: str, name: str | None) -> None:
+        """Let a step happen.
+
+        Raises:
+            StageError: it cannot happen now.
+        """
+        if self.world.tracer is None:
+            action.perform(self, name)
+            return
+        given = (f"{key}={getattr(action, field.name)}" for key, field in keys_of(type(action)).items())
+        with self.world.tracer.because_of(None):
+            self.world.note("", "step", " ".join((word, *given)))
+            action.perform(self, name)
+
     # --- time ----------------------------------------------------------------------------------------------------
 
     def run_to(self, at: float) -> None:
@@ -187,15 +213,12 @@ class Stage:
     # --- observation ---------------------------------------------------------------------------------------------
 
     def observe(self) -> None:
-        """Take note of answers, frames and changed rows; check the platforms whose rows have changed."""
+        """Take note of answers and changed rows; check the platforms whose rows have changed."""
         for call in self._calls:
             reply = call.poll()
             if reply is not None:
                 self._answered(call, reply)
         self._calls = [call for call in self._calls if call.code is None]
-        for frame in self.world.frames[self._frames :]:
-            self._line(f"{frame.source} > {frame.target} {frame.kind} {frame.what}")
-        self._frames = len(self.world.frames)
         self.watch.pass_time()
         self.check()
 
@@ -222,23 +245,22 @@ class Stage:
                     (change.after.record.remote_instance_url for change in commit.changes if change.after and change.id == entry.chain), ""
                 )
                 host = next((host.name for host in self.world.hosts.values() if host.url == url), url)
-                self.history.changes.append(Change(self.now, commit.host.name, host, entry.payload["to"]))
+                change = Change(self.now, commit.host.name, host, entry.payload["to"])
+                self.history.changes.append(change)
+                self._note_change(change, Ref("peer", entry.chain), entry.payload)
+
+    def _note_change(self, change: Change, ref: Ref, told: Mapping[str, Any]) -> None:
+        if self.world.tracer is not None:
+            what = f"{told.get('from') or 'none'} > {change.status} by {told.get('trigger')}"
+            cause = self.world.tracer.saved(change.on, ref)
+            self.world.note_effect_of(cause, change.on, "status", what, change.peer, state=change.status)
 
     def _answered(self, call: OperatorCall, reply: Reply) -> None:
         assert call.code is not None
-        self._line(f"{call.host.name} operator {call.name or call.request[1].removeprefix(PEERS) or 'propose'}: {call.code}")
+        what = call.name or call.request[1].removeprefix(PEERS) or "propose"
+        self.world.note_effect_of(reply.cause, call.host.name, "operator", what, outcome=call.code)
         if call.name is not None:
             self.history.answers[call.name] = call.code
         if call.hands_to is not None and call.code == "ok" and reply.data.get("acceptance_token"):
             handed = Handed(reply.data["acceptance_token"], reply.data["invitation"])
             self._handed.setdefault((call.host.name, call.hands_to), []).append(handed)
-
-    def _turn(self, name: str, ref: Ref, message: Any, outcome: str, effects: tuple[str, ...]) -> None:
-        told = f" [{' '.join(effects)}]" if effects else ""
-        self._line(f"{name} {ref.kind}/{ref.id[-8:]} {type(message).__name__}: {outcome}{told}")
-
-    def _line(self, text: str) -> None:
-        line = f"{self.now:13.6f} {text}"
-        self.last.append(line)
-        if self._tell is not None:
-            self._tell(line)
