@@ -51,9 +51,11 @@ class RemoteRequest:
 
     Attributes:
         peer_id: local row that the call belongs to (connection pool, metrics, logs).
-        method, path: path under `/api/v1/system`.
+        method, path: path under `/api/v1/system`, with its query string if it has one.
         body: JSON object, or None.
-        sealed_fields: top-level fields of the body that are opened from their sealed form just before sending.
+        sealed_fields: top-level fields of the body that are opened from their sealed form just before sending; `sealed_purpose` is that
+            of their seal.
+        sealed_bearer: what goes as `Authorization: Bearer`, opened just before sending (sealed for `GRANT_BEARER_PURPOSE`).
         urls: base URLs in the order in which to try them; the next is tried only if nothing was sent on the former.
         identity: client certificate, or None (only `/federation_api/accept` may go without).
         expectation: what the server must prove.
@@ -75,6 +77,8 @@ class RemoteRequest:
     timeout_s: float
     connect_timeout_s: float = 2.0
     sealed_fields: Mapping[str, bytes] = attrs.field(factory=dict)
+    sealed_purpose: str = "acceptance-token"
+    sealed_bearer: bytes | None = None
 
 
 @attrs.frozen
@@ -205,6 +209,9 @@ OUTBOUND_KEY_PURPOSE: Final = "outbound-key"
 
 ACCEPTANCE_TOKEN_PURPOSE: Final = "acceptance-token"
 """Purpose of a remote's token that waits to be sent (`RemoteRequest.sealed_fields`)."""
+
+GRANT_BEARER_PURPOSE: Final = "grant-bearer"
+"""Purpose of the bearer of a grant: one that we hold, or one of ours on its way to its holder."""
 
 
 @attrs.frozen

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.governance.actor import GovernanceActor
+from actors.grant.actor import GrantActor
+from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
@@ -13,7 +15,15 @@ from actors.schema_rule.actor import SchemaRuleActor
 from runtime.actor import Actor
 from runtime.store.port import Kind
 
-_ALL: Final[tuple[type[Actor], ...]] = (PeerActor, OperatorActor, SchemaRuleActor, GovernanceActor, RememberedAnswerActor)
+_ALL: Final[tuple[type[Actor], ...]] = (
+    PeerActor,
+    OperatorActor,
+    SchemaRuleActor,
+    GovernanceActor,
+    RememberedAnswerActor,
+    GrantDesk,
+    GrantActor,
+)
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)
 ACTORS: Final[Mapping[str, type[Actor]]] = {actor.kind.name: actor for actor in _ALL if actor.kind is not None}

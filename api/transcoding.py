@@ -41,6 +41,8 @@ _READ_HEADERS: Final = frozenset(
         b"x-request-id",
     }
 )
+_PROXY_HEADERS: Final = frozenset({b"x-calling-instance", b"x-sdwan-network", b"x-forwarded-for"})
+"""Read only to be noticed, so it does not matter how often one stands there."""
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 _COMMON_HEADERS: Final = (
     (b"content-type", b"application/json"),
@@ -100,6 +102,8 @@ def _single_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     out: dict[str, str] = {}
     for raw, value in pairs:
         if raw not in _READ_HEADERS:
+            if raw in _PROXY_HEADERS:
+                out[raw.decode()] = value.decode("latin-1").strip()
             continue
         name = raw.decode()
         if name in out:

@@ -24,7 +24,7 @@ from actors.addresses import inside, is_literal
 from actors.certificates import fingerprint
 from actors.limits import PROBE_CANDIDATES_MAX, REPLY_BYTES_MAX, SKEW_MAX_S
 from actors.ports import (
-    ACCEPTANCE_TOKEN_PURPOSE,
+    GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     ClientIdentity,
     Probed,
@@ -161,6 +161,7 @@ class RemoteClient:
         try:
             context = self._context(request.peer_id, request.identity)
             body = self._body(request)
+            headers = self._headers(request, body)
         except NoIdentity as error:
             return _no_identity(str(error))
         except FieldNotOpened as error:
@@ -170,7 +171,7 @@ class RemoteClient:
             probed.append(entry)
             started = trio.current_time()
             try:
-                return await self._exchange(request, url, context, body, started)
+                return await self._exchange(request, url, context, (body, headers), started)
             except NotReady as error:
                 entry.update(error=error.code, reason=error.reason)
             except ExchangeFailed as error:
@@ -186,13 +187,24 @@ class RemoteClient:
         body = dict(request.body or {})
         for name, sealed in request.sealed_fields.items():
             try:
-                body[name] = self._open_sealed(sealed, ACCEPTANCE_TOKEN_PURPOSE).decode()
+                body[name] = self._open_sealed(sealed, request.sealed_purpose).decode()
             except Exception:
                 # The error may quote what it failed on, so nothing of it travels on.
                 raise FieldNotOpened(name) from None
         return encode_object(body)
 
-    async def _exchange(self, request: RemoteRequest, url: str, context: SSL.Context, body: bytes, started: float) -> RemoteReply:
+    def _headers(self, request: RemoteRequest, body: bytes) -> dict[str, str]:
+        headers = {"content-type": "application/json"} if body else {}
+        if request.sealed_bearer is not None:
+            try:
+                headers["authorization"] = f"Bearer {self._open_sealed(request.sealed_bearer, GRANT_BEARER_PURPOSE).decode('ascii')}"
+            except Exception:
+                raise FieldNotOpened("authorization") from None
+        return headers
+
+    async def _exchange(
+        self, request: RemoteRequest, url: str, context: SSL.Context, sent: tuple[bytes, dict[str, str]], started: float
+    ) -> RemoteReply:
         base = _base_url(url)
         purpose = _Purpose(request.peer_id, base, request.identity, request.expectation)
 
@@ -200,7 +212,7 @@ class RemoteClient:
             stream = await self._open(base, context, request.expectation, request.connect_timeout_s, CLIENT_HANDSHAKE_S)
             return HttpClientConnection(stream, base.removeprefix("https://"))
 
-        reply, chain = await self._exchange_once_or_again(request, purpose, connect, body)
+        reply, chain = await self._exchange_once_or_again(request, purpose, connect, sent)
         return RemoteReply(
             status=reply.status,
             body=decode_object(reply),
@@ -211,10 +223,14 @@ class RemoteClient:
         )
 
     async def _exchange_once_or_again(
-        self, request: RemoteRequest, purpose: _Purpose, connect: Callable[[], Awaitable[HttpClientConnection]], body: bytes
+        self,
+        request: RemoteRequest,
+        purpose: _Purpose,
+        connect: Callable[[], Awaitable[HttpClientConnection]],
+        sent: tuple[bytes, dict[str, str]],
     ) -> tuple[HttpReply, tuple[bytes, ...]]:
         """One exchange; a second one only where the first met a kept connection that the server was just closing (RFC 9110, 9.2.2)."""
-        headers = {"content-type": "application/json"} if body else {}
+        body, headers = sent
         for fresh in (False, True):
             reused = False
             try:

@@ -97,6 +97,10 @@ class Context:
         """Committed rows of any kind, for actors that judge others without changing them."""
         return self.engine.store.query(query)
 
+    def find(self, kind: str, key: str, value: str) -> str | None:
+        """The id of the committed row of any kind whose unique key has this value, or None."""
+        return self.engine.store.lookup(kind, key, value)
+
     # --- durable effects -----------------------------------------------------------------------------------------
 
     def save(self, record: Any) -> None:

@@ -51,6 +51,12 @@ class Directory:
         else:
             self._keep((kind, id), Row(record, evidence))
 
+    def rewritten(self, kind: str, id: str, record: Any) -> None:
+        """Note that another actor has written this row's record; its evidence stays what it was."""
+        cached = self._rows.get((kind, id))
+        if cached is not None:
+            self._keep((kind, id), Row(record, cached.evidence))
+
     def reopen(self, store: Store) -> None:
         """Go on with a reopened store: what was cached may never have been committed there."""
         self._store = store

@@ -661,11 +661,27 @@ class Engine:
             self._rearm(own, former, actor.record)
         for write in turn.unit.writes:
             if isinstance(write, Put) and (write.kind, write.record.id) != own:
-                self.directory.committed(write.kind, write.record.id, write.record, None)
-                self._rearm(Ref(write.kind, write.record.id), None, write.record)
+                self._rewritten(Ref(write.kind, write.record.id), write.record)
             elif isinstance(write, Delete) and (write.kind, write.id) != own:
-                self.directory.committed(write.kind, write.id, None, None)
-                self._deadlines.set(Ref(write.kind, write.id), None)
+                self._rewritten(Ref(write.kind, write.id), None)
+
+    def _rewritten(self, ref: Ref, record: Any) -> None:
+        """A row was written by the actor that owns it: whoever stands for the row in memory follows, and keeps its evidence."""
+        cell = self._cells.get(ref)
+        if cell is not None:
+            cell.actor.record = record
+        if record is None:
+            if cell is not None:
+                cell.actor.evidence = None
+                self._clean(cell)
+            self.directory.committed(ref.kind, ref.id, None, None)
+            self._deadlines.set(ref, None)
+            return
+        if cell is not None:
+            self.directory.committed(ref.kind, ref.id, record, cell.actor.evidence)
+        else:
+            self.directory.rewritten(ref.kind, ref.id, record)
+        self._rearm(ref, None, record)
 
     def _refused(self, turn: PendingTurn, refused: Refused) -> None:
         """The unit was rolled back alone: whoever was to be answered hears why, and the actor goes on from its last record."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from actors import certificates
 from actors.door.call import Answer, Call, Source
 from actors.ports import (
-    ACCEPTANCE_TOKEN_PURPOSE,
+    GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     ClientIdentity,
     Probed,
@@ -115,14 +116,18 @@ class SimulatedRemote:
         body = dict(request.body) if request.body is not None else None
         for name, sealed in request.sealed_fields.items():
             assert body is not None
-            body[name] = self._host.vault.open(sealed, ACCEPTANCE_TOKEN_PURPOSE).reveal()
+            body[name] = self._host.vault.open(sealed, request.sealed_purpose).reveal()
         self._deliver(request, url, server, b"" if body is None else msgspec.json.encode(body), done)
 
     def _deliver(self, request: RemoteRequest, url: str, server: Host, body: bytes, done: Done) -> None:
         world, here = self._host.world, self._host
         sent_at = world.timeline.now
         source = self._source(server, request.identity)
-        call = Call(request.method, f"/api/v1/system{request.path}", {}, {"content-type": "application/json"}, body, source)
+        path, _, query = request.path.partition("?")
+        headers = {"content-type": "application/json"}
+        if request.sealed_bearer is not None:
+            headers["authorization"] = f"Bearer {here.vault.open(request.sealed_bearer, GRANT_BEARER_PURPOSE).reveal()}"
+        call = Call(request.method, f"/api/v1/system{path}", dict(parse_qsl(query)), headers, body, source)
 
         def answered(answer: Answer) -> None:
             raw = msgspec.json.encode(answer.body)

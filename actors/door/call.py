@@ -19,6 +19,7 @@ class Source:
         face: `tls` (the public port) or `loopback` (plain HTTP on 127.0.0.1, operator API only).
         certificates: DER of the certificates presented by the client on this TLS connection, leaf first; empty if none.
         connection_id: names the connection in logs.
+        network_id: the overlay network to whose address the accepting listener is bound; None for public listeners.
         verified: scratch of the door for this connection: the last certificate verdict, so that a kept connection pays for the
             public-key check once. The door re-checks everything that can change on every call.
     """
@@ -27,6 +28,7 @@ class Source:
     face: Literal["tls", "loopback"]
     certificates: tuple[bytes, ...] = ()
     connection_id: str = ""
+    network_id: str | None = None
     verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 
@@ -35,7 +37,7 @@ class Call:
     """One request. `body` is the raw JSON text (already size-limited by the face), `query` and `headers` are single-valued.
 
     `headers` holds only what the door reads, in lower case: authorization, idempotency-key, if-match, if-none-match,
-    content-type, x-federation-subject, x-request-id.
+    content-type, x-federation-subject, x-request-id, and the headers that only a trusted proxy may send.
     """
 
     method: str

@@ -20,8 +20,9 @@ from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
 from actors.door.call import Answer, Call, failure
 from actors.door.ending import handlers as ending
+from actors.door.grants.decisions import Decisions
 from actors.door.rate_limits import Blocks, RateLimits, source_key
-from actors.door.request import Request, outcome_fault
+from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
@@ -84,6 +85,7 @@ class Door:
         self.chance = engine.randomness.stream("door")
         self.rate_limits = RateLimits(salt=engine.randomness.token_bytes(32))
         self.blocks = Blocks(settings.federation.accept_block_after, settings.federation.accept_block_s)
+        self.decisions = Decisions()
         self.newest_contract = max(version.version for version in contract.supported())
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
@@ -115,7 +117,7 @@ class Door:
         try:
             serve()
         except FaultError as error:
-            request.fail(error.fault)
+            request.fail(error.fault, close=isinstance(error, ClosingFaultError))
         except Exception:
             log.exception("a call failed", extra={"route": request.route.name, "request_id": request.request_id})
             request.fail(InternalFault("internal_error", "the platform failed on this request", 500))

@@ -16,7 +16,7 @@ from actors.door.call import Answer, Call, failure, success
 from actors.door.routes import Route
 from actors.idempotency.record import Mark
 from actors.operator_tokens import Claims
-from runtime.errors import Fault, InternalFault
+from runtime.errors import Fault, FaultError, InternalFault
 
 ETAG_CHARS = 16
 
@@ -89,6 +89,10 @@ class Request:
             return None
         versions = {_version_of(etag) for etag in _etags(header)}
         return next(iter(versions)) if len(versions) == 1 else -1
+
+
+class ClosingFaultError(FaultError):
+    """A refusal after which the connection is not worth keeping."""
 
 
 def _etags(header: str) -> tuple[str, ...]:

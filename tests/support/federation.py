@@ -10,6 +10,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -20,7 +21,7 @@ from actors.peer import roles
 from actors.peer.messages import Accepted, AcceptRemote, Minted, Propose, Regenerate
 from actors.peer.record import KIND, PeerEvidence, PeerRecord
 from actors.ports import (
-    ACCEPTANCE_TOKEN_PURPOSE,
+    GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     IssueIdentity,
     MakeRequest,
@@ -281,12 +282,18 @@ class Platform:
             body = json.loads(json.dumps(answer.body))
             sender.hear(exchange, RemoteReply(answer.status, body, answer.headers, request.urls[0], 0.01))
 
-        self.call(request.method, request.path, sender.plain_body(request), answered, presented)
+        bearer = request.sealed_bearer
+        headers = {} if bearer is None else {"authorization": f"Bearer {sender.vault.open(bearer, GRANT_BEARER_PURPOSE).reveal()}"}
+        self.call(request.method, request.path, sender.plain_body(request), answered, presented, headers)
 
-    def call(self, method: str, path: str, body: bytes, done: Callable[[Answer], None], presented: tuple[bytes, ...] = ()) -> None:
+    def call(
+        self, method: str, path: str, body: bytes, done: Callable[[Answer], None], presented: tuple[bytes, ...] = (),
+        headers: Mapping[str, str] | None = None, source: Source | None = None,
+    ) -> None:  # fmt: skip
         """Hand a federation call to the door as the listener would."""
-        source = Source("192.0.2.1", "tls", presented)
-        self.door.handle(Call(method, PREFIX + path, {}, _JSON, body, source), done)
+        path, _, query = path.partition("?")
+        source = source or Source("192.0.2.1", "tls", presented)
+        self.door.handle(Call(method, PREFIX + path, dict(parse_qsl(query)), {**_JSON, **(headers or {})}, body, source), done)
 
     def redeem(self, token: Secret, caller: Platform, **other: Any) -> list[Answer]:
         """`caller` presents a token by hand, with its CA as trust material; the list fills with the one answer."""
@@ -307,7 +314,7 @@ class Platform:
         """The body as it leaves this platform."""
         if request.body is None:
             return b""
-        opened = {name: self.vault.open(sealed, ACCEPTANCE_TOKEN_PURPOSE).reveal() for name, sealed in request.sealed_fields.items()}
+        opened = {name: self.vault.open(sealed, request.sealed_purpose).reveal() for name, sealed in request.sealed_fields.items()}
         return json.dumps({**request.body, **opened}).encode()
 
     # --- operators -----------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Grants at the door: the gate of grant-gated calls, and the operators' and holders' routes."""

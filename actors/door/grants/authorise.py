@@ -1,0 +1,200 @@
+"""The gate of every grant-gated call: from a connection and its headers to an authorised context, or one refusal.
+
+Lives here: admission, the schema check, the rate limit, the gathering of what the chain judges, and the notes that a decision leaves. Must
+not live here: the judgement itself (`actors.grant.chain`), or anything about a resource.
+
+The call context is what the connection proves: the instance in the verified certificate, the network of the listener, the address of the
+TCP connection. Headers that claim any of it are noticed and never believed.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from actors.door.admission import admit
+from actors.door.grants.decisions import Decision
+from actors.door.rate_limits import source_key
+from actors.door.request import ClosingFaultError, Request
+from actors.grant import standing, tokens
+from actors.grant.actor import BOOK
+from actors.grant.chain import Ask, Malformed, Verdict, decide
+from actors.grant.messages import Denied, NoteDenial, NoteSpoof, Used
+from actors.grant.record import KIND as GRANT
+from actors.grant.record import GrantRecord
+from actors.grant.tokens import Bearer
+from actors.peer.lifecycle import Inbound
+from actors.peer.record import PeerRecord
+from actors.schema_versions import MatrixRow, SchemaCompatibility, negotiate
+from runtime.actor import Ref
+from runtime.errors import Fault, FaultError, RemoteFault
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+access: Final = logging.getLogger("powernode.access")
+
+CLAIMED_CONTEXT: Final = ("x-calling-instance", "x-sdwan-network", "x-forwarded-for")
+"""Headers by which a trusted proxy would tell the call context. No proxy is trusted, so from anybody they are a forgery."""
+
+_BEARER: Final = "bearer "
+_compatibility = functools.lru_cache(1_024)(negotiate)
+
+
+@attrs.frozen
+class Authorised:
+    """Leave to serve a call. The context is proven by the connection.
+
+    Attributes:
+        peer: the caller.
+        grant: what allows the call; a grant for one resource narrows a list to it.
+    """
+
+    peer: PeerRecord
+    grant: GrantRecord
+    instance_id: str | None
+    network_id: str | None
+    source_address: str
+
+
+def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "exchange", kind: str | None = None) -> PeerRecord:
+    """The peer that calls: certificate, status, schema, rate limit, in this order.
+
+    Raises:
+        FaultError: the refusal of the first of them that fails.
+    """
+    source = request.call.source
+    admitted = admit(door.engine.directory, source, family, request.wall)
+    limits = door.settings.federation.rate_limits
+    if isinstance(admitted, Fault):
+        key = f"unknown_certificate_per_source {source_key(source.address)}"
+        wait_s = door.rate_limits.take(key, limits["unknown_certificate_per_source"], request.now)
+        if wait_s is not None:
+            raise ClosingFaultError(door.rate_limited(wait_s))
+        raise FaultError(admitted)
+    peer = admitted.record
+    fault = schema_fault(door, peer, kind)
+    if fault is not None:
+        raise FaultError(fault)
+    door.limit(limit, peer.id, request.now)
+    return peer
+
+
+def schema_fault(door: Door, peer: PeerRecord, kind: str | None) -> Fault | None:
+    """The refusal of a call between versions that do not fit, or of a kind that is withheld between them; or None."""
+    rules: tuple[MatrixRow, ...] = door.schema_rules(peer.account_id)
+    found: SchemaCompatibility = _compatibility(door.settings.platform_version, peer.platform_version, rules)
+    if not (found.blocks_calls or (kind is not None and found.blocks_kind(kind))):
+        return None
+    details = {"local_version": found.local_version, "remote_version": found.remote_version, "status": found.status}
+    return RemoteFault("schema_incompatible", "the platform versions do not fit for this call", 409, details)
+
+
+def authorise(
+    door: Door,
+    request: Request,
+    *,
+    kind: str | None,
+    resource_id: str | None,
+    scope: str,
+    family: Inbound = "exchange",
+    limit: str = "resources_per_peer",
+) -> Authorised:
+    """Judge a grant-gated call.
+
+    Args:
+        kind: canonical kind that is asked for; None on routes that range over all kinds.
+        resource_id: the one resource that is asked for; None for a list.
+        scope: what the route needs.
+        limit: name of the rate limit that the call counts against.
+
+    Raises:
+        FaultError: the refusal. It names the failing axis and the caller's own value, never what would be allowed.
+    """
+    source = request.call.source
+    try:
+        peer = admitted_peer(door, request, limit, family, kind)
+    except FaultError as error:
+        row_id = source.verified.get("row_id")
+        ask = Ask(request.wall, None, None, None, scope, kind, resource_id, source_address=source.address, admission=error.fault)
+        door.decisions.keep(Decision(request.request_id, row_id, request.route.name, ask))
+        raise
+    _notice_claims(door, request, peer)
+    ask = gathered(door, request, peer, kind, resource_id, scope)
+    verdict = decide(ask)
+    door.decisions.keep(Decision(request.request_id, peer.id, request.route.name, ask))
+    if verdict.refusal is not None:
+        _note_refusal(door, request, peer, ask, verdict)
+        raise FaultError(verdict.refusal)
+    grant = ask.grant
+    assert grant is not None
+    door.engine.tell(Ref(GRANT.name, grant.id), Used(source.address))
+    if access.isEnabledFor(logging.INFO):
+        facts = {"peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name}
+        access.info("served", extra={**facts, "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope})
+    return Authorised(peer, grant, ask.instance_id, ask.network_id, source.address)
+
+
+def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, resource_id: str | None, scope: str) -> Ask:
+    """Everything that the chain judges of a call, from the connection, the two headers that are the caller's to say, and our rows."""
+    source = request.call.source
+    headers = request.call.headers
+    bearer = presented(headers.get("authorization"))
+    row = door.engine.directory.row(GRANT.name, bearer.grant_id) if isinstance(bearer, Bearer) else None
+    network_id = source.network_id
+    return Ask(
+        wall=request.wall,
+        peer=standing.facts(peer),
+        bearer=bearer,
+        grant=row.record if row is not None else None,
+        scope=scope,
+        kind=kind,
+        resource_id=resource_id,
+        subject=headers.get("x-federation-subject"),
+        # Admission has shown that the certificate names this instance and no other.
+        instance_id=peer.remote_instance_id,
+        network_id=network_id,
+        source_address=source.address,
+        bridge_active=network_id is not None and bridged(door, peer.id, network_id),
+    )
+
+
+def bridged(door: Door, peer_id: str, network_id: str) -> bool:
+    """Whether the peer has an active bridge on this network."""
+    return False
+
+
+def presented(header: str | None) -> Bearer | Malformed | None:
+    """What an `Authorization` header presents; another scheme presents no bearer."""
+    if header is None or header[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return tokens.parse(header[len(_BEARER) :].strip()) or "malformed"
+
+
+def _notice_claims(door: Door, request: Request, peer: PeerRecord) -> None:
+    claimed = tuple(name for name in CLAIMED_CONTEXT if name in request.call.headers)
+    if claimed:
+        note = NoteSpoof(peer.account_id, claimed, source_key(request.call.source.address))
+        door.engine.tell(Ref(BOOK, peer.id), note)
+
+
+def _note_refusal(door: Door, request: Request, peer: PeerRecord, ask: Ask, verdict: Verdict) -> None:
+    refusal, grant = verdict.refusal, ask.grant
+    assert refusal is not None
+    mine = grant is not None and grant.federation_peer_id == peer.id
+    note = NoteDenial(
+        account_id=peer.account_id,
+        grant_id=grant.id if grant is not None and mine else None,
+        code=refusal.code,
+        axis=refusal.details.get("axis"),
+        subject=ask.subject[:256] if ask.subject is not None else None,
+        route=request.route.name,
+        source=source_key(request.call.source.address),
+        request_id=request.request_id,
+    )
+    door.engine.tell(Ref(BOOK, peer.id), note)
+    if grant is not None and mine:
+        door.engine.tell(Ref(GRANT.name, grant.id), Denied())

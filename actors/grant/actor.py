@@ -1,0 +1,75 @@
+"""The row of one grant as an actor: its alarm clock and the tally of its use.
+
+Lives here: evidence, and word to the book when a deadline passes. Must not live here: any change of the record; the book of the peer is its
+only writer, so that a renewal, the uniqueness among grants in force and the grant tests see one order of events.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.grant.messages import Denied, Ended, NoteFirstUse, Used
+from actors.grant.record import KIND, GrantRecord, GrantUsage
+from actors.limits import GRANT_USAGE_WRITTEN_EVERY_S, GRANT_USE_TOLD_EVERY_S
+from runtime.actor import Actor, Due, Ref, handles
+from runtime.context import Context
+
+BOOK = "grant_book"
+
+
+@attrs.frozen
+class Write:
+    """Time to write the tally."""
+
+
+class GrantActor(Actor):
+    """One grant. What happened since the tally was last written is volatile: a crash loses at most a minute of counting."""
+
+    kind = KIND
+    usage: GrantUsage | None = None
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        record: GrantRecord | None = self.record
+        if record is not None:
+            ctx.send(Ref(BOOK, record.federation_peer_id), Ended(record.id))
+
+    @handles(Used)
+    def on_used(self, message: Used, ctx: Context) -> None:
+        record: GrantRecord | None = self.record
+        if record is None:
+            return
+        seen = self._seen()
+        told_at = seen.told_at
+        if told_at is None or ctx.wall // GRANT_USE_TOLD_EVERY_S != told_at // GRANT_USE_TOLD_EVERY_S:
+            note = NoteFirstUse(record.account_id, record.id, record.remote_subject, message.source, record.bare_token)
+            ctx.send(Ref(BOOK, record.federation_peer_id), note)
+            told_at = ctx.wall
+        self._count(ctx, attrs.evolve(seen, use_count=seen.use_count + 1, last_used_at=ctx.wall, told_at=told_at))
+
+    @handles(Denied)
+    def on_denied(self, message: Denied, ctx: Context) -> None:
+        if self.record is not None:
+            seen = self._seen()
+            self._count(ctx, attrs.evolve(seen, denied_count=seen.denied_count + 1))
+
+    def _seen(self) -> GrantUsage:
+        return self.usage or self.evidence or GrantUsage()
+
+    def _count(self, ctx: Context, usage: GrantUsage) -> None:
+        if self.usage is not None:
+            self.usage = usage
+            return
+        # The first one goes to the disk soon; what follows within the minute goes together.
+        self.usage = usage
+        ctx.set_evidence(usage)
+        ctx.after(GRANT_USAGE_WRITTEN_EVERY_S, Write(), "write")
+
+    @handles(Write)
+    def on_write(self, message: Write, ctx: Context) -> None:
+        usage, self.usage = self.usage, None
+        if usage is not None and usage != self.evidence:
+            ctx.set_evidence(usage)
+
+    def holds_work(self) -> bool:
+        return self.usage is not None

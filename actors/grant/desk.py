@@ -1,0 +1,418 @@
+"""The book's actor: the one writer of a peer's grants.
+
+Lives here: one small handler for each operator's message, the grant tests that stand before every write, and what becomes of rows whose
+time is over. Must not live here: refusals told to the audit chain (see `trail`), the decision about a call (see `chain`).
+
+Rows are found by index, so a change costs the same at ten and at a hundred thousand grants. Whatever a turn decides (a new grant, the end
+of the one that it replaces, the audit entry) is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from actors.grant import axes, expectations, lifecycle, projection, standing, tokens
+from actors.grant.axes import AXES
+from actors.grant.book import KIND as BOOK
+from actors.grant.book import GrantBook
+from actors.grant.lifecycle import OPERATIONS, Operation, archive_at, state
+from actors.grant.messages import (
+    BearerSealed,
+    Changed,
+    Delivered,
+    Ended,
+    Issue,
+    Issued,
+    Lapsed,
+    Narrow,
+    Review,
+    Revoke,
+    Rotate,
+    SetTests,
+)
+from actors.grant.record import KIND as GRANT
+from actors.grant.record import GrantRecord, slot_of, target
+from actors.grant.trail import Trail
+from actors.idempotency.record import remember
+from actors.peer.lifecycle import REACHABLE
+from actors.peer.outbound import exchange
+from actors.peer.record import KIND as PEER
+from actors.peer.record import PeerRecord
+from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
+from runtime.actor import handles
+from runtime.clock import iso
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
+from runtime.store.port import Condition, Query
+
+NOT_FOUND = OperatorFault("not_found", "there is no such grant", 404)
+ALREADY_REVOKED = OperatorFault("grant_already_revoked", "this grant has ended for good; issue a new one", 409)
+HAS_EXPIRED = OperatorFault("grant_expired", "this grant has expired; issue a new one", 409)
+
+
+class GrantDesk(Trail):
+    """One per peer."""
+
+    kind = BOOK
+
+    # --- issuing -------------------------------------------------------------------------------------------------
+
+    @handles(Issue)
+    def on_issue(self, message: Issue, ctx: Context) -> None:
+        peer = self._peer(ctx)
+        fault = standing.issue_fault(peer, message.account_id)
+        if fault is None and message.deliver and peer is not None and peer.status not in REACHABLE:
+            fault = OperatorFault("peer_not_ready", f"nothing can be delivered while the peer is {peer.status}", 409)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        secret = None if message.bare else ctx.token_bytes(tokens.SECRET_BYTES)
+        bearer, digest = tokens.mint(message.grant_id, secret)
+        if message.deliver:
+            ctx.call(Seal(bearer, GRANT_BEARER_PURPOSE), then=BearerSealed, tag=(message, bearer, digest, ctx.defer()))
+        else:
+            outcome = self._issue(ctx, message, digest)
+            ctx.reply(outcome if isinstance(outcome, Fault) else Issued(outcome, bearer, message.warnings))
+
+    @handles(BearerSealed)
+    def on_bearer_sealed(self, message: BearerSealed, ctx: Context) -> None:
+        asked, bearer, digest, address = message.tag
+        outcome = message.fault or self._issue(ctx, asked, digest)
+        peer = self._peer(ctx)
+        if isinstance(outcome, Fault) or peer is None:
+            ctx.answer(address, outcome if isinstance(outcome, Fault) else standing.PEER_NOT_FOUND)
+            return
+        body = {"grant": projection.to_holder(outcome, peer, ctx.wall)}
+        request = exchange(peer, None, ctx.settings, ctx.wall, "POST", "/federation_api/grant_deliveries", body)
+        kept = (outcome, bearer, asked.warnings, address)
+        if isinstance(request, Fault):
+            self._undelivered(ctx, kept, request.code)
+            return
+        sealed = {"bearer_token": message.outcome}
+        ctx.call(attrs.evolve(request, sealed_fields=sealed, sealed_purpose=GRANT_BEARER_PURPOSE), then=Delivered, tag=kept)
+
+    @handles(Delivered)
+    def on_delivered(self, message: Delivered, ctx: Context) -> None:
+        record, _, warnings, address = message.tag
+        reply = message.outcome
+        if isinstance(reply, RemoteReply) and reply.status in (200, 201):
+            ctx.answer(address, Issued(record, None, warnings, delivered=True))
+        else:
+            self._undelivered(ctx, message.tag, message.fault.code if message.fault is not None else "remote_rejected")
+
+    def _undelivered(self, ctx: Context, kept: Any, code: str) -> None:
+        """The grant stands; its bearer goes to the operator instead, who can hand it over by another way."""
+        record, bearer, warnings, address = kept
+        ctx.answer(address, Issued(record, bearer, (*warnings, f"not_delivered:{code}")))
+
+    def _issue(self, ctx: Context, asked: Issue, digest: str | None) -> GrantRecord | Fault:
+        peer = self._peer(ctx)
+        fault = standing.issue_fault(peer, asked.account_id)
+        if fault is not None or peer is None:
+            return fault or standing.PEER_NOT_FOUND
+        record = drafted(asked, peer, digest, ctx.wall)
+        former = self._in_slot(ctx, slot_of(record))
+        standing_still = former is not None and state(former, ctx.wall) == "active" and former.peering_epoch == record.peering_epoch
+        if former is not None and standing_still and not asked.replace:
+            return OperatorFault("grant_exists", "a grant in force covers the same already; replace it", 409, {"grant_id": former.id})
+        if former is not None and standing_still:
+            record = attrs.evolve(record, replaces_grant_id=former.id)
+        fault = self._broken(ctx, peer, () if former is None else (former,), (record,), force=asked.force)
+        if fault is not None:
+            return fault
+        if former is not None:
+            self._make_room(ctx, former, record, asked.by, replaced=standing_still)
+        written = self._put(ctx, record, None)
+        told = {**_told(written), "origin": written.origin, "bare_token": written.bare_token, "replaces": written.replaces_grant_id}
+        self._tell(ctx, written, "issued", asked.grantor_type, asked.by, **told)
+        body = projection.issued(written, peer, ctx.wall, None, asked.warnings)
+        remember(ctx, asked.mark, 201, body)
+        return written
+
+    def _make_room(self, ctx: Context, former: GrantRecord, record: GrantRecord, by: str | None, *, replaced: bool) -> None:
+        """Free the slot: of a grant that is replaced, or of one that is over and whose end has not been noted yet."""
+        if replaced:
+            reason = f"replaced_by:{record.id}"
+            ended = attrs.evolve(former, revoked_at=ctx.wall, revoked_by=by, revocation_reason=reason, replaced_by=record.id)
+            self._tell(ctx, self._put(ctx, ended, former), "revoked", "user", by, reason=reason)
+        elif state(former, ctx.wall) == "expired":
+            self._expire(ctx, former)
+        else:
+            self._lapse(ctx, former, "peer_revoked")
+
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    @handles(Narrow)
+    def on_narrow(self, message: Narrow, ctx: Context) -> None:
+        record = self._grant(ctx, message.grant_id)
+        fault = _fault(record, "narrow", ctx.wall, message.expected_version)
+        if fault is None and record is not None:
+            fault = widening(record, message.changes)
+        if fault is not None or record is None:
+            ctx.reply(fault or NOT_FOUND)
+            return
+        changed = attrs.evolve(record, **message.changes)
+        if changed == record:
+            ctx.reply(Changed(record))
+            return
+        fault = self._broken(ctx, self._peer(ctx), (record,), (changed,), force=message.force)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        written = self._put(ctx, changed, record)
+        self._tell(ctx, written, "narrowed", "user", message.by, fields=sorted(message.changes), **_told(written))
+        self._answer(ctx, written, message.mark)
+
+    @handles(Revoke)
+    def on_revoke(self, message: Revoke, ctx: Context) -> None:
+        record = self._grant(ctx, message.grant_id)
+        fault = _fault(record, "revoke", ctx.wall)
+        if fault is None and record is not None:
+            # An immediate end is for an emergency; no expectation may stand in its way.
+            fault = self._broken(ctx, self._peer(ctx), (record,), (), force=message.force or message.immediate)
+        if fault is not None or record is None:
+            ctx.reply(fault or NOT_FOUND)
+            return
+        reason = message.reason or "operator_initiated"
+        ended = attrs.evolve(
+            record, revoked_at=ctx.wall, revoked_by=message.by, revocation_reason=reason, revocation_immediate=message.immediate
+        )
+        written = self._put(ctx, ended, record)
+        self._tell(ctx, written, "revoked", "user", message.by, reason=reason, immediate=message.immediate)
+        self._answer(ctx, written, message.mark)
+
+    @handles(Rotate)
+    def on_rotate(self, message: Rotate, ctx: Context) -> None:
+        record = self._grant(ctx, message.grant_id)
+        fault = _fault(record, "rotate", ctx.wall)
+        if fault is not None or record is None:
+            ctx.reply(fault or NOT_FOUND)
+            return
+        bearer, digest = tokens.mint(record.id, ctx.token_bytes(tokens.SECRET_BYTES))
+        # A bare token has no secret that could go on for a while: it ends here.
+        kept = record.token_digest if message.overlap_s > 0 else None
+        rotated = attrs.evolve(
+            record,
+            bare_token=False,
+            token_digest=digest,
+            token_version=record.token_version + 1,
+            previous_token_digest=kept,
+            previous_token_until=ctx.wall + message.overlap_s if kept is not None else None,
+        )
+        written = self._put(ctx, rotated, record)
+        self._tell(ctx, written, "rotated", "user", message.by, token_version=written.token_version, overlap_s=message.overlap_s)
+        remember(ctx, message.mark, 200, projection.issued(written, self._peer(ctx), ctx.wall, None, ()))
+        ctx.reply(Issued(written, bearer))
+
+    @handles(Review)
+    def on_review(self, message: Review, ctx: Context) -> None:
+        record = self._grant(ctx, message.grant_id)
+        fault = _fault(record, "review", ctx.wall)
+        if fault is not None or record is None:
+            ctx.reply(fault or NOT_FOUND)
+            return
+        written = self._put(ctx, attrs.evolve(record, last_reviewed_at=ctx.wall, last_reviewed_by=message.by), record)
+        self._tell(ctx, written, "reviewed", "user", message.by)
+        self._answer(ctx, written, message.mark)
+
+    @handles(SetTests)
+    def on_set_tests(self, message: SetTests, ctx: Context) -> None:
+        peer = self._peer(ctx)
+        if peer is None or peer.account_id != message.account_id:
+            ctx.reply(standing.PEER_NOT_FOUND)
+            return
+        book = self.record or GrantBook(id=ctx.ref.id, account_id=message.account_id)
+        if message.expected_version is not None and message.expected_version != book.version:
+            ctx.reply(OperatorFault("version_conflict", "the tests have changed since; read them again", 409, {"version": book.version}))
+            return
+        if book.tests != message.tests or self.record is None:
+            ctx.audit("grant.tests_set", "user", message.by, federation_peer_id=ctx.ref.id, tests=[test.name for test in message.tests])
+            ctx.save(attrs.evolve(book, tests=message.tests))
+        ctx.reply(ctx.record)
+
+    # --- the end of a time ---------------------------------------------------------------------------------------
+
+    @handles(Ended)
+    def on_ended(self, message: Ended, ctx: Context) -> None:
+        record = self._grant(ctx, message.grant_id)
+        if record is None or record.archived_at is not None:
+            return
+        if state(record, ctx.wall) == "expired" and record.expired_at is None:
+            self._expire(ctx, record)
+        elif lifecycle.ended_at(record) <= ctx.wall and archive_at(record) <= ctx.wall:
+            self._tell(ctx, self._put(ctx, attrs.evolve(record, archived_at=ctx.wall), record), "archived", "system", None)
+
+    @handles(Lapsed)
+    def on_lapsed(self, message: Lapsed, ctx: Context) -> None:
+        record = self._grant(ctx, message.grant_id)
+        if (
+            record is not None
+            and record.peering_epoch == message.peering_epoch
+            and record.revoked_at is None
+            and record.archived_at is None
+        ):
+            self._lapse(ctx, record, message.reason)
+
+    def _expire(self, ctx: Context, record: GrantRecord) -> None:
+        self._tell(ctx, self._put(ctx, attrs.evolve(record, expired_at=record.expires_at), record), "expired", "system", None)
+
+    def _lapse(self, ctx: Context, record: GrantRecord, reason: str) -> None:
+        ended = attrs.evolve(record, revoked_at=ctx.wall, revocation_reason=reason, revocation_immediate=False)
+        self._tell(ctx, self._put(ctx, ended, record), "revoked", "system", None, reason=reason)
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def _peer(self, ctx: Context) -> PeerRecord | None:
+        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", ctx.ref.id),),), limit=1))
+        return rows[0].record if rows else None
+
+    def _grant(self, ctx: Context, grant_id: str) -> GrantRecord | None:
+        rows = ctx.query(Query(GRANT.name, ((Condition("id", "=", grant_id),),), limit=1))
+        record: GrantRecord | None = rows[0].record if rows else None
+        return record if record is not None and record.federation_peer_id == ctx.ref.id else None
+
+    def _in_slot(self, ctx: Context, key: str) -> GrantRecord | None:
+        found = ctx.find(GRANT.name, "slot", key)
+        return self._grant(ctx, found) if found is not None else None
+
+    def _put(self, ctx: Context, record: GrantRecord, former: GrantRecord | None) -> GrantRecord:
+        """Write a row. No blank axis is ever written: what is stored so was put there by somebody else."""
+        if record.corrupt and (former is None or not former.corrupt):
+            raise ValueError("an axis of a grant is explicit")
+        written = attrs.evolve(record, version=1 if former is None else former.version + 1, updated_at=ctx.wall)
+        ctx.put_row(GRANT.name, written, None if former is None else former.version)
+        return written
+
+    def _answer(self, ctx: Context, record: GrantRecord, mark: Any) -> None:
+        remember(ctx, mark, 200, {"grant": projection.full(record, None, self._peer(ctx), ctx.wall)})
+        ctx.reply(Changed(record))
+
+    def _tell(self, ctx: Context, record: GrantRecord, what: str, by_kind: str, by: str | None, **payload: Any) -> None:
+        """The audit entry and the event of one change, always together. Allowlists stand in the audit chain only."""
+        about = {"federation_peer_id": record.federation_peer_id, "grant_id": record.id}
+        ctx.audit(f"grant.{what}", by_kind, by, **about, **payload)
+        shown = {name: value for name, value in payload.items() if name != "allowlists"}
+        broad = what == "issued" and record.unrestricted
+        ctx.emit(f"federation.grant.{what}", "medium" if broad else "low", record.account_id, **about, **_outline(record), **shown)
+
+    # --- grant tests ---------------------------------------------------------------------------------------------
+
+    def _broken(
+        self, ctx: Context, peer: PeerRecord | None, without: tuple[GrantRecord, ...], plus: tuple[GrantRecord, ...], *, force: bool
+    ) -> Fault | None:
+        """The refusal of a write that breaks a test which holds now, or None. A test that fails already blocks nothing."""
+        book: GrantBook | None = self.record
+        if book is None or not book.tests or peer is None or force:
+            return None
+        gone = {record.id for record in without}
+
+        def now(kind: str, resource_id: str | None) -> list[GrantRecord]:
+            return candidates(ctx, ctx.ref.id, kind, resource_id)
+
+        def then(kind: str, resource_id: str | None) -> list[GrantRecord]:
+            covered = {target(ctx.ref.id, kind, None), target(ctx.ref.id, kind, resource_id)}
+            kept = [record for record in now(kind, resource_id) if record.id not in gone]
+            return kept + [each for each in plus if target(ctx.ref.id, each.resource_kind, each.resource_id) in covered]
+
+        facts = standing.facts(peer)
+        outcomes = expectations.run(book.tests, then, facts, lambda network: bridged(ctx, peer, network), ctx.wall)
+        failing = [outcome.test for outcome in outcomes if not outcome.passed]
+        if not failing:
+            return None
+        before = expectations.run(failing, now, facts, lambda network: bridged(ctx, peer, network), ctx.wall)
+        names = [outcome.test.name for outcome in before if outcome.passed]
+        return failed(names) if names else None
+
+
+def failed(names: list[str]) -> OperatorFault:
+    """The refusal of a write that breaks these tests."""
+    text = f"this would break the grant test{'s' if len(names) > 1 else ''} {', '.join(names)}; nothing was written"
+    return OperatorFault("grant_test_failed", text, 409, {"tests": names})
+
+
+def candidates(ctx: Context, peer_id: str, kind: str, resource_id: str | None) -> list[GrantRecord]:
+    """The committed grants of a peer that could cover a call."""
+    return [row.record for row in ctx.query(covering(peer_id, kind, resource_id))]
+
+
+def covering(peer_id: str, kind: str, resource_id: str | None, limit: int | None = None) -> Query:
+    """The query for the grants that could cover a call: those for the whole kind, and those for the one resource."""
+    wanted = tuple(dict.fromkeys((target(peer_id, kind, None), target(peer_id, kind, resource_id))))
+    return Query(GRANT.name, ((Condition("target", "in", wanted),),), limit=limit)
+
+
+def bridged(ctx: Context, peer: PeerRecord, network_id: str) -> bool:
+    """Whether the peer has an active bridge on this network."""
+    return False
+
+
+def drafted(asked: Issue, peer: PeerRecord, digest: str | None, wall: float) -> GrantRecord:
+    """The record of a new grant."""
+    draft = asked.draft
+    return GrantRecord(
+        id=asked.grant_id,
+        account_id=asked.account_id,
+        federation_peer_id=peer.id,
+        peering_epoch=standing.epoch_of(peer),
+        grantor_type=asked.grantor_type,
+        grantor_id=asked.by,
+        origin=asked.origin,
+        remote_subject=draft.remote_subject,
+        label=draft.label,
+        resource_kind=draft.resource_kind,
+        resource_id=draft.resource_id,
+        permission_scopes=draft.permission_scopes,
+        node_instance_ids=draft.node_instance_ids,
+        sdwan_network_ids=draft.sdwan_network_ids,
+        source_cidrs=draft.source_cidrs,
+        issued_at=wall,
+        expires_at=wall + draft.ttl_s,
+        bare_token=asked.bare,
+        token_digest=digest,
+        metadata=draft.metadata,
+        updated_at=wall,
+    )
+
+
+def widening(record: GrantRecord, changes: Mapping[str, Any]) -> Fault | None:
+    """The refusal of a change that would allow more in any respect, naming every one of them; or None."""
+    problems = []
+    if not set(changes.get("permission_scopes", ())) <= set(record.permission_scopes):
+        problems.append(("permission_scopes", "a scope can only be taken away"))
+    if changes.get("expires_at", record.expires_at) > record.expires_at:
+        problems.append(("expires_at", "the end can only come earlier"))
+    for name in AXES:
+        if name in changes and not axes.narrower(name, record.axis(name), changes[name]):
+            problems.append((name, "an axis can only lose values"))
+    if not problems:
+        return None
+    told = [{"field": field, "code": "grant_widening_refused", "message": text} for field, text in problems]
+    text = f"{problems[0][0]}: {problems[0][1]}; to allow more, issue a new grant in place of this one"
+    return OperatorFault("grant_widening_refused", text, 422, {"problems": told, "problem_count": len(told)})
+
+
+def _fault(record: GrantRecord | None, operation: Operation, wall: float, expected_version: int | None = None) -> Fault | None:
+    if record is None:
+        return NOT_FOUND
+    if expected_version is not None and expected_version != record.version:
+        return OperatorFault("version_conflict", "the grant has changed since; read it again", 409, {"version": record.version})
+    found = state(record, wall)
+    if found in OPERATIONS[operation]:
+        return None
+    return HAS_EXPIRED if found == "expired" else ALREADY_REVOKED
+
+
+def _outline(record: GrantRecord) -> dict[str, Any]:
+    return {"resource_kind": record.resource_kind, "resource_id": record.resource_id, "permission_scopes": list(record.permission_scopes)}
+
+
+def _told(record: GrantRecord) -> dict[str, Any]:
+    return {
+        "remote_subject": record.remote_subject,
+        "expires_at": iso(record.expires_at),
+        "unrestricted": record.unrestricted,
+        "allowlists": {name: list(record.axis(name)) for name in AXES},
+    }
