@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import attrs
 
-from actors.grant.messages import Denied, Ended, NoteFirstUse, Used
+from actors.grant.messages import Denied, Ended, Lapsed, NoteFirstUse, Used
 from actors.grant.record import KIND, GrantRecord, GrantUsage
 from actors.limits import GRANT_USAGE_WRITTEN_EVERY_S, GRANT_USE_TOLD_EVERY_S
+from actors.peer.dependants import DEPENDANTS, Dependant
+from actors.peer.messages import PeeringEnded
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 
 BOOK = "grant_book"
+
+DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
 
 
 @attrs.frozen
@@ -33,6 +37,13 @@ class GrantActor(Actor):
         record: GrantRecord | None = self.record
         if record is not None:
             ctx.send(Ref(BOOK, record.federation_peer_id), Ended(record.id))
+
+    @handles(PeeringEnded)
+    def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
+        record: GrantRecord | None = self.record
+        if record is not None:
+            lapsed = Lapsed(grant_id=record.id, peering_epoch=message.peering_epoch)
+            ctx.send(Ref(BOOK, record.federation_peer_id), lapsed)
 
     @handles(Used)
     def on_used(self, message: Used, ctx: Context) -> None:

@@ -356,7 +356,7 @@ def drafted(asked: Issue, peer: PeerRecord, digest: str | None, wall: float) -> 
         id=asked.grant_id,
         account_id=asked.account_id,
         federation_peer_id=peer.id,
-        peering_epoch=standing.epoch_of(peer),
+        peering_epoch=peer.peering_epoch,
         grantor_type=asked.grantor_type,
         grantor_id=asked.by,
         origin=asked.origin,

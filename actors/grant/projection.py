@@ -70,7 +70,7 @@ def issued(
 def to_holder(record: GrantRecord, peer: PeerRecord, wall: float) -> dict[str, Any]:
     """What the holder may know of a grant: never an account, an allowlist or a name of ours."""
     found = lifecycle.state(record, wall)
-    if found == "active" and record.peering_epoch != standing.epoch_of(peer):
+    if found == "active" and record.peering_epoch != peer.peering_epoch:
         found = "revoked"
     return {
         "id": record.id,

@@ -8,34 +8,23 @@ from __future__ import annotations
 from actors.grant import lifecycle
 from actors.grant.chain import PeerFacts
 from actors.grant.record import GrantRecord
-from actors.peer.lifecycle import REACHABLE, inbound_refusal
 from actors.peer.record import PeerRecord
+from actors.peer.standing import in_force
 from runtime.errors import Fault, OperatorFault
 
 PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 
 
-def epoch_of(peer: PeerRecord) -> int:
-    """Which peering this is; what was given under another one is over."""
-    return int(getattr(peer, "peering_epoch", 0))
-
-
 def facts(peer: PeerRecord) -> PeerFacts:
     """What the chain must know of a peer."""
-    return PeerFacts(peer.id, epoch_of(peer), peer.overlay_only)
-
-
-def serves(peer: PeerRecord, wall: float) -> bool:
-    """Whether calls under grants of this peer are served at `wall`, for all that the peer's row says."""
-    ended = peer.expires_at is not None and wall >= peer.expires_at
-    return peer.status in REACHABLE and inbound_refusal(peer.status, "exchange") is None and not ended
+    return PeerFacts(peer.id, peer.peering_epoch, peer.overlay_only)
 
 
 def effective(grant: GrantRecord, peer: PeerRecord | None, wall: float) -> bool:
     """Whether a call under this grant could be served now."""
-    if peer is None or peer.id != grant.federation_peer_id or grant.peering_epoch != epoch_of(peer):
+    if peer is None or peer.id != grant.federation_peer_id or not in_force(peer, grant.peering_epoch, wall):
         return False
-    return lifecycle.state(grant, wall) == "active" and serves(peer, wall) and not grant.corrupt
+    return lifecycle.state(grant, wall) == "active" and not grant.corrupt
 
 
 def issue_fault(peer: PeerRecord | None, account_id: str) -> Fault | None:
