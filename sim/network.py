@@ -72,6 +72,7 @@ class Path:
     Attributes:
         source, target: names of the hosts; `source` connected.
         seen: address and port of `source` as `target` sees them (those of the outermost NAT).
+        port: the port on which `target` is reached, which a box may have changed.
         opening_s: how long the exchange of SYN and SYN-ACK took.
         state: `open`; `reset`: over, and both ends were told; `half_open`: over, and nobody knows. A half-open connection that one end
             has forgotten is reset by the next thing sent to that end, once it is there again.
@@ -81,6 +82,7 @@ class Path:
         self.source = source
         self.target = target
         self.seen = seen
+        self.port = 0
         self.opening_s = 0.0
         self.state: Literal["open", "reset", "half_open"] = "open"
         self._network = network
@@ -281,6 +283,7 @@ class Network:
         if listening == "refusing":
             return Failure("connect_refused", "ECONNREFUSED", out.delay_s + again.delay_s)
         path = Path(self, source, route.place.name, route.source, route.crossed)
+        path.port = route.port
         path.opening_s = out.delay_s + again.delay_s
         self._paths[path] = None
         return path
