@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import attrs
@@ -47,10 +47,11 @@ from net.http_client import (
     encode_object,
 )
 from net.limits import CLIENT_HANDSHAKE_S, CLIENT_IDENTITIES_MAX
+from net.remote_faults import connection_lost, no_identity, seal_broken, timed_out, unreachable, unusable_answer
 from net.server_identity import VerifyServer, verify_public
-from net.tls import TlsStream, client_context
+from net.tls import TlsFailed, TlsStream, client_context
 from runtime.clock import Clock
-from runtime.errors import Fault, InternalFault, RemoteFault
+from runtime.errors import Fault
 
 log = logging.getLogger("net.remote")
 
@@ -151,21 +152,19 @@ class RemoteClient:
         probed: list[dict[str, Any]] = []
         with trio.move_on_after(request.timeout_s):
             return await self._request(request, probed)
-        for entry in probed:
-            entry.setdefault("error", "timeout")
-        return RemoteFault("remote_timeout", f"The remote did not answer within {request.timeout_s:g} seconds.", 504, {"probed": probed})
+        return timed_out(request.timeout_s, probed)
 
     async def _request(self, request: RemoteRequest, probed: list[dict[str, Any]]) -> RemoteReply | Fault:
         if request.identity is None and request.path != ACCEPT_PATH:
-            return _no_identity("there is none for this peer")
+            return no_identity("there is none for this peer")
         try:
             context = self._context(request.peer_id, request.identity)
             body = self._body(request)
             headers = self._headers(request, body)
         except NoIdentity as error:
-            return _no_identity(str(error))
+            return no_identity(str(error))
         except FieldNotOpened as error:
-            return InternalFault("seal_broken", "A sealed value of the request cannot be opened.", 503, {"field": str(error)})
+            return seal_broken(str(error))
         for url in request.urls:
             entry: dict[str, Any] = {"url": url, "reachable": False}
             probed.append(entry)
@@ -179,7 +178,7 @@ class RemoteClient:
                 return _broken_answer(error, probed)
             finally:
                 entry["elapsed_ms"] = round((trio.current_time() - started) * 1000, 3)
-        return _unreachable(probed)
+        return unreachable(probed)
 
     def _body(self, request: RemoteRequest) -> bytes:
         if request.body is None and not request.sealed_fields:
@@ -297,9 +296,13 @@ class RemoteClient:
         except trio.TooSlowError:
             stream.abort()
             raise NotReady("handshake_timeout", f"no TLS within {handshake_timeout_s:g} s") from None
-        except (trio.BrokenResourceError, OSError) as error:
+        except TlsFailed as error:
             stream.abort()
             raise NotReady("tls_failed", str(error)) from None
+        except (trio.BrokenResourceError, OSError) as error:
+            # A platform that stops or starts hangs up in the middle. That says nothing about who it is.
+            stream.abort()
+            raise NotReady("connection_lost", str(error)) from None
         except BaseException:
             stream.abort()
             raise
@@ -365,26 +368,7 @@ def _milliseconds_since(started: float) -> float:
     return round((trio.current_time() - started) * 1000, 3)
 
 
-def _no_identity(reason: str) -> Fault:
-    return InternalFault("no_outbound_identity", f"Our identity for this peer cannot be used: {reason}.", 503, {"reason": reason})
-
-
 def _broken_answer(error: ExchangeFailed, probed: list[dict[str, Any]]) -> Fault:
-    """The request was sent, so whether it had an effect is unknown; no other URL is tried."""
-    details: dict[str, Any] = {"probed": probed, "request_sent": True, "reason": str(error)}
-    if error.status is not None:
-        details["status"] = error.status
     if isinstance(error, ConnectionLost):
-        return RemoteFault("remote_unreachable", "The connection was lost before the remote had answered.", 502, details)
-    return RemoteFault("remote_error", "The remote's answer cannot be used.", 502, details)
-
-
-def _unreachable(probed: list[dict[str, Any]]) -> Fault:
-    """Nothing was sent anywhere. An identity that could not be proven outweighs silence, since silence may pass by itself."""
-    errors = {entry.get("error") for entry in probed}
-    details: Mapping[str, Any] = {"probed": probed, "request_sent": False}
-    if errors & {"server_identity_unverified", "tls_failed"}:
-        return RemoteFault("server_identity_unverified", "No server proved to be the expected platform; nothing was sent.", 502, details)
-    if errors and errors <= {"address_not_allowed", "invalid_url"}:
-        return RemoteFault("address_not_allowed", "Every address of the remote is refused by the address policy.", 422, details)
-    return RemoteFault("remote_unreachable", "No URL of the remote could be reached; nothing was sent.", 502, details)
+        return connection_lost(probed, str(error))
+    return unusable_answer(probed, str(error), error.status)

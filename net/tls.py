@@ -145,6 +145,10 @@ class Turns:
         self._lock.release()
 
 
+class TlsFailed(trio.BrokenResourceError):
+    """The other end is there, but what it says is not TLS as it must be. A connection that just ended is no such failure."""
+
+
 class TlsStream(trio.abc.HalfCloseableStream):
     """TLS on top of `transport`.
 
@@ -178,7 +182,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Agree on keys and read the other end's certificates.
 
         Raises:
-            trio.BrokenResourceError: the other end went away or broke the protocol.
+            TlsFailed: the other end broke the protocol.
+            trio.BrokenResourceError: the other end went away.
         """
         while True:
             try:
@@ -188,7 +193,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await self._feed(truncation="closed during the TLS handshake")
             except SSL.Error as error:
                 await self._flush_alert()
-                raise trio.BrokenResourceError(f"TLS handshake failed: {_reason(error)}") from None
+                raise TlsFailed(f"TLS handshake failed: {_reason(error)}") from None
             else:
                 await self._flush()
                 self.chain = self._presented_chain()
@@ -206,7 +211,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             return ()
         chain = self._tls.get_peer_cert_chain() or []
         if len(chain) > CERTIFICATES_MAX:
-            raise trio.BrokenResourceError(f"more than {CERTIFICATES_MAX} certificates presented")
+            raise TlsFailed(f"more than {CERTIFICATES_MAX} certificates presented")
         # OpenSSL lists the leaf in the chain on the client's side only.
         presented = [leaf, *chain] if self._server_side else chain
         return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in presented)

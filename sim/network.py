@@ -111,6 +111,11 @@ class Path:
             self._last_back = arrives_at
         return Transit((arrives_at - now,))
 
+    def news_s(self, direction: Direction, now: float) -> float | None:
+        """How long the news of the end of the connection is under way; None if it cannot pass now."""
+        link = self._out if direction == "out" else self._back
+        return link.transit(now, HANDSHAKE_BYTES, "segment", self._network.links.chance).delay_s
+
     def readable(self, direction: Direction, available: int) -> int:
         """How many of `available` bytes one read gets that came in a direction; fewer only on links with short reads."""
         link = self._out if direction == "out" else self._back

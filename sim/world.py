@@ -52,6 +52,7 @@ from sim.clock import HostClock, Timeline
 from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
+from sim.releases import CURRENT
 from sim.remote import SimulatedRemote
 from sim.schedule import Drawn, Schedule
 from sim.server_checks import ServerChecks
@@ -119,14 +120,6 @@ class World:
         host.start()
         return host
 
-    def reachable(self, source: Host, url: str) -> Host | None:
-        """The running host behind a URL, if a connection from `source` gets through both ways."""
-        host = next((host for host in self.hosts.values() if host.url == url), None)
-        if host is None or not host.running:
-            return None
-        ways = self.links.both(source.name, host.name)
-        return None if any(link.is_cut(self.timeline.now) for link in ways) else host
-
     def record(self, kind: str, source: str, target: str, what: str) -> None:
         """Note a frame for the trace."""
         self.frames.append(Frame(self.timeline.now, kind, source, target, what))
@@ -189,6 +182,8 @@ class Host:
         self.trace = Trace()
         self.incarnation = 0
         self.running = False
+        self.power = True
+        self.release = CURRENT
         self.address = world.network.add(name, self._listening).address
         world.network.names.set(f"{name}.example.com", (self.address,))
         self.boot_epoch = 0
@@ -233,7 +228,7 @@ class Host:
             boot_epoch=self.boot_epoch,
             account_id=self.account_id,
         )
-        settings = Settings(identity, self.federation, platform_version="1.0.0", release_tag="v1.0.0")
+        settings = Settings(identity, self.federation, platform_version=self.release.version, release_tag=self.release.tag)
         schedule, tracer = self.world.schedule, self.world.tracer
         self.world.note(self.name, "life", "start")
         made: Callable[..., Engine] = Engine if tracer is None else partial(TracedEngine, tracer, self.name)
@@ -255,18 +250,31 @@ class Host:
         self.engine.start()
         self._pump_now()
 
-    def crash(self) -> None:
-        """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept."""
+    def crash(self, *, machine: bool = False) -> None:
+        """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept.
+
+        `machine`: the power goes, so that nobody is told of the end of connections and new ones meet silence instead of a refusal.
+        """
         self.world.note(self.name, "life", "crash")
         self.incarnation += 1
         self.running = False
+        self.power = not machine
+        self.world.network.crashed(self.name, machine=machine)
+        if machine:
+            self.world.network.names.forget(self.name)
         self.store = self.store.crash()
 
     def _listening(self) -> Listening:
-        return "listening" if self.running else "refusing"
+        return "silent" if not self.power else "listening" if self.running else "refusing"
+
+    @property
+    def responsive(self) -> bool:
+        """Whether the process does anything: it runs and is not paused."""
+        return self.running
 
     def restart(self) -> None:
         """Start again after a crash."""
+        self.power = True
         self.start()
 
     def _fenced(self, callback: Callable[[], None]) -> Callable[[], None]:

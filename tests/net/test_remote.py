@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -364,6 +366,27 @@ async def test_a_server_that_does_not_shake_hands_is_given_up() -> None:
         found = await w.client.probe(w.probe(ProbeTarget(url), ProbeTarget(w.served.url), handshake_timeout_s=0.05))
         assert (found.endpoint, found.probed[0].error) == (w.served.url, "handshake_timeout")
     await listeners[0].aclose()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_server_that_hangs_up_while_shaking_hands_is_away_and_no_impostor(reset: bool) -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"https://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+
+    async def hang_up(stream: trio.SocketStream) -> None:
+        if reset:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            await stream.receive_some(1024)
+        await stream.aclose()
+
+    async with world() as w, trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, hang_up, listeners)
+        found = await fault(w, urls=(url,))
+        assert (found.code, found.details["probed"][0]["error"]) == ("remote_unreachable", "connection_lost")
+        # What was never sent may go elsewhere.
+        assert (await ok(w, urls=(url, w.served.url))).status == 200
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_server_that_speaks_no_tls_has_no_identity() -> None:

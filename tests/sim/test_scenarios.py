@@ -170,7 +170,7 @@ def test_platforms_that_do_not_find_each_other_again_fail_to_converge(monkeypatc
             'that = "eventually", on = "b", peer = "a", is = "degraded", t = "30s", within = "1m"',
             "a on b never is degraded from 30 s to 90 s, only proposed, accepted, enrolled, active",
         ),
-        ('that = "never", on = "a", peer = "b", is = "enrolled"', "b on a becomes enrolled at 60.0"),
+        ('that = "never", on = "a", peer = "b", is = "enrolled"', "b on a becomes enrolled at 60.1"),
         ('that = "code", call = "b accepts", is = "no_answer"', "'b accepts' was answered ok and not no_answer"),
     ],
 )
