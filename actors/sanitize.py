@@ -42,6 +42,8 @@ def check_object(value: object, field: str, code: str = "invalid_capabilities") 
     """
     if not isinstance(value, dict):
         return (Problem(field, code, "must be a JSON object"),)
+    if not value:
+        return ()
     problems = tuple(Problem(path, code, message) for path, message in _walk(value, field, 1))
     if problems:
         return problems
@@ -133,7 +135,9 @@ def parse_short_text(value: object, problems: list[Problem], field: str, *, char
     if len(text) > chars_max:
         problems.append(Problem(field, code, f"has {len(text)} characters; at most {chars_max} are taken"))
         return None
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS for char in text):
+    if not (text.isascii() and text.isprintable()) and any(
+        unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS for char in text
+    ):
         problems.append(Problem(field, code, "contains a control character"))
         return None
     return text or None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -33,6 +34,7 @@ class SystemClock:
         return time.time()
 
 
+@lru_cache(maxsize=4_096)
 def iso(wall: float) -> str:
     """`wall` (seconds since the epoch) as ISO-8601 UTC with milliseconds and `Z`."""
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,11 +10,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
-
 from runtime.actor import Actor, CallResult, Ref
 from runtime.ids import uuid7
 from runtime.store.port import AuditDraft, Delete, EventDraft, Put, Query, Row, Write
+from runtime.values import evolve
 
 if TYPE_CHECKING:
     from runtime.engine import Ask, Cell, Engine
@@ -113,7 +112,7 @@ class Context:
         if self._removed:
             self._writes = [write for write in self._writes if not (isinstance(write, Delete) and (write.kind, write.id) == self.ref)]
             self._removed = False
-        self._new_record = record = attrs.evolve(record, version=version)
+        self._new_record = record = evolve(record, version=version)
         self._write("save", Put(self.ref.kind, record, None if current is None else current.version))
 
     def remove(self) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NoReturn
 
 import attrs
+import msgspec
 
 from actors import limits
 from actors.contract.record import parse_version
@@ -52,6 +53,9 @@ class _Absent:
 ABSENT: Final = _Absent()
 INVALID: Final = object()
 """Returned by `Shape.read` when it has noted a problem."""
+
+UNSURE: Final = object()
+"""Returned by `Shape.quick` for a value that is not plainly good."""
 
 
 def refuse(problems: Sequence[Problem]) -> NoReturn:
@@ -98,6 +102,12 @@ class Shape:
     def read(self, value: object, spot: Spot) -> Any:
         """The checked value, or `INVALID` after noting why not."""
         raise NotImplementedError
+
+    def quick(self, value: Any) -> Any:
+        """What `read` gives for a value that is plainly good, else `UNSURE`. Most bodies are good, and then no place needs a name."""
+        spot = _start()
+        out = self.read(value, spot)
+        return UNSURE if spot.problems else out
 
     def read_text(self, text: str, spot: Spot) -> Any:
         """As `read`, for a value out of a query string or a path."""
@@ -160,6 +170,13 @@ class Text(Shape):
                 return spot.bad_value(str(error))
         return Secret(text) if self.secret else text
 
+    def quick(self, value: Any) -> Any:
+        if type(value) is not str or self.trim or self.secret or self.convert is not None:
+            return super().quick(value)
+        if not self.chars_min <= len(value) <= self.chars_max or not value.isprintable():
+            return UNSURE
+        return value if self._compiled is None or self._compiled.fullmatch(value) is not None else UNSURE
+
     def _wrong(self, text: str) -> str | None:
         if len(text) > self.chars_max:
             return f"must have at most {self.chars_max} characters"
@@ -197,6 +214,9 @@ class Choice(Shape):
             return spot.bad_value("must be one of " + ", ".join(self.words))
         return value
 
+    def quick(self, value: Any) -> Any:
+        return value if type(value) is str and value in self.words else UNSURE
+
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         return {"type": "string", "enum": list(self.words)}
 
@@ -217,6 +237,9 @@ class Integer(Shape):
         if not self.least <= value <= self.most:
             return spot.bad_value(f"must be from {self.least} to {self.most}")
         return value
+
+    def quick(self, value: Any) -> Any:
+        return value if type(value) is int and self.least <= value <= self.most else UNSURE
 
     def read_text(self, text: str, spot: Spot) -> Any:
         return self.read(int(text), spot) if _DECIMAL.fullmatch(text) else spot.bad_type("a whole number")
@@ -344,6 +367,9 @@ class FreeObject(Shape):
         spot.problems.extend(attrs.evolve(problem, status=spot.status) for problem in found)
         return INVALID if found else value
 
+    def quick(self, value: Any) -> Any:
+        return value if value == {} else UNSURE if check_object(value, "") else value
+
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         return {"type": "object", "maxProperties": limits.OBJECT_KEYS_MAX}
 
@@ -362,6 +388,11 @@ class Parsed(Shape):
         before = len(spot.problems)
         parsed = self.parse(value, spot.problems, spot.path)
         return INVALID if len(spot.problems) > before else parsed
+
+    def quick(self, value: Any) -> Any:
+        problems: list[Problem] = []
+        parsed = self.parse(value, problems, "")
+        return UNSURE if problems else parsed
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         return self.described.schema(schemas)
@@ -474,6 +505,35 @@ class Object(Shape):
             spot.problems.extend(self.rule(out))
         return out if len(spot.problems) == before else INVALID
 
+    def quick(self, value: Any) -> Any:
+        if type(value) is not dict:
+            return UNSURE
+        out = {}
+        for field in self.fields:
+            name = field.name
+            taken = value.get(name, ABSENT)
+            if taken is None and not field.nullable and self.unknown == "ignore":
+                taken = ABSENT
+            if taken is ABSENT or taken is None:
+                taken = self._nothing_sent(field, taken)
+            elif field.read_only or (field.required and type(taken) is str and not taken.strip()):
+                return UNSURE
+            else:
+                taken = field.shape.quick(taken)
+            if taken is UNSURE:
+                return UNSURE
+            if taken is not ABSENT:
+                out[name] = taken
+        if self.unknown == "refuse" and not value.keys() <= self._names:
+            return UNSURE
+        return UNSURE if self.rule is not None and self.rule(out) else out
+
+    def _nothing_sent(self, field: Field, value: Any) -> Any:
+        """What an absent or null field is worth."""
+        if value is None:
+            return None if field.nullable and not field.read_only else UNSURE
+        return UNSURE if field.required else field.default
+
     def _read_field(self, field: Field, value: Any, around: Spot) -> Any:
         if value is None and not field.nullable and self.unknown == "ignore":
             value = ABSENT
@@ -561,6 +621,10 @@ _DECODER = json.JSONDecoder(
 )
 
 
+_QUICK_DECODER: Final = msgspec.json.Decoder()
+_SPACED_COLON: Final = re.compile(rb"\s:")
+
+
 def parse_json(body: bytes) -> Any:
     """JSON text (RFC 8259) to plain values, refusing what parsers disagree on.
 
@@ -570,6 +634,44 @@ def parse_json(body: bytes) -> Any:
     Raises:
         FaultError: `malformed_json` (400).
     """
+    value = _plain(body)
+    return _parse_json(body) if value is UNSURE else value
+
+
+def _plain(body: bytes) -> Any:
+    """The object in a text of which it is plain that every parser reads the same, else `UNSURE`.
+
+    Without backslashes a quote always begins or ends a string, and without white space before colons every key ends in `":`. Then as many
+    of these as there are keys in the result mean that none was repeated.
+    """
+    if b"\\" in body or _SPACED_COLON.search(body) is not None or body.count(b"{") + body.count(b"[") > NESTING_MAX:
+        return UNSURE
+    try:
+        value = _QUICK_DECODER.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return UNSURE
+    keys = _plain_keys(value) if type(value) is dict else -1
+    return value if keys == body.count(b'":') else UNSURE
+
+
+def _plain_keys(value: dict[str, Any]) -> int:
+    """How many keys there are in an object and below; -1 if one of its values needs a closer look."""
+    keys, pending = 0, [value]
+    while pending:
+        part: Any = pending.pop()
+        if type(part) is dict:
+            keys += len(part)
+            part = part.values()
+        for each in part:
+            kind = type(each)
+            if kind is dict or kind is list:
+                pending.append(each)
+            elif kind is float or (kind is int and not -INTEGER_MAX <= each <= INTEGER_MAX):
+                return -1
+    return keys
+
+
+def _parse_json(body: bytes) -> Any:
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -608,8 +710,8 @@ _UTF_8 = re.compile(r"""charset\s*=\s*"?utf-?8"?""", re.ASCII | re.IGNORECASE)
 
 def is_json(content_type: str | None) -> bool:
     """Whether a Content-Type names JSON in UTF-8 (RFC 9110, section 8.3; RFC 6839 for `+json`)."""
-    if content_type is None:
-        return False
+    if content_type is None or content_type == "application/json":
+        return content_type is not None
     kind, *parameters = content_type.split(";")
     if _JSON_TYPE.fullmatch(kind.strip().lower()) is None:
         return False
@@ -646,10 +748,12 @@ def read_value(shape: Object, value: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         FaultError: the code of the first problem found, all of which stand in `details.problems`.
     """
-    spot = _start()
-    out = shape.read(value, spot)
-    if spot.problems:
-        refuse(spot.problems)
+    out = shape.quick(value)
+    if out is UNSURE:
+        spot = _start()
+        out = shape.read(value, spot)
+        if spot.problems:
+            refuse(spot.problems)
     return dict(out)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
@@ -24,6 +22,7 @@ from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
+from runtime.values import evolve, updated
 
 EARLY_REFUSALS = frozenset({"unknown_peer_subject", "peer_not_admitted", "client_certificate_invalid"})
 """What a remote answers that has not committed its own accept yet."""
@@ -87,14 +86,14 @@ class Heartbeats(Liveness):
     def _beat(self, ctx: Context) -> None:
         evidence = self.evidence or PeerEvidence()
         if self.beating:
-            ctx.set_evidence(attrs.evolve(evidence, skipped_beats=evidence.skipped_beats + 1))
+            ctx.set_evidence(evolve(evidence, skipped_beats=evidence.skipped_beats + 1))
             return
         record: PeerRecord = self.record
         refusal = call_refusal(record, ctx.wall)
         known = reachable_identity(record)
         if refusal is not None or known is None:
             fault = refusal or NO_IDENTITY
-            ctx.set_evidence(attrs.evolve(evidence, last_error=fault.code, last_error_at=ctx.wall))
+            ctx.set_evidence(evolve(evidence, last_error=fault.code, last_error_at=ctx.wall))
             self._tell_asked(ctx, fault)
             return
         self.beating = True
@@ -115,7 +114,7 @@ class Heartbeats(Liveness):
         """The number of the heartbeat that leaves now; numbers rise at least as long as this start of the platform lasts."""
         evidence = self.evidence or PeerEvidence()
         sequence = evidence.sent_sequence + 1
-        ctx.set_evidence(attrs.evolve(evidence, sent_sequence=sequence))
+        ctx.set_evidence(evolve(evidence, sent_sequence=sequence))
         return sequence
 
     def urls(self, ctx: Context) -> tuple[str, ...]:
@@ -173,7 +172,7 @@ class Heartbeats(Liveness):
             endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == reply.url else endpoint
             for endpoint in endpoints.replace(evidence.endpoints, record.endpoints)
         )
-        proof = attrs.evolve(
+        proof = evolve(
             evidence, last_heartbeat_at=ctx.wall, last_outbound_heartbeat_at=ctx.wall, last_error=None, last_error_at=None, endpoints=seen
         )
         self._contact(ctx, proof, _told(record, remote_answers.parse_heartbeat(reply)), SYSTEM)
@@ -183,7 +182,7 @@ class Heartbeats(Liveness):
         """Note the failure. No status changes but on the word of the remote itself, which the connection has proven."""
         record: PeerRecord = self.record
         evidence = self.evidence or PeerEvidence()
-        ctx.set_evidence(attrs.evolve(evidence, last_error=fault.details.get("remote_code") or fault.code, last_error_at=ctx.wall))
+        ctx.set_evidence(evolve(evidence, last_error=fault.details.get("remote_code") or fault.code, last_error_at=ctx.wall))
         if isinstance(outcome, RemoteReply):
             code = remote_answers.remote_code(outcome)
             retries = HEARTBEAT_EARLY_RETRY_DELAYS_S
@@ -192,7 +191,7 @@ class Heartbeats(Liveness):
                 ctx.after(retries[self.early_attempts - 1], EarlyHeartbeat(self.early_attempts), "early-heartbeat")
             heard = refused_by_remote(ctx, record, outcome)
             if heard != record:
-                ctx.save(attrs.evolve(heard, updated_at=ctx.wall))
+                ctx.save(evolve(heard, updated_at=ctx.wall))
         self._tell_asked(ctx, fault)
 
     def _tell_asked(self, ctx: Context, outcome: Any) -> None:
@@ -213,7 +212,7 @@ class Heartbeats(Liveness):
         numbered = message.refused is None and message.boot_epoch > 0
         newer = not numbered or (message.boot_epoch, message.sequence) > (evidence.remote_boot_epoch, evidence.remote_sequence)
         flipped = numbered and message.boot_epoch < evidence.remote_boot_epoch
-        proof = attrs.evolve(
+        proof = evolve(
             evidence,
             last_heartbeat_at=ctx.wall,
             last_inbound_heartbeat_at=ctx.wall,
@@ -225,10 +224,10 @@ class Heartbeats(Liveness):
         )
         changed = record
         if record.inbound_proven_at is None:
-            changed = attrs.evolve(changed, inbound_proven_at=ctx.wall)
+            changed = evolve(changed, inbound_proven_at=ctx.wall)
         if message.refused is None and newer:
             changed = _declared(changed, message)
-            changed = attrs.evolve(changed, remote_state="suspended_us" if message.peer_state == "suspended" else "ok")
+            changed = updated(changed, remote_state="suspended_us" if message.peer_state == "suspended" else "ok")
         after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id))
         ctx.reply(message.refused if message.refused is not None else self._acknowledgement(ctx, after, proof, message))
 
@@ -236,7 +235,7 @@ class Heartbeats(Liveness):
     def on_proven_inbound(self, message: ProvenInbound, ctx: Context) -> None:
         record: PeerRecord | None = self.record
         if record is not None and record.inbound_proven_at is None and record.status in LIVE:
-            proven = attrs.evolve(record, inbound_proven_at=ctx.wall, updated_at=ctx.wall)
+            proven = evolve(record, inbound_proven_at=ctx.wall, updated_at=ctx.wall)
             ctx.save(self._enrolled(ctx, proven, Party("remote", record.remote_instance_id)))
 
     def _acknowledgement(self, ctx: Context, record: PeerRecord, evidence: PeerEvidence, message: Beat) -> dict[str, Any]:
@@ -266,11 +265,11 @@ class Heartbeats(Liveness):
         record = self._enrolled(ctx, record, by)
         if record.status in ("enrolled", "degraded") and not paused:
             record = step(ctx, record, "heartbeat_succeeded", by)
-            record = attrs.evolve(record, metadata={key: value for key, value in record.metadata.items() if key != "degraded_reason"})
+            record = evolve(record, metadata={key: value for key, value in record.metadata.items() if key != "degraded_reason"})
         elif record.status == "active" and paused:
             record = degraded(ctx, record, "remote_suspended_us", by, REMOTE_SUSPENDED_US)
-        if record != before:
-            ctx.save(attrs.evolve(record, updated_at=ctx.wall))
+        if record is not before and record != before:
+            ctx.save(evolve(record, updated_at=ctx.wall))
             ctx.cancel("early-heartbeat")
         return record
 
@@ -280,7 +279,7 @@ class Heartbeats(Liveness):
             return record
         if not may_enrol(record, ctx.settings):
             return record
-        record = attrs.evolve(record, trust_status="established", last_handshake_at=ctx.wall)
+        record = evolve(record, trust_status="established", last_handshake_at=ctx.wall)
         return step(ctx, record, "trust_established", by)
 
 
@@ -296,7 +295,7 @@ def _refusal(reply: Any) -> Fault | None:
 def _told(record: PeerRecord, answer: remote_answers.HeartbeatAnswer) -> PeerRecord:
     """The record with what the remote's acknowledgement says of itself."""
     declared = answer.endpoints if answer.endpoints else None
-    return attrs.evolve(
+    return updated(
         record,
         endpoints=record.endpoints if declared is None else endpoints.replace(record.endpoints, declared),
         platform_version=answer.platform_version or record.platform_version,
@@ -310,11 +309,15 @@ def _told(record: PeerRecord, answer: remote_answers.HeartbeatAnswer) -> PeerRec
 def _declared(record: PeerRecord, message: Beat) -> PeerRecord:
     """The record with what a heartbeat declares: absent is unchanged, present (even empty) replaces."""
     agreed = contract.find(message.contract_version) if message.contract_version is not None else None
-    told = {
-        name: getattr(message, name)
-        for name in ("platform_version", "release_tag", "operator_contact", "jurisdiction")
-        if getattr(message, name) is not None
-    }
+    told: dict[str, Any] = {}
+    if message.platform_version is not None:
+        told["platform_version"] = message.platform_version
+    if message.release_tag is not None:
+        told["release_tag"] = message.release_tag
+    if message.operator_contact is not None:
+        told["operator_contact"] = message.operator_contact
+    if message.jurisdiction is not None:
+        told["jurisdiction"] = message.jurisdiction
     if message.capabilities is not None:
         told["capabilities"] = dict(message.capabilities)
     if message.sync_cursor is not None:
@@ -330,4 +333,4 @@ def _declared(record: PeerRecord, message: Beat) -> PeerRecord:
     if agreed is not None and record.contract_version_agreed is None:
         told["contract_version_agreed"] = agreed.version
         told["contract_digest_agreed"] = agreed.digest
-    return attrs.evolve(record, **told)
+    return updated(record, **told)
