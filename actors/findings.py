@@ -151,6 +151,14 @@ _REGISTRY: Final = (
         distinguished_by=("anchor_fingerprint", "other_peer_id"),
     ),
     FindingKind(
+        kind="peer_compromise_disclosed",
+        severity="critical",
+        title="Compromise disclosed",
+        text="The peer's operators disclosed a compromise; we heard of it at {disclosed_at}.",
+        remedy="Ask its operator what was exposed. `powernode peers suspend {peer_id}` pauses the peering until that is settled, "
+        "`powernode peers revoke {peer_id}` ends it.",
+    ),
+    FindingKind(
         kind="peer_identity_conflict",
         severity="high",
         title="Two senders under one identity",

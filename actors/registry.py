@@ -11,6 +11,7 @@ from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
+from actors.revoked_certificate.actor import RevokedCertificateActor
 from actors.schema_rule.actor import SchemaRuleActor
 from runtime.actor import Actor
 from runtime.store.port import Kind
@@ -23,6 +24,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     RememberedAnswerActor,
     GrantDesk,
     GrantActor,
+    RevokedCertificateActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

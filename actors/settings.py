@@ -50,6 +50,7 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "trust_bundle_per_peer": Limit(30, 60.0, 30),
     "resources_per_peer": Limit(600, 60.0, 60),
     "grants_per_peer": Limit(30, 60.0, 30),
+    "peer_events_per_peer": Limit(30, 60.0, 30),
     "propose_per_operator": Limit(30, 3600.0, 30),
     "regenerate_per_peer": Limit(10, 3600.0, 10),
     "unknown_certificate_per_source": Limit(30, 60.0, 30),

@@ -15,6 +15,7 @@ from actors.door.call import Source
 from actors.peer import lifecycle
 from actors.peer.lifecycle import Inbound
 from actors.peer.record import KIND, PeerRecord
+from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from runtime.directory import Directory
 from runtime.errors import Fault, RemoteFault
 from runtime.store.port import Row
@@ -41,6 +42,9 @@ def admit(directory: Directory, source: Source, family: Inbound, wall: float) ->
     reason = check_profile(source, leaf, wall)
     if reason is not None:
         return _invalid(reason)
+    fault = check_serial(directory, leaf)
+    if fault is not None:
+        return fault
     row = find_row(directory, source, leaf)
     if row is None:
         return RemoteFault("unknown_peer_subject", "no peer of this platform has this subject", 401)
@@ -69,6 +73,18 @@ def check_profile(source: Source, leaf: certificates.Leaf, wall: float) -> str |
     if reason is None:
         source.verified["profile"] = True
     return reason
+
+
+def check_serial(directory: Directory, leaf: certificates.Leaf) -> Fault | None:
+    """Whether the certificate was revoked. One that ended only with its peering goes on while the tombstone recognises the caller."""
+    revoked = directory.row(REVOKED_CERTIFICATE.name, leaf.serial)
+    if revoked is None:
+        return None
+    if revoked.record.reason == "peer_revoked":
+        peer = directory.row(KIND.name, revoked.record.federation_peer_id)
+        if peer is not None and peer.record.inbound_subject is not None:
+            return None
+    return RemoteFault("certificate_revoked", "this certificate was revoked by the platform that issued it", 401)
 
 
 def find_row(directory: Directory, source: Source, leaf: certificates.Leaf) -> Row | None:
@@ -122,7 +138,8 @@ def check_instance(leaf: certificates.Leaf, record: PeerRecord) -> Fault | None:
 
 def check_status(record: PeerRecord, family: Inbound, wall: float) -> Fault | None:
     """Whether the peering is in a state that serves this family of calls."""
-    if record.expires_at is not None and wall >= record.expires_at and record.status not in ("suspended", "revoked"):
+    expired = record.expires_at is not None and wall >= record.expires_at
+    if expired and family != "last_word" and record.status not in ("suspended", "revoked"):
         return RemoteFault("peering_expired", "this peering has ended", 403)
     refusal = lifecycle.inbound_refusal(record.status, family)
     if refusal is None:

@@ -58,14 +58,14 @@ def _canonical_prefix(text: str) -> str:
     return str(parse_prefix(text))
 
 
-def _told(chars_max: int) -> Parsed:
+def told(chars_max: int) -> Parsed:
     """A line of text that a remote tells about itself; blank becomes None."""
     return Parsed(lambda value, problems, field: parse_short_text(value, problems, field, chars_max=chars_max), Text(chars_max=chars_max))
 
 
 _NAME = Text(chars_max=limits.NAME_CHARS_MAX)
-_TOLD_NAME = _told(limits.NAME_CHARS_MAX)
-_DISCLOSURE = _told(limits.DISCLOSURE_CHARS_MAX)
+_TOLD_NAME = told(limits.NAME_CHARS_MAX)
+_DISCLOSURE = told(limits.DISCLOSURE_CHARS_MAX)
 _URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True)
 _BASE_URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True, convert=canonical_url)
 _FINGERPRINT = Text(chars_max=71, pattern="sha256:[0-9a-f]{64}")

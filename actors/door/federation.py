@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from actors.door.admission import admit
+from actors.door.admission import Admitted, admit
 from actors.door.call import success
 from actors.door.rate_limits import source_key
 from actors.door.request import NOBODY, Request, outcome_fault
 from actors.limits import CLOCK_SKEW_WARNING_S
 from actors.peer import tokens
+from actors.peer.lifecycle import Inbound
 from actors.peer.messages import Beat, ProvenInbound, Redeem, RemoteInstance
 from actors.peer.minting import TOKEN_INVALID, contract_fault
 from actors.peer.record import KIND
@@ -108,7 +109,7 @@ _INSTANCE_FIELDS = (
 
 def federation_heartbeat(door: Door, request: Request) -> None:
     """Take a peer's heartbeat. A body that cannot be stored still shows that the peer lives."""
-    admitted = _admitted(door, request, "heartbeat_per_peer")
+    admitted = admitted_peer(door, request, "heartbeat_per_peer")
     if admitted is None:
         return
     refused: Fault | None = None
@@ -157,7 +158,7 @@ _BEAT_FIELDS = (
 
 def federation_trust_bundle(door: Door, request: Request) -> None:
     """Our anchors, for a peer that has proven itself."""
-    admitted = _admitted(door, request, "trust_bundle_per_peer")
+    admitted = admitted_peer(door, request, "trust_bundle_per_peer")
     if admitted is None:
         return
     if admitted.record.inbound_proven_at is None:
@@ -166,10 +167,10 @@ def federation_trust_bundle(door: Door, request: Request) -> None:
     request.ok({"ca_bundle_pem": identity.ca_bundle_pem, "fingerprints": [identity.ca_fingerprint], "generated_at": iso(request.wall)})
 
 
-def _admitted(door: Door, request: Request, limit: str) -> Any:
+def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "heartbeat") -> Admitted | None:
     """The peer that calls, after its rate limit; None if the call was refused."""
     source = request.call.source
-    admitted = admit(door.engine.directory, source, "heartbeat", request.wall)
+    admitted = admit(door.engine.directory, source, family, request.wall)
     limits = door.settings.federation.rate_limits
     if isinstance(admitted, Fault):
         key = f"unknown_certificate_per_source {source_key(source.address)}"

@@ -92,9 +92,12 @@ def _life(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings,
     if record.peer_kind != "platform":
         return
     waited_s = wall - record.status_since
-    if record.status == "accepted" and (record.signed_at is None or waited_s > STUCK_ACCEPTED_S):
+    abandoned = "handshake_abandoned" in record.metadata
+    if record.status == "accepted" and (record.signed_at is None or waited_s > STUCK_ACCEPTED_S or abandoned):
         cause = _why_not_enrolled(record, evidence, settings, wall)
         yield _finding("stale_accepted_without_handshake", record, minutes=int(waited_s // 60), cause=cause)
+    if record.status in LIVE and record.compromise_disclosed_at is not None:
+        yield _finding("peer_compromise_disclosed", record, disclosed_at=iso(record.compromise_disclosed_at))
     gap = _trust_gap(record)
     if record.status in _TRUSTED and gap is not None:
         yield _finding("peer_trust_missing", record, status=record.status, cause=gap)
@@ -128,6 +131,8 @@ def _trust_gap(record: PeerRecord) -> str | None:
 
 def _why_not_enrolled(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> str:
     """The one thing that keeps an accepted peer from enrolling, the nearest to us first."""
+    if "handshake_abandoned" in record.metadata:
+        return f"the remote gave this handshake up ({record.metadata['handshake_abandoned']}); it needs a new invitation"
     gap = _trust_gap(record)
     if gap is not None:
         return gap
@@ -153,12 +158,14 @@ def _why_not_enrolled(record: PeerRecord, evidence: PeerEvidence | None, setting
 def _heartbeats(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> Iterator[Finding]:
     if record.peer_kind != "platform" or record.status not in LIVE:
         return
-    if record.status in _IN_TOUCH and is_stale(record, evidence, wall, settings.federation.stale_after_s):
+    # Silence that the remote has announced is no alarm.
+    paused = record.remote_state == "suspended_us"
+    if record.status in _IN_TOUCH and not paused and is_stale(record, evidence, wall, settings.federation.stale_after_s):
         last = evidence.last_heartbeat_at if evidence is not None else None
         yield _finding("peer_heartbeat_stale", record, silent_s=int(wall - _known(last, record)))
     if evidence is None:
         return
-    if record.status in _IN_TOUCH:
+    if record.status in _IN_TOUCH and not paused:
         yield from _one_way(record, evidence, wall)
     if evidence.clock_skew_s is not None and abs(evidence.clock_skew_s) > CLOCK_SKEW_WARNING_S:
         yield _finding("peer_clock_skew", record, skew_s=int(evidence.clock_skew_s))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from actors.peer.calling import CallingSide
 from actors.peer.ending import Ending
 from actors.peer.minting import MintingSide
+from actors.peer.notices import Notices
 from actors.peer.operator_side import OperatorSide
 from actors.peer.record import KIND
 from actors.peer.steps import wants_heartbeats
@@ -16,7 +17,7 @@ from runtime.actor import Resume, handles
 from runtime.context import Context
 
 
-class PeerActor(OperatorSide, MintingSide, CallingSide, Ending):
+class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices):
     """One remote platform."""
 
     kind = KIND

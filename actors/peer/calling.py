@@ -14,7 +14,7 @@ from actors.contract import record as contract
 from actors.idempotency.record import Mark, remember
 from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
 from actors.peer import remote_answers, tokens
-from actors.peer.heartbeats import Heartbeats
+from actors.peer.abandoning import Abandoning
 from actors.peer.messages import (
     AcceptAnswered,
     AcceptDeadline,
@@ -52,13 +52,15 @@ class Attempt:
     ca_fingerprint: str | None
     pin: str | None
     digest: str
+    handshake: Handshake | None = None
+    reply: RemoteReply | None = None
     answer: remote_answers.AcceptAnswer | None = None
     number: int = 0
     expired: bool = False
     sealed_token: bytes | None = None
 
 
-class CallingSide(Heartbeats):
+class CallingSide(Abandoning):
     """Handlers of our own accept call."""
 
     calling: Attempt | None = None
@@ -175,6 +177,7 @@ class CallingSide(Heartbeats):
         handshake = handshake or record.handshake
         assert handshake is not None
         attempt.number += 1
+        attempt.handshake = handshake
         settings = ctx.settings
         fingerprint = record.remote_ca_fingerprint
         request = RemoteRequest(
@@ -195,9 +198,10 @@ class CallingSide(Heartbeats):
         handshake: Handshake | None = self.record.handshake
         if self.calling is None:
             return
+        if isinstance(message.outcome, RemoteReply) and message.outcome.status == 200:
+            self.calling.reply = message.outcome
         if handshake is None:
-            # Cancelled meanwhile by an operator.
-            self._finish(ctx, invalid_transition(self.record, "accepted"))
+            self._withdrawn(ctx)
             return
         if message.tag != handshake.id:
             return
@@ -208,6 +212,8 @@ class CallingSide(Heartbeats):
         reply: RemoteReply = message.outcome
         answer = remote_answers.parse_accept(reply, self.record, handshake, ctx.settings.identity, ctx.wall)
         if isinstance(answer, Fault):
+            if answer.code == "contract_mismatch":
+                self.abandon(ctx, reply, handshake, answer.code)
             self._finish(ctx, answer, keep_handshake=answer.code == "server_identity_unverified")
             return
         self.calling.answer = answer
@@ -265,7 +271,7 @@ class CallingSide(Heartbeats):
         assert attempt.answer is not None
         answer = attempt.answer
         if record.status == "revoked":
-            self._finish(ctx, invalid_transition(record, "accepted"))
+            self._withdrawn(ctx)
             return
         updated = absorbed(record, answer, outbound, ctx.wall)
         if record.status == "proposed":
@@ -278,6 +284,14 @@ class CallingSide(Heartbeats):
             self.first_heartbeat(ctx, 0.0)
         ctx.save(updated)
         self._accepted(ctx, answer.warnings)
+
+    def _withdrawn(self, ctx: Context) -> None:
+        """An operator has ended the peering while our accept was under way; the remote may have accepted."""
+        attempt = self.calling
+        assert attempt is not None
+        if attempt.reply is not None and attempt.handshake is not None:
+            self.abandon(ctx, attempt.reply, attempt.handshake, "withdrawn by the operator")
+        self._finish(ctx, invalid_transition(self.record, "accepted"))
 
     def _accepted(self, ctx: Context, warnings: tuple[str, ...]) -> None:
         """Answer, and remember the answer, from the record that this turn saves."""

@@ -13,9 +13,12 @@ from actors.peer.dependants import kinds_of
 from actors.peer.lifecycle import Trigger
 from actors.peer.record import LastWord, PeerRecord, Revocation
 from actors.peer.steps import Party, can_be_told, step
+from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
+from actors.revoked_certificate.record import Reason, RevokedCertificate
 from runtime.context import Context
 
 OPERATOR_INITIATED = "operator-initiated"
+REMOTE_REVOKED = "remote_revoked"
 
 
 def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: str, *, immediate: bool = False) -> PeerRecord:
@@ -27,6 +30,7 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
     untold = kinds_of("draining")
     drains = record.status != "proposed" and record.peer_kind == "platform" and not immediate
     ended = step(ctx, record, trigger, by, reason)
+    _revoke_serials(ctx, record, "peer_revoked")
     grace_s = ctx.settings.federation.revocation_grace_s if drains else 0.0
     ended = attrs.evolve(
         ended,
@@ -53,6 +57,27 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
         ),
     )
     return ended if drains else completed(ctx, ended)
+
+
+def _revoke_serials(ctx: Context, record: PeerRecord, reason: Reason) -> None:
+    """Make every certificate that our CA issued to this peer invalid before its time."""
+    for serial, not_after in issued_serials(record):
+        revoked_certificate = RevokedCertificate(
+            id=serial, version=1, federation_peer_id=record.id, reason=reason, revoked_at=ctx.wall, not_after=not_after
+        )
+        ctx.put_row(REVOKED_CERTIFICATE.name, revoked_certificate)
+
+
+def issued_serials(record: PeerRecord) -> tuple[tuple[str, float], ...]:
+    """Serial and end of every certificate of ours that the peer may present."""
+    if record.issued_serial is None or record.issued_not_after is None:
+        return ()
+    return ((record.issued_serial, record.issued_not_after),)
+
+
+def superseded(ctx: Context, record: PeerRecord) -> None:
+    """A new handshake replaces what the peer held: its former certificates of our CA are invalid from the commit on."""
+    _revoke_serials(ctx, record, "superseded")
 
 
 def completed(ctx: Context, record: PeerRecord) -> PeerRecord:
@@ -110,6 +135,7 @@ def resumed(ctx: Context, record: PeerRecord, by: Party, reason: str | None) -> 
         step(ctx, record, "operator_resumed", by, reason),
         status_before_suspend=None,
         suspended_at=None,
+        compromise_disclosed_at=None,
         metadata=_without(record, "suspension_reason", "suspended_by_user_id"),
     )
 

@@ -20,6 +20,7 @@ from actors.peer.dependants import DEPENDANTS
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import transition
 from actors.peer.messages import LastWordAnswered, PauseTold, PeeringEnded, ResumePeering, Revoke, Shown, Suspend
+from actors.peer.peer_events import PEER_REVOKED
 from actors.peer.projection import full
 from actors.peer.record import LastWord, PeerRecord
 from actors.peer.steps import (
@@ -38,7 +39,6 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 
-PEER_REVOKED = "platform.peer.revoked"
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
 ALREADY_REVOKED = OperatorFault("already_revoked", "this peering has ended already", 409)
 ALREADY_SUSPENDED = OperatorFault("peer_suspended", "this peer is paused already", 409)

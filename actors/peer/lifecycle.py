@@ -37,10 +37,11 @@ Trigger = Literal[
     "remote_revoked_us",  # the remote ended the peering
 ]
 
-Inbound = Literal["accept", "heartbeat", "audit_excerpts", "exchange"]
+Inbound = Literal["accept", "heartbeat", "last_word", "audit_excerpts", "exchange"]
 """Families of calls from a remote.
 
 `accept`: the token exchange. `heartbeat`: heartbeats and what keeps trust alive (trust bundle, certificate, peer events).
+`last_word`: the notice that the remote has ended the peering, which it may give in a pause, too.
 `audit_excerpts`: excerpts of the audit chain. `exchange`: everything else (resources, catalog, subscriptions, migrations).
 """
 
@@ -53,7 +54,7 @@ AnchorUse = Literal["none", "admit", "verify_only"]
 _PLATFORM: Final[frozenset[PeerKind]] = frozenset({"platform"})
 _ANY_KIND: Final[frozenset[PeerKind]] = frozenset({"platform", "sdwan_only"})
 _NO_KIND: Final[frozenset[PeerKind]] = frozenset()
-_EVERY_INBOUND: Final[frozenset[Inbound]] = frozenset({"heartbeat", "exchange"})
+_EVERY_INBOUND: Final[frozenset[Inbound]] = frozenset({"heartbeat", "last_word", "exchange"})
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +99,7 @@ STATUSES: Final[Mapping[Status, StatusRule]] = {
     "accepted": StatusRule(
         meaning="the token made its round trip; the remote's key is not yet proven",
         kinds=_ANY_KIND,
-        inbound=frozenset({"accept", "heartbeat"}),
+        inbound=frozenset({"accept", "heartbeat", "last_word"}),
         outbound=frozenset({"heartbeat", "probe"}),
         contributes_prefix=frozenset({"sdwan_only"}),
         anchors="admit",
@@ -135,7 +136,7 @@ STATUSES: Final[Mapping[Status, StatusRule]] = {
     "suspended": StatusRule(
         meaning="paused by an operator",
         kinds=_ANY_KIND,
-        inbound=frozenset(),
+        inbound=frozenset({"last_word"}),
         inbound_refusal="peer_suspended",
         inbound_refusal_status=403,
         outbound=frozenset(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import attrs
 
 from actors.limits import LIVENESS_INTERVAL_S
-from actors.peer import endpoints, remote_answers
+from actors.peer import cascade, endpoints, remote_answers
 from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered
 from actors.peer.record import PeerRecord
@@ -23,7 +23,6 @@ REPORT_AGAIN_S = 600.0
 """The same trouble is not told again within this time."""
 
 REMOTE_SUSPENDED_US = "the remote has suspended us"
-REMOTE_REVOKED_US = "the remote has ended this peering"
 
 
 class Liveness(Renewal):
@@ -99,18 +98,20 @@ class Liveness(Renewal):
 
     def _lost(self, ctx: Context, record: PeerRecord, error: str, reply: RemoteReply | None) -> None:
         heard = record if reply is None else refused_by_remote(ctx, record, reply)
+        if heard.status == "revoked" or heard.remote_state == "suspended_us":
+            # The remote has spoken: a pause is no alarm, and the end of the peering tells of itself.
+            if heard != record:
+                ctx.save(heard)
+            return
         if record.status == "active":
             if error == "auth_rejected":
                 note(ctx, record, "auth_rejected", "high", remote_code=_code(reply))
-            if heard.status == "active":
-                self._degrade(ctx, heard, error)
-                return
-        elif self._report_due(ctx):
+            self._degrade(ctx, heard, error)
+            return
+        if self._report_due(ctx):
             if error == "auth_rejected":
                 note(ctx, record, "auth_rejected", "high", remote_code=_code(reply))
             note(ctx, record, "unreachable", "high", error=error)
-        if heard != record:
-            ctx.save(heard)
 
     def _report_due(self, ctx: Context) -> bool:
         """Whether it is time to tell of this peer's trouble (again)."""
@@ -138,8 +139,8 @@ def refused_by_remote(ctx: Context, record: PeerRecord, reply: RemoteReply) -> P
     if code == "peer_suspended" and record.remote_state != "suspended_us":
         record = attrs.evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
         return degraded(ctx, record, "remote_suspended_us", REMOTE, REMOTE_SUSPENDED_US) if record.status == "active" else record
-    if code == "peer_revoked" and record.remote_state != "revoked_us":
-        return attrs.evolve(record, remote_state="revoked_us", status_reason=REMOTE_REVOKED_US, updated_at=ctx.wall)
+    if code == "peer_revoked":
+        return cascade.revoked(ctx, record, "remote_revoked_us", REMOTE, cascade.REMOTE_REVOKED)
     return record
 
 

@@ -13,6 +13,7 @@ import attrs
 
 from actors.idempotency.record import Mark
 from actors.peer.endpoints import Endpoint
+from actors.peer.peer_events import PeerEvent
 from actors.peer.record import PeerEvidence, PeerRecord, RevocationPhase
 from actors.peer.roles import Pairing
 from actors.schema_versions import MatrixRow
@@ -226,6 +227,13 @@ class ProvenInbound:
     """The remote made a mutually authenticated call that is not a heartbeat. No answer."""
 
 
+@attrs.frozen
+class HearEvent:
+    """The remote tells of something. Answer: JSON-ready dict, or a fault."""
+
+    event: PeerEvent
+
+
 # --- To the owners of dependent rows ---------------------------------------------------------------------------------
 
 
@@ -276,6 +284,11 @@ class RetryAccept:
 @attrs.frozen
 class AcceptDeadline:
     """The operator's deadline has passed."""
+
+
+@attrs.frozen
+class AbandonAgain:
+    """Time to tell once more that we abandon a handshake."""
 
 
 @attrs.frozen
@@ -339,6 +352,16 @@ class PauseTold(CallResult):
 @attrs.frozen
 class LastWordAnswered(CallResult):
     """The remote answered the notice that the peering has ended, or did not; the tag is its event id."""
+
+
+@attrs.frozen
+class AbandonIdentityIssued(CallResult):
+    """A client certificate exists for the one notice that we abandon a handshake."""
+
+
+@attrs.frozen
+class AbandonTold(CallResult):
+    """The remote answered that notice, or did not; the tag is its event id."""
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from actors import certificates
 from actors.contract import record as contract
 from actors.governance import scanner
 from actors.limits import RECEIPT_KEPT_S, RIVALS_WAITING_MAX
-from actors.peer import roles
+from actors.peer import cascade, roles
 from actors.peer.endpoints import replace
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.messages import (
@@ -177,6 +177,7 @@ class MintingSide(Heartbeats):
         if record.status == "proposed":
             record = step(ctx, record, "token_redeemed", Party("remote", redeem.instance.id))
         else:
+            cascade.superseded(ctx, self.record)
             ctx.audit("peer.rehandshake", "remote", redeem.instance.id, federation_peer_id=record.id, trust_mode=record.trust_mode)
         if record.status == "accepted" and record.trust_status == "established" and may_enrol(record, ctx.settings):
             record = step(ctx, record, "trust_established", Party("remote", redeem.instance.id))
@@ -304,7 +305,7 @@ def accepted_record(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
         declared_residency=instance.data_residency,
         signed_at=ctx.wall,
         updated_at=ctx.wall,
-        metadata={**record.metadata, "acceptance_token_used": True},
+        metadata={key: value for key, value in record.metadata.items() if key != "handshake_abandoned"} | {"acceptance_token_used": True},
     )
     if slot.identity is None:
         return record

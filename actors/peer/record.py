@@ -31,6 +31,7 @@ RESERVED_METADATA: frozenset[str] = frozenset(
         "invited_by_user_id", "invited_at", "accepted_by_user_id", "acceptance_token_used", "degraded_reason", "suspension_reason",
         "suspended_by_user_id", "revocation_reason", "revoked_by_user_id", "notification_undelivered_at", "node_id", "node_instance_id",
         "sdwan_network_id", "provisioner_response", "cluster_pg", "spawn_initiated_at", "last_accept_error", "emancipated_at",
+        "handshake_abandoned",
     }
 )  # fmt: skip
 """Keys of `metadata` that only the platform writes."""
@@ -195,6 +196,8 @@ class PeerRecord:
     suspended_at: float | None = None
     revoked_at: float | None = None
     revocation: Revocation | None = None
+    events_heard: tuple[str, ...] = ()
+    compromise_disclosed_at: float | None = None
     handshake: Handshake | None = None
     receipt: Receipt | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)

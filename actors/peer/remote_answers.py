@@ -121,6 +121,35 @@ def parse_accept(reply: RemoteReply, record: PeerRecord, handshake: Handshake, o
     )
 
 
+@attrs.frozen(kw_only=True)
+class OfferedTrust:
+    """What an accept answer gives for calls to the remote, whatever else is wrong with it."""
+
+    instance_id: str | None
+    server_identity: ServerIdentity
+    anchors: tuple[certificates.Anchor, ...] = ()
+    assigned_subject: str | None = None
+    certificate: CertifiedKey | None = None
+
+
+def parse_trust(reply: RemoteReply, record: PeerRecord, handshake: Handshake, own: Identity, wall: float) -> OfferedTrust | Fault:
+    """The trust in an accept answer that is not taken; its anchors must be the ones that proved the server."""
+    data = reply.body.get("data")
+    if not isinstance(data, Mapping) or not is_uuid(data.get("peer_id")):
+        return _malformed("peer_id")
+    instance = data.get("our_instance")
+    instance = instance if isinstance(instance, Mapping) else {}
+    instance_id = instance.get("id")
+    if not is_uuid(instance_id) or instance_id == own.instance_id:
+        return _malformed("our_instance.id")
+    trust = _parse_trust(data, record, handshake, own, wall, instance_id)
+    if isinstance(trust, Fault):
+        return trust
+    return OfferedTrust(
+        instance_id=instance_id, server_identity="public" if instance.get("server_identity") == "public" else "anchors", **trust
+    )
+
+
 def _parse_trust(
     data: Mapping[str, Any], record: PeerRecord, handshake: Handshake, own: Identity, wall: float, instance_id: str | None
 ) -> dict[str, Any] | Fault:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.door.bodies import REASON_CHARS_MAX
-from actors.door.shapes import Boolean, Field, Object, Text
+from actors.door.bodies import REASON_CHARS_MAX, told
+from actors.door.shapes import Boolean, Field, FreeObject, Identifier, Instant, Object, Text
+from actors.limits import NAME_CHARS_MAX, PEER_EVENT_REASON_CHARS_MAX
 
 _REASON: Final = Field(
     "reason", Text(chars_min=1, chars_max=REASON_CHARS_MAX, trim=True), description="Kept with the peer and its audit trail."
@@ -27,4 +28,25 @@ REVOKE: Final = Object(
         ),
     ),
     name="RevokePeerRequest",
+)
+PEER_EVENT: Final = Object(
+    (
+        Field("event_id", Identifier(), required=True, description="The same for every try: a repeated event takes effect once."),
+        Field(
+            "kind", Text(chars_min=1, chars_max=NAME_CHARS_MAX), required=True, description="An unknown kind is acknowledged as ignored."
+        ),
+        Field("reason", told(PEER_EVENT_REASON_CHARS_MAX), code="invalid_text", status=422),
+        Field("effective_at", Instant()),
+        Field("payload", FreeObject(), description="Further fields of that kind."),
+    ),
+    name="PeerEventRequest",
+    unknown="ignore",
+)
+PEER_EVENT_HEARD: Final = Object(
+    (
+        Field("acknowledged", Boolean(), required=True),
+        Field("ignored", Boolean(), description="True if this platform does not know the kind."),
+    ),
+    name="PeerEventHeard",
+    unknown="ignore",
 )

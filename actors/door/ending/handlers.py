@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from actors.door.admission import check_status
+from actors.door.federation import admitted_peer
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
-from actors.peer.messages import ResumePeering, Revoke, Suspend
+from actors.peer.messages import HearEvent, ResumePeering, Revoke, Suspend
+from actors.peer.peer_events import EVENT_KINDS, PeerEvent
+from actors.peer.record import KIND
+from runtime.actor import Ref
+from runtime.errors import FaultError
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -29,8 +35,29 @@ def revoke_peer(door: Door, request: Request) -> None:
     relay_shown(door, request, row.record.id, message)
 
 
+def federation_peer_events(door: Door, request: Request) -> None:
+    """Hear an event of a peer. Only the end of the peering is heard in a pause as well."""
+    admitted = admitted_peer(door, request, "peer_events_per_peer", "last_word")
+    if admitted is None:
+        return
+    body = door.read_body(request)
+    kind = EVENT_KINDS.get(body["kind"])
+    fault = check_status(admitted.record, kind.family if kind is not None else "heartbeat", request.wall)
+    if fault is not None:
+        raise FaultError(fault)
+    event = PeerEvent(
+        id=body["event_id"],
+        kind=body["kind"],
+        reason=body.get("reason"),
+        effective_at=body.get("effective_at"),
+        payload=body.get("payload") or {},
+    )
+    door.relay(request, Ref(KIND.name, admitted.record.id), HearEvent(event), request.ok)
+
+
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "suspend_peer": suspend_peer,
     "resume_peer": resume_peer,
     "revoke_peer": revoke_peer,
+    "federation_peer_events": federation_peer_events,
 }

@@ -1,4 +1,4 @@
-"""Routes by which operators pause, resume and end a peering."""
+"""Routes by which operators pause, resume and end a peering, and by which a remote tells that it has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from actors.door import bodies as shared
 from actors.door.ending import bodies
-from actors.door.route import PEERS_MANAGE, SYSTEM, Route
+from actors.door.route import CERTIFICATE_REFUSALS, FEDERATION, PEERS_MANAGE, STATUS_REFUSALS, SYSTEM, Route
 
 _TAG: Final = "Platform peers"
 _PEER: Final = f"{SYSTEM}/platform/peers/{{id}}"
@@ -56,5 +56,17 @@ ROUTES: Final = (
         success={200: shared.ONE_PEER},
         errors={409: ("already_revoked",)},
         idempotent=True,
+    ),
+    Route(
+        name="federation_peer_events",
+        method="POST",
+        path=f"{FEDERATION}/peer_events",
+        face="federation",
+        tag="Federation API",
+        summary="Tell that the peering has ended, or of another event",
+        description="Heard once per `event_id`. That the peering has ended is heard in a pause and past its agreed end, too.",
+        body=bodies.PEER_EVENT,
+        success={200: bodies.PEER_EVENT_HEARD},
+        errors={401: CERTIFICATE_REFUSALS, 403: STATUS_REFUSALS, 422: ("invalid_text",)},
     ),
 )

@@ -224,13 +224,14 @@ def test_only_a_403_speaks_for_the_remote(two: Pair) -> None:
     assert (reading(two), two.b.record(two.at_b.peer_id).remote_state) == ("active", "ok")
 
 
-def test_a_remote_that_revoked_us_is_noted_once(two: Pair) -> None:
+def test_a_remote_that_proves_itself_and_says_that_it_revoked_us_ends_our_row(two: Pair) -> None:
     two.network.answers = refusing("peer_revoked", 403)
     two.b.told(two.at_b.peer_id, HeartbeatNow(None))
     row = two.b.record(two.at_b.peer_id)
-    assert (row.remote_state, row.status_reason) == ("revoked_us", "the remote has ended this peering")
-    two.b.told(two.at_b.peer_id, HeartbeatNow(None))
-    assert two.b.record(two.at_b.peer_id).version == row.version
+    assert (row.status, row.remote_state, row.status_reason) == ("revoked", "revoked_us", "remote_revoked")
+    assert row.revocation is not None
+    assert row.revocation.last_word is None
+    assert two.b.told(two.at_b.peer_id, HeartbeatNow(None)).code == "already_revoked"
 
 
 def beat(two: Pair, **fields: Any) -> Any:

@@ -1,0 +1,101 @@
+"""What a remote may tell us by `POST /federation_api/peer_events`, kind by kind.
+
+Lives here: the table of kinds, and what each of them does to the row. Must not live here: authentication, or the memory of what was heard
+(see `notices`). A kind that concerns another actor sends that actor a message from its `apply`; adding a kind is adding an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from actors.peer import cascade
+from actors.peer.lifecycle import Inbound
+from actors.peer.record import PeerRecord
+from actors.peer.steps import Party, note
+from runtime.clock import iso, iso_or_none
+from runtime.context import Context
+
+PEER_REVOKED: Final = "platform.peer.revoked"
+PEER_EMANCIPATED: Final = "platform.peer.emancipated"
+COMPROMISE_DISCLOSED: Final = "peer.compromise_disclosed"
+HANDSHAKE_ABANDONED: Final = "handshake_abandoned"
+
+
+@attrs.frozen(kw_only=True)
+class PeerEvent:
+    """One event as the door has read it; every field is the remote's word.
+
+    Attributes:
+        id: the remote's id of the event: the same for every try.
+        effective_at: seconds since the epoch, by the remote's clock.
+        payload: further fields of that kind, within the limits of free objects.
+    """
+
+    id: str
+    kind: str
+    reason: str | None = None
+    effective_at: float | None = None
+    payload: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class EventKind:
+    """One kind of event.
+
+    Attributes:
+        apply: the row after the event, with whatever it audits, emits or sends added to the turn.
+        family: which calls of the remote must be served for it to be heard.
+        proves: whether hearing it counts as the verified exchange that enrols an accepted peer.
+    """
+
+    apply: Callable[[Context, PeerRecord, PeerEvent], PeerRecord]
+    family: Inbound = "heartbeat"
+    proves: bool = True
+
+
+def _revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    reason = f"remote_revoked: {event.reason}" if event.reason else cascade.REMOTE_REVOKED
+    return cascade.revoked(ctx, record, "remote_revoked_us", _remote(record), reason)
+
+
+def _emancipated(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """Our managed child stands on its own feet: what it gave us for operating it is void on its side already."""
+    if record.spawn_role != "parent" or record.spawn_mode != "managed_child" or "emancipated_at" in record.metadata:
+        return record
+    ctx.audit("peer.emancipated", "remote", record.remote_instance_id, federation_peer_id=record.id, reason=event.reason)
+    note(ctx, record, "emancipated", "medium", reason=event.reason)
+    return attrs.evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)})
+
+
+def _compromise_disclosed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """Told at once and loudly. Whether to suspend stays with our operators."""
+    facts = {"reason": event.reason, "effective_at": iso_or_none(event.effective_at)}
+    ctx.audit("peer.compromise_disclosed", "remote", record.remote_instance_id, federation_peer_id=record.id, **facts)
+    note(ctx, record, "compromise_disclosed", "critical", remote_instance_url=record.remote_instance_url, **facts)
+    return attrs.evolve(record, compromise_disclosed_at=ctx.wall)
+
+
+def _handshake_abandoned(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """The remote has not taken the step that we took: only a new handshake can bring this peer further."""
+    if record.status != "accepted" or record.inbound_proven_at is not None:
+        return record
+    reason = event.reason or "no reason was given"
+    ctx.audit("peer.handshake_abandoned", "remote", record.remote_instance_id, federation_peer_id=record.id, reason=reason)
+    note(ctx, record, "handshake_abandoned", "medium", remote_instance_url=record.remote_instance_url, reason=reason)
+    return attrs.evolve(record, metadata={**record.metadata, "handshake_abandoned": reason})
+
+
+def _remote(record: PeerRecord) -> Party:
+    return Party("remote", record.remote_instance_id)
+
+
+EVENT_KINDS: Final[dict[str, EventKind]] = {
+    PEER_REVOKED: EventKind(apply=_revoked, family="last_word", proves=False),
+    PEER_EMANCIPATED: EventKind(apply=_emancipated),
+    COMPROMISE_DISCLOSED: EventKind(apply=_compromise_disclosed),
+    HANDSHAKE_ABANDONED: EventKind(apply=_handshake_abandoned, proves=False),
+}
+"""Every kind that this platform understands. One that is missing here is acknowledged and ignored: a newer remote may know more kinds."""
