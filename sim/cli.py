@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "check": ("sim.commands.check:check", "Read scenario files without running them."),
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
+    "shrink": ("sim.commands.shrink:shrink_", "Write the smallest scenario that still fails the same way."),
     "run": ("sim.commands.run:run_", "Run scenarios under one seed or many; exit 1 if a promise does not hold."),
 }
 """Name to where the command lives and what it is for."""

@@ -122,9 +122,8 @@ class _Reading:
         return Scenario(**told, world=world, platforms=platforms, links=links, steps=steps, expected=expected, path=self.path)
 
     def _judge_whole(self) -> None:
-        for table in ("platform", "expect"):
-            if not self.data.get(table):
-                self.problem("", 0, table, f"at least one [[{table}]] is needed")
+        if not self.data.get("platform"):
+            self.problem("", 0, "platform", "at least one [[platform]] is needed")
         for table in ("platform", "at"):
             seen: set[str] = set()
             for number, row in enumerate(self._rows(table)):

@@ -6,39 +6,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import attrs
 import pytest
 
-import actors.peer.heartbeats
-import actors.peer.minting
-import actors.peer.tokens
-import sim.store
-from actors.peer.heartbeats import Heartbeats
-from actors.peer.lifecycle import transition
-from runtime.store.chain import GENESIS, link
 from sim.scenario.load import parse
 from sim.scenario.run import Result, run
+from tests.support.planted import HAPPY, PLANTED, PROPOSED_TWICE, send_no_heartbeats
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "scenarios").glob("*.toml"))
-HAPPY = (ROOT / "scenarios/happy-path.toml").read_text("utf-8")
 SILENCE = (ROOT / "scenarios/degraded-and-recovered.toml").read_text("utf-8")
-PROPOSED_TWICE = """
-name = "proposed twice"
-description = "The second proposal is refused."
-world = { for = "1m" }
-platform = [{ name = "a" }, { name = "b" }]
-at = [
-    { t = 0, do = "propose", on = "a", peer = "b", name = "first" },
-    { t = 1, do = "propose", on = "a", peer = "b", name = "second" },
-]
-expect = [{ that = "code", call = "first", is = "ok" }, { that = "code", call = "second", is = "peer_exists" }]
-"""
 
 
 def play(text: str, seed: int = 1) -> Result:
@@ -94,55 +72,6 @@ def test_chance_decides_whether_a_killed_commit_is_kept() -> None:
 
 
 # --- planted faults -------------------------------------------------------------------------------------------------
-
-
-def forget_the_audit_entry(patch: pytest.MonkeyPatch) -> None:
-    def step(ctx: Any, record: Any, trigger: Any, by: Any, reason: Any = None) -> Any:
-        return attrs.evolve(record, status=transition(record.status, trigger, record.peer_kind))
-
-    patch.setattr(actors.peer.heartbeats, "step", step)
-
-
-def leave_the_spent_token_open(patch: pytest.MonkeyPatch) -> None:
-    def evolve(record: Any, **changes: Any) -> Any:
-        if "receipt" in changes:
-            del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
-        return attrs.evolve(record, **changes)
-
-    patch.setattr(actors.peer.minting, "attrs", SimpleNamespace(evolve=evolve))
-
-
-def store_the_token_itself(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(actors.peer.tokens, "digest", lambda token: token.reveal())
-
-
-def break_the_chain(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sim.store, "link", lambda draft, sequence, previous: link(draft, sequence, GENESIS))
-
-
-def crash_on_contact(patch: pytest.MonkeyPatch) -> None:
-    def contact(*_: Any) -> Any:
-        raise RuntimeError("planted")
-
-    patch.setattr(Heartbeats, "_contact", contact)
-
-
-def ignore_unique_keys(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sim.store._Table, "violated", lambda table, record: None)
-
-
-def send_no_heartbeats(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Heartbeats, "_beat", lambda actor, ctx: None)
-
-
-PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
-    "transitions": (forget_the_audit_entry, HAPPY),
-    "single_use": (leave_the_spent_token_open, HAPPY),
-    "secrecy": (store_the_token_itself, HAPPY),
-    "audit_chain": (break_the_chain, HAPPY),
-    "handlers": (crash_on_contact, HAPPY),
-    "one_row_per_url": (ignore_unique_keys, PROPOSED_TWICE),
-}
 
 
 @pytest.mark.parametrize("checker", PLANTED)
