@@ -13,6 +13,7 @@ import click
 from api.cli.lazy import LazyGroup
 
 COMMANDS: Final = {
+    "audit": ("sim.commands.audit:audit_", "Run a seed in a second process and name the first event that differs."),
     "check": ("sim.commands.check:check", "Read scenario files without running them."),
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),

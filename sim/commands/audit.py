@@ -1,0 +1,75 @@
+"""`powernode sim audit`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from api.cli.lazy import Command
+from sim.audit import CONTEXT, AuditError, Divergence, Verdict, audit
+from sim.commands.shared import FILE, loaded
+from sim.drivers import DRIVERS
+
+
+@click.command("audit", cls=Command)
+@click.argument("file", type=FILE)
+@click.option("--seed", type=int, help="The seed; the file's own if not given.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="K", help="K seeds, counted up from the first.")
+@click.option("--hash-seed", metavar="H", help="PYTHONHASHSEED of the second process; one that differs from this one's if not given.")
+@click.option("--driver", type=click.Choice(DRIVERS), default="step", show_default=True, help="How handlers run in the second process.")
+@click.option("--context", type=click.IntRange(min=0), default=CONTEXT, show_default=True, help="Events to show before one that differs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per seed.")
+def audit_(file: Path, seed: int | None, seeds: int, hash_seed: str | None, driver: str, context: int, as_json: bool) -> None:
+    """Run FILE again in a second process under another hash seed; exit 1 and name the first event that differs, if one does."""
+    first = loaded(file).world.seed if seed is None else seed
+    differing = 0
+    try:
+        for verdict in audit(file, range(first, first + seeds), driver=driver, context=context, hash_seed=hash_seed):
+            differing += not verdict.equal
+            for line in [_document(verdict)] if as_json else _lines(verdict):
+                click.echo(line)
+    except AuditError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{seeds} seed(s), {differing} differ", err=True)
+    if differing:
+        raise click.exceptions.Exit(1)
+
+
+def _document(verdict: Verdict) -> str:
+    divergence = None if verdict.divergence is None else {**attrs.asdict(verdict.divergence), "fields": verdict.divergence.fields}
+    return json.dumps(
+        {"seed": verdict.seed, "equal": verdict.equal, "here": verdict.here, "there": verdict.there, "divergence": divergence}
+    )  # fmt: skip
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    if verdict.equal:
+        yield f"equal  seed {verdict.seed}  digest {verdict.here}"
+        return
+    yield f"DIFFERENT  seed {verdict.seed}  digest {verdict.here} here and {verdict.there} there"
+    if verdict.divergence is None:
+        yield "  no event differed when both were run again: what differs comes and goes, such as the time of day or an order of threads"
+    else:
+        yield from _divergence(verdict.divergence)
+
+
+def _divergence(found: Divergence) -> Iterator[str]:
+    yield f"  event {found.number} is the first that differs" + (f", in its {', '.join(found.fields)}" if found.fields else "")
+    for line in found.before:
+        yield f"    both   {line}"
+    for name, event in (("here", found.here), ("there", found.there)):
+        yield f"    {name:6} {'the run has ended' if event is None else event['line']}"
+    if found.here is not None and found.there is not None and found.here["line"] == found.there["line"]:
+        yield from _hidden(found.fields, found.here, found.there)
+
+
+def _hidden(fields: list[str], here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
+    """What does not show in the lines."""
+    for field in fields:
+        yield f"    here   {field}: {here[field]}"
+        yield f"    there  {field}: {there[field]}"
