@@ -13,6 +13,7 @@ from actors.door import cursors
 from actors.door.request import Request
 from actors.peer import invitation as invitations
 from actors.peer import projection, roles
+from actors.peer.calling import acceptable
 from actors.peer.messages import (
     Accepted,
     AcceptRemote,
@@ -24,7 +25,7 @@ from actors.peer.messages import (
     Update,
 )
 from actors.peer.record import KIND, RESERVED_METADATA, PeerRecord
-from actors.peer.steps import rehandshake_allowed
+from actors.peer.steps import repinning_allowed
 from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none
 from runtime.errors import Fault, FaultError, OperatorFault
@@ -250,9 +251,9 @@ def accept_invitation(door: Door, request: Request) -> None:
 def _accept_existing(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
     row = door.engine.directory.row(KIND.name, peer_id)
     record: PeerRecord | None = row.record if row is not None else None
-    if record is None or not (record.status == "proposed" or rehandshake_allowed(record)):
+    if record is None or not acceptable(record, request.wall):
         raise FaultError(OperatorFault("peer_exists", "this platform is a peer already", 409, {"peer_id": peer_id}))
-    if record.remote_ca_fingerprint not in (None, message.ca_fingerprint):
+    if record.remote_ca_fingerprint not in (None, message.ca_fingerprint) and not repinning_allowed(record, request.wall):
         raise FaultError(OperatorFault("fingerprint_mismatch", "the peer is pinned to another CA than the invitation names", 422))
     _accept(door, request, peer_id, message)
 

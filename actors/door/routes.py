@@ -146,7 +146,7 @@ _PLATFORM_PEERS = (
         success={200: bodies.ONE_PEER},
         errors={
             400: ("invitation_required",),
-            409: ("peer_exists", "self_peering", "accept_in_progress"),
+            409: ("peer_exists", "self_peering", "accept_in_progress", "peer_identity_conflict"),
             422: ("invalid_invitation", "fingerprint_mismatch", *_ACCEPT_REFUSALS),
             502: SERVER_FAILED,
             504: ("remote_timeout",),
@@ -216,7 +216,7 @@ _PLATFORM_PEERS = (
         body=bodies.ACCEPT_PEER,
         success={200: bodies.ONE_PEER},
         errors={
-            409: ("accept_in_progress",),
+            409: ("accept_in_progress", "peer_identity_conflict"),
             422: ("acceptance_token_required", "invalid_acceptance_token", "unsupported_contract_version", *_ACCEPT_REFUSALS),
             502: SERVER_FAILED,
             504: ("remote_timeout",),

@@ -29,7 +29,16 @@ from actors.peer.minting import outbound_identity
 from actors.peer.projection import full
 from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.peer.roles import caller_trust_mode
-from actors.peer.steps import invalid_transition, may_enrol, operator, rehandshake_allowed, step, subject_of
+from actors.peer.steps import (
+    invalid_transition,
+    may_enrol,
+    operator,
+    rehandshake_allowed,
+    repinning_allowed,
+    step,
+    subject_of,
+    trust_status_at,
+)
 from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
 from runtime.actor import handles
 from runtime.context import Context
@@ -101,9 +110,10 @@ class CallingSide(Abandoning):
         parsed = tokens.parse(message.token.reveal())
         if parsed is None:
             return OperatorFault("acceptance_token_malformed", "this is not an acceptance token; paste it whole", 422)
-        if not acceptable(record):
+        if not acceptable(record, ctx.wall):
             return invalid_transition(record, "accepted")
-        if message.ca_fingerprint and record.remote_ca_fingerprint not in (None, message.ca_fingerprint):
+        pinned = record.remote_ca_fingerprint not in (None, message.ca_fingerprint) and not repinning_allowed(record, ctx.wall)
+        if message.ca_fingerprint and pinned:
             return OperatorFault("fingerprint_mismatch", "this peer is pinned to another CA fingerprint", 422)
         newest = max(version.version for version in contract.supported())
         version = newest if message.contract_version is None else message.contract_version
@@ -120,7 +130,7 @@ class CallingSide(Abandoning):
         if message.fault is not None:
             self._finish(ctx, message.fault)
             return
-        if not acceptable(self.record):
+        if not acceptable(self.record, ctx.wall):
             self._finish(ctx, invalid_transition(self.record, "accepted"))
             return
         attempt.token, attempt.sealed_token = None, message.outcome
@@ -135,7 +145,7 @@ class CallingSide(Abandoning):
             return
         if message.fault is not None:
             self._finish(ctx, message.fault)
-        elif not acceptable(self.record):
+        elif not acceptable(self.record, ctx.wall):
             self._finish(ctx, invalid_transition(self.record, "accepted"))
         else:
             self._persist(ctx, message.outcome.csr_pem, message.outcome.sealed_key)
@@ -215,6 +225,10 @@ class CallingSide(Abandoning):
             if answer.code == "contract_mismatch":
                 self.abandon(ctx, reply, handshake, answer.code)
             self._finish(ctx, answer, keep_handshake=answer.code == "server_identity_unverified")
+            return
+        if self.record.remote_instance_id is not None and answer.instance_id not in (None, self.record.remote_instance_id):
+            text = "another platform answered than the one that this peering is bound to"
+            self._finish(ctx, OperatorFault("peer_identity_conflict", text, 409))
             return
         self.calling.answer = answer
         if answer.assigned_subject is not None:
@@ -316,9 +330,12 @@ class CallingSide(Abandoning):
             ctx.answer(attempt.address, outcome)
 
 
-def acceptable(record: PeerRecord) -> bool:
-    """Whether a remote's token may be used on this row."""
-    return record.status == "proposed" or rehandshake_allowed(record)
+def acceptable(record: PeerRecord, wall: float) -> bool:
+    """Whether a remote's token may be used on this row.
+
+    The remote mints a token for a peering in force only if its own trust in us is gone, which we may not see: then contact is lost here.
+    """
+    return record.status in ("proposed", "degraded") or rehandshake_allowed(record, wall)
 
 
 def redeemed_meanwhile(record: PeerRecord) -> bool:
@@ -372,7 +389,7 @@ def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: 
     if certified is not None and handshake is not None and handshake.sealed_key is not None:
         outbound = OutboundIdentity(certified.pem, handshake.sealed_key, certified.serial, certified.not_before, certified.not_after)
     trust: dict[str, Any] = {}
-    if outbound is not None and not _already_trusted(record, answer):
+    if outbound is not None and not _already_trusted(record, answer, wall):
         hierarchical = certified is not None
         trust = {
             "inbound_subject": subject_of(record.id),
@@ -403,7 +420,9 @@ def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: 
     )
 
 
-def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer) -> bool:
+def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer, wall: float) -> bool:
     """Crossed accepts: the same anchors are in force already, so proof that has been given must not be forgotten."""
+    if trust_status_at(record, wall) == "expired":
+        return False
     held = {anchor.fingerprint for anchor in record.trusted_anchors}
     return record.inbound_subject is not None and record.outbound is not None and held == {anchor.fingerprint for anchor in answer.anchors}

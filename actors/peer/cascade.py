@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_LOOK_S, TOMBSTONE_S
+from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_LOOK_S, SKEW_MAX_S, TOMBSTONE_S
 from actors.peer.dependants import kinds_of
 from actors.peer.lifecycle import Trigger
 from actors.peer.record import LastWord, PeerRecord, Revocation
@@ -62,6 +62,8 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
 def _revoke_serials(ctx: Context, record: PeerRecord, reason: Reason) -> None:
     """Make every certificate that our CA issued to this peer invalid before its time."""
     for serial, not_after in issued_serials(record):
+        if not_after + SKEW_MAX_S <= ctx.wall:
+            continue
         revoked_certificate = RevokedCertificate(
             id=serial, version=1, federation_peer_id=record.id, reason=reason, revoked_at=ctx.wall, not_after=not_after
         )

@@ -31,6 +31,7 @@ from actors.peer.steps import (
     operator,
     reachable_identity,
     step,
+    trust_status_at,
     wants_heartbeats,
 )
 from actors.ports import RemoteReply, RemoteRequest
@@ -76,7 +77,7 @@ class Ending(Heartbeats):
         assert record is not None
         by = operator(message.by)
         resumed = cascade.resumed(ctx, record, by, message.reason)
-        intact = record.trust_status == "established" and call_refusal(record, ctx.wall) is None
+        intact = trust_status_at(record, ctx.wall) == "established" and call_refusal(record, ctx.wall) is None
         if record.peer_kind == "platform" and intact and record.contract_version_agreed is not None and may_enrol(record, ctx.settings):
             resumed = attrs.evolve(step(ctx, resumed, "trust_established", by), last_handshake_at=ctx.wall)
         ctx.save(resumed)

@@ -11,7 +11,7 @@ from typing import Any
 from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
-from actors.peer.lifecycle import LIVE, STATUSES
+from actors.peer.lifecycle import LIVE, REACHABLE, STATUSES
 from actors.peer.liveness import REMOTE_SUSPENDED_US, Liveness, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
@@ -275,6 +275,10 @@ class Heartbeats(Liveness):
 
     def _enrolled(self, ctx: Context, record: PeerRecord, by: Party) -> PeerRecord:
         """The first verified exchange proves the remote's key."""
+        if record.status in REACHABLE and record.trust_status == "pending_proof":
+            # A handshake repaired a peering in force: its trust is proven anew, its status never left.
+            ctx.audit("peer.trust_repaired", by.kind, by.id, federation_peer_id=record.id, trust_mode=record.trust_mode)
+            return evolve(record, trust_status="established", last_handshake_at=ctx.wall)
         if record.status != "accepted" or record.trust_status not in ("pending_proof", "established"):
             return record
         if not may_enrol(record, ctx.settings):

@@ -117,7 +117,7 @@ STATUSES: Final[Mapping[Status, StatusRule]] = {
     "active": StatusRule(
         meaning="heartbeats flow",
         kinds=_PLATFORM,
-        inbound=_EVERY_INBOUND | {"audit_excerpts"},
+        inbound=_EVERY_INBOUND | {"accept", "audit_excerpts"},
         outbound=frozenset({"heartbeat", "probe", "exchange"}),
         contributes_prefix=_ANY_KIND,
         anchors="admit",
@@ -126,7 +126,7 @@ STATUSES: Final[Mapping[Status, StatusRule]] = {
     "degraded": StatusRule(
         meaning="was active, contact is lost; recovers by itself with the next heartbeat",
         kinds=_PLATFORM,
-        inbound=_EVERY_INBOUND,
+        inbound=_EVERY_INBOUND | {"accept"},
         outbound=frozenset({"heartbeat", "probe"}),
         outbound_refusal="peer_degraded",
         contributes_prefix=_ANY_KIND,

@@ -215,7 +215,7 @@ def redeem_fault(record: PeerRecord | None, message: Redeem, ctx: Context) -> Fa
         return TOKEN_INVALID
     if ctx.wall >= record.acceptance_token_expires_at:
         return TOKEN_INVALID
-    if record.status != "proposed" and not rehandshake_allowed(record):
+    if record.status != "proposed" and not rehandshake_allowed(record, ctx.wall):
         return TOKEN_INVALID
     return contract_fault(message) or identity_fault(record, message, ctx)
 

@@ -64,7 +64,7 @@ class OperatorSide(Actor):
         if record is None:
             ctx.reply(NOT_FOUND)
             return
-        if record.status != "proposed" and not rehandshake_allowed(record):
+        if record.status != "proposed" and not rehandshake_allowed(record, ctx.wall):
             text = f"a peer that is {record.status} and has proven itself needs no token"
             ctx.reply(OperatorFault("token_not_applicable", text, 409, {"status": record.status}))
             return

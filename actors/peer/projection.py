@@ -13,6 +13,7 @@ from actors.governance import scanner
 from actors.peer import endpoints, lifecycle
 from actors.peer.lifecycle import Status
 from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.steps import trust_status_at
 from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
 from runtime.secret import Secret
@@ -58,7 +59,7 @@ def summary(record: PeerRecord, evidence: PeerEvidence | None, settings: Setting
         "status": status,
         "status_since": iso(since),
         "status_reason": reason,
-        "trust_status": record.trust_status,
+        "trust_status": trust_status_at(record, wall),
         "remote_state": record.remote_state,
         "endpoints_count": len(record.endpoints),
         "acceptance_pending": record.acceptance_token_digest is not None,
@@ -113,7 +114,7 @@ def full(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, 
         "updated_at": iso(record.updated_at),
         "trust": {
             "mode": record.trust_mode,
-            "status": record.trust_status,
+            "status": trust_status_at(record, wall),
             "anchor_fingerprints": [anchor.fingerprint for anchor in record.trusted_anchors],
             "outbound_not_after": iso_or_none(record.outbound.not_after if record.outbound is not None else None),
         },
@@ -126,7 +127,7 @@ def trust(record: PeerRecord, wall: float) -> dict[str, Any]:
     outbound = record.outbound
     return {
         "mode": record.trust_mode,
-        "status": record.trust_status,
+        "status": trust_status_at(record, wall),
         "inbound_subject": record.inbound_subject,
         "inbound_proven_at": iso_or_none(record.inbound_proven_at),
         "server_identity": record.server_identity,

@@ -12,7 +12,7 @@ import attrs
 
 from actors.peer import lifecycle
 from actors.peer.lifecycle import LIVE, Status, Trigger
-from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.record import PeerEvidence, PeerRecord, TrustStatus
 from actors.ports import ClientIdentity, ServerExpectation
 from actors.settings import Settings
 from runtime.context import Context
@@ -98,11 +98,28 @@ def material_hash(csr_pem: str | None, bundle_pem: str | None, subject: str | No
     return hashlib.sha256("\0".join((csr_pem or "", bundle_pem or "", subject or "")).encode()).hexdigest()
 
 
-def rehandshake_allowed(record: PeerRecord) -> bool:
+def trust_status_at(record: PeerRecord, wall: float) -> TrustStatus:
+    """The state of trust as it reads at `wall`: trust that rests on a certificate which has ended is expired, whatever was stored."""
+    if record.trust_status not in ("established", "pending_proof"):
+        return record.trust_status
+    anchors = record.trusted_anchors
+    ended = bool(anchors) and all(min(anchor.not_after, anchor.accept_until or anchor.not_after) <= wall for anchor in anchors)
+    ended |= record.outbound is not None and record.outbound.not_after <= wall
+    ended |= record.issued_not_after is not None and record.issued_not_after <= wall
+    return "expired" if ended else record.trust_status
+
+
+def rehandshake_allowed(record: PeerRecord, wall: float) -> bool:
     """Whether a fresh token may complete or repair this peering: not yet proven from the other side, or its trust is gone."""
-    if record.status not in ("accepted", "enrolled"):
-        return False
-    return record.inbound_proven_at is None or record.trust_status != "established"
+    trust = trust_status_at(record, wall)
+    if record.status in ("accepted", "enrolled"):
+        return record.inbound_proven_at is None or trust != "established"
+    return record.status in ("active", "degraded") and trust in ("expired", "broken")
+
+
+def repinning_allowed(record: PeerRecord, wall: float) -> bool:
+    """Whether an invitation may name another CA than the one that this row is pinned to: only once the trust under that one has ended."""
+    return record.status != "proposed" and trust_status_at(record, wall) == "expired"
 
 
 def reachable_identity(record: PeerRecord) -> tuple[ClientIdentity, ServerExpectation] | None:
