@@ -31,6 +31,7 @@ from actors.ports import (
 from actors.registry import ACTORS
 from actors.settings import Settings
 from api.events import EventHub
+from api.faces import Door as FacesDoor
 from api.faces import Faces
 from api.health import Readiness
 from api.http import HttpApp
@@ -71,6 +72,7 @@ class Parts:
         leaves: the listener's certificates, made anew at every call.
         certificates_end: when our own certificates end, seconds since the epoch.
         own_addresses: the addresses of this host.
+        engine: makes the engine.
         scheduler, trace: as the engine has them; attached by worlds.
     """
 
@@ -87,6 +89,7 @@ class Parts:
     certificates_end: Callable[[], Iterable[float]]
     limits: ListenerLimits = DEFAULT_LISTENER_LIMITS
     own_addresses: Callable[[], Awaitable[frozenset[str]]] = local_addresses
+    engine: Callable[..., Engine] = Engine
     scheduler: Callable[[int], int] | None = None
     trace: Trace | None = None
 
@@ -134,7 +137,7 @@ class Composition:
 
     def _engine(self, ports: Mapping[type, PortStart]) -> Engine:
         parts = self.parts
-        engine = Engine(
+        engine = parts.engine(
             store=self.store,
             clock=parts.clock,
             randomness=parts.randomness,
@@ -153,12 +156,16 @@ class Composition:
         self.store = self.parts.reopen()
         self.engine.reset(self.store)
 
+    def outer_door(self) -> FacesDoor:
+        """The door as the faces see it; a world may stand before it and watch."""
+        return self.door
+
     def faces(self) -> HttpApp:
         """The HTTP application of this platform."""
         parts = self.parts
         chance = parts.randomness.stream("requests")
         faces = Faces(
-            door=self.door,
+            door=self.outer_door(),
             events=self.hub,
             health=Readiness(self.engine, parts.clock, lambda: self.store, parts.certificates_end),
             openapi=document(VERSION),

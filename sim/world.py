@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from cryptography import x509
@@ -58,6 +58,9 @@ from sim.schedule import Drawn, Schedule
 from sim.server_checks import ServerChecks
 from sim.store import Disk, MemoryStore
 from sim.trace.tracer import TracedEngine, TracedTimeline, Tracer
+
+if TYPE_CHECKING:
+    from sim.sockets.level import SocketLevel
 
 SERVER_LEAF_LIFETIME_S: Final = 10 * 365 * 86_400.0
 PASSWORD: Final = "correct horse battery staple"
@@ -112,6 +115,7 @@ class World:
         self.schedule = Drawn(scheduler_seed) if schedule is None and scheduler_seed is not None else schedule
         self.onlooker: Onlooker | None = None
         self.server_checks = ServerChecks()
+        self.sockets: SocketLevel | None = None
 
     def platform(self, name: str, **federation: Any) -> Host:
         """A new platform, started; keyword arguments are its federation settings."""
@@ -150,6 +154,11 @@ class World:
                 return condition()
             self.timeline.step()
         return True
+
+    def close(self) -> None:
+        """End whatever still runs; only hosts at socket level need it."""
+        if self.sockets is not None:
+            self.sockets.close()
 
     def digest(self) -> str:
         """One text for all that the actors of all hosts went through."""
@@ -219,16 +228,7 @@ class Host:
         self.boot_epoch += 1
         self._woken, self._alarm_at = False, math.inf
         self._pump, self._alarm = self._fenced(self._run_engine), self._fenced(self._ring)
-        identity = Identity(
-            instance_id=self.instance_id,
-            url=self.url,
-            ca_bundle_pem=self.authority.ca_bundle_pem,
-            ca_fingerprint=self.authority.ca_fingerprint,
-            ca_pin=self.authority.ca_pin,
-            boot_epoch=self.boot_epoch,
-            account_id=self.account_id,
-        )
-        settings = Settings(identity, self.federation, platform_version=self.release.version, release_tag=self.release.tag)
+        settings = self.settings()
         schedule, tracer = self.world.schedule, self.world.tracer
         self.world.note(self.name, "life", "start")
         made: Callable[..., Engine] = Engine if tracer is None else partial(TracedEngine, tracer, self.name)
@@ -249,6 +249,19 @@ class Host:
             self.world.onlooker.started(self)
         self.engine.start()
         self._pump_now()
+
+    def settings(self) -> Settings:
+        """What the process that starts now is told of itself."""
+        identity = Identity(
+            instance_id=self.instance_id,
+            url=self.url,
+            ca_bundle_pem=self.authority.ca_bundle_pem,
+            ca_fingerprint=self.authority.ca_fingerprint,
+            ca_pin=self.authority.ca_pin,
+            boot_epoch=self.boot_epoch,
+            account_id=self.account_id,
+        )
+        return Settings(identity, self.federation, platform_version=self.release.version, release_tag=self.release.tag)
 
     def crash(self, *, machine: bool = False) -> None:
         """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept.
@@ -336,6 +349,10 @@ class Host:
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
         }
 
+    def tell_engine(self, what: Callable[[], object]) -> None:
+        """Do something to the engine from outside of its turns."""
+        what()
+
     def handle(self, call: Call, done: Callable[[Answer], None], source: str = "") -> None:
         """A call arrives at this host's door; the answer of a dead incarnation goes nowhere.
 
@@ -386,7 +403,7 @@ class Host:
                 account_id=self.account_id, by=None, email="operator@example.com", name="Operator", password=Secret(PASSWORD),
                 permissions=tuple(PERMISSIONS),
             )  # fmt: skip
-            self.engine.ask(Ref("operator", self.operator_id), message, 30.0, lambda outcome: None)
+            self.tell_engine(lambda: self.engine.ask(Ref("operator", self.operator_id), message, 30.0, lambda outcome: None))
             self.world.run_for(0.1)
         reply = self.call("POST", "/api/v1/auth/login", {"email": "operator@example.com", "password": PASSWORD})
         assert reply is not None, self.name

@@ -82,13 +82,16 @@ def run(
     if schedule is None and scenario.world.schedule is not None:
         schedule = Tape(scenario.world.schedule)
     stage = Stage(scenario, seed, schedule=schedule, tracer=tracer, drive=drive)
-    failures = _judged(scenario, stage, until)
-    last: deque[TraceEvent] = deque(maxlen=LAST_LINES)
-    if failures and explain and tracer is None:
-        run(scenario, seed, until=until, tracer=Tracer(last.append), explain=False)
-    turns = sum(host.trace.turns for host in stage.world.hosts.values())
-    lines = tuple(event.line for event in last)
-    return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, stage.now, dict(+stage.faults))
+    try:
+        failures = _judged(scenario, stage, until)
+        last: deque[TraceEvent] = deque(maxlen=LAST_LINES)
+        if failures and explain and tracer is None:
+            run(scenario, seed, until=until, tracer=Tracer(last.append), explain=False)
+        turns = sum(host.trace.turns for host in stage.world.hosts.values())
+        lines = tuple(event.line for event in last)
+        return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, stage.now, dict(+stage.faults))
+    finally:
+        stage.world.close()
 
 
 def _judged(scenario: Scenario, stage: Stage, until: float | None) -> tuple[Failure, ...]:

@@ -44,7 +44,12 @@ class WorldPart:
 
     seed: int = attrs.field(default=1, metadata=key(WHOLE, "everything left to chance follows from it; the command line may give another"))
     for_s: float = attrs.field(metadata=key(DURATION, "how long the world runs", "for"))
-    level: str = attrs.field(default="frames", metadata=key(one_of("frames"), "how faithful the network is: whole requests and answers"))
+    level: str = attrs.field(
+        default="frames",
+        metadata=key(
+            one_of("frames", "sockets"), "how faithful the network is: whole requests and answers, or HTTP and TLS over simulated sockets"
+        ),
+    )
     converge: bool = attrs.field(
         default=False, metadata=key(TRUTH, "at the end all faults stop, and then every pair that has shaken hands must become active")
     )
@@ -65,6 +70,9 @@ class PlatformPart:
     clock_offset_s: float = attrs.field(default=0.0, metadata=key(SIGNED_DURATION, "how far its wall clock is ahead", "clock_offset"))
     clock_drift: float = attrs.field(default=0.0, metadata=key(NUMBER, "seconds that its wall clock gains per second"))
     fsync_s: float = attrs.field(default=0.0, metadata=key(DURATION, "how long its disk takes for a commit", "fsync"))
+    level: str | None = attrs.field(
+        default=None, metadata=key(one_of("frames", "sockets"), "the level of this platform; bytes travel where both ends are at `sockets`")
+    )
     settings: Mapping[str, Any] = attrs.field(factory=dict)
 
 

@@ -30,6 +30,15 @@ from sim.world import PASSWORD, Host, Reply, World
 PEERS: Final = "/api/v1/system/platform/peers"
 
 
+def host_class(level: str) -> type[Host]:
+    """What a platform of this level is. The stack of the socket level takes a while to load, so only worlds that have it load it."""
+    if level == "frames":
+        return Host
+    from sim.sockets.host import SocketHost
+
+    return SocketHost
+
+
 class BrokenError(Exception):
     """A safety checker complained; what comes after proves nothing."""
 
@@ -103,7 +112,7 @@ class Stage:
         self.watch = Watch(self.world)
         self.watch.followers.append(self._follow)
         for platform in scenario.platforms:
-            self._open(platform)
+            self._open(platform, platform.level or scenario.world.level)
         for part in scenario.links:
             for one, other in (part.between, part.between[::-1]):
                 link = self.world.links.between(one, other)
@@ -114,8 +123,8 @@ class Stage:
         if tracer is not None:
             tracer.begin(self.started_at)
 
-    def _open(self, platform: PlatformPart) -> None:
-        host = Host(self.world, platform.name, FederationSettings(**platform.settings))
+    def _open(self, platform: PlatformPart, level: str) -> None:
+        host = host_class(level)(self.world, platform.name, FederationSettings(**platform.settings))
         host.clock.offset_s, host.clock.drift = platform.clock_offset_s, platform.clock_drift
         tracer = self.world.tracer
         if tracer is not None:

@@ -18,6 +18,7 @@ import trio
 
 from sim.clock import Timeline
 from sim.sockets import compat
+from sim.world import LivelockError
 
 TICKS_AT_ONCE_MAX: Final = 200_000
 """Passes of the loop at one moment; whoever needs more is going round in circles."""
@@ -27,7 +28,7 @@ class DeadlockError(RuntimeError):
     """Nothing can ever happen again, and somebody still waits; the text shows every task."""
 
 
-class BusyError(RuntimeError):
+class BusyError(LivelockError):
     """Tasks kept each other busy without time passing."""
 
 
@@ -67,7 +68,7 @@ class VirtualLoop:
     """A trio run on a timeline.
 
     Whatever changes something for a task from outside (a packet, a commit) does so through `wake` or `call`; the run then goes on at
-    the same moment, after the events of that moment that were there before.
+    the same moment, before anything else happens.
 
     Args:
         order: decides which of several ready tasks runs first.
@@ -81,6 +82,7 @@ class VirtualLoop:
         self._armed_at = math.inf
         self._arming = 0
         self._pumping = False
+        self._called = False
         self._failed = False
         self._run = compat.GuestRun(self._main, self._clock, order)
         self._clock.run = self._run
@@ -106,14 +108,14 @@ class VirtualLoop:
             return function()
         with self._run.inside():
             found = function()
-        self._arm(self.timeline.now)
+        self._soon()
         return found
 
     def wake(self, task: trio.lowlevel.Task, value: outcome.Outcome[Any] | None = None) -> None:
         """Let a task go on that waits in `wait_task_rescheduled`."""
         self._run.reschedule(task, outcome.Value(None) if value is None else value)
         if not self._pumping:
-            self._arm(self.timeline.now)
+            self._soon()
 
     def pump(self) -> None:
         """Let every task run that can run now.
@@ -123,7 +125,7 @@ class VirtualLoop:
             BaseException: whatever ended the run.
         """
         clock, run = self._clock, self._run
-        clock.idle = False
+        clock.idle = self._called = False
         self._pumping = True
         try:
             with run.inside():
@@ -141,6 +143,12 @@ class VirtualLoop:
             return
         if clock.deadline < math.inf:
             self._arm(clock.deadline)
+
+    def _soon(self) -> None:
+        """Go on before anything else happens."""
+        if not self._called:
+            self._called = True
+            self.timeline.soon(self.pump)
 
     def _arm(self, when: float) -> None:
         if when >= self._armed_at:

@@ -72,7 +72,7 @@ def test_the_small_file_is_good() -> None:
         ('t = "1s"', 't = "1 fortnight"', 14, "at.t", "'1 fortnight' is no duration; write"),
         ('t = "1s"', 't = "2m"', 13, "at.t", "120 s is after the end of the world at 60 s"),
         ('for = "1m"', 'four = "1m"', 5, "world.four", "'four' is no key of world; did you mean 'for'?"),
-        ('for = "1m"', 'for = "1m"\nlevel = "sockets"', 6, "world.level", "'sockets' is no known value"),
+        ('for = "1m"', 'for = "1m"\nlevel = "packets"', 6, "world.level", "'packets' is no known value"),
         ('for = "1m"', 'for = "1m"\nseed = 1.5', 6, "world.seed", "must be a whole number"),
         ('name = "b"', 'name = "b"\nheartbeat_intervall = "5s"', 12, "platform.heartbeat_intervall", "did you mean 'heartbeat_interval'?"),
         ('name = "b"', 'name = "b"\nheartbeat_eager = "no"', 12, "platform.heartbeat_eager", "must be true or false"),

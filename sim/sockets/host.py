@@ -1,0 +1,251 @@
+"""A platform at socket level: the production composition with its listener, HTTP, TLS and client, over simulated sockets.
+
+Lives here: what surrounds a composition in a world: its process, its disk, its operator, whoever watches. Must not live here: a rule of the
+domain, or anything that the daemon does otherwise.
+
+What survives a crash is the same as at frame level. A crash fences first: the store takes nothing more, the sockets are gone, the engine
+stands; only then are the tasks cancelled, so that nothing which they do in their own end has an effect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import trio
+
+from actors.door.call import Answer, Call
+from actors.ports import ProbeRequest, RemoteRequest
+from actors.settings import FederationSettings
+from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
+from api.event_stream import StreamSession
+from api.faces import Door as FacesDoor
+from net.addresses import Dialler
+from net.http_client import RequestError, request_json
+from net.listener import open_loopback, open_public
+from net.ports import PortRunner
+from net.tls import ListenerLeaf
+from runtime.engine import Engine, PortStart
+from runtime.services import open_service_tree
+from runtime.store.port import Store
+from sim.remote import SimulatedRemote
+from sim.sockets.level import level_of
+from sim.sockets.tcp import Process
+from sim.trace.tracer import TracedEngine
+from sim.world import Host, Reply, World
+
+PUBLIC_PORT: Final = 443
+OPERATOR_PORT: Final = 7443
+OPERATOR_PATIENCE_S: Final = 60.0
+FENCED: Final = "the process was killed"
+
+
+class SocketHost(Host):
+    """One platform, whose requests travel as bytes."""
+
+    def __init__(self, world: World, name: str, federation: FederationSettings) -> None:
+        super().__init__(world, name, federation)
+        self.level = level_of(world)
+        self.desk = self.level.process(name, f"{name}'s operator")
+        self.process: Process | None = None
+        self.composition: WorldComposition | None = None
+        self._scope: trio.CancelScope | None = None
+        self._leaves_end = math.inf
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.running = True
+        self.boot_epoch += 1
+        self.world.note(self.name, "life", "start")
+        process = self.process = self.level.process(self.name, self.name)
+        process.machine.powered = True
+        self.level.loop.start(self.level.sockets.as_process, process, partial(self._live, process), name=self.name)
+        self.level.loop.pump()
+
+    async def _live(self, process: Process) -> None:
+        """One process, from its start to its end."""
+        try:
+            with trio.CancelScope() as scope:
+                self._scope = scope
+                async with trio.open_nursery() as ports:
+                    public = await open_public("0.0.0.0", PUBLIC_PORT)
+                    loopback = await open_loopback("127.0.0.1", OPERATOR_PORT)
+                    composition = self.composition = WorldComposition(self, ports)
+                    self.engine, self.door = composition.engine, composition.door
+                    if self.world.onlooker is not None:
+                        self.world.onlooker.started(self)
+                    services = composition.services(public, loopback)
+                    async with open_service_tree("platform", "rest_for_one", services, self.clock, self.randomness):
+                        composition.engine.start()
+                        await trio.sleep_forever()
+        except* Exception:
+            # Whatever a dead process ends with is nobody's concern.
+            if process.alive:
+                raise
+
+    def crash(self, *, machine: bool = False) -> None:
+        assert self.process is not None
+        self.level.loop.pump()
+        self.world.note(self.name, "life", "crash")
+        self.incarnation += 1
+        self.running = False
+        self.power = self.process.machine.powered = not machine
+        self.engine.halted = FENCED
+        self.process.kill(silently=machine)
+        self.level.processes.pop(self.process, None)
+        if machine:
+            self.world.network.crashed(self.name, machine=True)
+            self.world.network.names.forget(self.name)
+        self.store = self.store.crash()
+        if self._scope is not None:
+            self.level.loop.call(self._scope.cancel)
+        self.level.loop.pump()
+
+    def parts(self) -> Parts:
+        """What the process that starts now is made of."""
+        schedule, tracer = self.world.schedule, self.world.tracer
+        place = self.world.network.places[self.name]
+        own_network = (f"{place.address}/16",) if place.realm else ()
+        return Parts(
+            settings=self.settings(),
+            clock=self.clock,
+            randomness=self.randomness,
+            store=self.store,
+            reopen=self._reopen,
+            authority=self.authority,
+            credentials=self.credentials,
+            vault=self.vault,
+            dialler=Dialler(allowed=lambda: own_network, resolve=self.level.sockets.resolve),
+            leaves=self._leaves,
+            certificates_end=lambda: (self.authority.not_after, self._leaves_end),
+            own_addresses=self._own_addresses,
+            engine=Engine if tracer is None else partial(TracedEngine, tracer, self.name),
+            scheduler=None if schedule is None else schedule.of(self.name),
+            trace=self.trace,
+        )
+
+    def _leaves(self) -> tuple[ListenerLeaf, ...]:
+        made = self.authority.listener_leaves([f"{self.name}.example.com", "localhost"], ["127.0.0.1"], LISTENER_LEAF_LIFETIME_S)
+        self._leaves_end = self.clock.wall() + LISTENER_LEAF_LIFETIME_S
+        return tuple(ListenerLeaf(chain, key) for chain, key in made)
+
+    async def _own_addresses(self) -> frozenset[str]:
+        await trio.lowlevel.checkpoint()
+        return frozenset((self.world.network.places[self.name].address,))
+
+    def _reopen(self) -> Store:
+        self.store = self.store.crash()
+        return self.store
+
+    # --- from outside --------------------------------------------------------------------------------------------
+
+    def _schedule(self, delay_s: float, callback: Callable[[], None]) -> None:
+        super()._schedule(delay_s, lambda: self.level.loop.call(callback))
+
+    def _pump_now(self) -> None:
+        """The engine's own driver runs it."""
+
+    def tell_engine(self, what: Callable[[], object]) -> None:
+        self.level.loop.call(what)
+
+    def handle(self, call: Call, done: Callable[[Answer], None], source: str = "") -> None:
+        self.level.loop.call(lambda: super(SocketHost, self).handle(call, done, source))
+
+    def send(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> list[Reply]:
+        """An operator's call over HTTP, made on the platform's own machine."""
+        replies: list[Reply] = []
+        given = {**({"authorization": f"Bearer {self.token}"} if self.token else {}), **(headers or {})}
+        tracer = self.world.tracer
+
+        async def ask() -> None:
+            url = f"http://127.0.0.1:{OPERATOR_PORT}{path}"
+            try:
+                reply = await request_json(method, url, headers=given, body=body, timeout_s=OPERATOR_PATIENCE_S, clock=self.clock)
+            except RequestError:
+                return
+            replies.append(Reply(reply.status, reply.body, reply.headers, None if tracer is None else tracer.current))
+
+        self.level.loop.start(self.level.sockets.as_process, self.desk, ask, name=f"{self.name}'s operator")
+        return replies
+
+
+class WorldComposition(Composition):
+    """The production composition, watched, with a way out to hosts that are at frame level."""
+
+    def __init__(self, host: SocketHost, ports: trio.Nursery) -> None:
+        self._host = host
+        self._frames = SimulatedRemote(host)
+        super().__init__(host.parts(), ports)
+
+    def outer_door(self) -> FacesDoor:
+        return WatchedDoor(self._host, self.door)
+
+    def port_table(self, runner: PortRunner) -> dict[type, PortStart]:
+        table = super().port_table(runner)
+        outward = self._former(table[RemoteRequest])
+        table[RemoteRequest] = self._host._watched(self._either(outward, self._frames.request, lambda request: request.urls))
+        targets: Callable[[Any], tuple[str, ...]] = lambda request: tuple(target.url for target in request.targets)  # noqa: E731
+        table[ProbeRequest] = self._either(table[ProbeRequest], self._frames.probe, targets)
+        return table
+
+    def _either(self, sockets: PortStart, frames: PortStart, urls: Callable[[Any], tuple[str, ...]]) -> PortStart:
+        """Bytes to hosts of this level, whole requests to those at frame level."""
+        world, loop = self._host.world, self._host.level.loop
+
+        def start(request: Any, done: Callable[[Any], None]) -> None:
+            known = [host for host in world.hosts.values() if host.url in urls(request)]
+            if known and not any(isinstance(host, SocketHost) for host in known):
+                frames(request, lambda outcome: loop.call(lambda: done(outcome)))
+            else:
+                sockets(request, done)
+
+        return start
+
+    def _former(self, start: PortStart) -> PortStart:
+        """The port as a former release would have used it."""
+        release = self._host.release
+        if not release.unknown:
+            return start
+
+        def request(request: RemoteRequest, done: Callable[[Any], None]) -> None:
+            start(attrs.evolve(request, body=release.sends(request.path, request.body)), done)
+
+        return request
+
+
+class WatchedDoor:
+    """The door of a platform, with word of every call and every answer to whoever watches."""
+
+    def __init__(self, host: SocketHost, door: FacesDoor) -> None:
+        self._host = host
+        self._door = door
+        self._incarnation = host.incarnation
+
+    def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
+        host, onlooker = self._host, self._host.world.onlooker
+        source = "" if call.source.face == "loopback" else self._caller(call.source.address)
+        path = call.path.removeprefix("/api/v1/system")
+        call = attrs.evolve(call, body=host.release.reads(path, call.body))
+
+        def answered(answer: Answer) -> None:
+            if host.incarnation == self._incarnation:
+                if onlooker is not None:
+                    onlooker.answered(host, call, source, answer)
+                host.world.record("answer", host.name, source, f"{answer.status} {path}")
+                done(attrs.evolve(answer, body=host.release.answers(path, answer.body)))
+
+        if onlooker is not None:
+            onlooker.arrived(host, call, source)
+        host.world.record("call", source, host.name, f"{call.method} {path}")
+        self._door.handle(call, answered)
+
+    def authorize_stream(self, call: Call) -> StreamSession | Answer:
+        return self._door.authorize_stream(call)
+
+    def _caller(self, address: str) -> str:
+        network = self._host.world.network
+        return next((name for name in network.places if network.public_address(name) == address), "")
