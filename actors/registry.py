@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from actors.bridge.actor import BridgeActor
 from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
 from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
+from actors.resource.actor import CatalogueActor, ResourceActor
 from actors.revoked_certificate.actor import RevokedCertificateActor
 from actors.schema_rule.actor import SchemaRuleActor
 from runtime.actor import Actor
@@ -25,6 +27,9 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     GrantDesk,
     GrantActor,
     RevokedCertificateActor,
+    CatalogueActor,
+    ResourceActor,
+    BridgeActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -132,6 +132,10 @@ class Context:
         """Append to the audit chain named by the actor's own id."""
         self._write(f"audit {action}", AuditDraft(self.ref.id, action, self.wall, actor_kind, actor_id, payload))
 
+    def audit_in(self, chain: str, action: str, actor_kind: str, actor_id: str | None, **payload: Any) -> None:
+        """Append to another actor's audit chain, for what concerns that one."""
+        self._write(f"audit {action}", AuditDraft(chain, action, self.wall, actor_kind, actor_id, payload))
+
     def emit(self, kind: str, severity: Literal["low", "medium", "high", "critical"], account_id: str | None, **payload: Any) -> None:
         """Append an event to the store's log; subscribers see it after the commit."""
         self._write(f"emit {kind}", EventDraft(kind, severity, self.wall, account_id, payload))

@@ -6,6 +6,7 @@ Records are kept as the frozen objects that were handed over; nothing is encoded
 
 from __future__ import annotations
 
+import heapq
 import logging
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
@@ -218,6 +219,20 @@ class _State:
         return event
 
 
+def _ordered(table: _Table, query: Query, column: str) -> list[Row]:
+    """A page in the order of a column; the rows that match are sorted each time, as there is no index here."""
+    project = table.kind.project
+    keyed = [
+        ((value, row.record.id), row) for row in table.matching(query, table.ids) if (value := project(row.record).get(column)) is not None
+    ]
+    if query.after_id is not None:
+        behind: Any = (query.after_value, query.after_id)
+        keyed = [entry for entry in keyed if (entry[0] < behind if query.newest_first else entry[0] > behind)]
+    pick = heapq.nlargest if query.newest_first else heapq.nsmallest
+    limit = len(keyed) if query.limit is None else query.limit
+    return [row for _, row in pick(limit, keyed, key=lambda entry: entry[0])]
+
+
 class MemoryStore:
     """The `Store` port in memory.
 
@@ -297,6 +312,8 @@ class MemoryStore:
     def query(self, query: Query) -> list[Row]:
         table = self._table(query.kind)
         check_query(table.kind, query)
+        if query.order_by is not None:
+            return _ordered(table, query, query.order_by)
         ids = table.ids
         if query.after_id is not None:
             ids = ids[: bisect_left(ids, query.after_id)] if query.newest_first else ids[bisect_right(ids, query.after_id) :]

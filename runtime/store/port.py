@@ -31,6 +31,8 @@ class Kind:
         name: table name and actor kind, snake_case.
         record: attrs class with at least `id: str` and `version: int`; encoded as JSON by msgspec.
         columns: indexed columns, name to type; `project(record)` gives their values.
+        unindexed: columns without an index of their own, because an entry of `indexes` serves them.
+        indexes: further indexes, each over several columns and the id behind them, for pages in another order than that of ids.
         unique: unique keys, key name to the domain code that a violation maps to; `keys(record)` gives their values
             (None means that the record does not take part).
         due: wall time (seconds since the epoch) at which the actor must be woken, or None; pure.
@@ -44,6 +46,8 @@ class Kind:
     record: type
     columns: Mapping[str, Column] = attrs.field(factory=dict)
     project: Callable[[Any], dict[str, Scalar]] = _no_columns
+    unindexed: frozenset[str] = frozenset()
+    indexes: tuple[tuple[str, ...], ...] = ()
     unique: Mapping[str, str] = attrs.field(factory=dict)
     keys: Callable[[Any], dict[str, str | None]] = _no_columns
     due: Callable[[Any], float | None] = _nothing
@@ -206,6 +210,8 @@ class Query:
         newest_first: descending ids (ids are time-ordered).
         after_id: continue behind this id, exclusive.
         limit: most rows to return; None for all.
+        order_by: a column to order by, then by id, instead of the id alone; rows whose column is null are left out.
+        after_value: with `order_by` and `after_id`: continue behind this value and id, exclusive.
     """
 
     kind: str
@@ -213,6 +219,8 @@ class Query:
     newest_first: bool = True
     after_id: str | None = None
     limit: int | None = None
+    order_by: str | None = None
+    after_value: Scalar = None
 
 
 class StoreError(Exception):
@@ -236,11 +244,11 @@ class Store(Protocol):
         ...
 
     def query(self, query: Query) -> list[Row]:
-        """Committed rows in id order."""
+        """Committed rows, ordered as the query says, all of one moment."""
         ...
 
     def count(self, query: Query) -> int:
-        """How many rows match; `limit` and `after_id` are ignored."""
+        """How many rows match; `limit`, the order and the place to continue from are ignored."""
         ...
 
     def due(self) -> Iterable[tuple[str, str, float]]:

@@ -45,6 +45,9 @@ def check_kinds(kinds: Sequence[Kind]) -> dict[str, Kind]:
             _check_name(column, f"column of {kind.name}")
         if clash := kind.columns.keys() & kind.evidence_columns.keys():
             raise ValueError(f"{kind.name} declares {sorted(clash)} for the record and for its evidence")
+        for column in (*kind.unindexed, *(column for index in kind.indexes for column in index)):
+            if column not in kind.columns:
+                raise ValueError(f"{kind.name} has no column {column!r} to index")
         for key in kind.unique:
             _check_name(key, f"unique key of {kind.name}", reserved=())
     return by_name
@@ -107,11 +110,26 @@ def check_query(kind: Kind, query: Query) -> None:
     Raises:
         ValueError: an undeclared column, an unknown operator, a value of the wrong type, or a negative limit.
     """
+    _check_order(kind, query)
     if query.limit is not None and query.limit < 0:
         raise ValueError("the limit of a query cannot be negative")
     for conjunction in query.any_of:
         for condition in conjunction:
             _check_condition(kind, condition)
+
+
+def _check_order(kind: Kind, query: Query) -> None:
+    if query.order_by is None:
+        if query.after_value is not None:
+            raise ValueError("only a query that is ordered by a column continues behind a value")
+        return
+    column = kind.columns.get(query.order_by)
+    if column is None:
+        raise ValueError(f"{kind.name} has no column {query.order_by!r} to order by")
+    if (query.after_value is None) != (query.after_id is None):
+        raise ValueError("a query continues behind a value and an id, or from the start")
+    if not _fits(column, query.after_value):
+        raise ValueError(f"column {query.order_by} of {kind.name} holds {column}; the value to continue behind does not")
 
 
 def _check_condition(kind: Kind, condition: Condition) -> None:

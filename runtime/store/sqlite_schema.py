@@ -130,6 +130,8 @@ def _shape(table: Table, domain_version: int) -> str:
         "evidence_columns": dict(kind.evidence_columns),
         "unique": sorted(kind.unique),
     }
+    if kind.indexes or kind.unindexed:
+        description |= {"indexes": [list(index) for index in kind.indexes], "unindexed": sorted(kind.unindexed)}
     return hashlib.sha256(canonical_json(description)).hexdigest()
 
 
@@ -157,7 +159,10 @@ def _create_indexes(db: Database, table: Table) -> None:
     """Behind each column stands the id, so that a page of a filtered list needs no sorting."""
     kind, name = table.kind, table.kind.name
     for column in (*kind.columns, *kind.evidence_columns):
-        db.table(name).create_index([column, "id"], index_name=f"{name}__{column}")
+        if column not in kind.unindexed:
+            db.table(name).create_index([column, "id"], index_name=f"{name}__{column}")
+    for index in kind.indexes:
+        db.table(name).create_index([*index, "id"], index_name=f"{name}__{'__'.join(index)}__")
     try:
         for key in kind.unique:
             db.table(name).create_index([key_column(key)], index_name=f"{name}__{key_column(key)}", unique=True)

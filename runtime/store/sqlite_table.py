@@ -92,12 +92,20 @@ class Table:
         """
         check_query(self.kind, query)
         where, bound = _where(query)
-        if query.after_id is not None:
-            where = f"({where}) and id {'<' if query.newest_first else '>'} ?"
+        direction, beyond = ("desc", "<") if query.newest_first else ("asc", ">")
+        order = f"id {direction}"
+        if query.order_by is not None:
+            column = quoted(query.order_by)
+            order = f"{column} {direction}, {order}"
+            where = f"({where}) and {column} is not null"
+            if query.after_id is not None:
+                where += f" and ({column}, id) {beyond} (?, ?)"
+                bound += [query.after_value, query.after_id]
+        elif query.after_id is not None:
+            where = f"({where}) and id {beyond} ?"
             bound.append(query.after_id)
-        order = "desc" if query.newest_first else "asc"
         bound.append(-1 if query.limit is None else query.limit)
-        return f"select id, record, evidence from {self.name} where {where} order by id {order} limit ?", bound
+        return f"select id, record, evidence from {self.name} where {where} order by {order} limit ?", bound
 
     def count(self, query: Query) -> tuple[str, list[Scalar]]:
         """The statement and bindings that count what matches.

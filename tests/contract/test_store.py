@@ -330,6 +330,33 @@ def test_predicates(harness: Harness, any_of: tuple[tuple[Condition, ...], ...],
     assert harness.store.count(Query("ship", any_of, after_id="c", limit=1)) == len(expected)
 
 
+def test_pages_in_the_order_of_a_column(harness: Harness) -> None:
+    for id, tons, flag in (("a", 3, "dk"), ("b", 1, "dk"), ("c", 3, "dk"), ("d", 2, "se"), ("e", 1, "dk")):
+        harness.ok(Put("ship", Ship(id, 1, f"n{id}", flag=flag, tons=tons, speed=None if id == "a" else float(tons))))
+    danish = ((Condition("flag", "=", "dk"),),)
+    rising = Query("ship", danish, newest_first=False, order_by="tons")
+    assert harness.ids(rising) == ["b", "e", "a", "c"]
+    assert harness.ids(attrs.evolve(rising, newest_first=True)) == ["c", "a", "e", "b"]
+    assert harness.ids(attrs.evolve(rising, limit=2)) == ["b", "e"]
+    assert harness.ids(attrs.evolve(rising, after_value=1, after_id="e", limit=1)) == ["a"]
+    assert harness.ids(attrs.evolve(rising, after_value=1, after_id="bb")) == ["e", "a", "c"]
+    assert harness.ids(attrs.evolve(rising, newest_first=True, after_value=3, after_id="c")) == ["a", "e", "b"]
+    # A row without a value has no place in the order.
+    assert harness.ids(Query("ship", newest_first=False, order_by="speed")) == ["b", "e", "d", "c"]
+
+
+def test_a_declared_index_serves_the_order_without_sorting(tmp_path: Path) -> None:
+    kind = attrs.evolve(SHIP, indexes=(("flag", "tons"),), unindexed=frozenset({"tons"}))
+    harness = open_harness("sqlite", tmp_path, [kind])
+    assert isinstance(harness.store, SqliteStore)
+    page = Query("ship", ((Condition("flag", "=", "dk"),),), newest_first=False, after_value=3, after_id="a", limit=10, order_by="tons")
+    statement, bound = harness.store._table("ship").select(page)
+    plan = " ".join(str(row[3]) for row in harness.store._fetch(f"explain query plan {statement}", bound))
+    assert "ship__flag__tons__" in plan
+    assert "TEMP B-TREE" not in plan
+    harness.store.close()
+
+
 def test_pages(harness: Harness) -> None:
     fleet(harness)
     assert harness.ids(Query("ship", limit=2)) == ["d", "c"]
@@ -353,6 +380,12 @@ def test_pages(harness: Harness) -> None:
         Query("ship", ((Condition("tons", "in", 5),),)),
         Query("ship", ((Condition("tons", "=", (5,)),),)),
         Query("ship", ((Condition("tons", "like", 5),),)),  # type: ignore[arg-type]
+        Query("ship", order_by="name"),
+        Query("ship", order_by="seen_at"),
+        Query("ship", after_value=5),
+        Query("ship", order_by="tons", after_value=5),
+        Query("ship", order_by="tons", after_id="a"),
+        Query("ship", order_by="tons", after_id="a", after_value="5"),
     ],
 )
 def test_a_query_outside_the_declaration_is_an_error(harness: Harness, query: Query) -> None:
@@ -457,13 +490,21 @@ _conditions = st.one_of(
     st.builds(Condition, st.just("tons"), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), st.sampled_from([0, 1, 1.5])),
     st.builds(Condition, st.just("seen_by"), st.just("in"), st.sampled_from([(), ("gull",), ("gull", None)])),
 )
-_queries = st.builds(
-    Query,
-    st.just("ship"),
-    st.lists(st.lists(_conditions, max_size=2).map(tuple), max_size=2).map(tuple),
-    st.booleans(),
-    st.sampled_from([None, "a", "b", "bb", "d"]),
-    st.sampled_from([None, 0, 1, 2]),
+_any_of = st.lists(st.lists(_conditions, max_size=2).map(tuple), max_size=2).map(tuple)
+_limits = st.sampled_from([None, 0, 1, 2])
+_places: st.SearchStrategy[tuple[str | None, int | str | None]] = st.one_of(
+    st.just((None, None)),
+    st.tuples(st.sampled_from(["a", "bb", "d"]), st.integers(0, 2)),
+)
+_queries = st.one_of(
+    st.builds(Query, st.just("ship"), _any_of, st.booleans(), st.sampled_from([None, "a", "b", "bb", "d"]), _limits),
+    st.builds(
+        lambda any_of, newest, place, limit: Query("ship", any_of, newest, place[0], limit, order_by="tons", after_value=place[1]),
+        _any_of,
+        st.booleans(),
+        _places,
+        _limits,
+    ),
 )
 
 
@@ -507,9 +548,13 @@ class Model:
         return None
 
     def query(self, query: Query) -> list[Row]:
-        rows = [row for _, row in sorted(self.rows.items(), reverse=query.newest_first) if self._matches(row, query)]
+        def place(row: Row) -> tuple[Any, ...]:
+            return (row.record.id,) if query.order_by is None else (row.record.tons, row.record.id)
+
+        rows = sorted((row for row in self.rows.values() if self._matches(row, query)), key=place, reverse=query.newest_first)
         if query.after_id is not None:
-            rows = [r for r in rows if (r.record.id < query.after_id if query.newest_first else r.record.id > query.after_id)]
+            after = (query.after_id,) if query.order_by is None else (query.after_value, query.after_id)
+            rows = [row for row in rows if (place(row) < after if query.newest_first else place(row) > after)]
         return rows[: query.limit]
 
     def _matches(self, row: Row, query: Query) -> bool:
@@ -549,7 +594,7 @@ def test_any_units_do_what_the_model_does(
             assert [outcome_of(result) for result in results] == [model.apply(unit) for unit in batch]
             for query in (Query("ship"), *queries):
                 assert harness.store.query(query) == model.query(query)
-                whole = attrs.evolve(query, after_id=None, limit=None)
+                whole = attrs.evolve(query, after_id=None, after_value=None, limit=None)
                 assert harness.store.count(query) == len(model.query(whole))
         check_everything(harness.store, model)
     finally:

@@ -1,0 +1,1 @@
+"""Bridges: one overlay network opened to one peer."""

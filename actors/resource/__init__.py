@@ -1,0 +1,1 @@
+"""The local catalogue: the resources of which this platform is the home."""
