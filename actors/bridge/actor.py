@@ -15,6 +15,8 @@ from actors.bridge.lifecycle import PAST, State
 from actors.bridge.messages import Create, Step, Update
 from actors.bridge.record import KIND, BridgeRecord, effective_state, to_json
 from actors.idempotency.record import remember
+from actors.peer.dependants import DEPENDANTS, Dependant
+from actors.peer.messages import PeeringEnded
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.resource.record import KIND as RESOURCE
@@ -24,6 +26,8 @@ from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 
 NOT_FOUND = OperatorFault("not_found", "there is no such bridge", 404)
+DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
+
 SEVERITIES = {"proposed": "low", "active": "low", "suspended": "medium", "revoked": "medium"}
 
 
@@ -95,11 +99,23 @@ class BridgeActor(Actor):
         remember(ctx, message.mark, 200, {"bridge": to_json(ctx.record, self._peer(ctx, record.federation_peer_id))})
         ctx.reply(ctx.record)
 
+    @handles(PeeringEnded)
+    def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
+        """Show on the row what the end of the peering has made true already."""
+        record: BridgeRecord | None = self.record
+        if record is None or record.state == "revoked" or record.peering_epoch != message.peering_epoch:
+            return
+        ended = attrs.evolve(
+            record, state="revoked", revoked_at=message.ended_at, revocation_reason=f"peer_revoked: {message.reason}", updated_at=ctx.wall
+        )
+        self._entered(ctx, ended, record.state, None, ended.revocation_reason)
+        ctx.save(ended)
+
     def _entered(self, ctx: Context, record: BridgeRecord, former: State | None, by: str | None, reason: str | None) -> None:
         """The audit entry in the peer's chain, and the event."""
         told = {"bridge_id": record.id, "sdwan_network_id": record.sdwan_network_id, "from": former, "to": record.state, "reason": reason}
         peer_id, word = record.federation_peer_id, PAST[record.state]
-        ctx.audit_in(peer_id, f"bridge.{word}", "user", by, federation_peer_id=peer_id, **told)
+        ctx.audit_in(peer_id, f"bridge.{word}", "user" if by is not None else "system", by, federation_peer_id=peer_id, **told)
         severity: Any = SEVERITIES[record.state]
         ctx.emit(f"federation.bridge.{word}", severity, record.account_id, federation_peer_id=peer_id, **told)
 

@@ -55,12 +55,13 @@ def pair(peer_id: str, network_id: str, epoch: int) -> str:
 KIND = Kind(
     name="bridge",
     record=BridgeRecord,
-    columns={"account_id": "text", "federation_peer_id": "text", "sdwan_network_id": "text", "state": "text"},
+    columns={"account_id": "text", "federation_peer_id": "text", "sdwan_network_id": "text", "state": "text", "open_peer_id": "text"},
     project=lambda record: {
         "account_id": record.account_id,
         "federation_peer_id": record.federation_peer_id,
         "sdwan_network_id": record.sdwan_network_id,
         "state": record.state,
+        "open_peer_id": record.federation_peer_id if record.state != "revoked" else None,
     },
     unique={"pair": "bridge_exists"},
     keys=lambda record: {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from actors.bridge.record import active_bridge
 from actors.door.admission import admit
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
@@ -164,7 +165,7 @@ def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, r
 
 def bridged(door: Door, peer_id: str, network_id: str) -> bool:
     """Whether the peer has an active bridge on this network."""
-    return False
+    return active_bridge(door.engine.directory, peer_id, network_id) is not None
 
 
 def presented(header: str | None) -> Bearer | Malformed | None:
