@@ -33,6 +33,7 @@ from actors.settings import Settings
 from api.events import EventHub
 from api.faces import Door as FacesDoor
 from api.faces import Faces
+from api.hang_ups import HangUps
 from api.health import Readiness
 from api.http import HttpApp
 from api.version import VERSION
@@ -108,6 +109,8 @@ class Composition:
         self.engine.on_events.append(self.hub.publish)
         self.app = self.faces()
         self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock)
+        self.hang_ups = HangUps(self.listener.cut_peer, self.remote.forget)
+        self.engine.on_events.append(self.hang_ups.publish)
 
     def _remote(self) -> RemoteClient:
         vault = self.parts.vault
@@ -198,6 +201,7 @@ class Composition:
             ChildSpec("actors", drive),
             ChildSpec("listener", listen, shutdown=self.parts.limits.grace_s + DRAIN_S),
             ChildSpec("leaf-renewal", renew),
+            ChildSpec("hang-ups", self.hang_ups.run),
         ]
 
     def hang_up(self) -> None:

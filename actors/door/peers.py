@@ -274,7 +274,7 @@ def update_peer(door: Door, request: Request) -> None:
 
 
 def cancel_peer(door: Door, request: Request) -> None:
-    relay_shown(door, request, own_row(door, request).record.id, Cancel(request.by))
+    relay_shown(door, request, own_row(door, request).record.id, Cancel(request.by, request.body.get("reason")))
 
 
 def relay_shown(door: Door, request: Request, peer_id: str, message: Any) -> None:

@@ -62,6 +62,7 @@ class Cancel:
     """End a peering that was never accepted. Answer: `Shown`."""
 
     by: str | None
+    reason: str | None = None
 
 
 @attrs.frozen

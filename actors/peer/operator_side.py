@@ -101,7 +101,8 @@ class OperatorSide(Actor):
             text = f"only a proposal can be cancelled; this peer is {record.status}"
             ctx.reply(OperatorFault("invalid_transition", text, 422, {"from": record.status, "to": "revoked", "allowed": []}))
         else:
-            ctx.save(cascade.revoked(ctx, record, "operator_revoked", operator(message.by), "cancelled by an operator"))
+            reason = message.reason or "cancelled by an operator"
+            ctx.save(cascade.revoked(ctx, record, "operator_revoked", operator(message.by), reason))
             ctx.reply(Shown(ctx.record, self.evidence))
 
     @handles(Update)

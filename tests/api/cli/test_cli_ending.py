@@ -1,0 +1,62 @@
+"""`powernode peers suspend`, `resume` and `revoke`: what is asked first, what is sent, what is said."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted, peer, refused
+
+
+@pytest.fixture(autouse=True)
+def known(api: OperatorApi) -> None:
+    api.answers["get_peer"] = granted({"peer": peer()})
+
+
+@pytest.mark.parametrize(
+    ("command", "route", "status", "said"),
+    [
+        (("suspend", "--yes"), "suspend_peer", "suspended", "https://platform-b.example.com is suspended"),
+        (("resume",), "resume_peer", "enrolled", "https://platform-b.example.com is enrolled"),
+        (("revoke", "--yes"), "revoke_peer", "revoked", "the peering with https://platform-b.example.com has ended"),
+    ],
+)
+def test_a_command_does_what_it_says(api: OperatorApi, run: Run, command: tuple[str, ...], route: str, status: str, said: str) -> None:
+    verb, *options = command
+    api.answers[route] = granted({"peer": peer(status=status)})
+    result = run("peers", verb, PEER_ID, "--reason", "so it was agreed", *options)
+    assert (result.exit_code, result.stdout.strip()) == (0, said)
+    (request,) = api.named(route)
+    assert request.body == {"reason": "so it was agreed"}
+    api.answers[route] = granted({"peer": peer(status=status)})
+    assert json.loads(run("peers", verb, PEER_ID, "--json", *options).stdout) == peer(status=status)
+
+
+@pytest.mark.parametrize("verb", ["suspend", "revoke"])
+def test_what_stops_something_is_not_done_unasked(api: OperatorApi, run: Run, verb: str) -> None:
+    result = run("peers", verb, PEER_ID)
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert not api.named(f"{verb}_peer")
+
+
+def test_an_immediate_end_is_said_to_the_daemon(api: OperatorApi, run: Run) -> None:
+    api.answers["revoke_peer"] = granted({"peer": peer(status="revoked", notification_pending=False)})
+    result = run("peers", "revoke", PEER_ID, "--immediate", "--yes")
+    assert api.named("revoke_peer")[0].body == {"immediate": True}
+    assert result.stderr == ""
+
+
+def test_a_pending_notice_and_a_pending_proof_are_mentioned(api: OperatorApi, run: Run) -> None:
+    api.answers["revoke_peer"] = granted({"peer": peer(status="revoked", notification_pending=True)})
+    assert "being told" in run("peers", "revoke", PEER_ID, "--yes").stderr
+    api.answers["resume_peer"] = granted({"peer": peer(status="accepted")})
+    assert "powernode peers wait" in run("peers", "resume", PEER_ID).stderr
+
+
+def test_a_refusal_is_told_with_its_code(api: OperatorApi, run: Run) -> None:
+    api.answers["revoke_peer"] = refused(409, "already_revoked")
+    result = run("peers", "revoke", PEER_ID, "--yes")
+    assert result.exit_code != 0
+    assert "already_revoked" in result.stderr

@@ -1,0 +1,97 @@
+"""Pause, resume, end and begin again between real daemons; and the connections of a peer that is not served any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+
+from tests.e2e.test_certificates_over_tls import QUIET, plant
+from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+from tests.support.tls_client import FEDERATION_API, connected
+
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+CLOSED_WITHIN_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Daemon]]:
+    with daemons(tmp_path_factory.mktemp("ending"), "a", "b") as made:
+        yield made[0], made[1]
+
+
+def paired(a: Daemon, b: Daemon) -> tuple[str, str]:
+    """The ids of the two rows of an active pair."""
+    at_a, _, invitation = propose(a, b)
+    accepted = b.call("POST", f"{PEERS}/accept", {"invitation": invitation})
+    assert accepted.status == 200, accepted.body
+    at_b = str(accepted.data["peer"]["id"])
+    poll(lambda: (a.status(at_a), b.status(at_b)) == ("active", "active"))
+    return at_a, at_b
+
+
+def shown(daemon: Daemon, peer_id: str) -> dict[str, Any]:
+    peer: dict[str, Any] = daemon.call("GET", f"{PEERS}/{peer_id}").data["peer"]
+    return peer
+
+
+def test_a_pair_is_paused_resumed_ended_and_made_anew(both: tuple[Daemon, Daemon]) -> None:
+    a, b = both
+    at_a, at_b = paired(a, b)
+    paused = a.call("POST", f"{PEERS}/{at_a}/suspend", {"reason": "maintenance"})
+    assert (paused.status, paused.data["peer"]["status"]) == (200, "suspended")
+    poll(lambda: shown(b, at_b)["remote_state"] == "suspended_us")
+    refused = b.call("POST", f"{PEERS}/{at_b}/heartbeat", {})
+    assert (refused.status, refused.body["details"]["remote_code"]) == (502, "peer_suspended")
+    assert a.call("POST", f"{PEERS}/{at_a}/resume", {}).data["peer"]["status"] == "enrolled"
+    poll(lambda: (a.status(at_a), b.status(at_b)) == ("active", "active"))
+    ended = a.call("POST", f"{PEERS}/{at_a}/revoke", {"reason": "contract ended"})
+    assert (ended.data["peer"]["status"], ended.data["peer"]["revocation_phase"]) == ("revoked", "draining")
+    poll(lambda: b.status(at_b) == "revoked")
+    assert shown(b, at_b)["metadata"]["revocation_reason"] == "remote_revoked: contract ended"
+    poll(lambda: not shown(a, at_a)["notification_pending"])
+    assert a.call("POST", f"{PEERS}/{at_a}/revoke", {}).body["code"] == "already_revoked"
+    again_at_a, again_at_b = paired(a, b)
+    assert (again_at_a, again_at_b) != (at_a, at_b)
+    assert a.call("POST", f"{PEERS}/{again_at_a}/revoke", {"immediate": True}).data["peer"]["revocation_phase"] == "complete"
+    # Told nothing, the other side hears it from the answer to its own next call.
+    told = b.call("POST", f"{PEERS}/{again_at_b}/heartbeat", {})
+    assert told.body["details"]["remote_code"] == "peer_revoked"
+    assert b.status(again_at_b) == "revoked"
+
+
+def test_a_revocation_survives_kill_nine_and_the_remote_still_hears_of_it(both: tuple[Daemon, Daemon]) -> None:
+    a, b = both
+    at_a, at_b = paired(a, b)
+    b.kill()
+    assert a.call("POST", f"{PEERS}/{at_a}/revoke", {"reason": "over"}).status == 200
+    a.kill()
+    b.start().login()
+    a.start().login()
+    poll(lambda: b.status(at_b) == "revoked")
+    assert a.statuses(at_a).count("revoked") == 1
+
+
+@pytest.mark.parametrize("verb", ["suspend", "revoke"])
+def test_the_connections_of_a_peer_close_within_five_seconds(tmp_path: Path, verb: str) -> None:
+    with daemons(tmp_path, "a", more=QUIET) as (daemon,):
+        peer = plant(daemon)
+        certificate = ([peer.pki.leaf()], peer.pki.key)
+        with connected(daemon.public_url, certificate) as kept, connected(daemon.public_url) as stranger:
+            assert kept.request("GET", f"{FEDERATION_API}/trust_bundle").status == 200
+            assert stranger.request("GET", f"{FEDERATION_API}/trust_bundle").status == 401
+            assert daemon.call("POST", f"{PEERS}/{peer.peer_id}/{verb}", {}).status == 200
+            began = time.monotonic()
+            reply = kept.request("GET", f"{FEDERATION_API}/trust_bundle")
+            assert (reply.status, reply.body["code"]) == (403, "peer_suspended" if verb == "suspend" else "peer_revoked")
+            with pytest.raises(SSL.Error):
+                kept.receive()
+            assert time.monotonic() - began < CLOSED_WITHIN_S
+            assert stranger.request("GET", f"{FEDERATION_API}/trust_bundle").status == 401
+        with connected(daemon.public_url, certificate) as again:
+            assert again.request("GET", f"{FEDERATION_API}/trust_bundle").status == 403
