@@ -24,6 +24,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import attrs
@@ -37,6 +38,7 @@ from actors.limits import (
     BUNDLE_BYTES_MAX,
     BUNDLE_CERTIFICATES_MAX,
     CERTIFICATE_BYTES_MAX,
+    CERTIFICATES_REMEMBERED,
     CSR_CHARS_MAX,
     RSA_BITS_MAX,
     RSA_BITS_MIN,
@@ -50,6 +52,7 @@ ANCHOR_IS_OURS: Final = "anchor_is_ours"
 """The one reason of `parse_bundle` that is a domain code of its own; every other one means `invalid_ca_bundle`."""
 
 INSTANCE_URI_PREFIX: Final = "powernode://instance/"
+_REMEMBERED_BYTES_MAX: Final = 2_048
 
 REASONS: Final[Mapping[str, str]] = {
     # the text around a certificate
@@ -265,6 +268,10 @@ def parse_leaf(der: bytes, *, name_required: bool = True) -> Leaf | str:
         der: one certificate as it was presented.
         name_required: demand exactly one common name; servers are known by their alternative names and may have none.
     """
+    return _remembered_leaf(der, name_required) if len(der) <= _REMEMBERED_BYTES_MAX else _parse_leaf(der, name_required)
+
+
+def _parse_leaf(der: bytes, name_required: bool) -> Leaf | str:
     certificate = _load(der)
     if isinstance(certificate, str):
         return certificate
@@ -292,6 +299,10 @@ def parse_leaf(der: bytes, *, name_required: bool = True) -> Leaf | str:
 
 def parse_anchor(der: bytes) -> Anchor | str:
     """`der` as an anchor, or a reason. Whether it may issue anything is for `check_issued_by` to say, at the time of use."""
+    return _remembered_anchor(der) if len(der) <= _REMEMBERED_BYTES_MAX else _parse_anchor(der)
+
+
+def _parse_anchor(der: bytes) -> Anchor | str:
     certificate = _load(der)
     if isinstance(certificate, str):
         return certificate
@@ -303,6 +314,12 @@ def parse_anchor(der: bytes) -> Anchor | str:
         not_after=certificate.not_valid_after_utc.timestamp(),
         certificate=certificate,
     )
+
+
+# What a certificate says, and who signed it, cannot change: the same few are met on every connection of a peer. Only what is as small as
+# certificates usually are is remembered, so that strangers cannot fill the memory.
+_remembered_leaf = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(_parse_leaf)
+_remembered_anchor = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(_parse_anchor)
 
 
 def load_anchors(pems: Sequence[str]) -> tuple[Anchor, ...] | str:
@@ -483,7 +500,7 @@ def check_issued_by(
     for anchor in anchors:
         if anchor.certificate.subject != leaf.certificate.issuer:
             continue
-        if not _signed_by(leaf.certificate, anchor.certificate):
+        if not _issued(leaf, anchor):
             reason = "signature_invalid" if reason == "issuer_unknown" else reason
             continue
         flaw = anchor_flaw(anchor, now=now, skew_s=skew_s, purpose=purpose)
@@ -522,6 +539,21 @@ def anchor_flaw(
 
 def _unknown_in_anchor(extension: x509.Extension[x509.ExtensionType]) -> bool:
     return extension.critical and extension.oid not in _CRITICAL_IN_LEAF
+
+
+_ISSUED: Final[dict[tuple[str, str], bool]] = {}
+"""Fingerprints of a leaf and of an anchor to whether the one was signed by the key of the other."""
+
+
+def _issued(leaf: Leaf, anchor: Anchor) -> bool:
+    """Whether the key of `anchor` signed `leaf`: found out once, because it is the dearest check of all and can never change."""
+    key = (leaf.fingerprint, anchor.fingerprint)
+    known = _ISSUED.get(key)
+    if known is None:
+        if len(_ISSUED) >= CERTIFICATES_REMEMBERED:
+            _ISSUED.clear()
+        known = _ISSUED[key] = _signed_by(leaf.certificate, anchor.certificate)
+    return known
 
 
 def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

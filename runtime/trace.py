@@ -7,13 +7,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from runtime.actor import Ref
 from runtime.cell import Effect
 
 Listener = Callable[[float, Ref, Any, str, Sequence[Effect], Any], None]
 """Gets every turn: when, which actor, the message, the outcome, the effects themselves, and the record as the turn leaves it."""
+
+
+# Sets and maps are written in order of their elements, because the order in which they stand may differ between processes.
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=repr, order="deterministic")
+
+
+def _encoded(now: float, message: Any, outcome: str, effects: list[str]) -> bytes:
+    """One turn as bytes that are the same in every process. Secrets are masked, since they have no form but `repr`."""
+    kind = type(message).__name__
+    try:
+        return _ENCODER.encode((now, kind, message, outcome, effects))
+    except (OverflowError, RecursionError, TypeError, UnicodeEncodeError, ValueError):
+        return _ENCODER.encode((now, kind, repr(message).encode("utf-8", "backslashreplace"), outcome, effects))
 
 
 class Trace:
@@ -28,7 +43,7 @@ class Trace:
         history = self._histories.get(ref)
         if history is None:
             history = self._histories[ref] = hashlib.blake2b(digest_size=16)
-        history.update(f"{now:.9f}|{message!r}|{outcome}|{','.join([effect[0] for effect in effects])}\n".encode())
+        history.update(_encoded(now, message, outcome, [effect[0] for effect in effects]))
         self.turns += 1
         if self._listener is not None:
             self._listener(now, ref, message, outcome, effects, record)

@@ -108,6 +108,10 @@ class _Table:
     def replace(self, id: str, row: Row | None) -> None:
         """Make `row` the row of `id` (None: no row); keys and order follow."""
         former = self.rows.get(id)
+        if former is not None and row is not None and row.record is former.record:
+            # Only the evidence is new, and no key or order depends on it.
+            self.rows[id] = row
+            return
         if self.holders and former is not None:
             for key, value in unique_keys(self.kind, former.record).items():
                 if value is not None:

@@ -8,13 +8,16 @@ Same seed, same world: every draw comes from a stream of the seed, and events of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
@@ -66,10 +69,13 @@ SERVER_LEAF_LIFETIME_S: Final = 10 * 365 * 86_400.0
 PASSWORD: Final = "correct horse battery staple"
 CHEAP_HASH: Final = HashCost(memory_kib=8, passes=1, lanes=1)
 PASSES_AT_ONCE_MAX: Final = 10_000
+FRAMES_KEPT: Final = 100_000
+"""Frames that can still be looked at; the digest knows of all."""
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
-@attrs.frozen
-class Frame:
+class Frame(NamedTuple):
     """One thing that happened between two hosts, for traces."""
 
     at: float
@@ -84,7 +90,7 @@ class LivelockError(Exception):
 
 
 class World:
-    """Hosts, the links between them, and one timeline.
+    """Hosts, the links between them, and one timeline. `frames` holds what passed between hosts lately, `frames_count` counts all of it.
 
     Args:
         seed: everything that is left to chance follows from it.
@@ -111,7 +117,9 @@ class World:
         self.links = Links(self.chance.stream("links"))
         self.network = Network(self.links, self.chance.stream("network"))
         self.hosts: dict[str, Host] = {}
-        self.frames: list[Frame] = []
+        self.frames: deque[Frame] = deque(maxlen=FRAMES_KEPT)
+        self.frames_count = 0
+        self._frames_digest = hashlib.blake2b(digest_size=16)
         self.schedule = Drawn(scheduler_seed) if schedule is None and scheduler_seed is not None else schedule
         self.onlooker: Onlooker | None = None
         self.server_checks = ServerChecks()
@@ -126,7 +134,10 @@ class World:
 
     def record(self, kind: str, source: str, target: str, what: str) -> None:
         """Note a frame for the trace."""
-        self.frames.append(Frame(self.timeline.now, kind, source, target, what))
+        frame = Frame(self.timeline.now, kind, source, target, what)
+        self.frames_count += 1
+        self.frames.append(frame)
+        self._frames_digest.update(_ENCODER.encode(frame))
         if self.tracer is not None:
             self.tracer.event(self.timeline.now, source, kind, target, what)
 
@@ -161,8 +172,9 @@ class World:
             self.sockets.close()
 
     def digest(self) -> str:
-        """One text for all that the actors of all hosts went through."""
-        return " ".join(f"{name}={host.trace.digest()}" for name, host in sorted(self.hosts.items()))
+        """One text for all that the actors of all hosts went through, and all that passed between hosts."""
+        hosts = " ".join(f"{name}={host.trace.digest()}" for name, host in sorted(self.hosts.items()))
+        return f"{hosts} frames={self._frames_digest.hexdigest()}"
 
 
 @attrs.frozen

@@ -205,9 +205,9 @@ def test_without_renewal_the_certificate_ends_and_nothing_is_sent_without_it() -
     a, _, a_peer, _ = slow_pair(world, cert_ttl_s=86_400.0, cert_auto_renew=False)
     world.run_for(86_400 + 9_000 + 3_700)
     assert stored(a, a_peer) == "degraded"
-    before = len(world.frames)
+    before = world.frames_count
     world.run_for(7_200)
-    assert len(world.frames) == before
+    assert world.frames_count == before
     a.sign_in()
     found = a.call("GET", f"/api/v1/system/federation/governance?peer_id={a_peer}")
     assert found is not None
@@ -293,3 +293,16 @@ def test_the_same_seed_gives_the_same_world() -> None:
     for seed in (7, 8):
         assert troubled(seed).digest() == troubled(seed).digest()
     assert troubled(7).digest() != troubled(8).digest()
+
+
+def test_old_frames_are_forgotten_but_stay_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = World(9)
+    connected(whole)
+    monkeypatch.setattr("sim.world.FRAMES_KEPT", 3)
+    cut = World(9)
+    connected(cut)
+    assert list(cut.frames) == list(whole.frames)[-3:]
+    assert cut.frames_count == whole.frames_count == len(whole.frames)
+    assert cut.digest() == whole.digest()
+    cut.record("call", "a", "b", "more")
+    assert cut.digest() != whole.digest()
