@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
     "shrink": ("sim.commands.shrink:shrink_", "Write the smallest scenario that still fails the same way."),
     "run": ("sim.commands.run:run_", "Run scenarios under one seed or many; exit 1 if a promise does not hold."),
+    "trace": ("sim.commands.trace:trace", "Draw a run as a page or as a mermaid diagram."),
 }
 """Name to where the command lives and what it is for."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from typing import Final, Literal, Protocol
 
 import attrs
@@ -229,6 +230,13 @@ class Links:
         if link is None:
             link = self._links[(source, target)] = Link()
         return link
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def items(self) -> Iterator[tuple[tuple[str, str], Link]]:
+        """Every link that has been used, with its two ends, in order of first use."""
+        return iter(self._links.items())
 
     def both(self, one: str, other: str, *, oneway: bool = False) -> tuple[Link, ...]:
         """The link from `one` to `other`, and the one back unless `oneway`."""

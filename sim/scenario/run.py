@@ -67,6 +67,7 @@ def run(
     schedule: Schedule | None = None,
     drive: Callable[[Engine], bool] = Engine.run,
     explain: bool = True,
+    staged: Callable[[Stage], None] | None = None,
 ) -> Result:
     """Run a scenario.
 
@@ -77,11 +78,14 @@ def run(
         schedule: decides about turns in place of the file and the seed.
         drive: makes one pass of an engine (see `World`).
         explain: run a failure once more for the last lines of its trace.
+        staged: gets the stage once its platforms run, before the first step.
     """
     seed = scenario.world.seed if seed is None else seed
     if schedule is None and scenario.world.schedule is not None:
         schedule = Tape(scenario.world.schedule)
     stage = Stage(scenario, seed, schedule=schedule, tracer=tracer, drive=drive)
+    if staged is not None:
+        staged(stage)
     try:
         failures = _judged(scenario, stage, until)
         last: deque[TraceEvent] = deque(maxlen=LAST_LINES)
