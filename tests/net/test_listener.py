@@ -23,6 +23,7 @@ from net.tls import ListenerLeaf, TlsStream, client_context, server_context
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE, ask, descriptors, echo, read_all, read_head, serving, until
 from tests.support.engines import ManualClock
+from tests.support.http2_client import Http2Client
 
 GET = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 
@@ -142,44 +143,6 @@ async def test_tls_is_at_least_1_2_and_never_resumes_a_session() -> None:
         with pytest.raises(trio.BrokenResourceError):
             await trio.SSLStream(await served.tcp(), old).do_handshake()
         await until(lambda: served.listener.refused["handshake_failed"] == 1)
-
-
-class Http2Client:
-    """Just enough of an HTTP/2 client."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-        self.h2.initiate_connection()
-
-    async def open(self, path: str = "/", method: str = "GET", *, end: bool = True) -> int:
-        stream_id = self.h2.get_next_available_stream_id()
-        headers = [(":method", method), (":path", path), (":scheme", "https"), (":authority", "test")]
-        self.h2.send_headers(stream_id, headers, end_stream=end)
-        await self.flush()
-        return stream_id
-
-    async def flush(self) -> None:
-        if data := self.h2.data_to_send():
-            await self.stream.send_all(data)
-
-    async def events(self) -> list[h2.events.Event]:
-        data = await self.stream.receive_some(65_536)
-        events = self.h2.receive_data(bytes(data)) if data else [h2.events.ConnectionTerminated()]
-        await self.flush()
-        return events
-
-    async def until_ended(self, stream_ids: set[int]) -> list[h2.events.Event]:
-        seen: list[h2.events.Event] = []
-        open_ids = set(stream_ids)
-        while open_ids:
-            for event in await self.events():
-                seen.append(event)
-                if isinstance(event, h2.events.StreamEnded | h2.events.StreamReset):
-                    open_ids.discard(event.stream_id)
-                if isinstance(event, h2.events.ConnectionTerminated):
-                    return seen
-        return seen
 
 
 async def _http2(served: object) -> Http2Client:
