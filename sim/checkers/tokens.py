@@ -102,7 +102,9 @@ class Deadlines(Checker):
             record = self.facts.peers[host.name].get(id)
             if record is None or host.incarnation != incarnation or not host.running or earliest_end(record) != due:
                 return
-            if not host.store.writable() or host.clock.wall() < due + SWEEP_GRACE_S:
+            # A disk may have become slow since.
+            grace_s = SWEEP_GRACE_S + 2 * host.store.disk.fsync_s
+            if not host.store.writable() or host.clock.wall() < due + grace_s:
                 self._look_later(host, id, due)
             else:
                 late_s = host.clock.wall() - due

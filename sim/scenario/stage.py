@@ -205,12 +205,15 @@ class Stage:
 
     def run_to(self, at: float) -> None:
         """Let time pass up to a moment of the scenario."""
-        self.run_until(lambda: False, at - self.now)
+        # Not by a difference: what happens must not depend on how often time was let pass before.
+        self._run_until(lambda: False, self.started_at + at)
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> bool:
         """Let time pass until `condition` holds, at most `within_s`; whether it does."""
+        return self._run_until(condition, self.world.timeline.now + within_s)
+
+    def _run_until(self, condition: Callable[[], bool], deadline: float) -> bool:
         timeline = self.world.timeline
-        deadline = timeline.now + within_s
         while not condition():
             if timeline.next_at is None or timeline.next_at > deadline:
                 timeline.run_until(deadline)

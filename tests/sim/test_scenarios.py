@@ -12,6 +12,7 @@ import pytest
 
 from sim.scenario.load import parse
 from sim.scenario.run import Result, run
+from sim.testing import scenario
 from tests.support.planted import HAPPY, PLANTED, PROPOSED_TWICE, send_no_heartbeats
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,20 +32,16 @@ def test_there_are_scenarios() -> None:
     assert len(FILES) >= 12
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_shipped_scenario_passes(file: Path) -> None:
-    for seed in (1, 2, 3):
-        result = run(parse(file.read_text("utf-8"), file.name), seed)
-        assert result.passed, (seed, result.failures, result.last)
+@scenario("scenarios/*.toml")
+def test_a_shipped_scenario_passes(result: Result) -> None:
+    assert result.turns
 
 
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_shipped_scenario_passes_under_many_seeds(file: Path) -> None:
-    scenario = parse(file.read_text("utf-8"), file.name)
-    failed = {seed: result.failures for seed in range(100, 300) if not (result := run(scenario, seed)).passed}
-    assert failed == {}
+@scenario("scenarios/*.toml", seeds=range(100, 300))
+def test_a_shipped_scenario_passes_under_many_seeds() -> None:
+    """The decorator has judged it."""
 
 
 def test_the_same_seed_gives_the_same_digest_in_another_process() -> None:
