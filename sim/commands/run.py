@@ -15,7 +15,7 @@ import click
 from api.cli.lazy import Command
 from runtime.clock import SystemClock
 from sim.commands.progress import Progress, figures
-from sim.commands.shared import document, failure_lines, loaded, show
+from sim.commands.shared import document, failure_lines, files_of, loaded, show
 from sim.scenario.run import Result
 from sim.scenario.schema import Scenario
 from sim.sweep import Case, Tally, cases, spread, sweep
@@ -51,7 +51,7 @@ def run_(
     """
     if seeds is not None and runs is not None:
         raise click.UsageError("--seeds counts the runs of each file and --runs those of all; give one of them")
-    scenarios = [loaded(file) for file in _files(files)]
+    scenarios = [loaded(file) for file in files_of(files)]
     total = runs if runs is not None else None if minutes is not None and seeds is None else (seeds or 1) * len(scenarios)
     chosen = _weighted(scenarios, runs, seed) if runs is not None else cases(scenarios, None if total is None else seeds or 1, seed)
     report = _Report(as_json, each=total is not None and total <= len(scenarios))
@@ -82,16 +82,6 @@ def _jobs(wanted: int | None, total: int | None) -> int:
         return 1
     wanted = wanted or os.cpu_count() or 1
     return wanted if total is None else min(wanted, total)
-
-
-def _files(given: tuple[Path, ...]) -> list[Path]:
-    found: list[Path] = []
-    for path in given:
-        inside = sorted(path.glob("*.toml")) if path.is_dir() else [path]
-        if not inside:
-            raise click.UsageError(f"there are no scenario files in {path}")
-        found += inside
-    return list(dict.fromkeys(found))
 
 
 def _weighted(scenarios: list[Scenario], runs: int, first: int | None) -> Iterator[Case]:

@@ -35,6 +35,17 @@ def loaded(file: Path) -> Scenario:
         raise click.UsageError("\n" + str(error)) from error
 
 
+def files_of(given: tuple[Path, ...]) -> list[Path]:
+    """The files, and those of the folders, each once."""
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+        if not inside:
+            raise click.UsageError(f"there are no scenario files in {path}")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
 def replay_command(result: Result) -> str:
     return f"powernode sim replay {shlex.quote(result.path)} --seed {result.seed}"
 

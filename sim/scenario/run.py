@@ -16,6 +16,7 @@ import attrs
 from runtime.engine import Engine
 from sim.scenario.actions.registry import FAULTS
 from sim.scenario.failures import Failure, StageError
+from sim.scenario.history import History
 from sim.scenario.schema import Scenario
 from sim.scenario.stage import BrokenError, Stage
 from sim.schedule import Schedule, Tape
@@ -40,6 +41,7 @@ class Result:
         last: the last lines of the trace before the failure, none if the scenario passed.
         virtual_s: how much time passed in the world.
         faults: word of an action that is a fault to how often it happened.
+        history: statuses and answers over time.
     """
 
     scenario: str
@@ -51,6 +53,7 @@ class Result:
     last: tuple[str, ...]
     virtual_s: float = 0.0
     faults: Mapping[str, int] = attrs.field(factory=dict)
+    history: History = attrs.field(factory=lambda: History(0.0), repr=False)
 
     @property
     def passed(self) -> bool:
@@ -93,7 +96,8 @@ def run(
             run(scenario, seed, until=until, tracer=Tracer(last.append), explain=False)
         turns = sum(host.trace.turns for host in stage.world.hosts.values())
         lines = tuple(event.line for event in last)
-        return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, stage.now, dict(+stage.faults))
+        done = stage.now, dict(+stage.faults), stage.history
+        return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, *done)
     finally:
         stage.world.close()
 

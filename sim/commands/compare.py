@@ -1,0 +1,48 @@
+"""`powernode sim compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from api.cli.lazy import Command
+from sim.commands.shared import document, files_of, loaded
+from sim.levels import TOLERANCE_S, Comparison, compare
+
+
+@click.command("compare", cls=Command)
+@click.argument("files", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="FILE...")
+@click.option("--seed", type=int, help="The first seed, in place of each file's own.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="K", help="K seeds for each file, counted up from the first.")
+@click.option("--tolerance", type=click.FloatRange(min=0), default=TOLERANCE_S, show_default=True, metavar="S", help="In seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per seed on standard output.")
+def compare_(files: tuple[Path, ...], seed: int | None, seeds: int, tolerance: float, as_json: bool) -> None:
+    """Run scenarios at frame level and over sockets; exit 1 if the two tell different stories.
+
+    Compared are the verdicts of expectations and checkers, the answers to named steps, and every status of every peer row, which both
+    levels must have within the tolerance of the same moment. FILE may be a folder.
+    """
+    different = 0
+    for file in files_of(files):
+        scenario = loaded(file)
+        first = scenario.world.seed if seed is None else seed
+        for number in range(seeds):
+            found = compare(scenario, first + number, tolerance)
+            different += bool(found.differences)
+            _show(found, as_json)
+    if different:
+        raise click.exceptions.Exit(1)
+
+
+def _show(found: Comparison, as_json: bool) -> None:
+    if as_json:
+        differences = [{"about": each.about, "at_s": each.at, "text": each.text} for each in found.differences]
+        told = {"frames": document(found.frames), "sockets": document(found.sockets), "differences": differences}
+        click.echo(json.dumps({"seed": found.frames.seed, "agree": not differences, **told}))
+        return
+    verdict = "DIFFER" if found.differences else "agree "
+    click.echo(f"{verdict}  {found.frames.scenario}  seed {found.frames.seed}")
+    for each in found.differences:
+        click.echo(f"  {each.about} at {each.at:.3f} s: {each.text}")

@@ -1,0 +1,75 @@
+"""Both levels tell the same story, and the comparison notices when they do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from actors.ports import RemoteRequest
+from sim.cli import sim
+from sim.levels import TOLERANCE_S, compare, statuses
+from sim.remote import SimulatedRemote
+from sim.scenario.history import Change, History
+from sim.scenario.load import load
+
+ROOT = Path(__file__).parent.parent.parent.parent
+FILES = sorted((ROOT / "scenarios").glob("*.toml"))
+HAPPY = ROOT / "scenarios/happy-path.toml"
+
+
+def told(*changes: tuple[float, str]) -> History:
+    return History(1000.0, [Change(at, "a", "b", status) for at, status in changes])
+
+
+@pytest.mark.parametrize(
+    ("frames", "sockets", "found"),
+    [
+        (told((1, "proposed"), (10, "active")), told((2, "proposed"), (11, "active")), []),
+        (told((1, "proposed"), (10, "active")), told((1, "proposed"), (40, "active")), [10]),
+        (told((1, "active"), (500, "degraded"), (700, "active")), told((1, "active")), [500]),
+        (told((1, "active")), told((1, "active"), (500, "degraded")), [500]),
+        (told((1, "active"), (999, "degraded")), told((1, "active")), []),
+        (told((1, "active")), told(), [1]),
+    ],
+)
+def test_a_status_must_be_near_its_moment_at_the_other_level(frames: History, sockets: History, found: list[float]) -> None:
+    assert [difference.at for difference in statuses(frames, sockets, TOLERANCE_S)] == found
+
+
+@pytest.mark.parametrize("name", ["degraded-and-recovered", "lost-accept-answer", "token-used-twice"])
+def test_shipped_scenarios_tell_one_story(name: str) -> None:
+    assert compare(load(ROOT / f"scenarios/{name}.toml"), 2).differences == ()
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_scenario_tells_one_story_under_many_seeds(file: Path) -> None:
+    scenario = load(file)
+    assert {seed: found for seed in range(100, 110) if (found := compare(scenario, seed).differences)} == {}
+
+
+def test_a_frame_level_that_is_too_kind_or_too_harsh_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = SimulatedRemote.request
+
+    def without_heartbeats(self: SimulatedRemote, asked: RemoteRequest, done: Any) -> None:
+        if not asked.path.endswith("/heartbeat"):
+            request(self, asked, done)
+
+    monkeypatch.setattr(SimulatedRemote, "request", without_heartbeats)
+    found = compare(load(HAPPY), 1).differences
+    assert {difference.about for difference in found} >= {"verdict", "status"}
+
+
+def test_the_command_says_whether_the_levels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed = CliRunner().invoke(sim, ["compare", str(HAPPY), "--seeds", "2"])
+    assert agreed.exit_code == 0, agreed.output
+    assert agreed.stdout.count("agree ") == 2
+    monkeypatch.setattr(SimulatedRemote, "request", lambda self, asked, done: None)
+    differed = CliRunner().invoke(sim, ["compare", str(HAPPY), "--json"])
+    assert differed.exit_code == 1
+    assert json.loads(differed.stdout)["agree"] is False
