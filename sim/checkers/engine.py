@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sim.checkers.registry import Checker, Commit, checker
+from actors.door.call import Answer
+from sim.checkers.registry import Checker, Commit, Visit, checker
 
 MAILBOX_MAX: Final = 1_024
 RIVALS_MAX: Final = 256
@@ -30,6 +31,12 @@ class Handlers(Checker):
     def on_step(self, host: Any) -> None:
         self._look(host)
 
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        if answer.status >= 500:
+            self._look(visit.host)
+
+    on_operator_answer = on_answer
+
     def _look(self, host: Any) -> None:
         counters = host.engine.counters
         key = f"{host.name}/{host.incarnation}"
@@ -41,6 +48,18 @@ class Handlers(Checker):
         for name in MUST_BE_ZERO:
             if counters[name]:
                 self.complain(host, f"the engine counts {counters[name]} {name.replace('_', ' ')}")
+
+
+@checker("no_internal_errors", source="docs/troubleshooting.md#error-codes")
+class NoInternalErrors(Checker):
+    """No request ends in a failure that is the platform's own fault."""
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        if answer.status == 500:
+            what = visit.route or f"{visit.call.method} {visit.call.path}"
+            self.complain(visit.host, f"{what} is answered with {(answer.body or {}).get('code')}")
+
+    on_operator_answer = on_answer
 
 
 @checker("queues", source="docs/architecture.md#who-runs-the-engine", holds=("I11",))

@@ -114,9 +114,11 @@ class Facts:
         self.world = world
         self.peers: dict[str, dict[str, Any]] = {}
         self.evidence: dict[str, dict[str, Any]] = {}
-        self.started_at: dict[str, float] = {}
+        self.contacts: dict[tuple[str, str], tuple[float, float]] = {}
+        self._awake: dict[str, float] = {}
         self._newest: dict[tuple[str, str], str] = {}
         self._subjects: dict[tuple[str, str], str] = {}
+        self._assigned: dict[tuple[str, str], str] = {}
         self._papers: dict[bytes, Paper | None] = {}
         self._signed: dict[tuple[str, str], bool] = {}
 
@@ -143,6 +145,8 @@ class Facts:
                 self._newest[key] = id
         if record.inbound_subject is not None:
             self._subjects[(host.name, record.inbound_subject)] = id
+        if record.remote_peer_id is not None:
+            self._assigned[(host.name, f"fed:{record.remote_peer_id}")] = id
 
     def newest(self, on: Host, url: str) -> Any:
         """The newest row of one platform about a URL, or None."""
@@ -155,6 +159,25 @@ class Facts:
         id = self._subjects.get((host.name, subject))
         record = None if id is None else self.peers[host.name].get(id)
         return record if record is not None and record.inbound_subject == subject else None
+
+    def by_remote(self, host: Host, subject: str) -> Any:
+        """The row for which a platform was assigned a subject by the remote, or None."""
+        id = self._assigned.get((host.name, subject))
+        return None if id is None else self.peers[host.name].get(id)
+
+    # --- contact -------------------------------------------------------------------------------------------------
+
+    def met(self, host: Host, id: str) -> None:
+        """Two-way evidence reaches a platform: a heartbeat that it must serve, or the acknowledgement of its own."""
+        self.contacts[(host.name, id)] = (self.now, host.clock.wall())
+
+    def woke(self, host: Host) -> None:
+        """A platform begins to do what it must: it has started, or its clocks or disk have been put right."""
+        self._awake[host.name] = self.now
+
+    def awake_since(self, host: Host) -> float:
+        """When that was."""
+        return self._awake.get(host.name, 0.0)
 
     # --- identities ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ live here: a rule.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
@@ -100,6 +101,19 @@ class Visit:
     wall: float
     incarnation: int
     notes: dict[str, Any] = attrs.field(factory=dict)
+    _body: Any = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body as a JSON object; empty if it is none."""
+        if self._body is None:
+            try:
+                read = json.loads(self.call.body)
+            except ValueError:
+                read = None
+            self._body = read if isinstance(read, dict) else {}
+        found: dict[str, Any] = self._body
+        return found
 
 
 class Complain(Protocol):

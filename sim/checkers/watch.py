@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from actors.door.call import Answer, Call
-from actors.ports import RemoteRequest
+from actors.ports import RemoteReply, RemoteRequest
 from runtime.store.port import Committed, Delete, Put, PutEvidence, Row, Unit
 from sim.checkers.facts import Facts
 from sim.checkers.registry import CHECKERS, TOUCHES, Change, Checker, Commit, Visit
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sim.world import Host, World
 
 FEDERATION_API: Final = "/api/v1/system/federation_api/"
+HEARTBEAT: Final = "/federation_api/heartbeat"
 
 
 @attrs.frozen
@@ -87,7 +88,7 @@ class Watch:
 
     def started(self, host: Host) -> None:
         self._visits = {key: visit for key, visit in self._visits.items() if visit.host is not host}
-        self.facts.started_at[host.name] = self.facts.now
+        self.facts.woke(host)
         self.facts.reload(host)
         for look in self._on["on_start"]:
             look(host)
@@ -133,6 +134,8 @@ class Watch:
             look(host, request)
 
     def returned(self, host: Host, request: RemoteRequest, outcome: Any) -> None:
+        if request.path == HEARTBEAT and isinstance(outcome, RemoteReply) and outcome.status < 300:
+            self.facts.met(host, request.peer_id)
         for look in self._on["on_return"]:
             look(host, request, outcome)
 
@@ -143,6 +146,8 @@ class Watch:
         self._visits[id(call)] = visit
         for look in self._on["on_call" if federation else "on_operator_call"]:
             look(visit)
+        if route == "heartbeat" and visit.notes.get("verdict") == "served":
+            self.facts.met(host, visit.notes["peer"])
 
     def answered(self, host: Host, call: Call, source: str, answer: Answer) -> None:
         visit = self._visits.pop(id(call), None)

@@ -1,0 +1,115 @@
+"""Who may call: the order in which a client certificate is believed, found out anew for every call that crosses a link.
+
+Lives here: rules about calls with a certificate. Dates are taken with the documented tolerance of ten minutes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from actors.door.call import Answer
+from sim.checkers.facts import Facts, Paper, ders
+from sim.checkers.registry import Checker, Visit, checker
+
+TOLERANCE_S: Final = 600.0
+SERVED: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
+"""Statuses in which heartbeats and what keeps trust alive are served."""
+
+REFUSALS: Final = frozenset(
+    {
+        "client_certificate_required", "client_certificate_invalid", "certificate_revoked", "unknown_peer_subject", "instance_san_invalid",
+        "peer_not_admitted", "peer_suspended", "peer_revoked", "peering_expired",
+    }
+)  # fmt: skip
+SERVED_CODE: Final = "served"
+BUSY: Final = frozenset({"rate_limited", "unavailable", "deadline_exceeded", "mailbox_full"})
+"""What a platform may answer to anybody."""
+
+
+def code_of(answer: Answer) -> str:
+    """`served`, or the code of a refusal."""
+    if answer.status < 400:
+        return SERVED_CODE
+    return str((answer.body or {}).get("code"))
+
+
+def verdict(facts: Facts, visit: Visit) -> tuple[str, Any]:
+    """What the call deserves by the certificate of its connection alone, and the row that it reached."""
+    presented = visit.call.source.certificates
+    if not presented:
+        return "client_certificate_required", None
+    leaf = facts.paper(presented[0])
+    if leaf is None or not leaf.client or not in_date(leaf, visit.wall) or len(leaf.names) != 1:
+        return "client_certificate_invalid", None
+    row = facts.by_subject(visit.host, leaf.names[0])
+    if row is None or row.peer_kind != "platform":
+        return "unknown_peer_subject", None
+    if not _issued(facts, leaf, presented[1:], row, visit.wall):
+        return "client_certificate_invalid", row
+    if leaf.uris != (f"powernode://instance/{row.remote_instance_id}",):
+        return "instance_san_invalid", row
+    return _by_status(row, visit.wall), row
+
+
+def in_date(paper: Paper, wall: float) -> bool:
+    """Whether a certificate is valid at a host's time, within the tolerance."""
+    return paper.begins - TOLERANCE_S <= wall <= paper.ends + TOLERANCE_S
+
+
+def _issued(facts: Facts, leaf: Paper, beside: tuple[bytes, ...], row: Any, wall: float) -> bool:
+    anchors = [
+        paper
+        for anchor in row.trusted_anchors
+        if (anchor.accept_from is None or anchor.accept_from <= wall) and (anchor.accept_until is None or wall < anchor.accept_until)
+        for der in ders(anchor.pem)
+        if (paper := facts.paper(der)) is not None
+    ]
+    known = {anchor.fingerprint for anchor in anchors}
+    strangers = [der for der in beside if (paper := facts.paper(der)) is None or paper.fingerprint not in known]
+    return not strangers and any(anchor.authority and in_date(anchor, wall) and facts.signed(leaf, anchor) for anchor in anchors)
+
+
+def _by_status(row: Any, wall: float) -> str:
+    if row.status == "suspended":
+        return "peer_suspended"
+    if row.status == "revoked":
+        return "peer_revoked"
+    if row.expires_at is not None and row.expires_at <= wall:
+        return "peering_expired"
+    return SERVED_CODE if row.status in SERVED else "peer_not_admitted"
+
+
+@checker("admission", source="docs/trust-model.md#inbound-calls", holds=("P5", "P6", "I4", "I13"))
+class Admission(Checker):
+    """A call is served if and only if its certificate proves the peer by its own anchors, names its instance, and its row serves it."""
+
+    def on_call(self, visit: Visit) -> None:
+        if visit.route != "accept":
+            found, row = verdict(self.facts, visit)
+            visit.notes["verdict"] = found
+            visit.notes["peer"] = None if row is None or found in ("client_certificate_invalid", "instance_san_invalid") else row.id
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        deserved = visit.notes.get("verdict")
+        if deserved is None:
+            return
+        code = code_of(answer)
+        refused = code in REFUSALS
+        if code == deserved or code in BUSY or (deserved == SERVED_CODE and not refused):
+            return
+        if code == verdict(self.facts, visit)[0]:
+            return  # The row changed while the call was being served.
+        self.complain(visit.host, f"{visit.route} of {visit.source} deserves {deserved} and is answered {code}")
+
+
+@checker("impersonation", source="docs/trust-model.md#inbound-calls", holds=("P6",))
+class Impersonation(Checker):
+    """Nobody is served as a peer but the platform that this peer really is."""
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        id = visit.notes.get("peer")
+        if id is None or answer.status >= 400:
+            return
+        row = self.facts.peers[visit.host.name][id]
+        if visit.source not in {host.name for host in self.facts.instance(row.remote_instance_id)}:
+            self.complain(visit.host, f"{visit.route} of {visit.source} is served as {row.remote_instance_url}")

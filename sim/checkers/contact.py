@@ -1,0 +1,251 @@
+"""Contact and silence: what brings a peer up, what keeps it up, how soon its loss shows, and what is read meanwhile.
+
+Lives here: rules about heartbeats, evidence and the statuses that follow from them. What contact there really was, the world knows: the
+admitted heartbeats that arrived, and the acknowledged ones that came back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from actors.door.call import Answer
+from actors.ports import RemoteReply, RemoteRequest
+from sim.checkers.registry import Change, Checker, Commit, Visit, checker
+
+HEARTBEAT: Final = "/federation_api/heartbeat"
+PEERS: Final = re.compile(r"/api/v1/system/platform/peers(?:/([0-9a-f-]{36}))?")
+LIVE: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
+TICK_S: Final = 60.0
+"""How often a platform looks at the age of its evidence."""
+
+SLACK_S: Final = 5.0
+"""What a moment may last: resumption after a start, the turn of a busy actor."""
+
+
+def awake(host: Any) -> bool:
+    """Whether a platform can do what it must."""
+    return bool(host.running and host.store.writable() and host.engine.halted is None)
+
+
+def may_enrol(host: Any, record: Any) -> bool:
+    """Whether contact alone carries an accepted row on."""
+    told = record.release_tag and record.operator_contact and record.jurisdiction
+    return record.trust_mode != "none" and bool(told or not host.federation.require_identity_disclosure)
+
+
+@checker("activation", source="docs/protocol.md#heartbeats", holds=("I2", "P7"))
+class Activation(Checker):
+    """A row becomes active only by a heartbeat between the two platforms, newer than the row's former status and than the limit."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._since: dict[tuple[str, str], float] = {}
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        key = (commit.host.name, change.id)
+        before = None if change.before is None else change.before.record.status
+        after = change.after.record.status
+        if before == after:
+            return
+        if after == "active":
+            met = self.facts.contacts.get(key)
+            if met is None or met[0] < self._since.get(key, 0.0):
+                self.complain(commit.host, f"{change.id}: becomes active without a heartbeat since it was {before}")
+            elif self.facts.now - met[0] > commit.host.federation.stale_after_s:
+                self.complain(commit.host, f"{change.id}: becomes active by a heartbeat of {self.facts.now - met[0]:.0f} s ago")
+        self._since[key] = self.facts.now
+
+
+@checker("evidence_forward", source="docs/architecture.md#one-turn-of-an-actor-decide-commit-act", holds=("I2",))
+class EvidenceForward(Checker):
+    """Evidence only moves forward, and never beyond the heartbeats that there were."""
+
+    def on_evidence(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        new = change.after.evidence
+        old = change.before.evidence if change.before is not None else None
+        host = commit.host
+        if new.last_heartbeat_at is not None:
+            met = self.facts.contacts.get((host.name, change.id))
+            if met is None or new.last_heartbeat_at > met[1] + 1.0 + 2 * host.store.disk.fsync_s:
+                self.complain(host, f"{change.id}: the evidence tells of a heartbeat that there was not")
+        if old is None:
+            return
+        if (new.remote_boot_epoch, new.remote_sequence) < (old.remote_boot_epoch, old.remote_sequence):
+            self.complain(host, f"{change.id}: the remote's start and sequence go back")
+        went_back = (new.last_heartbeat_at or 0.0) < (old.last_heartbeat_at or 0.0)
+        if went_back and commit.wall >= (old.last_heartbeat_at or 0.0):
+            self.complain(host, f"{change.id}: the evidence goes back by {old.last_heartbeat_at - (new.last_heartbeat_at or 0.0):.0f} s")
+
+
+@checker("contact_shows", source="docs/protocol.md#heartbeats", holds=("P7",))
+class ContactShows(Checker):
+    """An acknowledged heartbeat makes both rows active: the receiver's before its answer leaves, the sender's a moment after it came."""
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        if visit.route != "heartbeat" or answer.status >= 300:
+            return
+        row = self.facts.peers[visit.host.name].get(visit.notes.get("peer") or "")
+        if row is None:
+            return
+        told = ((answer.body or {}).get("data") or {}).get("status")
+        if told != row.status:
+            self.complain(visit.host, f"a heartbeat of {visit.source} is answered with {told}, but the row is {row.status}")
+        self._judge(visit.host, row)
+
+    def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
+        if request.path != HEARTBEAT or not isinstance(outcome, RemoteReply) or outcome.status >= 300:
+            return
+        incarnation = host.incarnation
+
+        def look() -> None:
+            row = self.facts.peers[host.name].get(request.peer_id)
+            if row is not None and host.incarnation == incarnation and awake(host):
+                self._judge(host, row)
+
+        self.later(1.0 + 4 * host.store.disk.fsync_s, look)
+
+    def _judge(self, host: Any, row: Any) -> None:
+        behind = row.status in ("enrolled", "degraded") or (row.status == "accepted" and may_enrol(host, row))
+        if behind and row.remote_state != "suspended_us":
+            self.complain(host, f"{row.id}: is {row.status} after an acknowledged heartbeat")
+
+
+@checker("silence_shows", source="docs/protocol.md#heartbeats", holds=("P7",))
+class SilenceShows(Checker):
+    """Without contact an active row is degraded soon after the limit: within two looks of a minute and the time limit of the probe."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._looking: set[tuple[str, str]] = set()
+
+    def on_start(self, host: Any) -> None:
+        for id, record in self.facts.peers[host.name].items():
+            self._watch(host, id, record)
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        self._watch(commit.host, change.id, change.after.record)
+
+    def _watch(self, host: Any, id: str, record: Any) -> None:
+        key = (host.name, id)
+        if record.status != "active" or key in self._looking:
+            return
+        self._looking.add(key)
+        self.later(host.federation.stale_after_s, lambda: self._look(host, id))
+
+    def _look(self, host: Any, id: str) -> None:
+        key, federation = (host.name, id), host.federation
+        self._looking.discard(key)
+        record = self.facts.peers[host.name].get(id)
+        if record is None or record.status != "active":
+            return
+        met, wall = self.facts.contacts.get(key), host.clock.wall()
+        grace_s = 2 * TICK_S + federation.request_timeout_s + SLACK_S + 2 * host.store.disk.fsync_s
+        silent_s = min(wall - met[1], self.facts.now - met[0]) if met is not None else self.facts.now
+        up_s = self.facts.now - self.facts.awake_since(host)
+        wait_s = max(federation.stale_after_s + grace_s - silent_s, federation.stale_after_s * (met is None) + grace_s - up_s)
+        if wait_s > 0 or not awake(host):
+            self._looking.add(key)
+            self.later(max(wait_s, 1.0), lambda: self._look(host, id))
+        else:
+            self.complain(host, f"{id}: is active {silent_s:.0f} s after the last contact")
+
+
+@checker("heartbeats_flow", source="docs/protocol.md#heartbeats", holds=("P7",))
+class HeartbeatsFlow(Checker):
+    """Each live peer with an identity gets a heartbeat every interval, give or take a tenth, and never two at the same time."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._sent: dict[tuple[str, str], float] = {}
+        self._flying: dict[tuple[str, str], int] = {}
+        self._looking: set[tuple[str, str]] = set()
+
+    def on_start(self, host: Any) -> None:
+        for key in [key for key in self._flying if key[0] == host.name]:
+            del self._flying[key]
+        for id, record in self.facts.peers[host.name].items():
+            self._watch(host, id, record)
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        self._watch(commit.host, change.id, change.after.record)
+
+    def on_request(self, host: Any, request: RemoteRequest) -> None:
+        if request.path == HEARTBEAT:
+            key = (host.name, request.peer_id)
+            if self._flying.get(key, -1) == host.incarnation:
+                self.complain(host, f"{request.peer_id}: a second heartbeat leaves while one is under way")
+            self._flying[key] = host.incarnation
+            self._sent[key] = self.facts.now
+
+    def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
+        if request.path == HEARTBEAT:
+            self._flying.pop((host.name, request.peer_id), None)
+
+    def _watch(self, host: Any, id: str, record: Any) -> None:
+        key = (host.name, id)
+        if key not in self._looking and _wants(host, record):
+            self._looking.add(key)
+            begun = self.facts.now
+            self.later(_period_s(host), lambda: self._look(host, id, begun))
+
+    def _look(self, host: Any, id: str, begun: float) -> None:
+        key = (host.name, id)
+        record = self.facts.peers[host.name].get(id)
+        self._looking.discard(key)
+        if record is None or not _wants(host, record):
+            return
+        last = max(self._sent.get(key, begun), self.facts.awake_since(host), begun)
+        wait_s = last + _period_s(host) - self.facts.now
+        if awake(host) and wait_s <= 0:
+            self.complain(host, f"{id}: gets no heartbeat for {self.facts.now - last:.0f} s")
+            return
+        self._looking.add(key)
+        self.later(max(wait_s, 1.0), lambda: self._look(host, id, begun))
+
+
+def _period_s(host: Any) -> float:
+    federation = host.federation
+    return float(federation.heartbeat_interval_s * 1.1 + federation.request_timeout_s + SLACK_S + 2 * host.store.disk.fsync_s)
+
+
+def _wants(host: Any, record: Any) -> bool:
+    wall = host.clock.wall()
+    ended = record.expires_at is not None and record.expires_at <= wall
+    usable = record.outbound is not None and record.outbound.not_after > wall and record.remote_instance_id is not None
+    return record.peer_kind == "platform" and record.status in LIVE and record.trust_mode != "none" and usable and not ended
+
+
+@checker("shown_status", source="docs/architecture.md#one-turn-of-an-actor-decide-commit-act", holds=("P7",))
+class ShownStatus(Checker):
+    """Operators read the committed status of a peer, and `degraded` where an active one has been silent for longer than the limit."""
+
+    def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
+        if visit.call.method != "GET" or answer.status != 200 or PEERS.fullmatch(visit.call.path) is None:
+            return
+        for shown in _peers((answer.body or {}).get("data")):
+            record = self.facts.peers[visit.host.name].get(shown["id"])
+            if record is None:
+                self.complain(visit.host, f"{shown['id']} is shown and not committed")
+            elif shown["status"] not in self._readings(visit.host, record):
+                self.complain(visit.host, f"{record.id}: is shown as {shown['status']}, but committed as {record.status}")
+
+    def _readings(self, host: Any, record: Any) -> set[str]:
+        if record.status != "active":
+            return {record.status}
+        met = self.facts.contacts.get((host.name, record.id))
+        silent_s = host.clock.wall() - met[1] if met is not None else 0.0
+        limit_s = host.federation.stale_after_s
+        return {status for status, fits in (("active", silent_s < limit_s + SLACK_S), ("degraded", silent_s > limit_s - SLACK_S)) if fits}
+
+
+def _peers(data: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(data, list):
+        yield from (each for each in data if isinstance(each, dict) and "status" in each)
+    elif isinstance(data, dict) and isinstance(data.get("peer"), dict):
+        yield data["peer"]

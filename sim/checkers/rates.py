@@ -1,0 +1,97 @@
+"""How often: token buckets and blocks, counted anew from the answers that leave.
+
+Lives here: rules about rate limits, in the direction in which they protect: more than the limit allows is never served. Counters of a
+platform are volatile, so that a restart begins them again, here as there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from actors.door.call import Answer
+from sim.checkers.admission import REFUSALS, code_of
+from sim.checkers.registry import Checker, Visit, checker
+
+LIMITED: Final = "rate_limited"
+INVALID: Final = "acceptance_token_invalid"
+PER_PEER: Final = {"heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer"}
+ROUNDING: Final = 1e-6
+
+
+@attrs.define
+class Bucket:
+    """A bucket of tokens that fills by itself up to its burst."""
+
+    tokens: float
+    at: float
+
+
+@checker("rates", source="docs/protocol.md")
+class Rates(Checker):
+    """No source, peer or operator is served more often than its limit, bursts included."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._buckets: dict[tuple[str, str, str], Bucket] = {}
+
+    def on_start(self, host: Any) -> None:
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] != host.name}
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        code, address = code_of(answer), visit.call.source.address
+        if code == LIMITED:
+            return
+        if visit.route == "accept":
+            self._take(visit, "accept_per_source", address)
+            self._take(visit, "accept_overall", "")
+        elif code in REFUSALS:
+            self._take(visit, "unknown_certificate_per_source", address)
+        elif visit.route in PER_PEER:
+            self._take(visit, PER_PEER[visit.route], visit.notes.get("peer") or "")
+
+    def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
+        if visit.call.path.endswith("/auth/login") and code_of(answer) != LIMITED:
+            self._take(visit, "login_per_source", visit.call.source.address)
+
+    def _take(self, visit: Visit, name: str, key: str) -> None:
+        limit = visit.host.federation.rate_limits[name]
+        bucket = self._buckets.setdefault((visit.host.name, name, key), Bucket(float(limit.burst), visit.at))
+        bucket.tokens = min(float(limit.burst), bucket.tokens + (visit.at - bucket.at) * limit.rate / limit.per_s)
+        bucket.at = max(bucket.at, visit.at)
+        bucket.tokens -= 1.0
+        if bucket.tokens < -ROUNDING:
+            self.complain(visit.host, f"{name}: more is served than {limit.rate} in {limit.per_s:g} s with a burst of {limit.burst}")
+
+
+@checker("blocks", source="docs/protocol.md")
+class Blocks(Checker):
+    """A source that has failed several times in a row is not listened to for a while."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._failures: dict[tuple[str, str], tuple[int, float]] = {}
+        self._blocked: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def on_start(self, host: Any) -> None:
+        for known in (self._failures, self._blocked):
+            for key in [key for key in known if key[0] == host.name]:
+                del known[key]
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        if visit.route != "accept":
+            return
+        key, code, federation, now = (visit.host.name, visit.call.source.address), code_of(answer), visit.host.federation, self.facts.now
+        since, until = self._blocked.get(key, (0.0, 0.0))
+        if since < visit.at < until and code != LIMITED:
+            self.complain(visit.host, f"an accept from {key[1]} is listened to {visit.at - since:.0f} s after it was blocked")
+        if answer.status < 400:
+            self._failures.pop(key, None)
+        if code != INVALID:
+            return
+        count, last_at = self._failures.get(key, (0, now))
+        count = 1 if now - last_at >= federation.accept_block_s else count + 1
+        if count >= federation.accept_block_after:
+            self._blocked[key], count = (now, now + federation.accept_block_s), 0
+        self._failures[key] = (count, now)

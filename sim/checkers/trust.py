@@ -1,0 +1,72 @@
+"""Where trust comes from: anchors, and how the two sides of a peering fit together.
+
+Lives here: rules about anchors and identities on both sides. Who a platform really is, the world knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sim.checkers.facts import ders
+from sim.checkers.registry import Change, Checker, Commit, checker
+from sim.checkers.tokens import fresh_receipt
+
+BY: Final = frozenset({"peer.accepted", "peer.rehandshake"})
+"""Audit entries under which an anchor may come into force."""
+
+
+@checker("anchors", source="docs/trust-model.md#anchors-and-pins", holds=("P10",))
+class Anchors(Checker):
+    """An anchor comes into force only with an accept, and only where it belongs to the platform behind the row."""
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        record = change.after.record
+        before = () if change.before is None else change.before.record.trusted_anchors
+        if record.trusted_anchors is before:
+            return
+        new = {anchor.fingerprint for anchor in record.trusted_anchors} - {anchor.fingerprint for anchor in before}
+        if not new:
+            return
+        if not {entry.action for entry in commit.entries if entry.chain == change.id} & BY:
+            self.complain(commit.host, f"{change.id}: an anchor comes into force without an accept")
+        if fresh_receipt(change) is None:
+            self._of_the_server(change, commit, record, new)
+
+    def _of_the_server(self, change: Change, commit: Commit, record: Any, new: set[str]) -> None:
+        """We called: the server was pinned, so that what it returned must be what it really holds."""
+        held = {fingerprint for host in self.facts.world.hosts.values() if host.url == record.remote_instance_url
+                for fingerprint in self.facts.authority_of(host)}  # fmt: skip
+        if not new <= held:
+            self.complain(commit.host, f"{change.id}: an anchor comes into force that {record.remote_instance_url} does not hold")
+
+
+@checker("matching", source="docs/protocol.md#handshake", holds=("P8",))
+class Matching(Checker):
+    """When a row becomes active the remote has a row to match: its id, its subject, its instance, and an anchor of our certificate."""
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        record = change.after.record
+        if record.status != "active" or (change.before is not None and change.before.record.status == "active"):
+            return
+        remotes = list(self.facts.instance(record.remote_instance_id))
+        rows = [row for host in remotes if (row := self.facts.peers[host.name].get(record.remote_peer_id)) is not None]
+        if not rows:
+            self.complain(commit.host, f"{change.id}: is active with {record.remote_instance_id}, which has no row {record.remote_peer_id}")
+            return
+        flaws = min((list(self._flaws(commit.host, record, row)) for row in rows), key=len)
+        if flaws:
+            self.complain(commit.host, f"{change.id}: is active, but the remote's row differs in {', '.join(flaws)}")
+
+    def _flaws(self, host: Any, record: Any, row: Any) -> Any:
+        if row.remote_instance_id != host.instance_id:
+            yield "the instance"
+        if row.remote_peer_id != record.id:
+            yield "the row's id"
+        leaf = self.facts.paper(ders(record.outbound.certificate_pem)[0]) if record.outbound is not None else None
+        if leaf is None or leaf.names != (row.inbound_subject,):
+            yield "the subject"
+        anchors = [self.facts.paper(der) for anchor in row.trusted_anchors for der in ders(anchor.pem)]
+        if leaf is not None and not any(anchor is not None and self.facts.signed(leaf, anchor) for anchor in anchors):
+            yield "the anchors"
