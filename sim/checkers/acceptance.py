@@ -57,14 +57,21 @@ def verdict(facts: Facts, visit: Visit, wall: float) -> str:
         fresh = wall - spent.receipt.at < RECEIPT_KEPT_S and spent.status != "revoked"
         return REPLAY if same and fresh else INVALID
     row = next((row for row in rows if row.acceptance_token_digest == digest), None)
-    if row is None or wall >= row.acceptance_token_expires_at or not _open(row):
+    if row is None or wall >= row.acceptance_token_expires_at or not _open(row, wall):
         return INVALID
     return _identity(host, row, body) or _material(facts, host, body, wall) or FRESH
 
 
-def _open(row: Any) -> bool:
-    unproven = row.inbound_proven_at is None or row.trust_status != "established"
-    return row.status == "proposed" or (row.status in ("accepted", "enrolled") and unproven)
+def _open(row: Any, wall: float) -> bool:
+    """Whether a token may open this row: not accepted yet, not proven from the other side, or without trust that is still valid."""
+    ends = [row.outbound.not_after if row.outbound is not None else None, row.issued_not_after]
+    anchors_ended = bool(row.trusted_anchors) and all(
+        min(each.not_after, each.accept_until or each.not_after) <= wall for each in row.trusted_anchors
+    )
+    gone = any(end is not None and end <= wall for end in ends) or anchors_ended or row.trust_status in ("expired", "broken")
+    if row.status in ("accepted", "enrolled"):
+        return row.inbound_proven_at is None or row.trust_status != "established" or gone
+    return row.status == "proposed" or (row.status in ("active", "degraded") and gone)
 
 
 def _identity(host: Any, row: Any, body: dict[str, Any]) -> str | None:

@@ -15,6 +15,10 @@ TOLERANCE_S: Final = 600.0
 SERVED: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
 """Statuses in which heartbeats and what keeps trust alive are served."""
 
+CONTACT: Final = frozenset({"heartbeat", "trust_bundle"})
+LAST_WORD: Final = "peer_events"
+"""The notice of the end of a peering is heard in a pause, too, and after the agreed end."""
+
 REFUSALS: Final = frozenset(
     {
         "client_certificate_required", "client_certificate_invalid", "certificate_revoked", "unknown_peer_subject", "instance_san_invalid",
@@ -41,6 +45,8 @@ def verdict(facts: Facts, visit: Visit) -> tuple[str, Any]:
     leaf = facts.paper(presented[0])
     if leaf is None or not leaf.client or not in_date(leaf, visit.wall) or len(leaf.names) != 1:
         return "client_certificate_invalid", None
+    if _revoked(facts, visit, leaf):
+        return "certificate_revoked", None
     row = facts.by_subject(visit.host, leaf.names[0])
     if row is None or row.peer_kind != "platform":
         return "unknown_peer_subject", None
@@ -48,7 +54,16 @@ def verdict(facts: Facts, visit: Visit) -> tuple[str, Any]:
         return "client_certificate_invalid", row
     if leaf.uris != (f"powernode://instance/{row.remote_instance_id}",):
         return "instance_san_invalid", row
-    return _by_status(row, visit.wall), row
+    return _by_status(row, visit.route, visit.wall), row
+
+
+def _revoked(facts: Facts, visit: Visit, leaf: Paper) -> bool:
+    """A certificate that its issuer has revoked; one that ended with its peering is recognised while the row keeps the subject."""
+    found = facts.revoked.get((visit.host.name, f"{leaf.certificate.serial_number:x}"))
+    if found is None or found.reason != "peer_revoked":
+        return found is not None
+    row = facts.peers[visit.host.name].get(found.federation_peer_id)
+    return row is None or row.inbound_subject is None
 
 
 def in_date(paper: Paper, wall: float) -> bool:
@@ -69,11 +84,13 @@ def _issued(facts: Facts, leaf: Paper, beside: tuple[bytes, ...], row: Any, wall
     return not strangers and any(anchor.authority and in_date(anchor, wall) and facts.signed(leaf, anchor) for anchor in anchors)
 
 
-def _by_status(row: Any, wall: float) -> str:
-    if row.status == "suspended":
-        return "peer_suspended"
+def _by_status(row: Any, route: str, wall: float) -> str:
     if row.status == "revoked":
         return "peer_revoked"
+    if route == LAST_WORD:
+        return SERVED_CODE if row.status in SERVED or row.status == "suspended" else "peer_not_admitted"
+    if row.status == "suspended":
+        return "peer_suspended"
     if row.expires_at is not None and row.expires_at <= wall:
         return "peering_expired"
     return SERVED_CODE if row.status in SERVED else "peer_not_admitted"
@@ -94,6 +111,8 @@ class Admission(Checker):
         if deserved is None:
             return
         code = code_of(answer)
+        if visit.route not in CONTACT and visit.route != LAST_WORD and code != SERVED_CODE:
+            return  # What is exchanged between peers has a chain of its own behind this one.
         refused = code in REFUSALS
         if code == deserved or code in BUSY or (deserved == SERVED_CODE and not refused):
             return

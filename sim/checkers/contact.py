@@ -173,10 +173,12 @@ class HeartbeatsFlow(Checker):
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
+        if change.after.record.status not in LIVE:
+            self._flying.pop((commit.host.name, change.id), None)
         self._watch(commit.host, change.id, change.after.record)
 
     def on_request(self, host: Any, request: RemoteRequest) -> None:
-        if request.path == HEARTBEAT:
+        if request.path == HEARTBEAT and not _pause(request):
             key = (host.name, request.peer_id)
             if self._flying.get(key, -1) == host.incarnation:
                 self.complain(host, f"{request.peer_id}: a second heartbeat leaves while one is under way")
@@ -184,7 +186,7 @@ class HeartbeatsFlow(Checker):
             self._sent[key] = self.facts.now
 
     def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
-        if request.path == HEARTBEAT:
+        if request.path == HEARTBEAT and not _pause(request):
             self._flying.pop((host.name, request.peer_id), None)
 
     def _watch(self, host: Any, id: str, record: Any) -> None:
@@ -207,6 +209,11 @@ class HeartbeatsFlow(Checker):
             return
         self._looking.add(key)
         self.later(max(wait_s, 1.0), lambda: self._look(host, id, begun))
+
+
+def _pause(request: RemoteRequest) -> bool:
+    """Whether this is the last heartbeat before a pause, which waits for nothing."""
+    return (request.body or {}).get("peer_state") == "suspended"
 
 
 def _period_s(host: Any) -> float:

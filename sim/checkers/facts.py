@@ -114,6 +114,7 @@ class Facts:
         self.world = world
         self.peers: dict[str, dict[str, Any]] = {}
         self.evidence: dict[str, dict[str, Any]] = {}
+        self.revoked: dict[tuple[str, str], Any] = {}
         self.contacts: dict[tuple[str, str], tuple[float, float]] = {}
         self._awake: dict[str, float] = {}
         self._newest: dict[tuple[str, str], str] = {}
@@ -134,6 +135,8 @@ class Facts:
         self.peers[host.name], self.evidence[host.name] = {}, {}
         for row in host.store.query(Query("peer", newest_first=False)):
             self.note(host, row.record.id, row.record, row.evidence)
+        for row in host.store.query(Query("revoked_certificate")):
+            self.revoked[(host.name, row.record.id)] = row.record
 
     def note(self, host: Host, id: str, record: Any, evidence: Any) -> None:
         """A row about a peer is committed now."""

@@ -42,13 +42,16 @@ class Outbound(Checker):
             self.complain(host, "an accept leaves with its token unsealed")
 
     def _other(self, host: Any, row: Any, request: RemoteRequest) -> None:
-        allowed = row.status in LIVE if request.path in CONTACT else row.status in LIVE or request.path == LAST_WORD
+        pause = row.status == "suspended" and (request.body or {}).get("peer_state") == "suspended"
+        allowed = row.status in LIVE or request.path == LAST_WORD or (request.path in CONTACT and pause)
         if not allowed:
             self.complain(host, f"{request.path} leaves for a peer that is {row.status}")
         leaf = self.facts.paper(ders(request.identity.certificate_pem)[0]) if request.identity is not None else None
         if leaf is None:
             self.complain(host, f"{request.path} leaves without a client certificate")
-        elif leaf.names != (f"fed:{row.remote_peer_id}",) or leaf.uris != (f"powernode://instance/{host.instance_id}",):
+        elif (leaf.names != (f"fed:{row.remote_peer_id}",) and request.path != LAST_WORD) or leaf.uris != (
+            f"powernode://instance/{host.instance_id}",
+        ):
             self.complain(host, f"{request.path} leaves with a certificate made for somebody else")
         elif leaf.ends <= host.clock.wall():
             self.complain(host, f"{request.path} leaves with a certificate that has ended")

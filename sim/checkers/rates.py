@@ -16,7 +16,9 @@ from sim.checkers.registry import Checker, Visit, checker
 
 LIMITED: Final = "rate_limited"
 INVALID: Final = "acceptance_token_invalid"
-PER_PEER: Final = {"heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer"}
+PER_PEER: Final = {
+    "heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer", "peer_events": "peer_events_per_peer",
+}  # fmt: skip
 ROUNDING: Final = 1e-6
 
 

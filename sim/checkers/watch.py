@@ -98,6 +98,8 @@ class Watch:
         for change in commit.changes:
             if change.kind == "peer":
                 self._peer_committed(change, commit)
+            elif change.kind == "revoked_certificate":
+                self._certificate_revoked(change, host)
         for look in self._on["on_commit"]:
             look(commit)
         for follow in self.followers:
@@ -129,6 +131,12 @@ class Watch:
                 look(change, commit)
         self.facts.note(commit.host, change.id, after.record, after.evidence)
 
+    def _certificate_revoked(self, change: Change, host: Host) -> None:
+        if change.after is None:
+            self.facts.revoked.pop((host.name, change.id), None)
+        else:
+            self.facts.revoked[(host.name, change.id)] = change.after.record
+
     def sent(self, host: Host, request: RemoteRequest) -> None:
         for look in self._on["on_request"]:
             look(host, request)
@@ -141,7 +149,7 @@ class Watch:
 
     def arrived(self, host: Host, call: Call, source: str) -> None:
         federation = call.path.startswith(FEDERATION_API)
-        route = call.path[len(FEDERATION_API) :] if federation else ""
+        route = call.path[len(FEDERATION_API) :].partition("/")[0] if federation else ""
         visit = Visit(host, call, source, route, self.facts.now, host.clock.wall(), host.incarnation)
         self._visits[id(call)] = visit
         for look in self._on["on_call" if federation else "on_operator_call"]:

@@ -82,10 +82,12 @@ def test_a_safety_checker_notices_the_fault_that_it_is_there_for(checker: str, m
 
 
 def test_platforms_that_do_not_find_each_other_again_fail_to_converge(monkeypatch: pytest.MonkeyPatch) -> None:
-    send_no_heartbeats(monkeypatch)
-    result = play(HAPPY)
+    closed = HAPPY.replace('name = "a"\n', 'name = "a"\nrequire_identity_disclosure = true\n', 1)
+    result = play(closed)
     assert checkers(result) == {"convergence", "eventually"}
-    assert "b on a is accepted and a on b is accepted" in next(each.text for each in result.failures if each.checker == "convergence")
+    assert "b on a is accepted and a on b is" in next(each.text for each in result.failures if each.checker == "convergence")
+    send_no_heartbeats(monkeypatch)
+    assert checkers(play(HAPPY)) == {"heartbeats_flow"}
 
 
 @pytest.mark.parametrize(
