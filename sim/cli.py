@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "audit": ("sim.commands.audit:audit_", "Run a seed in a second process and name the first event that differs."),
     "check": ("sim.commands.check:check", "Read scenario files without running them."),
     "compare": ("sim.commands.compare:compare_", "Run scenarios at both levels; exit 1 if they tell different stories."),
+    "explore": ("sim.commands.explore:explore_", "Search for scenarios that fail, by chance and by what was never touched."),
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
     "shrink": ("sim.commands.shrink:shrink_", "Write the smallest scenario that still fails the same way."),

@@ -42,6 +42,7 @@ class Result:
         virtual_s: how much time passed in the world.
         faults: word of an action that is a fault to how often it happened.
         history: statuses and answers over time.
+        impossible: how many steps were passed over because they could not happen at their time.
     """
 
     scenario: str
@@ -54,6 +55,7 @@ class Result:
     virtual_s: float = 0.0
     faults: Mapping[str, int] = attrs.field(factory=dict)
     history: History = attrs.field(factory=lambda: History(0.0), repr=False)
+    impossible: int = 0
 
     @property
     def passed(self) -> bool:
@@ -96,7 +98,7 @@ def run(
             run(scenario, seed, until=until, tracer=Tracer(last.append), explain=False)
         turns = sum(host.trace.turns for host in stage.world.hosts.values())
         lines = tuple(event.line for event in last)
-        done = stage.now, dict(+stage.faults), stage.history
+        done = stage.now, dict(+stage.faults), stage.history, stage.skipped
         return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, *done)
     finally:
         stage.world.close()

@@ -27,7 +27,7 @@ from sim.scenario.run import run
 from sim.scenario.write import Document, read_document, to_toml
 from sim.schedule import Tape
 from sim.shrink import NotFailingError, Shrunk, sameness, shrink
-from tests.support.planted import PLANTED
+from tests.support.planted import PLANTED, send_no_heartbeats
 
 ROOT = Path(__file__).parent.parent.parent
 HAPPY = read_document(ROOT / "scenarios/happy-path.toml")
@@ -92,9 +92,9 @@ def test_the_median_planted_fault_takes_few_runs(monkeypatch: pytest.MonkeyPatch
     assert statistics.median(counts) <= 60
 
 
-def test_a_failure_of_convergence_keeps_the_demand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Heartbeats, "_beat", lambda actor, ctx: None)
-    shrunk = shrink(HAPPY, 1, "x.toml", checker="convergence")
+def test_a_failure_of_convergence_keeps_the_demand() -> None:
+    closed = {**HAPPY, "platform": [{"name": "a", "require_identity_disclosure": True}, *HAPPY["platform"][1:]]}
+    shrunk = shrink(closed, 1, "x.toml", checker="convergence")
     assert shrunk.document["world"]["converge"]
     assert [step["do"] for step in shrunk.document["at"]] == ["propose", "propose", "accept"]
     assert_smallest(shrunk)
@@ -108,19 +108,19 @@ def test_an_expectation_that_fails_is_the_only_one_left() -> None:
 
 
 def test_time_that_a_failure_needs_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat = Heartbeats._beat
+    contact = Heartbeats._contact
 
-    def break_after_a_long_silence(actor: Heartbeats, ctx: Context) -> None:
+    def break_after_a_long_silence(actor: Heartbeats, ctx: Context, *rest: Any) -> Any:
         if actor.record.status == "degraded":
             raise RuntimeError("planted")
-        beat(actor, ctx)
+        return contact(actor, ctx, *rest)
 
-    monkeypatch.setattr(Heartbeats, "_beat", break_after_a_long_silence)
+    monkeypatch.setattr(Heartbeats, "_contact", break_after_a_long_silence)
     document = read_document(ROOT / "scenarios/degraded-and-recovered.toml")
     shrunk = shrink(document, 1, "x.toml")
     assert shrunk.failure.checker == "handlers"
     assert shrunk.failure.at >= 300
-    assert [step["do"] for step in shrunk.document["at"]] == ["propose", "accept_invitation", "partition"]
+    assert [step["do"] for step in shrunk.document["at"]] == ["propose", "accept_invitation", "partition", "heal"]
     assert_smallest(shrunk)
 
 
@@ -155,8 +155,8 @@ def test_a_failure_that_hangs_on_the_order_of_turns_keeps_the_few_that_it_hangs_
 def test_what_does_not_fail_cannot_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFailingError, match="what fails is nothing"):
         shrink(HAPPY, 1, "x.toml")
-    monkeypatch.setattr(Heartbeats, "_beat", lambda actor, ctx: None)
-    with pytest.raises(NotFailingError, match=r"^secrecy does not fail under this seed; what fails is convergence, eventually$"):
+    send_no_heartbeats(monkeypatch)
+    with pytest.raises(NotFailingError, match=r"^secrecy does not fail under this seed; what fails is heartbeats_flow$"):
         shrink(HAPPY, 1, "x.toml", checker="secrecy")
 
 

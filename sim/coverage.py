@@ -1,0 +1,71 @@
+"""What a run has touched, as a set of short texts: the states of actors in which messages came, transitions, answers, frames, faults.
+
+Lives here: which events count as the same, and what there is that nobody has touched yet. Must not live here: how runs are chosen by it
+(see `explore`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import attrs
+
+from actors.peer.lifecycle import TRANSITIONS
+from sim.scenario.actions.registry import ACTIONS, FAULTS
+from sim.trace.events import TraceEvent
+
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+def feature(event: TraceEvent) -> str:
+    """What an event touches. Events that differ only in time, platform or ids touch the same."""
+    if event.kind == "turn":
+        return f"turn {event.who.partition('/')[0]} {event.state or 'none'} {event.what}: {event.outcome}"
+    if event.kind == "operator":
+        return f"operator {event.outcome}"
+    if event.kind == "step":
+        return f"step {event.what.partition(' ')[0]}"
+    return f"{event.kind} {_ID.sub('ID', event.what)}"
+
+
+class Touched:
+    """The listener of a tracer that keeps what a run touches.
+
+    Attributes:
+        features: in the order in which they were first touched.
+    """
+
+    def __init__(self) -> None:
+        self.features: dict[str, None] = {}
+
+    def __call__(self, event: TraceEvent) -> None:
+        self.features[feature(event)] = None
+
+
+@attrs.frozen
+class Untouched:
+    """What there is and was never touched.
+
+    Attributes:
+        transitions: rows of the table of peer statuses.
+        actions: words that no document used, faults among them.
+        faults: those of them that do harm.
+    """
+
+    transitions: tuple[str, ...]
+    actions: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def untouched(features: Collection[str]) -> Untouched:
+    """What these features leave out."""
+    seen = set(features)
+    rows = dict.fromkeys(f"{row.source or 'none'} > {row.target} by {row.trigger}" for row in TRANSITIONS)
+    words = _missing(sorted(ACTIONS), "step", seen)
+    return Untouched(_missing(rows, "status", seen), words, tuple(word for word in words if word in FAULTS))
+
+
+def _missing(names: Iterable[str], kind: str, seen: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if f"{kind} {name}" not in seen)
