@@ -21,7 +21,6 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from actors.certificates import pem_blocks
 from actors.door.call import Answer, Call, Source
 from actors.door.door import Door
 from actors.operator.messages import CreateOperator
@@ -40,18 +39,18 @@ from actors.ports import (
 )
 from actors.registry import ACTORS, KINDS
 from actors.settings import FederationSettings, Identity, Settings
-from net.authority import Authority, new_root
-from net.credentials import Credentials, HashCost, new_token_key
+from net.authority import Authority
+from net.credentials import Credentials, HashCost
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.actor import Ref
 from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
-from runtime.ids import uuid7
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
 from runtime.store.port import Committed, Unit
 from runtime.trace import Trace
 from sim.clock import HostClock, Timeline
+from sim.identities import person
 from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
@@ -65,7 +64,6 @@ from sim.trace.tracer import TracedEngine, TracedTimeline, Tracer
 if TYPE_CHECKING:
     from sim.sockets.level import SocketLevel
 
-SERVER_LEAF_LIFETIME_S: Final = 10 * 365 * 86_400.0
 PASSWORD: Final = "correct horse battery staple"
 CHEAP_HASH: Final = HashCost(memory_kib=8, passes=1, lanes=1)
 PASSES_AT_ONCE_MAX: Final = 10_000
@@ -210,17 +208,12 @@ class Host:
         self.boot_epoch = 0
         self.federation = federation
         self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
-        chance = self.randomness.stream("identity")
-        self.instance_id, self.account_id = (uuid7(self.clock.wall(), chance) for _ in range(2))
-        key, root = new_root(self.instance_id, now=self.clock.wall(), randomness=self.randomness)
-        self.authority = self._authority(key, root)
-        self.credentials = Credentials(new_token_key(self.randomness), self.randomness, CHEAP_HASH)
-        leaves = self.authority.listener_leaves([f"{name}.example.com"], [], SERVER_LEAF_LIFETIME_S)
-        chain = pem_blocks(leaves[1][0].decode())
-        assert isinstance(chain, tuple)
-        self.server_chain: tuple[bytes, ...] = chain
+        who = person(name, world.seed)
+        self.instance_id, self.account_id, self.operator_id = who.instance_id, who.account_id, who.operator_id
+        self.authority = self._authority(who.root_key, who.root)
+        self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
+        self.server_chain = who.server_chain
         self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
-        self.operator_id = uuid7(self.clock.wall(), chance)
         self.token = ""
         self._woken = False
         self._alarm_at = math.inf

@@ -8,8 +8,9 @@ import pytest
 from actors import certificates
 from actors.ports import ServerExpectation
 from sim.clock import EPOCH
+from sim.identities import SERVER_LEAF_LIFETIME_S
 from sim.server_checks import ServerChecks
-from sim.world import SERVER_LEAF_LIFETIME_S, World
+from sim.world import World
 
 
 def moments(chain: tuple[bytes, ...]) -> list[float]:
