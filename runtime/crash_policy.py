@@ -50,18 +50,30 @@ class SupervisedCrashes:
         on_report: Callable[[Report], None] = lambda report: None,
     ) -> None:
         given = rules or {}
-        self._hosts = {kind: _Host(kind, given.get(kind, DEFAULT_RULES), clock, randomness, on_report) for kind in kinds}
-        unknown = given.keys() - self._hosts.keys()
+        self._rules = {kind: given.get(kind, DEFAULT_RULES) for kind in kinds}
+        unknown = given.keys() - self._rules.keys()
         if unknown:
             raise ValueError(f"rules for kinds of actor that do not exist: {sorted(unknown)}")
+        for kind, spec in given.items():
+            if spec.strategy != "dynamic" or not isinstance(spec.on_excess, Quarantine):
+                raise ValueError(f"rules for {kind} must be dynamic and end in quarantine")
+        self._parts = clock, randomness, on_report
+        self._hosts: dict[str, _Host] = {}
 
     def crashed(self, crash: Crash) -> RestartAfter | QuarantineFor:
         """Count the crash against its actor and say when that actor may run again."""
-        return self._hosts[crash.ref.kind].crashed(crash)
+        kind = crash.ref.kind
+        host = self._hosts.get(kind)
+        if host is None:
+            # Made at the first crash, because nearly all kinds never see one.
+            host = self._hosts[kind] = _Host(kind, self._rules[kind], *self._parts)
+        return host.crashed(crash)
 
     def healthy(self, ref: Ref) -> None:
         """The actor has left memory; what is remembered of it goes as soon as it no longer counts."""
-        self._hosts[ref.kind].tidy()
+        host = self._hosts.get(ref.kind)
+        if host is not None:
+            host.tidy()
 
     def quarantined(self) -> list[Ref]:
         """The actors whose messages are refused at present."""
@@ -76,8 +88,7 @@ class _Host:
     """The host of one supervisor. Starting and stopping is the engine's work, so that both succeed at once here."""
 
     def __init__(self, kind: str, spec: SupervisorSpec, clock: Clock, randomness: Randomness, on_report: Callable[[Report], None]) -> None:
-        if spec.strategy != "dynamic" or not isinstance(spec.on_excess, Quarantine):
-            raise ValueError(f"rules for {kind} must be dynamic and end in quarantine")
+        assert isinstance(spec.on_excess, Quarantine)
         self._memory_s = max(spec.period_s, spec.on_excess.duration_s)
         self._quarantine_s = spec.on_excess.duration_s
         self._clock = clock

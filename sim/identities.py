@@ -34,11 +34,14 @@ class Person:
     """What makes a platform itself.
 
     Attributes:
+        name, number: which one of the pool it is.
         root_key, root: its certificate authority.
         token_key: signs the access tokens of its operators.
         server_chain: DER of what its listener presents.
     """
 
+    name: str
+    number: int
     instance_id: str
     account_id: str
     operator_id: str
@@ -50,11 +53,12 @@ class Person:
 
 def person(name: str, seed: int | str) -> Person:
     """The identity of the platform `name` in the world of a seed."""
-    return _person(name, SeededRandomness(f"{seed}/{name}").stream("person").randrange(POOL))
+    return named(name, SeededRandomness(f"{seed}/{name}").stream("person").randrange(POOL))
 
 
 @lru_cache(maxsize=REMEMBERED_MAX)
-def _person(name: str, number: int) -> Person:
+def named(name: str, number: int) -> Person:
+    """One identity of the pool of a name."""
     randomness = SeededRandomness(f"person/{name}/{number}")
     ids = randomness.stream("ids")
     instance_id, account_id, operator_id = (uuid7(EPOCH, ids) for _ in range(3))
@@ -63,4 +67,4 @@ def _person(name: str, number: int) -> Person:
     authority = Authority(root_key, root, instance_id=instance_id, clock=HostClock(Timeline()), randomness=randomness, vault=vault)
     chain = pem_blocks(authority.listener_leaves([f"{name}.example.com"], [], SERVER_LEAF_LIFETIME_S)[1][0].decode())
     assert isinstance(chain, tuple)
-    return Person(instance_id, account_id, operator_id, root_key, root, new_token_key(randomness), chain)
+    return Person(name, number, instance_id, account_id, operator_id, root_key, root, new_token_key(randomness), chain)

@@ -11,6 +11,7 @@ import logging
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import attrs
@@ -83,6 +84,13 @@ class _Table:
         self._codec = Codec(kind.record) if strict else None
         self._evidence_codec = Codec(kind.evidence) if strict and kind.evidence is not None else None
 
+    def copy(self) -> _Table:
+        """The same rows, to be changed apart from these."""
+        other = copy(self)
+        other.rows, other.ids = dict(self.rows), list(self.ids)
+        other.holders = {key: dict(held) for key, held in self.holders.items()}
+        return other
+
     def check_record(self, record: Any) -> None:
         """Refuse, when strict, what a database would refuse or give back changed."""
         if self._codec is None:
@@ -149,6 +157,15 @@ class _State:
         self.meta: dict[str, str] = {}
         self._strict = strict
         self._former: list[tuple[_Table, str, Row | None]] = []
+
+    def copy(self) -> _State:
+        """The same content, to be changed apart from this one."""
+        other = copy(self)
+        other.tables = {name: table.copy() for name, table in self.tables.items()}
+        other.events, other.meta = list(self.events), dict(self.meta)
+        other.chains = {chain: list(entries) for chain, entries in self.chains.items()}
+        other._former = []
+        return other
 
     def apply(self, unit: Unit) -> UnitResult:
         """All writes of the unit, or none and the reason."""
@@ -301,6 +318,17 @@ class MemoryStore:
         """Finish every commit that waits, those included that their callbacks hand over."""
         while self._can_finish():
             self._finish_oldest()
+
+    def image(self) -> MemoryStore:
+        """A store of the same content and without faults, that lives apart from this one from now on."""
+        other = MemoryStore(self._kinds, strict=self._strict)
+        other._state = self._state.copy()
+        return other
+
+    def write_image(self, image: MemoryStore) -> None:
+        """Let the disk hold what an image of another store holds, as when a backup is put back. Nothing may be under way."""
+        assert not self._waiting
+        self._state = image._state.copy()
 
     # Reads
 

@@ -50,7 +50,7 @@ from runtime.secret import Secret
 from runtime.store.port import Committed, Unit
 from runtime.trace import Trace
 from sim.clock import HostClock, Timeline
-from sim.identities import person
+from sim.identities import Person, person
 from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
@@ -127,6 +127,7 @@ class World:
         """A new platform, started; keyword arguments are its federation settings."""
         host = Host(self, name, FederationSettings(**federation))
         self.hosts[name] = host
+        host.open_signed_in()
         host.start()
         return host
 
@@ -192,7 +193,7 @@ class Reply:
 class Host:
     """One platform: what survives a crash (keys, disk, clock), and the incarnation that runs now."""
 
-    def __init__(self, world: World, name: str, federation: FederationSettings) -> None:
+    def __init__(self, world: World, name: str, federation: FederationSettings, who: Person | None = None) -> None:
         self.world = world
         self.name = name
         self.url = f"https://{name}.example.com"
@@ -208,13 +209,15 @@ class Host:
         self.boot_epoch = 0
         self.federation = federation
         self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
-        who = person(name, world.seed)
+        self.who = person(name, world.seed) if who is None else who
+        who = self.who
         self.instance_id, self.account_id, self.operator_id = who.instance_id, who.account_id, who.operator_id
         self.authority = self._authority(who.root_key, who.root)
         self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
         self.server_chain = who.server_chain
         self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
         self.token = ""
+        self._session = ""
         self._woken = False
         self._alarm_at = math.inf
         self.engine: Engine
@@ -401,8 +404,24 @@ class Host:
 
     # --- its operator --------------------------------------------------------------------------------------------
 
+    def open_signed_in(self) -> None:
+        """Let the disk be that of a platform whose operator has just signed in. Only before the first start, at the start of a world.
+
+        A clock that disagrees would not have made that session, so that such a platform begins with an empty disk.
+        """
+        assert not self.boot_epoch
+        if self.world.timeline.now == 0.0 and self.clock.offset_s == 0.0:
+            from sim.opening import opened  # which needs a world itself
+
+            ready = opened(self.who)
+            self.store.write_image(ready.disk)
+            self._session = ready.token
+
     def sign_in(self) -> Host:
         """Make the first operator if there is none, and sign in."""
+        if self._session and self.world.timeline.now == 0.0 and self.clock.offset_s == 0.0:
+            self.token, self._session = self._session, ""
+            return self
         if self.engine.directory.find("operator", "email", "operator@example.com") is None:
             message = CreateOperator(
                 account_id=self.account_id, by=None, email="operator@example.com", name="Operator", password=Secret(PASSWORD),

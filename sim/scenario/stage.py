@@ -130,6 +130,7 @@ class Stage:
         if tracer is not None:
             host.trace = Trace(lambda now, *turn: tracer.turn(now, host.name, *turn))
         self.world.hosts[platform.name] = host
+        host.open_signed_in()
         host.start()
 
     # --- what actions may do -------------------------------------------------------------------------------------
