@@ -746,6 +746,14 @@ class Engine:
         if timer is not None:
             timer.cancel()
 
+    def port(self, request: type) -> PortStart:
+        """The port that takes requests of this type.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._ports[request]
+
     def start_call(self, cell: Cell, what: tuple[Any, type[CallResult], Any]) -> None:
         """Start a port call (see `Context.call`)."""
         request, then, tag = what

@@ -357,6 +357,10 @@ class Host:
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
         }
 
+    def send_as_platform(self, request: RemoteRequest) -> None:
+        """Send a request that no actor asked for; its outcome is thrown away."""
+        self.tell_engine(lambda: self.engine.port(RemoteRequest)(request, lambda outcome: None))
+
     def tell_engine(self, what: Callable[[], object]) -> None:
         """Do something to the engine from outside of its turns."""
         what()
