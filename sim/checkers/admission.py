@@ -19,6 +19,8 @@ CONTACT: Final = frozenset({"heartbeat", "trust_bundle"})
 LAST_WORD: Final = "peer_events"
 """The notice of the end of a peering is heard in a pause, too, and after the agreed end."""
 
+PEER_ENDED: Final = "platform.peer.revoked"
+
 REFUSALS: Final = frozenset(
     {
         "client_certificate_required", "client_certificate_invalid", "certificate_revoked", "unknown_peer_subject", "instance_san_invalid",
@@ -54,7 +56,7 @@ def verdict(facts: Facts, visit: Visit) -> tuple[str, Any]:
         return "client_certificate_invalid", row
     if leaf.uris != (f"powernode://instance/{row.remote_instance_id}",):
         return "instance_san_invalid", row
-    return _by_status(row, visit.route, visit.wall), row
+    return _by_status(row, visit), row
 
 
 def _revoked(facts: Facts, visit: Visit, leaf: Paper) -> bool:
@@ -84,10 +86,11 @@ def _issued(facts: Facts, leaf: Paper, beside: tuple[bytes, ...], row: Any, wall
     return not strangers and any(anchor.authority and in_date(anchor, wall) and facts.signed(leaf, anchor) for anchor in anchors)
 
 
-def _by_status(row: Any, route: str, wall: float) -> str:
+def _by_status(row: Any, visit: Visit) -> str:
+    wall = visit.wall
     if row.status == "revoked":
         return "peer_revoked"
-    if route == LAST_WORD:
+    if visit.route == LAST_WORD and visit.body.get("kind") == PEER_ENDED:
         return SERVED_CODE if row.status in SERVED or row.status == "suspended" else "peer_not_admitted"
     if row.status == "suspended":
         return "peer_suspended"

@@ -19,25 +19,12 @@ import actors.peer.heartbeats
 import actors.peer.minting
 import actors.peer.tokens
 import sim.store
-from actors.peer.ending import Ending
 from actors.peer.heartbeats import Heartbeats
-from actors.peer.lifecycle import STATUSES, transition
+from actors.peer.lifecycle import transition
 from runtime.store.chain import GENESIS, link
 
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 HAPPY = (SCENARIOS / "happy-path.toml").read_text("utf-8")
-PAUSED = """
-name = "paused"
-description = "One side pauses the other."
-world = { for = "5m" }
-platform = [{ name = "a" }, { name = "b" }]
-at = [
-    { t = 0, do = "propose", on = "a", peer = "b" },
-    { t = 1, do = "accept_invitation", on = "b", peer = "a" },
-    { t = 60, do = "suspend", on = "a", peer = "b" },
-]
-expect = []
-"""
 REVOKED = (SCENARIOS / "revoked.toml").read_text("utf-8")
 PROPOSED_TWICE = """
 name = "proposed twice"
@@ -91,17 +78,6 @@ def send_no_heartbeats(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Heartbeats, "_beat", lambda actor, ctx: None)
 
 
-def serve_whom_we_paused(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(actors.door.admission, "check_status", lambda record, family, wall: None)
-    open_to_all = attrs.evolve(STATUSES["suspended"], inbound=STATUSES["active"].inbound)
-    patch.setattr(actors.peer.heartbeats, "STATUSES", {**STATUSES, "suspended": open_to_all})
-
-
-def call_whom_we_paused(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(actors.peer.heartbeats, "wants_heartbeats", lambda record: record is not None)
-    patch.setattr(Ending, "_quiet", lambda actor, ctx: None)
-
-
 def keep_the_key(patch: pytest.MonkeyPatch) -> None:
     completed = actors.peer.cascade.completed
     patch.setattr(actors.peer.cascade, "completed", lambda ctx, record: attrs.evolve(completed(ctx, record), outbound=record.outbound))
@@ -113,8 +89,6 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "secrecy": (store_the_token_itself, HAPPY),
     "audit_chain": (break_the_chain, HAPPY),
     "handlers": (crash_on_contact, HAPPY),
-    "ended_is_shut": (serve_whom_we_paused, PAUSED),
-    "paused_is_silent": (call_whom_we_paused, PAUSED),
     "end_completes": (keep_the_key, REVOKED),
     "one_row_per_url": (ignore_unique_keys, PROPOSED_TWICE),
 }
