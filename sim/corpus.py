@@ -17,7 +17,6 @@ import attrs
 from sim.scenario.failures import Failure
 from sim.scenario.load import ScenarioError, parse
 from sim.scenario.write import Document, to_toml
-from sim.shrink import Sameness, sameness
 
 STATE: Final = "state.json"
 FAILURES: Final = "failures"
@@ -46,7 +45,7 @@ class Corpus:
     Attributes:
         documents: those that touched something new, oldest first.
         features: what was touched, to how many runs touched it.
-        failures: each way to fail that was found, to its file.
+        failures: the identity of each failure that was found, to its file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +53,7 @@ class Corpus:
         self.counts = Counts()
         self.documents: list[Document] = []
         self.features: dict[str, int] = {}
-        self.failures: dict[Sameness, Path] = {}
+        self.failures: dict[str, Path] = {}
         (folder / FAILURES).mkdir(parents=True, exist_ok=True)
         self._read()
 
@@ -63,9 +62,7 @@ class Corpus:
             state = json.loads((self.folder / STATE).read_text("utf-8"))
             self.counts = Counts(**state["counts"])
             self.features = {str(name): int(count) for name, count in state["features"].items()}
-            self.failures = {
-                Sameness(each["checker"], each["message"]): self.folder / FAILURES / each["file"] for each in state["failures"]
-            }
+            self.failures = {str(each["identity"]): self.folder / FAILURES / each["file"] for each in state["failures"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # What was touched is found again by running the documents.
             self.counts, self.features, self.failures = Counts(), {}, {}
@@ -79,7 +76,7 @@ class Corpus:
 
     def save(self) -> None:
         """Write down what was touched; documents are there already."""
-        failures = [{"checker": same.checker, "message": same.message, "file": file.name} for same, file in self.failures.items()]
+        failures = [{"identity": identity, "file": file.name} for identity, file in self.failures.items()]
         state = {"counts": attrs.asdict(self.counts), "features": self.features, "failures": failures}
         draft = self.folder / f"{STATE}.new"
         draft.write_text(json.dumps(state, indent=1), encoding="utf-8")
@@ -105,11 +102,10 @@ class Corpus:
 
     def fail(self, failure: Failure, text: str) -> Path:
         """Keep a way to fail that was not known."""
-        same = sameness(failure)
-        digest = hashlib.blake2b(f"{same.checker}|{same.message}".encode(), digest_size=4).hexdigest()
-        path = self.folder / FAILURES / f"{same.checker}-{digest}.toml"
+        digest = hashlib.blake2b(failure.identity.encode(), digest_size=4).hexdigest()
+        path = self.folder / FAILURES / f"{failure.checker}-{digest}.toml"
         path.write_text(text, encoding="utf-8")
-        self.failures[same] = path
+        self.failures[failure.identity] = path
         return path
 
 

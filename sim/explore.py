@@ -26,7 +26,7 @@ from sim.scenario.failures import Failure
 from sim.scenario.load import ScenarioError, parse
 from sim.scenario.run import run
 from sim.scenario.write import Document, to_toml
-from sim.shrink import NotFailingError, sameness, shrink
+from sim.shrink import NotFailingError, shrink
 from sim.sweep import quiet
 from sim.trace.tracer import Tracer
 from sim.workers import Workers
@@ -157,7 +157,7 @@ class Explorer:
     def _failed(self, tried: Tried, new: Sequence[str]) -> Found:
         """A failing document is not changed further: what comes after a failure proves nothing, and it would be found again and again."""
         failure = tried.failures[0]
-        known = self.corpus.failures.get(sameness(failure))
+        known = self.corpus.failures.get(failure.identity)
         if known is not None:
             return Found(tried, tuple(new), failure, str(known))
         text = to_toml(tried.document, comment=f"Fails by {failure.checker}: {failure.text}")

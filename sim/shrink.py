@@ -3,14 +3,13 @@
 Lives here: the order of reductions, the comparison of failures, the count of runs. Must not live here: how a document is made smaller (see
 `reduction`).
 
-Two failures are the same if the same checker says the same sentence, whatever ids, numbers and places stand in it. Platforms, faults,
+Two failures are the same if their identities are (see `failures`). Platforms, faults,
 steps and keys go first, then time, then the schedule: turns are taken in order of arrival but for as few deviations as the failure needs.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -34,9 +33,6 @@ HALVINGS_MAX: Final = 3
 AFTER_S: Final = 1.0
 """How long the world goes on after the failure."""
 
-_ID: Final = re.compile(r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{16,})\b")
-_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-
 
 class NotFailingError(Exception):
     """The scenario does not fail in the way that is to be kept."""
@@ -44,14 +40,6 @@ class NotFailingError(Exception):
 
 class _BudgetError(Exception):
     """No more runs."""
-
-
-@attrs.frozen
-class Sameness:
-    """What two failures must share to count as the same."""
-
-    checker: str
-    message: str
 
 
 @attrs.frozen
@@ -74,12 +62,6 @@ class Shrunk:
     steps_before: int
     steps_after: int
     exhausted: bool
-
-
-def sameness(failure: Failure) -> Sameness:
-    """The checker and the sentence of a failure, without what differs from run to run."""
-    text = re.sub(r"^\S*:\d+: ", "", failure.text)
-    return Sameness(failure.checker, _NUMBER.sub("N", _ID.sub("ID", text)))
 
 
 def shrink(
@@ -122,7 +104,7 @@ class _Shrinker:
         self.failure: Failure | None = None
         self._runs_max = runs_max
         self._progress = progress
-        self._wanted: Sameness | None = None
+        self._wanted = ""
         self._known: dict[str, Failure | None] = {}
 
     # --- asking ------------------------------------------------------------------------------------------------------
@@ -134,7 +116,7 @@ class _Shrinker:
         if not failures:
             told = ", ".join(sorted({failure.checker for failure in result.failures})) or "nothing"
             raise NotFailingError(f"{checker or 'nothing'} does not fail under this seed; what fails is {told}")
-        self.failure, self._wanted = failures[0], sameness(failures[0])
+        self.failure, self._wanted = failures[0], failures[0].identity
 
     def _run(self, scenario: Scenario, schedule: Recorded | Tape | None = None) -> Result:
         if self.runs >= self._runs_max:
@@ -152,7 +134,7 @@ class _Shrinker:
                 self._known[text] = None
             else:
                 failures = self._run(scenario).failures
-                self._known[text] = next((failure for failure in failures if sameness(failure) == self._wanted), None)
+                self._known[text] = next((failure for failure in failures if failure.identity == self._wanted), None)
         return self._known[text]
 
     def takes(self, document: Document, what: str = "") -> bool:
@@ -291,7 +273,7 @@ class _Shrinker:
         document = {
             **self.document,
             "name": f"{original['name']}, shrunk",
-            "description": f"Fails by {self.failure.checker}: {_ID.sub('…', sameness(self.failure).message)}",
+            "description": f"Fails by {self.failure.identity}",
         }
         comment = (
             f"Fails by {self.failure.checker} at {self.failure.at:.3f} s under seed {seed}:\n  {self.failure.text}\n"

@@ -33,7 +33,7 @@ from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
 from sim.scenario.stage import BrokenError, Stage
 from sim.scenario.write import Document, duration, to_toml
-from sim.shrink import Sameness, sameness, shrink
+from sim.shrink import shrink
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 Item = TypeVar("Item")
@@ -45,7 +45,7 @@ FOUND: Final = Path(".hypothesis/scenarios")
 PACE_S: Final = 0.001
 SHRINK_RUNS_MAX: Final = 100
 
-_WRITTEN: Final[dict[Path, Sameness]] = {}
+_WRITTEN: Final[dict[Path, str]] = {}
 """File to the failure that it shows."""
 
 
@@ -153,10 +153,10 @@ class Generated:
         if result.passed:
             return result
         path, seed = folder / f"{name}.toml", result.seed
-        if _WRITTEN.get(path) != sameness(result.failures[0]):
+        if _WRITTEN.get(path) != result.failures[0].identity:
             shrunk = shrink(self.document, seed, path.name, runs_max=SHRINK_RUNS_MAX)
             write_found(shrunk.document, [shrunk.failure], seed, path)
-            _WRITTEN[path] = sameness(shrunk.failure)
+            _WRITTEN[path] = shrunk.failure.identity
         raise AssertionError(_told(result.failures, result.last, str(_short(path.resolve())), seed))
 
 

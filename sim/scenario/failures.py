@@ -13,6 +13,9 @@ import attrs
 _PARTICULAR: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|sha256:[0-9a-f]{64}|[0-9a-f]{32,}|\d+(?:\.\d+)?(?:e[+-]\d+)?")
 """What differs between two occurrences of one failure: ids, digests, numbers."""
 
+_PLACE: Final = re.compile(r"\A\S+\.toml:\d+: ")
+"""Where in which file an expectation stands."""
+
 
 @attrs.frozen
 class Failure:
@@ -30,8 +33,8 @@ class Failure:
 
     @property
     def identity(self) -> str:
-        """The same for the same failure under another seed or in a smaller scenario: the checker, and the text without ids and numbers."""
-        return f"{self.checker}: {_PARTICULAR.sub('#', self.text)}"
+        """The same for the same failure elsewhere, in a smaller scenario too: the checker, and the text without places, ids and numbers."""
+        return f"{self.checker}: {_PARTICULAR.sub('#', _PLACE.sub('', self.text))}"
 
 
 class StageError(Exception):

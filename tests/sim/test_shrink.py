@@ -26,7 +26,7 @@ from sim.scenario.load import load, parse
 from sim.scenario.run import run
 from sim.scenario.write import Document, read_document, to_toml
 from sim.schedule import Tape
-from sim.shrink import NotFailingError, Shrunk, sameness, shrink
+from sim.shrink import NotFailingError, Shrunk, shrink
 from tests.support.planted import PLANTED, send_no_heartbeats
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,7 +55,7 @@ def noisy(document: Document) -> Document:
 
 
 def fails_as(shrunk: Shrunk, text: str) -> bool:
-    return any(sameness(failure) == sameness(shrunk.failure) for failure in run(parse(text, "x.min.toml")).failures)
+    return any(failure.identity == shrunk.failure.identity for failure in run(parse(text, "x.min.toml")).failures)
 
 
 def assert_smallest(shrunk: Shrunk) -> None:
@@ -199,10 +199,10 @@ def test_the_command_writes_a_file_that_loads_fails_and_replays(tmp_path: Path, 
 def test_failures_that_differ_in_ids_numbers_and_places_only_are_the_same() -> None:
     one = Failure("chain", 1.0, "a: 0190a0b0-1111-7222-8333-444455556666: the audit chain breaks at entry 12")
     other = Failure("chain", 2.5, "a: 0190ffff-1111-7222-8333-444455556666: the audit chain breaks at entry 3")
-    assert sameness(one) == sameness(other)
-    assert sameness(Failure("status", 1, "x.toml:12: b on a is active")) == sameness(Failure("status", 9, "y/z.toml:99: b on a is active"))
-    assert sameness(one) != sameness(Failure("chain", 1.0, one.text.replace("a: 0", "b: 0")))
-    assert sameness(one) != sameness(Failure("secrecy", 1.0, one.text))
+    assert one.identity == other.identity
+    assert Failure("status", 1, "x.toml:12: b on a is active").identity == Failure("status", 9, "y/z.toml:99: b on a is active").identity
+    assert one.identity != Failure("chain", 1.0, one.text.replace("a: 0", "b: 0")).identity
+    assert one.identity != Failure("secrecy", 1.0, one.text).identity
 
 
 # --- reduction -----------------------------------------------------------------------------------------------------
