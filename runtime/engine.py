@@ -1001,6 +1001,16 @@ class Engine:
     def in_memory(self) -> Iterable[Ref]:
         return self._cells.keys()
 
+    def holds_work(self, ref: Ref) -> bool:
+        """Whether an actor in memory says that it has work of its own to finish."""
+        cell = self._cells.get(ref)
+        return cell is not None and cell.actor.holds_work()
+
+    @property
+    def open_asks(self) -> int:
+        """How many asks have no answer yet."""
+        return len(self._asks)
+
     @property
     def quiescent(self) -> bool:
         """Nothing to run, nothing being committed, no ask waiting for a turn: only timers and ports can bring news."""

@@ -46,6 +46,7 @@ class Tally:
         busy_s: real time that the runs took, all processes together.
         faults: how often each kind of fault was injected.
         by_scenario: path to (runs, failed ones, real seconds).
+        reached: what must happen in some run, and in how many it did.
     """
 
     runs: int = 0
@@ -54,6 +55,12 @@ class Tally:
     busy_s: float = 0.0
     faults: Counter[str] = attrs.field(factory=Counter)
     by_scenario: dict[str, tuple[int, int, float]] = attrs.field(factory=dict)
+    reached: Counter[str] = attrs.field(factory=Counter)
+
+    @property
+    def never(self) -> list[str]:
+        """What should have happened in some run and never did."""
+        return sorted(hope for hope, count in self.reached.items() if not count)
 
     def add(self, done: Done) -> None:
         """Count one more run."""
@@ -63,6 +70,7 @@ class Tally:
         self.virtual_s += result.virtual_s
         self.busy_s += done.elapsed_s
         self.faults.update(result.faults)
+        self.reached.update(result.reached)
         runs, failed, busy_s = self.by_scenario.get(result.path, (0, 0, 0.0))
         self.by_scenario[result.path] = (runs + 1, failed + (not result.passed), busy_s + done.elapsed_s)
 

@@ -57,7 +57,7 @@ def run_(
     report = _Report(as_json, each=total is not None and total <= len(scenarios))
     interrupted = _play(chosen, total, _jobs(jobs, total), minutes, report)
     report.end(interrupted)
-    if report.tally.failed:
+    if report.tally.failed or report.never:
         raise click.exceptions.Exit(1)
     if interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
@@ -124,6 +124,11 @@ class _Report:
         else:
             click.echo(f"FAILED  {result.scenario}\n{next(failure_lines(result))}")
 
+    @property
+    def never(self) -> list[str]:
+        """What should have happened in some run of this sweep and never did; one run of each file is no sweep."""
+        return [] if self._each else self.tally.never
+
     def end(self, interrupted: bool) -> None:
         elapsed_s = self._clock.now() - self._started
         if self._as_json:
@@ -133,6 +138,9 @@ class _Report:
                 click.echo(
                     f"{'FAILED' if failed else 'passed'}  {path}  {runs} seeds, {failed} failed, {runs / max(busy_s, 1e-9):.0f} seeds/s"
                 )
+        if not self._as_json:
+            for hope in self.never:
+                click.echo(f"NEVER   {hope}")
         end = "ended early: " if interrupted else ""
         click.echo(f"{end}{figures(self.tally, elapsed_s)}", err=True)
 
@@ -146,6 +154,7 @@ class _Report:
             "elapsed_s": round(elapsed_s, 3),
             "seeds_per_s": round(tally.runs / max(elapsed_s, 1e-9), 1),
             "virtual_s": round(tally.virtual_s, 3),
+            "never": self.never,
             "faults": dict(sorted(tally.faults.items())),
             "scenarios": {
                 path: {"runs": runs, "failed": failed, "seconds_per_run": round(busy_s / runs, 6)}

@@ -113,6 +113,12 @@ def _schedule(value: object) -> tuple[Deviation, ...]:
     return tuple(parse_deviation(_text(each)) for each in value)
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or len({str(each) for each in value}) < len(value):
+        raise ValueError('must be a list of different platforms, as in ["a", "b"]')
+    return tuple(_text(each) for each in value)
+
+
 def one_of(*words: str) -> Kind:
     """A kind of which these are all values."""
 
@@ -134,6 +140,10 @@ SIGNED_DURATION: Final = Kind("duration, may be negative", _signed_duration)
 SPAN: Final = Kind("duration, or two: least and greatest", _span)
 PLATFORM: Final = Kind("name of a platform", _text, "platform")
 PAIR: Final = Kind("two names of platforms", _pair, "platform")
+PLATFORMS: Final = Kind("names of platforms", _texts, "platform")
 CALL: Final = Kind("name of a step", _text, "call")
 SCHEDULE: Final = Kind("list of `PLATFORM:DECISION:CHOICE`", _schedule)
 STATUS: Final = one_of(*STATUSES)
+STATUS_SET: Final = Kind(
+    "one status, or a list of them", lambda value: tuple(STATUS.read(each) for each in (value if isinstance(value, list) else [value]))
+)

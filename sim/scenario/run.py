@@ -6,7 +6,6 @@ Lives here: the order of steps, the end of faults, and the verdict. Must not liv
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -15,8 +14,11 @@ import attrs
 
 from runtime.engine import Engine
 from sim.scenario.actions.registry import FAULTS
+from sim.scenario.ending import end
+from sim.scenario.expectations import Hope
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import History
+from sim.scenario.progress import DeadlockError
 from sim.scenario.schema import Scenario
 from sim.scenario.stage import BrokenError, Stage
 from sim.schedule import Schedule, Tape
@@ -25,9 +27,6 @@ from sim.trace.tracer import Tracer
 from sim.world import LivelockError
 
 LAST_LINES: Final = 20
-
-CONVERGENCE_INTERVALS: Final = 3
-"""How many heartbeat intervals the platforms have to find each other after the last fault."""
 
 
 @attrs.frozen
@@ -43,6 +42,7 @@ class Result:
         faults: word of an action that is a fault to how often it happened.
         history: statuses and answers over time.
         impossible: how many steps were passed over because they could not happen at their time.
+        reached: what the file says must happen in some run, and whether it did in this one; empty if the run was stopped early.
     """
 
     scenario: str
@@ -56,6 +56,7 @@ class Result:
     faults: Mapping[str, int] = attrs.field(factory=dict)
     history: History = attrs.field(factory=lambda: History(0.0), repr=False)
     impossible: int = 0
+    reached: Mapping[str, bool] = attrs.field(factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -98,7 +99,8 @@ def run(
             run(scenario, seed, until=until, tracer=Tracer(last.append), explain=False)
         turns = sum(host.trace.turns for host in stage.world.hosts.values())
         lines = tuple(event.line for event in last)
-        done = stage.now, dict(+stage.faults), stage.history, stage.skipped
+        reached = _reached(scenario, stage) if until is None else {}
+        done = stage.now, dict(+stage.faults), stage.history, stage.skipped, reached
         return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, *done)
     finally:
         stage.world.close()
@@ -109,12 +111,14 @@ def _judged(scenario: Scenario, stage: Stage, until: float | None) -> tuple[Fail
     try:
         _play(scenario, stage, until)
         if until is None and scenario.world.converge:
-            failures += _converge(stage)
+            failures += end(stage, scenario.world.core)
         stage.check_all()
     except BrokenError as broken:
         failures.append(broken.failure)
     except LivelockError as error:
         failures.append(Failure("livelock", stage.now, str(error)))
+    except DeadlockError as error:
+        failures.append(Failure("deadlock", stage.now, str(error)))
     except StageError as error:
         failures.append(Failure("step", stage.now, str(error)))
     if until is None and not any(failure.checker != "convergence" for failure in failures):
@@ -142,32 +146,6 @@ def _play(scenario: Scenario, stage: Stage, until: float | None) -> None:
     stage.check_all()
 
 
-def _converge(stage: Stage) -> list[Failure]:
-    """Stop every fault but leave clocks as they are; then whoever shook hands must get in touch."""
-    stage.world.links.heal()
-    hosts = list(stage.world.hosts.values())
-    for host in hosts:
-        disk = host.store.disk
-        disk.fsync_s, disk.full, disk.failures_ahead = 0.0, False, 0
-        if not host.running or not host.store.writable():
-            stage.restart(host.name)
-    within_s = CONVERGENCE_INTERVALS * max(host.federation.heartbeat_interval_s for host in hosts)
-    if stage.run_until(lambda: not _apart(stage), within_s):
-        return []
-    return [Failure("convergence", stage.now, f"{text} after {within_s:g} s without faults") for text in _apart(stage)]
-
-
-def _apart(stage: Stage) -> list[str]:
-    """Pairs that have shaken hands and are not both active."""
-    found = []
-    for one, other in itertools.combinations(sorted(stage.world.hosts), 2):
-        statuses = stage.status(one, other), stage.status(other, one)
-        begun = any(status not in (None, "proposed") for status in statuses)
-        if begun and not {"revoked", "suspended"} & set(statuses) and statuses != ("active", "active"):
-            found.append(f"{other} on {one} is {statuses[0]} and {one} on {other} is {statuses[1]}")
-    return found
-
-
 def _disappointments(scenario: Scenario, stage: Stage) -> list[Failure]:
     found = []
     for expected in scenario.expected:
@@ -175,6 +153,12 @@ def _disappointments(scenario: Scenario, stage: Stage) -> list[Failure]:
         if text is not None:
             found.append(Failure(expected.that, stage.now, f"{scenario.path}:{expected.line}: {text}"))
     return found
+
+
+def _reached(scenario: Scenario, stage: Stage) -> dict[str, bool]:
+    """What must happen somewhere in a sweep, by its place in the file."""
+    hoped = [(each.line, each.expectation) for each in scenario.expected if isinstance(each.expectation, Hope)]
+    return {f"{scenario.path}:{line}: {hope.hope()}": hope.reached(stage.history) for line, hope in hoped}
 
 
 def _digest(stage: Stage) -> str:

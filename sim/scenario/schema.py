@@ -13,7 +13,22 @@ import attrs
 from actors.settings import FederationSettings
 from sim.scenario.actions.registry import Action
 from sim.scenario.expectations import Expectation
-from sim.scenario.kinds import CHANCE, DURATION, NUMBER, PAIR, SCHEDULE, SIGNED_DURATION, SPAN, TEXT, TRUTH, WHOLE, Kind, key, one_of
+from sim.scenario.kinds import (
+    CHANCE,
+    DURATION,
+    NUMBER,
+    PAIR,
+    PLATFORMS,
+    SCHEDULE,
+    SIGNED_DURATION,
+    SPAN,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Kind,
+    key,
+    one_of,
+)
 from sim.schedule import Deviation
 
 
@@ -52,6 +67,9 @@ class WorldPart:
     )
     converge: bool = attrs.field(
         default=False, metadata=key(TRUTH, "at the end all faults stop, and then every pair that has shaken hands must become active")
+    )
+    core: tuple[str, ...] = attrs.field(
+        default=(), metadata=key(PLATFORMS, "with `converge`: only these are healed, the rest stays as broken as it is; all if not given")
     )
     schedule: tuple[Deviation, ...] | None = attrs.field(
         default=None,

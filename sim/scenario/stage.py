@@ -22,6 +22,7 @@ from sim.scenario.actions.registry import Action
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import Change, History
 from sim.scenario.kinds import keys_of
+from sim.scenario.progress import Progress
 from sim.scenario.schema import PlatformPart, Scenario
 from sim.schedule import Drawn, Schedule
 from sim.trace.tracer import Tracer
@@ -109,6 +110,7 @@ class Stage:
         self.faults: Counter[str] = Counter()
         self._calls: list[OperatorCall] = []
         self._handed: dict[tuple[str, str], list[Handed]] = {}
+        self._progress = Progress(self.world.timeline, len(scenario.platforms))
         self.watch = Watch(self.world)
         self.watch.followers.append(self._follow)
         for platform in scenario.platforms:
@@ -217,9 +219,11 @@ class Stage:
         timeline = self.world.timeline
         while not condition():
             if timeline.next_at is None or timeline.next_at > deadline:
+                self._progress.check_alive([call.name or call.request[1] for call in self._calls if call.host.running])
                 timeline.run_until(deadline)
                 return condition()
             timeline.step()
+            self._progress.event()
             self.observe()
         return True
 
