@@ -25,7 +25,7 @@ TOMBSTONE_KEPT_S: Final = 90 * DAY_S
 PAGE_BYTES_MAX: Final = 4 * 1_048_576
 """A page of the resources endpoints is cut before it would be longer, as JSON."""
 
-ROWS_EXAMINED_MAX: Final = 2_000
+ROWS_EXAMINED_MAX: Final = 1_000
 """Rows that one page looks at; a filter that few records pass yields shorter pages rather than slow ones."""
 
 CURSOR_VALID_S: Final = 900.0

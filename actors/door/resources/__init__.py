@@ -1,0 +1,1 @@
+"""The catalogue at the door: operators keep it, peers read it."""
