@@ -18,7 +18,8 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTim
 from actors.door.call import Answer
 from actors.door.routes import DOOR_ROUTES, LIVE_PATH, OPENAPI_PATH, READY_PATH, Match, NoMatch, match
 from actors.door.shapes import too_large
-from actors.limits import ACCEPT_BODY_BYTES_MAX, BODY_BYTES_MAX
+from actors.limits import BODY_BYTES_MAX
+from actors.resource.limits import BATCH_BODY_BYTES_MAX
 from api.faces import Faces, ask, unmatched
 from api.limits import BODY_DEADLINE_S
 from api.transcoding import Scope, Wire, call_of, code_of_status, internal_error, refusal, request_id_of, wire
@@ -28,7 +29,7 @@ log = logging.getLogger("powernode.api")
 
 _BODY_BYTES_MAX: Final = max(route.body_bytes_max for route in DOOR_ROUTES if route.face != "federation")
 
-assert BODY_BYTES_MAX <= _BODY_BYTES_MAX <= ACCEPT_BODY_BYTES_MAX
+assert BODY_BYTES_MAX <= _BODY_BYTES_MAX <= BATCH_BODY_BYTES_MAX
 
 
 def rest_app(faces: Faces) -> QuartTrio:

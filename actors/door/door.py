@@ -18,11 +18,13 @@ import attrs
 
 from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
+from actors.door.bridges import handlers as bridges
 from actors.door.call import Answer, Call, failure
 from actors.door.ending import handlers as ending
 from actors.door.grants.decisions import Decisions
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
+from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
@@ -83,6 +85,7 @@ class Door:
         self.engine = engine
         self.settings = settings
         self.chance = engine.randomness.stream("door")
+        self.cursor_key = engine.randomness.token_bytes(32)
         self.rate_limits = RateLimits(salt=engine.randomness.token_bytes(32))
         self.blocks = Blocks(settings.federation.accept_block_after, settings.federation.accept_block_s)
         self.decisions = Decisions()
@@ -91,7 +94,15 @@ class Door:
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
         self._rules: dict[str, tuple[int, tuple[MatrixRow, ...]]] = {}
-        families = (peers.HANDLERS, ending.HANDLERS, overview.HANDLERS, accounts.HANDLERS, federation.HANDLERS)
+        families = (
+            peers.HANDLERS,
+            ending.HANDLERS,
+            overview.HANDLERS,
+            accounts.HANDLERS,
+            federation.HANDLERS,
+            resources.HANDLERS,
+            bridges.HANDLERS,
+        )
         self._handlers: dict[str, Handler] = {name: handler for family in families for name, handler in family.items()}
 
     @property
@@ -132,7 +143,7 @@ class Door:
         if route.face == "operator":
             request.claims = self.authenticate(request.call.headers, request.wall)
             self._permit(request.claims, route)
-        if route.query:
+        if route.query and route.reads_query:
             request.query = shapes.read_query(route.query, request.call.query)
         if route.body is not None:
             request.body = self.read_body(request)

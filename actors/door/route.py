@@ -36,7 +36,18 @@ PEERS_MANAGE: Final = "system.peers.manage"
 HEALTH_READ: Final = "system.platform.health.read"
 OPERATORS_READ: Final = "system.operators.read"
 OPERATORS_MANAGE: Final = "system.operators.manage"
-PERMISSIONS: Final = (PEERS_READ, PEERS_INVITE, PEERS_MANAGE, HEALTH_READ, OPERATORS_READ, OPERATORS_MANAGE)
+RESOURCES_READ: Final = "system.resources.read"
+RESOURCES_MANAGE: Final = "system.resources.manage"
+PERMISSIONS: Final = (
+    PEERS_READ,
+    PEERS_INVITE,
+    PEERS_MANAGE,
+    HEALTH_READ,
+    OPERATORS_READ,
+    OPERATORS_MANAGE,
+    RESOURCES_READ,
+    RESOURCES_MANAGE,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +64,7 @@ class Route:
         tag: group in the API description.
         body: shape of the JSON body; None where no body is read.
         query: parameters of the query string.
+        reads_query: whether the door reads them by their shapes; False where the handler does, because their words depend on the path.
         parameters: shapes of path parameters that are not UUIDs.
         success: data of the answer by status; a `ListOf` is a list answer with `meta`. None where there is no body.
         errors: domain codes by status, beyond those common to the face (see `errors_of`).
@@ -73,6 +85,7 @@ class Route:
     tag: str
     body: Object | None = None
     query: tuple[Field, ...] = ()
+    reads_query: bool = True
     parameters: Mapping[str, Shape] = attrs.field(factory=dict)
     success: Mapping[int, Shape | None]
     errors: Mapping[int, tuple[str, ...]] = attrs.field(factory=dict)
@@ -103,4 +116,19 @@ CERTIFICATE_REFUSALS = (
     "instance_san_invalid",
     "peer_not_admitted",
 )
+GRANT_REFUSALS: Final[Mapping[int, tuple[str, ...]]] = {
+    401: ("grant_token_required", "grant_token_invalid", "grant_expired", "grant_revoked"),
+    403: (
+        "grant_kind_mismatch",
+        "grant_resource_mismatch",
+        "grant_scope_missing",
+        "grant_subject_mismatch",
+        "axis_denied",
+        "bridge_inactive",
+        "overlay_required",
+    ),
+    409: ("schema_incompatible",),
+}
+"""What a grant-gated call may be refused with, beyond its certificate and its status."""
+
 STATUS_REFUSALS = ("peer_suspended", "peer_revoked", "peering_expired")

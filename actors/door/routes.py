@@ -14,8 +14,10 @@ import attrs
 
 from actors import limits
 from actors.door import bodies
+from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
 from actors.door.ending.routes import ROUTES as _ENDING
+from actors.door.resources.routes import ROUTES as _RESOURCES
 from actors.door.route import (
     API,
     CERTIFICATE_REFUSALS,
@@ -588,6 +590,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_SIGNING_IN,
     *_PLATFORM_PEERS,
     *_ENDING,
+    *_RESOURCES,
+    *_BRIDGES,
     *_PLATFORM_AND_FEDERATION,
     *_ACCOUNTS,
     *_FEDERATION_API,

@@ -9,6 +9,8 @@ PERMISSIONS: Final[Mapping[str, str]] = {
     "system.peers.read": "see peers, their trust, audit trail, findings and events",
     "system.peers.invite": "propose, accept and regenerate tokens",
     "system.peers.manage": "change, probe and end peerings, trust, capabilities and grants",
+    "system.resources.read": "see the resources of the catalogue",
+    "system.resources.manage": "import, change and delete resources of the catalogue",
     "system.children.read": "see spawned children",
     "system.children.spawn": "spawn children",
     "system.children.manage": "manage and end children",

@@ -173,5 +173,3 @@ def _query(request: PageRequest, rows_max: int, selective: bool) -> Query:
         limit=rows_max,
         order_by="updated_at" if request.sort == "updated_at" else "natural",
     )
-
-

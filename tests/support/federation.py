@@ -293,7 +293,9 @@ class Platform:
         """Hand a federation call to the door as the listener would."""
         path, _, query = path.partition("?")
         source = source or Source("192.0.2.1", "tls", presented)
-        self.door.handle(Call(method, PREFIX + path, dict(parse_qsl(query)), {**_JSON, **(headers or {})}, body, source), done)
+        self.door.handle(
+            Call(method, PREFIX + path, dict(parse_qsl(query, keep_blank_values=True)), {**_JSON, **(headers or {})}, body, source), done
+        )
 
     def redeem(self, token: Secret, caller: Platform, **other: Any) -> list[Answer]:
         """`caller` presents a token by hand, with its CA as trust material; the list fills with the one answer."""

@@ -102,7 +102,8 @@ class OperatorApi:
         found = routes.match(method, parts.path)
         assert isinstance(found, routes.Match), f"the daemon has no {method} {parts.path}"
         query = dict(parse_qsl(parts.query))
-        read_query(found.route.query, query)
+        if found.route.reads_query:
+            read_query(found.route.query, query)
         if body is not None:
             assert found.route.body is not None, f"{found.route.name} takes no body"
             read_body(found.route.body, json.dumps(body).encode(), "application/json")

@@ -26,6 +26,8 @@ _ATTRIBUTES: Final = Field(
     "attributes",
     Parsed(_attributes, FreeObject()),
     default={},
+    code="invalid_attribute",
+    status=422,
     description="The attributes of the kind. A reference is an id, or an object with the natural key of its target.",
 )
 _ID: Final = Field("id", Identifier(), code="id_invalid", description="UUIDv7 that the record must have; one is made when absent.")
@@ -62,20 +64,18 @@ _RESOURCE_FIELDS: Final = (
 )
 RESOURCE: Final = Object(_RESOURCE_FIELDS, name="Resource", unknown="ignore")
 ONE_RESOURCE: Final = Object((Field("resource", RESOURCE, required=True),), name="OneResource", unknown="ignore")
+_CHANGE: Final = Object(
+    (
+        Field("id", Identifier(), required=True),
+        Field("change", Choice(("created", "updated", "unchanged")), required=True),
+    )
+)
 RESOURCES_WRITTEN: Final = Object(
     (
         Field("created", Integer(), required=True),
         Field("updated", Integer(), required=True),
         Field("unchanged", Integer(), required=True),
-        Field(
-            "resources",
-            ListOf(
-                Object((Field("id", Identifier(), required=True), Field("change", Choice(("created", "updated", "unchanged")), required=True))),
-                BATCH_RECORDS_MAX,
-            ),
-            required=True,
-            description="What became of each record, in the order of the request.",
-        ),
+        Field("resources", ListOf(_CHANGE, BATCH_RECORDS_MAX), required=True, description="What became of each record, in order."),
         Field("problems", Anything(), required=True, description="With `dry_run`, everything that would refuse the write."),
     ),
     name="ResourcesWritten",

@@ -174,7 +174,11 @@ ROUTES: Final = (
         tag=_REMOTE,
         summary="List the kinds that the presented grant reaches",
         success={200: shared.listing_of(bodies.KIND)},
-        errors={401: (*CERTIFICATE_REFUSALS, *GRANT_REFUSALS[401]), 403: (*STATUS_REFUSALS, *GRANT_REFUSALS[403]), 409: GRANT_REFUSALS[409]},
+        errors={
+            401: (*CERTIFICATE_REFUSALS, *GRANT_REFUSALS[401]),
+            403: (*STATUS_REFUSALS, *GRANT_REFUSALS[403]),
+            409: GRANT_REFUSALS[409],
+        },
     ),
     Route(
         name="federation_list_resources",

@@ -353,6 +353,8 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
         "remote_prefix_advertisement": st.sampled_from(["fd00:1::/48", "fd12:3456:789a:1::/64", None]),
         "remote_ca_fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format) | st.none(),
         "metadata": st.dictionaries(st.text(max_size=8), st.integers(0, 9) | st.text(max_size=8), max_size=5),
+        "attributes": st.dictionaries(st.text(max_size=8), st.integers(0, 9) | st.text(max_size=8), max_size=5),
+        "resources": st.lists(st.fixed_dictionaries({"kind": st.just("NodeModule")}), min_size=1, max_size=3),
         "contract_version": st.sampled_from([1, "2", "v3"]),
         "email": st.sampled_from(["a@b.example", "first.last@sub.example.org"]),
         "permissions": st.lists(st.sampled_from(["system.peers.read", "system.peers.manage"]), unique=True),
@@ -407,7 +409,7 @@ def test_mutated_bodies_fail_with_documented_codes(case: tuple[Object, dict[str,
         body["no_such_key"] = 1
     else:
         body[field.name] = [{"of": ["a", "wrong", "type"]}]
-    documented = {field.type_code, field.code or "invalid_parameter", "invalid_endpoint"}
+    documented = {field.type_code, field.code or "invalid_parameter", "invalid_endpoint", "unknown_argument"}
     found = {problem["field"].partition("[")[0]: problem["code"] for problem in refused(shape, body).details["problems"]}
     if wrong == "type":
         assert found[field.name] in documented

@@ -1,0 +1,1 @@
+"""Bridges at the door."""
