@@ -33,6 +33,7 @@ from actors.urls import canonical_url, host_of
 from api import logs
 from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
 from api.configuration import Configuration
+from api.flight import FLIGHT_NAME, FlightFile
 from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
 from net.authority import Authority
@@ -50,6 +51,7 @@ from runtime.random import SystemRandomness
 from runtime.secret import Secret
 from runtime.services import open_service_tree
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
+from runtime.supervision import ChildSpec
 
 FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
@@ -101,9 +103,9 @@ class Platform:
 
     async def _serve(self, signals: Any, public: Any, loopback: Any, urls: Mapping[str, str], settings: Settings) -> None:
         composition = self.composition
-        async with open_service_tree(
-            "platform", "rest_for_one", composition.services(public, loopback), self.clock, self.randomness
-        ):  # fmt: skip
+        flight = FlightFile(self.configuration.data / FLIGHT_NAME, composition.engine, self.randomness)
+        services = [*composition.services(public, loopback), ChildSpec("flight-recorder", flight.run)]
+        async with open_service_tree("platform", "rest_for_one", services, self.clock, self.randomness):
             composition.engine.start()
             first = await self._first_start(settings)
             self._announce(urls, settings, first)
@@ -114,6 +116,7 @@ class Platform:
                 break
             composition.hang_up()
         await composition.drain()
+        flight.write()
 
     # --- parts ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runtime.actor import Actor, CallResult, Ref
 from runtime.ids import uuid7
+from runtime.secret import Secret
 from runtime.store.port import AuditDraft, Delete, EventDraft, Put, Query, Row, Write
 from runtime.values import evolve
 
@@ -87,10 +88,11 @@ class Context:
         return uuid7(self.wall, self.random)
 
     def token_bytes(self, count: int) -> bytes:
-        """Secret bytes; the draw itself is not recorded."""
+        """Secret bytes; they are recorded as a `Secret`."""
         self._special = True
-        self._draws.append(f"token_bytes({count})")
-        return self.engine.randomness.token_bytes(count)
+        drawn = self.engine.randomness.token_bytes(count)
+        self._draws.append(Secret(drawn))
+        return drawn
 
     def query(self, query: Query) -> list[Row]:
         """Committed rows of any kind, for actors that judge others without changing them."""

@@ -45,7 +45,7 @@ from runtime.limits import (
 )
 from runtime.mailbox import Envelope
 from runtime.random import Randomness
-from runtime.recorder import Recorded, Retired, Ring, new_ring, recorded
+from runtime.recorder import Recorded, Retired, Ring, add_checkpoint, new_ring, recorded
 from runtime.store.port import (
     BatchResult,
     Committed,
@@ -801,6 +801,7 @@ class Engine:
         if self._sweep_timer is None:
             self._sweep_timer = self._timers.add(cell.used + PASSIVATE_BUCKET_S, self._sweep)
         if row is not None:
+            add_checkpoint(self._open_ring(cell), actor, cell.used, self.clock.wall())
             cell.put_system(_ACTIVATION)
             self._enqueue(cell)
         return cell
@@ -817,6 +818,7 @@ class Engine:
         actor.ref, actor.record, actor.evidence = former.ref, former.record, former.evidence
         cell.actor = actor
         if actor.record is not None:
+            add_checkpoint(self._open_ring(cell), actor, self.clock.now(), self.clock.wall())
             cell.put_back(_ACTIVATION)
 
     def _sweep(self) -> None:
@@ -837,6 +839,8 @@ class Engine:
                 self._passivate(cell)
             elif cell.parked and now - cell.used >= PASSIVATE_BUCKET_S / 2:
                 self._trim(cell)
+            elif cell.ring and not cell.gate:
+                add_checkpoint(cell.ring, actor, now, self.clock.wall())
         if cells:
             self._timers.add(now + SLICE_EVERY_S, lambda: self._sweep_slice(cells))
         elif self._cells:
@@ -976,6 +980,11 @@ class Engine:
         cell = self._cells.get(ref)
         ring = (cell.ring if cell is not None else None) or self._retired.get(ref)
         return () if ring is None else tuple(recorded(entry) for entry in ring)
+
+    def recorded_actors(self) -> list[Ref]:
+        """Every actor of which the flight recorder keeps something, in order of their addresses."""
+        kept = {ref for ref, cell in self._cells.items() if cell.ring}
+        return sorted(kept.union(self._retired.refs()))
 
     def state(self, ref: Ref) -> dict[str, Any]:
         """Where an actor stands now: in memory or not, mailbox depth, open work."""

@@ -7,15 +7,34 @@ draws, effects), so recording costs pointers, and secrets stay masked because th
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from runtime.actor import Ref
+from runtime.actor import Actor, Ref
 from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING
 
 Ring = deque[tuple[Any, ...]]
 """The last `RECORDER_RING` turns of one actor, oldest first, as (now, wall, message, outcome, effects, draws, record)."""
+
+
+@attrs.frozen
+class Checkpoint:
+    """Stands in a ring between turns: what an actor held in memory just then, so that the turns behind it can be run again.
+
+    The record stands where the record of a turn does. Values are those of the actor itself, not copies: what changes in place later is
+    seen as it is when somebody looks.
+    """
+
+    volatile: Mapping[str, Any]
+    evidence: Any
+
+
+def add_checkpoint(ring: Ring, actor: Actor, now: float, wall: float) -> None:
+    """Note what `actor` holds, unless that was the last thing noted."""
+    if not ring or type(ring[-1][2]) is not Checkpoint:
+        ring.append((now, wall, Checkpoint(dict(actor.__dict__), actor.evidence), "checkpoint", (), (), actor.record))
 
 
 def new_ring() -> Ring:
@@ -30,7 +49,7 @@ class Recorded:
     Attributes:
         now, wall: monotonic and epoch seconds as the turn saw them.
         message: the message itself.
-        outcome: `done`, `saved`, `refused:<code>` or `crashed:<type>`.
+        outcome: `done`, `saved`, `refused:<code>` or `crashed:<type>`; `checkpoint` for what is no turn.
         effects: names of the effects in order, for example `save`, `reply`, `call RemoteRequest`.
         draws: values drawn from the actor's random stream, in order.
         record: the committed record before the turn.
@@ -59,6 +78,10 @@ class Retired:
 
     def __len__(self) -> int:
         return len(self._rings)
+
+    def refs(self) -> Iterable[Ref]:
+        """Whose rings are kept."""
+        return self._rings.keys()
 
     def keep(self, ref: Ref, ring: Ring) -> None:
         self._rings[ref] = ring

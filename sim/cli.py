@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "compare": ("sim.commands.compare:compare_", "Run scenarios at both levels; exit 1 if they tell different stories."),
     "explore": ("sim.commands.explore:explore_", "Search for scenarios that fail, by chance and by what was never touched."),
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
+    "record": ("sim.commands.record:record", "Turn what a daemon's flight recorder holds into a scenario."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
     "shrink": ("sim.commands.shrink:shrink_", "Write the smallest scenario that still fails the same way."),
     "run": ("sim.commands.run:run_", "Run scenarios under one seed or many; exit 1 if a promise does not hold."),

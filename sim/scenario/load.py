@@ -21,7 +21,8 @@ from sim.scenario.places import Places
 from sim.scenario.schema import SETTINGS, Expected, LinkPart, PlatformPart, Scenario, Step, WorldPart
 
 TABLES: Final[Mapping[str, type]] = {"world": WorldPart, "platform": PlatformPart, "link": LinkPart, "at": Step, "expect": Expected}
-FILE_BYTES_MAX: Final = 1_000_000
+FILE_BYTES_MAX: Final = 64_000_000
+"""A recording of a busy platform is long."""
 _PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 
 

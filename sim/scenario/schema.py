@@ -89,7 +89,11 @@ class PlatformPart:
     clock_drift: float = attrs.field(default=0.0, metadata=key(NUMBER, "seconds that its wall clock gains per second"))
     fsync_s: float = attrs.field(default=0.0, metadata=key(DURATION, "how long its disk takes for a commit", "fsync"))
     level: str | None = attrs.field(
-        default=None, metadata=key(one_of("frames", "sockets"), "the level of this platform; bytes travel where both ends are at `sockets`")
+        default=None,
+        metadata=key(
+            one_of("frames", "sockets", "recorded"),
+            "the level of this platform; bytes travel where both ends are at `sockets`; `recorded` plays what `sim record` wrote",
+        ),
     )
     settings: Mapping[str, Any] = attrs.field(factory=dict)
 

@@ -35,6 +35,10 @@ def host_class(level: str) -> type[Host]:
     """What a platform of this level is. The stack of the socket level takes a while to load, so only worlds that have it load it."""
     if level == "frames":
         return Host
+    if level == "recorded":
+        from sim.recorded import RecordedHost
+
+        return RecordedHost
     from sim.sockets.host import SocketHost
 
     return SocketHost

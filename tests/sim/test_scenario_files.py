@@ -184,4 +184,5 @@ def test_the_documentation_lists_every_shipped_scenario_and_command() -> None:
 
 def test_every_action_is_used_by_a_shipped_scenario() -> None:
     used = {step.do for file in (ROOT / "scenarios").glob("*.toml") for step in load(file).steps}
-    assert used == set(ACTIONS)
+    # Recordings belong to the program that made them; `tests/e2e/test_record_and_replay.py` makes and plays one.
+    assert used == {word for word in ACTIONS if not word.startswith("recorded_")}

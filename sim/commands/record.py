@@ -1,0 +1,48 @@
+"""`powernode sim record`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from api.cli.lazy import Command
+from api.durations import parse_duration
+from sim.record import NoRecordingError, document, take
+from sim.scenario.write import to_toml
+
+
+def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+@click.command("record", cls=Command)
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, metavar="DIR", help="The daemon's data folder."
+)
+@click.option("--since", callback=_span, metavar="SPAN", help="Only the last part, as in 10m; all that is kept if not given.")
+@click.option("--actor", "actors", multiple=True, metavar="KIND[/ID]", help="Only this actor, or this kind of actors; may be repeated.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("recording.toml"), show_default=True, metavar="FILE",
+    help="The scenario file to write.",
+)  # fmt: skip
+def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path) -> None:
+    """Turn what a daemon's flight recorder holds into a scenario that plays it again.
+
+    A running daemon is asked for it; after a stop, or a crash of a handler, what it wrote then is taken. Every turn of the chosen actors is
+    played with its time, its message and its draws, in the actors of this program, and must end as it was recorded. `sim replay FILE
+    --until T` stops at any of them, `sim run FILE` says whether a rule is broken. Secrets are replaced, consistently, before anything is
+    written.
+    """
+    try:
+        taken = take(data)
+        told = document(taken.flight, since_s=since, actors=actors)
+    except NoRecordingError as error:
+        raise click.ClickException(str(error)) from error
+    out.write_text(to_toml(told), encoding="utf-8")
+    if not taken.fresh:
+        click.echo("no daemon runs on this folder: this is what the last one wrote, at its stop or after a crash of a handler", err=True)
+    click.echo(f"{out}: {told['description'].split('.')[0]}", err=True)

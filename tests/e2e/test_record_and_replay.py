@@ -1,0 +1,104 @@
+"""What went wrong in a running daemon goes wrong again in the simulator, turn by turn, and no secret comes along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from sim.cli import sim
+from sim.scenario.load import load
+from sim.scenario.run import run
+from tests.e2e.broken_daemon import broken
+from tests.support.daemons import PEERS, Daemon, poll, propose
+
+pytestmark = pytest.mark.e2e
+
+BROKEN = ("-m", "tests.e2e.broken_daemon")
+
+
+@attrs.frozen
+class Recorded:
+    """What the daemon went through: its row, the token that it minted, the statuses of the row, and the recording."""
+
+    daemon: Daemon
+    peer_id: str
+    token: str
+    statuses: tuple[str, ...]
+    file: Path
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    """A broken daemon that has paired with a sound one, and the recording of it."""
+    folder = tmp_path_factory.mktemp("recording")
+    a, b = Daemon("a", folder / "a", launcher=BROKEN), Daemon("b", folder / "b")
+    try:
+        for daemon in (a, b):
+            daemon.start().login()
+        peer_id, token, invitation = propose(a, b)
+        assert b.call("POST", f"{PEERS}/accept", {"invitation": invitation}).status == 200
+        poll(lambda: a.status(peer_id) == "active")
+        target = folder / "recording.toml"
+        done = CliRunner().invoke(sim, ["record", "--data", str(a.data), "--actor", "peer", "--out", str(target)])
+        assert done.exit_code == 0, done.output
+        yield Recorded(a, peer_id, token, tuple(a.statuses(peer_id)), target)
+    finally:
+        for daemon in (a, b):
+            if daemon.running:
+                daemon.kill()
+
+
+def test_the_replay_reaches_the_same_wrong_transition(recorded: Recorded) -> None:
+    assert recorded.statuses == ("proposed", "accepted", "active")
+    with broken():
+        result = run(load(recorded.file))
+    assert [failure.checker for failure in result.failures] == ["transitions"]
+    assert recorded.peer_id in result.failures[0].text
+    assert "accepted" in result.failures[0].text
+    assert "active" in result.failures[0].text
+
+
+def test_the_replay_can_stop_before_it(recorded: Recorded) -> None:
+    scenario = load(recorded.file)
+    with broken():
+        wrong = run(scenario).failures[0].at
+        assert run(scenario, until=wrong - 1e-4).passed
+
+
+def test_a_mended_program_ends_the_turn_otherwise(recorded: Recorded) -> None:
+    result = run(load(recorded.file))
+    assert [failure.checker for failure in result.failures] == ["recording"]
+    assert "federation.peer.enrolled" in result.failures[0].text
+
+
+def test_a_replay_is_the_same_every_time(recorded: Recorded) -> None:
+    assert run(load(recorded.file)).digest == run(load(recorded.file)).digest
+
+
+def test_no_secret_comes_along(recorded: Recorded) -> None:
+    daemon = recorded.daemon
+    told = recorded.file.read_text() + (daemon.data / "flight.json").read_text()
+    assert recorded.token.partition(".")[0] not in told
+    assert daemon.password not in told
+    assert daemon.token not in told
+    assert "PRIVATE KEY" not in told
+
+
+def test_a_daemon_that_was_killed_leaves_its_last_recording(recorded: Recorded, tmp_path: Path) -> None:
+    daemon = recorded.daemon
+    if daemon.running:
+        daemon.kill()
+    target = tmp_path / "after.toml"
+    done = CliRunner().invoke(sim, ["record", "--data", str(daemon.data), "--out", str(target)])
+    assert done.exit_code == 0, done.output
+    assert "no daemon runs" in done.output
+
+
+def test_a_folder_without_a_recording_says_what_to_do(tmp_path: Path) -> None:
+    done = CliRunner().invoke(sim, ["record", "--data", str(tmp_path), "--out", str(tmp_path / "x.toml")])
+    assert done.exit_code == 1
+    assert "no daemon runs on this folder" in done.output
