@@ -152,12 +152,13 @@ def read_everything(planted: Planted) -> None:
         for route in ROUTES:
             if route.method != "GET" or route.face == "federation" or route.websocket:
                 continue
-            if "{kind}" in route.path:
+            if "/actors/" in route.path:
                 paths = [route.path.format(kind=kind, id=each) for kind, each in actors]
-            elif "{id}" in route.path:
-                paths = [route.path.format(id=each) for each in (operators if "operators" in route.path else peers)]
             else:
-                paths = [route.path]
+                # Of rows that nothing planted is in, an id that does not exist shows the refusal.
+                others = {name: "node_module" if name == "kind" else peer for name in route.parameter_names if name != "id"}
+                ids = operators if "operators" in route.path else peers
+                paths = list(dict.fromkeys(route.path.format(id=each, **others) for each in ids))
             planted.answers += [daemon.call("GET", path) for path in paths]
         planted.events += trio.run(all_events, daemon)
 
