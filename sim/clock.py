@@ -28,7 +28,7 @@ class Timeout:
 
 
 class Timeline:
-    """Events in order of (time, insertion). `now` is monotonic seconds since the start of the world; `fired` counts what has happened."""
+    """Events in order of (time, insertion). `now` is monotonic seconds since the start of the world; `fired` counts what fell due."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -83,9 +83,9 @@ class Timeline:
             event = self._soon.popleft()
         elif self._events:
             self.now, _, event = heappop(self._events)
+            self.fired += 1
         else:
             return False
-        self.fired += 1
         event()
         return True
 

@@ -11,7 +11,6 @@ import logging
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from typing import Any
 
 import attrs
@@ -86,7 +85,8 @@ class _Table:
 
     def copy(self) -> _Table:
         """The same rows, to be changed apart from these."""
-        other = copy(self)
+        other = _Table.__new__(_Table)
+        other.kind, other._codec, other._evidence_codec = self.kind, self._codec, self._evidence_codec
         other.rows, other.ids = dict(self.rows), list(self.ids)
         other.holders = {key: dict(held) for key, held in self.holders.items()}
         return other
@@ -160,7 +160,8 @@ class _State:
 
     def copy(self) -> _State:
         """The same content, to be changed apart from this one."""
-        other = copy(self)
+        other = _State.__new__(_State)
+        other._strict = self._strict
         other.tables = {name: table.copy() for name, table in self.tables.items()}
         other.events, other.meta = list(self.events), dict(self.meta)
         other.chains = {chain: list(entries) for chain, entries in self.chains.items()}

@@ -43,6 +43,7 @@ class Tally:
 
     Attributes:
         virtual_s: time that passed in all worlds together.
+        events: what happened in them (see `World.events_count`).
         busy_s: real time that the runs took, all processes together.
         faults: how often each kind of fault was injected.
         by_scenario: path to (runs, failed ones, real seconds).
@@ -52,6 +53,7 @@ class Tally:
     runs: int = 0
     failed: int = 0
     virtual_s: float = 0.0
+    events: int = 0
     busy_s: float = 0.0
     faults: Counter[str] = attrs.field(factory=Counter)
     by_scenario: dict[str, tuple[int, int, float]] = attrs.field(factory=dict)
@@ -68,6 +70,7 @@ class Tally:
         self.runs += 1
         self.failed += not result.passed
         self.virtual_s += result.virtual_s
+        self.events += result.events
         self.busy_s += done.elapsed_s
         self.faults.update(result.faults)
         self.reached.update(result.reached)

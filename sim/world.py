@@ -117,6 +117,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.frames: deque[Frame] = deque(maxlen=FRAMES_KEPT)
         self.frames_count = 0
+        self.commits_count = 0
         self._frames_digest = hashlib.blake2b(digest_size=16)
         self.schedule = Drawn(scheduler_seed) if schedule is None and scheduler_seed is not None else schedule
         self.onlooker: Onlooker | None = None
@@ -164,6 +165,12 @@ class World:
                 return condition()
             self.timeline.step()
         return True
+
+    @property
+    def events_count(self) -> int:
+        """How much has happened: what fell due on the timeline, turns of actors, frames between hosts, and units made durable."""
+        turns = sum(host.trace.turns for host in self.hosts.values())
+        return self.timeline.fired + turns + self.frames_count + self.commits_count
 
     def close(self) -> None:
         """End whatever still runs; only hosts at socket level need it."""
@@ -387,6 +394,7 @@ class Host:
     # --- for whoever watches -------------------------------------------------------------------------------------
 
     def _committed(self, unit: Unit, former: Former, result: Committed) -> None:
+        self.world.commits_count += 1
         if self.world.onlooker is not None:
             self.world.onlooker.committed(self, unit, former, result)
 

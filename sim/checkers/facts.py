@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -34,6 +35,11 @@ def ders(pem: str) -> list[bytes]:
 def fingerprint_of(der: bytes) -> str:
     """`sha256:` and the hex digest of a certificate."""
     return "sha256:" + hashlib.sha256(der).hexdigest()
+
+
+@lru_cache(maxsize=4_096)
+def _fingerprints(pem: str) -> frozenset[str]:
+    return frozenset(fingerprint_of(der) for der in ders(pem))
 
 
 @attrs.frozen(eq=False)
@@ -188,9 +194,9 @@ class Facts:
         """The platforms that are this instance: one, unless a copy of it was restored elsewhere."""
         return (host for host in self.world.hosts.values() if host.instance_id == instance_id)
 
-    def authority_of(self, host: Host) -> set[str]:
+    def authority_of(self, host: Host) -> frozenset[str]:
         """Fingerprints of the CA certificates whose keys a platform holds."""
-        return {fingerprint_of(der) for der in ders(host.authority.ca_bundle_pem)}
+        return _fingerprints(host.authority.ca_bundle_pem)
 
     def paper(self, der: bytes) -> Paper | None:
         """A certificate, read once."""

@@ -155,6 +155,7 @@ class _Report:
             "seeds_per_s": round(tally.runs / max(elapsed_s, 1e-9), 1),
             "virtual_s": round(tally.virtual_s, 3),
             "never": self.never,
+            "events": tally.events,
             "faults": dict(sorted(tally.faults.items())),
             "scenarios": {
                 path: {"runs": runs, "failed": failed, "seconds_per_run": round(busy_s / runs, 6)}

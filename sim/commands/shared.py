@@ -60,6 +60,7 @@ def document(result: Result) -> dict[str, Any]:
         "digest": result.digest,
         "turns": result.turns,
         "virtual_s": result.virtual_s,
+        "events": result.events,
         "faults": dict(result.faults),
         "failures": failures,
         "last": list(result.last) if failures else [],

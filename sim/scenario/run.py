@@ -43,6 +43,7 @@ class Result:
         history: statuses and answers over time.
         impossible: how many steps were passed over because they could not happen at their time.
         reached: what the file says must happen in some run, and whether it did in this one; empty if the run was stopped early.
+        events: how much happened (see `World.events_count`).
     """
 
     scenario: str
@@ -57,6 +58,7 @@ class Result:
     history: History = attrs.field(factory=lambda: History(0.0), repr=False)
     impossible: int = 0
     reached: Mapping[str, bool] = attrs.field(factory=dict)
+    events: int = 0
 
     @property
     def passed(self) -> bool:
@@ -100,7 +102,7 @@ def run(
         turns = sum(host.trace.turns for host in stage.world.hosts.values())
         lines = tuple(event.line for event in last)
         reached = _reached(scenario, stage) if until is None else {}
-        done = stage.now, dict(+stage.faults), stage.history, stage.skipped, reached
+        done = stage.now, dict(+stage.faults), stage.history, stage.skipped, reached, stage.world.events_count
         return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, *done)
     finally:
         stage.world.close()
