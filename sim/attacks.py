@@ -1,0 +1,92 @@
+"""What a hostile host can send: calls with whatever certificate and body it likes, straight to a platform's door.
+
+Lives here: forged certificates and forged calls. Must not live here: what a scenario does with them (see `scenario.actions`), or what must
+become of them (see `checkers`). The forger may be given the key of any platform's CA, as somebody who has stolen it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from actors.door.call import Answer, Call, Source
+from sim.world import Host, World
+
+HOUR_S: Final = 3_600.0
+API: Final = "/api/v1/system/federation_api/"
+ATTACKER: Final = "an attacker"
+
+
+@attrs.frozen(kw_only=True)
+class Leaf:
+    """What a forged certificate says.
+
+    Attributes:
+        common_name: the subject that it claims.
+        instance_id: the instance that it names.
+        begins, ends: seconds since the epoch.
+        client: whether it is made for clients, or for servers.
+        authority: whether it says that it is a CA.
+    """
+
+    common_name: str
+    instance_id: str
+    begins: float
+    ends: float
+    client: bool = True
+    authority: bool = False
+
+
+def forge(signer: Host, leaf: Leaf) -> bytes:
+    """A certificate (DER) signed with the key of a platform's CA."""
+    chance = signer.world.chance.stream("attacks")
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
+    root, root_key = signer.authority._root, signer.authority._key
+    purpose = ExtendedKeyUsageOID.CLIENT_AUTH if leaf.client else ExtendedKeyUsageOID.SERVER_AUTH
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only", "decipher_only"),
+        False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]))
+        .issuer_name(root.subject)
+        .public_key(key.public_key())
+        .serial_number(chance.getrandbits(120) | 1)
+        .not_valid_before(datetime.fromtimestamp(leaf.begins, UTC).replace(microsecond=0))
+        .not_valid_after(datetime.fromtimestamp(leaf.ends, UTC).replace(microsecond=0))
+        .add_extension(x509.BasicConstraints(ca=leaf.authority, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=leaf.authority, **usage), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"powernode://instance/{leaf.instance_id}")]), critical=False
+        )
+        .sign(root_key, None)
+    )
+    return certificate.public_bytes(Encoding.DER)
+
+
+def pem_of(der: bytes) -> str:
+    """A certificate as text."""
+    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+
+
+def send(
+    world: World, target: Host, route: str, body: dict[str, Any] | None, presented: tuple[bytes, ...], address: str, source: str = ATTACKER
+) -> list[Answer]:
+    """Let a call arrive at a platform; its answer stands in the returned list once time has passed. `source`: whose it really is."""
+    answers: list[Answer] = []
+    connection = Source(address, "tls", presented, f"attack-{world.timeline.now:.6f}")
+    raw = b"" if body is None else json.dumps(body).encode()
+    call = Call("GET" if body is None else "POST", API + route, {}, {"content-type": "application/json"}, raw, connection)
+    world.record("call", source, target.name, f"{call.method} /federation_api/{route}")
+    if target.running:
+        target.handle(call, answers.append, source)
+    return answers

@@ -1,0 +1,50 @@
+"""`attack_certificate`: somebody calls as a peer with a certificate that proves nothing, or not enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from sim import attacks
+from sim.attacks import HOUR_S, Leaf
+from sim.scenario.actions.registry import action
+from sim.scenario.kinds import PLATFORM, key, one_of
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+FLAWS: Final = (
+    "none", "foreign_anchor", "other_subject", "other_instance", "ended", "for_servers", "an_authority", "beside_another", "no_flaw",
+)  # fmt: skip
+DAY_S: Final = 86_400.0
+
+
+@action("attack_certificate", fault=True)
+@attrs.frozen(kw_only=True)
+class AttackCertificate:
+    """Somebody calls a platform as one of its peers, with a certificate that has one flaw and none but that; heartbeat and trust bundle."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "which platform is called"))
+    claims: str = attrs.field(metadata=key(PLATFORM, "which of its peers the caller claims to be"))
+    by: str = attrs.field(
+        metadata=key(PLATFORM, "whose CA signs where the flaw is a foreign anchor; whose instance is named where it is that")
+    )
+    flaw: str = attrs.field(metadata=key(one_of(*FLAWS), "what is wrong with the certificate"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        target, claimed, attacker = stage.host(self.on), stage.host(self.claims), stage.host(self.by)
+        wall = target.clock.wall()
+        peer_id = stage.peer_id(self.on, self.claims) if self.flaw != "other_subject" else attacker.instance_id
+        leaf = Leaf(
+            common_name=f"fed:{peer_id}",
+            instance_id=attacker.instance_id if self.flaw == "other_instance" else claimed.instance_id,
+            begins=wall - 2 * DAY_S,
+            ends=wall - DAY_S if self.flaw == "ended" else wall + HOUR_S,
+            client=self.flaw != "for_servers",
+            authority=self.flaw == "an_authority",
+        )
+        forged = attacks.forge(attacker if self.flaw == "foreign_anchor" else claimed, leaf)
+        presented = () if self.flaw == "none" else (forged, *(attacker.server_chain[-1:] if self.flaw == "beside_another" else ()))
+        for route, body in (("trust_bundle", None), ("heartbeat", {"boot_epoch": 1, "sequence": 1})):
+            attacks.send(stage.world, target, route, body, presented, attacker.address)
