@@ -102,8 +102,9 @@ class Client:
             reply = await self.request("GET", path, None, {**(query or {}), "limit": page, "cursor": cursor})
             found = _rows(reply.data)
             rows += found
-            cursor = reply.meta.get("next_cursor")
-            if not cursor or not found or (limit is not None and len(rows) >= limit):
+            # A page may be empty though more follows: a filter looks at so many rows for one page and no more.
+            former, cursor = cursor, reply.meta.get("next_cursor")
+            if not cursor or cursor == former or (limit is not None and len(rows) >= limit):
                 return rows[:limit]
 
     async def anonymous(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:

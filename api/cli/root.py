@@ -16,6 +16,7 @@ from api.cli.lazy import PLUGINS, LazyGroup
 COMMANDS: Final = {
     "actors": ("api.cli.actors:actors", "Look into the daemon's actors."),
     "backup": ("api.cli.backup:backup", "Copy the store of a platform into FILE, also while its daemon runs."),
+    "bridges": ("api.cli.bridges:bridges", "Open overlay networks to peers."),
     "completion": ("api.cli.completion:completion", "Print the completion script of a shell."),
     "config": ("api.cli.config:config", "Show the configuration of a daemon."),
     "doctor": ("api.cli.doctor:doctor", "Find out what would stop this platform from federating."),
@@ -27,6 +28,7 @@ COMMANDS: Final = {
     "operators": ("api.cli.operators:operators", "Manage the people who may operate this platform."),
     "peers": ("api.cli.peers:peers", "Pair with other platforms and look after them."),
     "quickstart": ("api.cli.serve:quickstart", "Run two platforms on this machine and pair them."),
+    "resources": ("api.cli.resources:resources", "Look after this platform's catalogue of resources."),
     "restore": ("api.cli.backup:restore", "Make a fresh data directory from a backup."),
     "serve": ("api.cli.serve:serve", "Run the platform's daemon."),
     "status": ("api.cli.status:status", "Show health, peers by status and open findings."),

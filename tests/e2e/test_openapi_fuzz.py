@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,8 @@ def test_no_answer_is_undocumented_or_a_failure(tmp_path: Path) -> None:
         ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=150, check=False)
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-        assert "33 passed" in done.stdout, done.stdout[-3000:]
+        # Every case of every operation; how many there are grows with the table of routes.
+        assert re.search(r"([0-9]{3,}) generated, \1 passed", done.stdout), done.stdout[-3000:]
         assert daemon.running
         assert '"level":"error"' not in daemon.log_file.read_text()
         assert daemon.call("GET", "/health/ready").body["status"] == "ready"

@@ -1,0 +1,210 @@
+"""`powernode resources`: the platform's own catalogue.
+
+Lives here: the commands that look at, change and delete single records. Must not live here: importing (see `resource_import`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from api.cli.application import connected, current
+from api.cli.client import Client, segment
+from api.cli.ending import confirm
+from api.cli.failures import Exit, Failure
+from api.cli.lazy import Command, LazyGroup
+from api.cli.output import ago, block, emit_json, say, table
+from runtime.ids import is_uuid
+
+BASE = "/platform/resources"
+
+resources = LazyGroup(
+    "resources",
+    help="Look after this platform's catalogue. KIND is a name such as NodeModule or node_module; RECORD is an id or a name.",
+    lazy={
+        "delete": ("api.cli.resources:delete", "Delete a resource and all that it owns."),
+        "import": ("api.cli.resource_import:import_", "Create and replace resources from a file."),
+        "kinds": ("api.cli.resources:kinds", "List the kinds of resources."),
+        "list": ("api.cli.resources:list_", "List the resources of one kind."),
+        "set": ("api.cli.resources:set_", "Change attributes of a resource."),
+        "show": ("api.cli.resources:show", "Show one resource."),
+    },
+)
+
+
+def path_of(kind: str, *rest: str) -> str:
+    """The path of a kind, or of something below it."""
+    return "/".join((BASE, segment(kind), *(segment(part) for part in rest)))
+
+
+def record_of(data: Any) -> dict[str, Any]:
+    """The resource in an answer.
+
+    Raises:
+        Failure: there is none.
+    """
+    record = data.get("resource") if isinstance(data, dict) else None
+    if not isinstance(record, dict):
+        raise Failure("daemon_error", "the answer holds no resource", Exit.FAILURE)
+    return record
+
+
+def name_attribute(kind: str) -> str:
+    """The attribute by which people name a record of this kind.
+
+    Raises:
+        Failure: there is no such kind, or its records have no name of their own.
+    """
+    from actors.inventory.registry import find
+
+    known = find(kind)
+    if known is None:
+        raise Failure("unknown_resource_kind", f"there is no kind of resource called {kind!r}; see `powernode resources kinds`", Exit.USAGE)
+    if len(known.natural_key) != 1:
+        raise Failure("id_required", f"a {known.kind} has no name of its own; give its id", Exit.USAGE)
+    return known.natural_key[0]
+
+
+def find_record_id(client: Client, kind: str, name: str) -> str:
+    """The id of the record that `name` means.
+
+    Raises:
+        Failure: there is none.
+    """
+    if is_uuid(name.lower()):
+        return name.lower()
+    rows = client.pages(path_of(kind), {f"filter[{name_attribute(kind)}]": name}, limit=1)
+    if not rows:
+        raise Failure("not_found", f"no {kind} is called {name!r}", Exit.NOT_FOUND)
+    return str(rows[0]["id"])
+
+
+@click.command(cls=Command)
+@connected
+def kinds() -> None:
+    """List the kinds of resources, with how many there are."""
+    client = Client(current())
+    rows = client.get(BASE).data or []
+    if client.application.as_json:
+        for row in rows:
+            emit_json(row)
+        return
+    columns = ("kind", "alias", "count", "named by", "filterable", "scopes")
+    table(columns, [[*(row.get(name) for name in columns[:3]), *_lists(row)] for row in rows], empty="no kinds")
+
+
+def _lists(row: dict[str, Any]) -> list[str]:
+    return [", ".join(map(str, row.get(name) or [])) for name in ("natural_key", "filterable", "scopes")]
+
+
+@click.command("list", cls=Command)
+@click.argument("kind")
+@click.option(
+    "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only these; also NAME[gte]=, [lte]=, [in]=A,B. May be repeated."
+)
+@click.option("--since", metavar="TIME", help="Only those written at or after this time.")
+@click.option("--deleted", is_flag=True, help="Deleted ones too.")
+@click.option("--sort", metavar="NAME", help="updated_at, or the attribute that names a record.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@connected
+def list_(kind: str, filters: tuple[str, ...], since: str | None, deleted: bool, sort: str | None, limit: int | None) -> None:
+    """List the resources of one kind."""
+    client = Client(current())
+    query: dict[str, object] = {"updated_since": since, "include_deleted": "true" if deleted else None, "sort": sort}
+    for text in filters:
+        name, separator, value = text.partition("=")
+        attribute, bracket, word = name.partition("[")
+        if not separator or not name:
+            raise Failure("usage", f"a filter is written NAME=VALUE, not {text!r}", Exit.USAGE)
+        query[f"filter[{attribute}]{bracket}{word}"] = value
+    rows = client.pages(path_of(kind), query, limit=limit)
+    if client.application.as_json:
+        for row in rows:
+            emit_json(row)
+        return
+    now = client.application.clock.wall()
+    shown = [(row.get("id"), _summary(row), row.get("version"), ago(row.get("updated_at"), now)) for row in rows]
+    table(("id", "attributes", "version", "updated"), shown, empty="none; `powernode resources import FILE` fills the catalogue")
+
+
+def _summary(row: dict[str, Any]) -> str:
+    if row.get("deleted"):
+        return "(deleted)"
+    attributes = row.get("attributes") or {}
+    return " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in attributes.items())
+
+
+@click.command(cls=Command)
+@click.argument("kind")
+@click.argument("record")
+@connected
+def show(kind: str, record: str) -> None:
+    """Show one resource."""
+    client = Client(current())
+    _print(client, record_of(client.get(path_of(kind, find_record_id(client, kind, record))).data))
+
+
+def _print(client: Client, record: dict[str, Any]) -> None:
+    if client.application.as_json:
+        emit_json(record)
+        return
+    block((name, value) for name, value in record.items() if name != "attributes")
+    say()
+    block((record.get("attributes") or {}).items())
+
+
+@click.command("set", cls=Command)
+@click.argument("kind")
+@click.argument("record")
+@click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.option("--if-match", "etag", metavar="ETAG", help="Only if the resource is still at this version.")
+@connected
+def set_(kind: str, record: str, changes: tuple[str, ...], etag: str | None) -> None:
+    """Change attributes of a resource.
+
+    A VALUE that is JSON is read as JSON, as in `tags=["web"]` or `current_version=3`; anything else is text.
+    `NAME=null` unsets an attribute.
+    """
+    attributes: dict[str, Any] = {}
+    for text in changes:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise Failure("usage", f"a change is written NAME=VALUE, not {text!r}", Exit.USAGE)
+        attributes[name] = _value(kind, name, value)
+    client = Client(current())
+    path = path_of(kind, find_record_id(client, kind, record))
+    _print(client, record_of(client.patch(path, {"attributes": attributes}, etag=etag).data))
+
+
+def _value(kind: str, name: str, text: str) -> Any:
+    """Text stays text where the attribute is one, so that a module may be called 7."""
+    from actors.door.shapes import Text
+    from actors.inventory.registry import find
+
+    known = find(kind)
+    field = known.fields.get(name) if known is not None else None
+    if text != "null" and field is not None and isinstance(field.shape, Text):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@click.command(cls=Command)
+@click.argument("kind")
+@click.argument("record")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def delete(kind: str, record: str, yes: bool) -> None:
+    """Delete a resource and all that it owns. Grants for it stay and reach nothing."""
+    client = Client(current())
+    id = find_record_id(client, kind, record)
+    confirm(client, f"Delete the {kind} {record}, and all that it owns?", yes=yes)
+    data = client.application.run(client.request, "DELETE", path_of(kind, id)).data
+    if client.application.as_json:
+        emit_json(data)
+    else:
+        say(f"deleted, with {data.get('owned_deleted')} that it owned")
