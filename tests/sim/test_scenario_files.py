@@ -165,6 +165,16 @@ def test_list_names_every_file() -> None:
     assert listed == {file.name for file in (ROOT / "scenarios").glob("*.toml")}
 
 
+def test_list_tells_what_a_run_costs(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "year.toml").write_text(GOOD.replace('for = "1m"', 'for = "365d"'), encoding="utf-8")
+    listed = [json.loads(line) for line in call("list", "--folder", str(tmp_path), "--json").stdout.splitlines()]
+    assert [each["cost"] for each in listed] == ["quick", "day"]
+    (tmp_path / "year.toml").unlink()
+    (timed,) = (json.loads(line) for line in call("list", "--folder", str(tmp_path), "--json", "--time").stdout.splitlines())
+    assert timed["seconds_per_run"] > 0
+
+
 # --- documentation --------------------------------------------------------------------------------------------------
 
 
