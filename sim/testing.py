@@ -29,11 +29,13 @@ from sim.generate import Draw
 from sim.generate import document as generated_document
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.load import load, parse
+from sim.scenario.progress import DeadlockError
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
 from sim.scenario.stage import BrokenError, Stage
 from sim.scenario.write import Document, duration, to_toml
 from sim.shrink import shrink
+from sim.world import LivelockError
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 Item = TypeVar("Item")
@@ -248,6 +250,10 @@ class FederationMachine(RuleBasedStateMachine):
             self.advance(PACE_S)
         return True
 
+    def teardown(self) -> None:
+        """Close the world. What is done here is part of the scenario, too."""
+        self.stage.world.close()
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._watched(lambda: self.stage.run_to(round(self.stage.now + seconds, 6)))
@@ -277,6 +283,10 @@ class FederationMachine(RuleBasedStateMachine):
             act()
         except BrokenError as broken:
             self._fail(broken.failure)
+        except LivelockError as error:
+            self._fail(Failure("livelock", self.stage.now, str(error)))
+        except DeadlockError as error:
+            self._fail(Failure("deadlock", self.stage.now, str(error)))
 
     def _fail(self, failure: Failure) -> None:
         path = write_found(self.document, [failure], self.seed, self.folder / f"{type(self).__name__}.toml")

@@ -150,12 +150,18 @@ class Facts:
         self.evidence[host.name][id] = evidence
         if record.remote_instance_url is not None:
             key = (host.name, record.remote_instance_url)
-            if id >= self._newest.get(key, ""):
+            former = self._newest.get(key, "")
+            # At most one row of a URL is not revoked, and it came last, whatever the clock was by which its id was made.
+            if (record.status != "revoked", id) >= (self._live(host, former), former):
                 self._newest[key] = id
         if record.inbound_subject is not None:
             self._subjects[(host.name, record.inbound_subject)] = id
         if record.remote_peer_id is not None:
             self._assigned[(host.name, f"fed:{record.remote_peer_id}")] = id
+
+    def _live(self, host: Host, id: str) -> bool:
+        record = self.peers[host.name].get(id)
+        return record is not None and record.status != "revoked"
 
     def newest(self, on: Host, url: str) -> Any:
         """The newest row of one platform about a URL, or None."""

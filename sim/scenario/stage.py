@@ -69,8 +69,14 @@ class OperatorCall:
     request: tuple[str, str, Any]
     hands_to: str | None
     replies: list[Reply]
+    incarnation: int
     login: list[Reply] | None = None
     code: str | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody is there who may still answer; the platform that was asked may have died, or have been down."""
+        return self.host.running and self.host.incarnation == self.incarnation
 
     def poll(self) -> Reply | None:
         """The answer, once."""
@@ -174,7 +180,8 @@ class Stage:
         """An operator's call to the surface of peers; tokens in its answer are handed to the operator of `hands_to`."""
         host = self.host(on)
         request = (method, PEERS + path, body)
-        self._calls.append(OperatorCall(name, host, request, hands_to, host.send(*request) if host.running else []))
+        replies, incarnation = (host.send(*request), host.incarnation) if host.running else ([], -1)
+        self._calls.append(OperatorCall(name, host, request, hands_to, replies, incarnation))
 
     def handed(self, minter: str, to: str, which: str) -> Handed:
         """The `first` or `latest` token that was handed over.
@@ -223,7 +230,7 @@ class Stage:
         timeline = self.world.timeline
         while not condition():
             if timeline.next_at is None or timeline.next_at > deadline:
-                self._progress.check_alive([call.name or call.request[1] for call in self._calls if call.host.running])
+                self._progress.check_alive([call.name or call.request[1] for call in self._calls if call.waiting])
                 timeline.run_until(deadline)
                 return condition()
             timeline.step()

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sim.scenario.load import parse
 from sim.scenario.run import Result, run
+from sim.scenario.write import to_toml
 from sim.testing import scenario
 from tests.support.planted import HAPPY, PLANTED, PROPOSED_TWICE, send_no_heartbeats
 
@@ -128,3 +130,25 @@ def test_a_step_that_cannot_happen_fails_the_run(step: str, text: str) -> None:
 def test_an_operator_whose_session_has_ended_signs_in_again() -> None:
     late = PROPOSED_TWICE.replace('"1m"', '"2h"').replace("t = 1,", 't = "1h",')
     assert play(late).passed
+
+
+def test_a_call_to_a_platform_that_has_died_waits_for_nobody() -> None:
+    steps = [{"t": 0, "do": "propose", "on": "a", "peer": "b"}, {"t": 0.1, "do": "crash", "on": "a"}]
+    asked = [*steps, {"t": 0.2, "do": "propose", "on": "a", "peer": "b"}, {"t": 0.3, "do": "restart", "on": "a"}]
+    platforms = [{"name": "a", "fsync": 1}, {"name": "b"}]
+    assert play(to_toml({"name": "x", "description": "x", "world": {"for": "1m"}, "platform": platforms, "at": asked})).failures == ()
+
+
+def test_the_row_of_a_peer_is_the_one_that_lives_whatever_its_clock_said() -> None:
+    steps: list[dict[str, Any]] = [
+        {"t": 0, "do": "propose", "on": "a", "peer": "b"},
+        {"t": 1, "do": "cancel", "on": "a", "peer": "b"},
+        {"t": 2, "do": "clock_step", "on": "a", "by": -300},
+        {"t": 3, "do": "propose", "on": "a", "peer": "b"},
+        {"t": 4, "do": "regenerate", "on": "a", "peer": "b", "name": "again"},
+    ]
+    world = {"for": "1m"}
+    expect = [{"that": "code", "call": "again", "is": "ok"}, {"that": "status", "on": "a", "peer": "b", "is": "proposed"}]
+    platforms = [{"name": "a"}, {"name": "b"}]
+    document = {"name": "x", "description": "x", "world": world, "platform": platforms, "at": steps, "expect": expect}
+    assert play(to_toml(document)).failures == ()
