@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import attrs
@@ -81,6 +82,7 @@ class SchemaCompatibility:
         }
 
 
+@lru_cache(maxsize=1_024)
 def parse_platform_version(text: str | None) -> PlatformVersion | None:
     """The numbers of `1.4`, `1.4.2`, `v1.4.2-rc1` and the like (after SemVer 2.0); None for anything else."""
     found = _VERSION.fullmatch(text) if text is not None else None

@@ -6,7 +6,7 @@ uncommitted, or a decision: whoever finds a record here asks its actor, which ch
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 from runtime.limits import DIRECTORY_ENTRIES
@@ -24,6 +24,8 @@ class Directory:
         self._kinds = kinds
         self._rows: OrderedDict[tuple[str, str], Row] = OrderedDict()
         self._limit = limit
+        self._changes: Counter[str] = Counter()
+        self._opened = 0
 
     def find(self, kind: str, key: str, value: str) -> str | None:
         """The id of the row whose unique key has this value, or None."""
@@ -40,12 +42,17 @@ class Directory:
             self._keep((kind, id), row)
         return row
 
+    def version(self, kind: str) -> tuple[int, int]:
+        """Differs from before if a row of this kind may have changed, so that what was made of such rows can be kept meanwhile."""
+        return self._opened, self._changes[kind]
+
     def freshest(self, kind: str, row: Row) -> Row:
         """What is known now of a row that was read from the store, whose evidence may not have been flushed yet."""
         return self._rows.get((kind, row.record.id), row)
 
     def committed(self, kind: str, id: str, record: Any | None, evidence: Any) -> None:
         """Note what a commit, or fresh evidence, has made true."""
+        self._changes[kind] += 1
         if record is None:
             self._rows.pop((kind, id), None)
         else:
@@ -53,12 +60,14 @@ class Directory:
 
     def rewritten(self, kind: str, id: str, record: Any) -> None:
         """Note that another actor has written this row's record; its evidence stays what it was."""
+        self._changes[kind] += 1
         cached = self._rows.get((kind, id))
         if cached is not None:
             self._keep((kind, id), Row(record, cached.evidence))
 
     def reopen(self, store: Store) -> None:
         """Go on with a reopened store: what was cached may never have been committed there."""
+        self._opened += 1
         self._store = store
         self._rows.clear()
 

@@ -14,7 +14,7 @@ from actors import certificates
 from actors.door.call import Source
 from actors.peer import lifecycle
 from actors.peer.lifecycle import Inbound
-from actors.peer.record import KIND, PeerRecord
+from actors.peer.record import KIND, PeerRecord, TrustedAnchor
 from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from runtime.directory import Directory
 from runtime.errors import Fault, RemoteFault
@@ -102,12 +102,17 @@ def find_row(directory: Directory, source: Source, leaf: certificates.Leaf) -> R
 
 def check_anchor(source: Source, leaf: certificates.Leaf, record: PeerRecord, wall: float) -> Fault | None:
     """Whether an anchor of this very row issued the certificate; another peer's anchor never counts."""
-    in_force = tuple(
-        anchor
-        for anchor in record.trusted_anchors
-        if (anchor.accept_from is None or anchor.accept_from <= wall) and (anchor.accept_until is None or wall < anchor.accept_until)
-    )
-    fingerprints = tuple(anchor.fingerprint for anchor in in_force)
+    trusted = record.trusted_anchors
+    if source.verified.get("trusted") is not trusted:
+        source.verified["trusted"] = trusted
+        source.verified["in_force"] = None
+    in_force = source.verified["in_force"]
+    if in_force is None:
+        in_force = anchors_in_force(trusted, wall)
+        if all(anchor.accept_from is None and anchor.accept_until is None for anchor in trusted):
+            # Nothing but another set of anchors can change which of them are in force.
+            source.verified["in_force"] = in_force
+    fingerprints = tuple([anchor.fingerprint for anchor in in_force])
     if source.verified.get("anchors") != fingerprints:
         source.verified["anchors"] = fingerprints
         source.verified["parsed"] = certificates.load_anchors([anchor.pem for anchor in in_force])
@@ -126,6 +131,15 @@ def check_anchor(source: Source, leaf: certificates.Leaf, record: PeerRecord, wa
         anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=wall) is None
     )
     return None
+
+
+def anchors_in_force(trusted: tuple[TrustedAnchor, ...], wall: float) -> tuple[TrustedAnchor, ...]:
+    """Those whose use has begun and has not ended."""
+    return tuple(
+        anchor
+        for anchor in trusted
+        if (anchor.accept_from is None or anchor.accept_from <= wall) and (anchor.accept_until is None or wall < anchor.accept_until)
+    )
 
 
 def check_instance(leaf: certificates.Leaf, record: PeerRecord) -> Fault | None:

@@ -93,7 +93,7 @@ class Door:
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
-        self._rules: dict[str, tuple[int, tuple[MatrixRow, ...]]] = {}
+        self._rules: dict[str, tuple[tuple[int, int], tuple[MatrixRow, ...]]] = {}
         families = (
             peers.HANDLERS,
             ending.HANDLERS,
@@ -307,13 +307,13 @@ class Door:
         self.limit(name, source_key(request.call.source.address), request.now)
 
     def schema_rules(self, account_id: str) -> tuple[MatrixRow, ...]:
-        """What the account's operators decided about pairs of versions; read anew after any commit."""
-        commits = self.engine.counters["commits"]
+        """What the account's operators decided about pairs of versions; read anew when a rule has changed."""
+        version = self.engine.directory.version(SCHEMA_RULE.name)
         known = self._rules.get(account_id)
-        if known is None or known[0] != commits:
+        if known is None or known[0] != version:
             query = Query(SCHEMA_RULE.name, ((Condition("account_id", "=", account_id),),))
             rows = tuple(to_matrix_row(row.record) for row in self.engine.store.query(query))
-            known = self._rules[account_id] = (commits, rows)
+            known = self._rules[account_id] = (version, rows)
         return known[1]
 
 

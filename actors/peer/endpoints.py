@@ -88,6 +88,8 @@ def parse_endpoints(
     if len(value) > ENDPOINTS_MAX:
         problems.append(_problem(field, f"has {len(value)} entries; at most {ENDPOINTS_MAX} are taken"))
         return ()
+    if not value:
+        return ()
     found: dict[str, Endpoint] = {}
     for index, entry in enumerate(value):
         place = f"{field}[{index}]"
@@ -147,19 +149,23 @@ def in_order(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     return tuple(sorted(endpoints, key=lambda endpoint: (endpoint.priority, SCOPE_ORDER[endpoint.scope], endpoint.url)))
 
 
-def candidates(endpoints: Iterable[Endpoint], peer_url: str | None) -> tuple[ProbeTarget, ...]:
+def candidates(endpoints: Sequence[Endpoint], peer_url: str | None) -> tuple[ProbeTarget, ...]:
     """What to dial, in order. The peer's own URL comes last, unless it is listed anyway or unknown (None).
 
     The list is not cut here: the prober counts only the targets that it does not skip for their hint.
     """
+    if not endpoints:
+        return () if peer_url is None else (ProbeTarget(peer_url),)
     listed = tuple(ProbeTarget(endpoint.url, endpoint.cidr_hint) for endpoint in in_order(endpoints))
     if peer_url is None or any(target.url == peer_url and target.cidr_hint is None for target in listed):
         return listed
     return (*listed, ProbeTarget(peer_url))
 
 
-def replace(current: Sequence[Endpoint], declared: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+def replace(current: Sequence[Endpoint], declared: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     """The declared list, with what the prober knows of every URL that was listed before."""
+    if not declared:
+        return ()
     known = {endpoint.url: endpoint for endpoint in current}
     return in_order(_with_probes_of(known.get(endpoint.url), endpoint) for endpoint in declared)
 

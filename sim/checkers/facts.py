@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 _BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
-def ders(pem: str) -> list[bytes]:
+@lru_cache(maxsize=4_096)
+def ders(pem: str) -> tuple[bytes, ...]:
     """The certificates in a text."""
-    return [base64.b64decode("".join(found.split())) for found in _BLOCK.findall(pem)]
+    return tuple(base64.b64decode("".join(found.split())) for found in _BLOCK.findall(pem))
 
 
 def fingerprint_of(der: bytes) -> str:

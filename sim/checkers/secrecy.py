@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from actors.door.call import Answer
+from runtime.store.port import PutEvidence
 from sim.checkers.registry import Checker, Commit, Visit, checker
 
 PRIVATE: Final = "PRIVATE KEY"
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=repr)
+
+
+def _words(value: Any) -> str:
+    """Every text in a value, cheaply."""
+    return _ENCODER.encode(value).decode("utf-8", "replace")
 
 
 @checker("secrecy", source="docs/trust-model.md", holds=("P3",))
@@ -39,7 +48,9 @@ class Secrecy(Checker):
 
     def on_commit(self, commit: Commit) -> None:
         for write in commit.writes:
-            self._search(commit.host, f"a {type(write).__name__} of a commit", repr(write))
+            # Evidence is written every minute and is all numbers but for a few words: those are searched, not their whole form.
+            text = _words(write.evidence) if isinstance(write, PutEvidence) else repr(write)
+            self._search(commit.host, f"a {type(write).__name__} of a commit", text)
 
     def _search(self, host: Any, what: str, text: str) -> None:
         if PRIVATE in text:
