@@ -189,6 +189,15 @@ _REGISTRY: Final = (
         remedy="Record it with `powernode peers update {peer_id} --residency TAG`, or ask its operator to declare it.",
     ),
     FindingKind(
+        kind="peer_residency_conflict",
+        severity="high",
+        title="Data residency in dispute",
+        text="Our operators decided that the peer keeps its data in {decided}, and the peer declares {declared}.",
+        remedy="Ask its operator which is true, then record it with `powernode peers update {peer_id} --residency TAG`. "
+        "Until both agree, moving data to or from this peer counts as crossing a boundary.",
+        distinguished_by=("decided", "declared"),
+    ),
+    FindingKind(
         kind="peer_identity_undisclosed",
         severity="low",
         title="Identity not disclosed",

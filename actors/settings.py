@@ -78,6 +78,8 @@ class FederationSettings:
     require_identity_disclosure: bool = False
     allowed_networks: tuple[str, ...] = ()
     data_residency: str = "unknown"
+    residency_mode: Literal["permissive", "warn", "refuse"] = "permissive"
+    residency_unknown: Literal["allow", "refuse"] = "allow"
     operator_contact: str = ""
     jurisdiction: str = ""
     prefix: str | None = None

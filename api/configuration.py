@@ -205,7 +205,11 @@ class Option:
 
 
 # Options whose key has a level more than their attribute.
-_NESTED_KEYS: Final = {("federation", "heartbeat_eager"): ("federation", "heartbeat", "eager")}
+_NESTED_KEYS: Final = {
+    ("federation", "heartbeat_eager"): ("federation", "heartbeat", "eager"),
+    ("federation", "residency_mode"): ("federation", "residency", "mode"),
+    ("federation", "residency_unknown"): ("federation", "residency", "unknown"),
+}
 
 
 def _options() -> Iterator[Option]:

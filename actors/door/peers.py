@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.addresses import refused_url_reason
 from actors.door import cursors
+from actors.door.bridges import proposal as bridges
 from actors.door.request import Request
 from actors.peer import invitation as invitations
 from actors.peer import projection, roles
@@ -158,8 +159,16 @@ def propose_peer(door: Door, request: Request) -> None:
     )
     ref = Ref(KIND.name, uuid7(request.wall, door.chance))
 
+    network_id = body.get("sdwan_network_id")
+    if network_id is not None:
+        bridges.own_network(door, request, network_id)
+
     def answered(outcome: Any) -> None:
-        request.ok(projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation), status=201)
+        data = projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation)
+        if network_id is None:
+            request.ok(data, status=201)
+        else:
+            bridges.propose_with(door, request, outcome.record, network_id, data)
 
     door.relay(request, ref, message, answered, refused=lambda fault: name_existing(door, request.account_id, message.url, fault))
 

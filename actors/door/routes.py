@@ -132,6 +132,7 @@ _PLATFORM_PEERS = (
                 "invalid_metadata",
                 "reserved_metadata_key",
                 "address_not_allowed",
+                "network_not_found",
             ),
         },
         idempotent=True,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Network
 from typing import Any, Final
 
-from actors import certificates
+from actors import certificates, residency
 from actors.findings import Finding, make
 from actors.limits import (
     ASYMMETRIC_HEARTBEAT_S,
@@ -32,7 +32,6 @@ from runtime.store.port import Row
 
 _IN_TOUCH: Final = frozenset({"enrolled", "active"})
 _TRUSTED: Final = LIVE | {"suspended"}
-_UNKNOWN_RESIDENCY: Final = "unknown"
 _PREFIX_GROUP_BITS: Final = 48
 _DISCLOSED: Final = ("release_tag", "operator_contact", "jurisdiction")
 
@@ -248,7 +247,10 @@ def _disclosure(record: PeerRecord, settings: Settings, matrix: Sequence[MatrixR
         return
     if not record.platform_version:
         yield _finding("peer_schema_version_missing", record)
-    if not any(tag and tag.lower() != _UNKNOWN_RESIDENCY for tag in (record.data_residency, record.declared_residency)):
+    if residency.conflicts(record):
+        decided, declared = record.data_residency or "", record.declared_residency or ""
+        yield _finding("peer_residency_conflict", record, decided=decided, declared=declared)
+    if residency.remote_tag(record) is None:
         yield _finding("peer_residency_missing", record)
     missing = _undisclosed(record)
     if missing:

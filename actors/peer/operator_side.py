@@ -20,7 +20,7 @@ from actors.peer import invitation as invitations
 from actors.peer.lifecycle import STATUSES
 from actors.peer.messages import Cancel, Minted, Probed, ProbeNow, Propose, Regenerate, Shown, Update
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import announce, operator, reachable_identity, rehandshake_allowed
+from actors.peer.steps import announce, note, operator, reachable_identity, rehandshake_allowed
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
 from runtime.actor import Actor, handles
 from runtime.clock import iso
@@ -123,6 +123,9 @@ class OperatorSide(Actor):
             ctx.reply(Shown(record, self.evidence))
             return
         ctx.audit("peer.updated", "user", message.by, federation_peer_id=record.id, fields=sorted(message.changes))
+        if changed.data_residency != record.data_residency:
+            told = {"previous": record.data_residency, "value": changed.data_residency, "declared_by": "local_decision", "by": message.by}
+            note(ctx, record, "data_residency_changed", "low", **told)
         ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
         ctx.reply(Shown(ctx.record, self.evidence))
 
