@@ -39,6 +39,9 @@ LENGTHS_S: Final = (60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 BLOCKING: Final = frozenset({"wait"})
 """Actions that hold up the others, which a generated document has no use for."""
 
+POINTLESS: Final = frozenset({"no_flaw"})
+"""Values by which an attack is none: whoever holds all that a peer holds is the peer, and checkers would take him for an attacker."""
+
 _WORDS: Final = re.compile(r"`([^`]+)`")
 
 
@@ -116,7 +119,7 @@ _VALUES: Final[Sequence[tuple[Kind, Callable[[Draw, Sequence[str]], Any]]]] = (
 def _maker(kind: Kind) -> Callable[[Draw, Sequence[str]], Any] | None:
     """What makes values of a kind; None if nobody here can."""
     if kind.title.startswith("one of "):
-        words = _WORDS.findall(kind.title)
+        words = [word for word in _WORDS.findall(kind.title) if word not in POINTLESS]
         return lambda draw, names: draw.among(words)
     return next((make for each, make in _VALUES if each is kind), None)
 

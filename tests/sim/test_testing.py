@@ -68,8 +68,15 @@ def test_a_file_that_is_not_there_is_told_at_once() -> None:
 
 @QUICK
 @given(scenarios())
-def test_generated_scenarios_are_valid_and_break_no_promise(generated: Generated) -> None:
+def test_generated_scenarios_are_valid_and_can_be_run(generated: Generated) -> None:
     assert generated.scenario.world.skip_impossible
+    assert run(generated.scenario, explain=False).digest
+
+
+@pytest.mark.sweep
+@settings(QUICK, max_examples=1000, derandomize=False)
+@given(scenarios())
+def test_generated_scenarios_break_no_promise(generated: Generated) -> None:
     generated.holds("generated")
 
 
