@@ -185,7 +185,7 @@ class RedeemedByACall(Checker):
                 ("its instance", row.remote_instance_id == ((body.get("instance") or {}).get("id") or row.remote_instance_id)),
                 ("the subject it assigned", not expected or f"fed:{row.remote_peer_id}" == body.get("caller_inbound_subject")),
                 ("the subject assigned to it", not expected or row.inbound_subject == f"fed:{row.id}"),
-                ("the proof of its key", not bundle or row.trust_status == "pending_proof" or row.status not in ("proposed", "accepted")),
+                ("the proof of its key", not bundle or row.trust_status == "pending_proof"),
                 ("the spent token", row.acceptance_token_digest is None),
                 ("the material", row.receipt.material_hash == material_of(body)),
             )

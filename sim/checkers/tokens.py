@@ -56,7 +56,7 @@ class SingleUse(Checker):
 
 @checker("token_life", source="docs/protocol.md#the-token", holds=("P2",))
 class TokenLife(Checker):
-    """A token appears with a proposal or a regeneration, and goes by an accept, a newer one, its end, or a revocation, by nothing else."""
+    """A token comes with a proposal or a regeneration and goes by an accept of either side, a newer one, its end or a revocation."""
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
@@ -64,6 +64,9 @@ class TokenLife(Checker):
         after = change.after.record
         digest = before.acceptance_token_digest if before is not None else None
         actions = {entry.action for entry in commit.entries if entry.chain == change.id}
+        called = actions & {"peer.accepted", "peer.rehandshake"} and fresh_receipt(change) is None
+        if called and after.acceptance_token_digest is not None:
+            self.complain(commit.host, f"{change.id}: we have accepted by calling, and our own token is still open")
         if after.acceptance_token_digest == digest:
             return
         if after.acceptance_token_digest is not None and not actions & {"peer.proposed", "peer.token_regenerated"}:
