@@ -1,0 +1,485 @@
+"""The faults: in the acceptance chain, in the calling side, in contact and silence, in the life of a row, at the door, in the engine below.
+
+Lives here: one function per fault. Each patches one production function (or one line of it) and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+
+import actors.door.admission
+import actors.door.door
+import actors.door.federation
+import actors.peer.calling
+import actors.peer.cascade
+import actors.peer.ending
+import actors.peer.heartbeats
+import actors.peer.liveness
+import actors.peer.minting
+import actors.peer.operator_side
+import actors.peer.projection
+import actors.peer.steps
+import actors.peer.tokens
+import net.vault
+import sim.connections
+import sim.store
+from actors.door.rate_limits import Blocks, RateLimits
+from actors.peer import lifecycle
+from actors.peer.actor import PeerActor
+from actors.peer.messages import Beat, HeartbeatAnswered, RemediationAnswered
+from runtime.engine import Engine
+from runtime.errors import OperatorFault
+from runtime.store.chain import GENESIS, link
+from tests.planted.registry import Patch, handler, plant
+
+# --- the acceptance chain -------------------------------------------------------------------------------------------
+
+
+@plant("happy-path")
+def token_burnt_before_commit(patch: Patch) -> None:
+    """The token is burnt in a commit of its own, before the accept has gathered what it needs."""
+    redeem = PeerActor._redeem
+
+    def burning(actor: Any, message: Any, address: Any, ctx: Any) -> None:
+        redeem(actor, message, address, ctx)
+        if actor.minting is not None:
+            ctx.save(attrs.evolve(actor.record, acceptance_token_digest=None, acceptance_token_expires_at=None))
+
+    patch.setattr(PeerActor, "_redeem", burning)
+
+
+@plant("happy-path")
+def digest_not_cleared(patch: Patch) -> None:
+    """The accept stores its receipt and leaves the digest of the token on the row."""
+
+    def evolve(record: Any, **changes: Any) -> Any:
+        if "receipt" in changes:
+            del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
+        return attrs.evolve(record, **changes)
+
+    patch.setattr(actors.peer.minting, "attrs", SimpleNamespace(evolve=evolve))
+
+
+@plant("clock-jumps-over-token")
+def expired_token_accepted(patch: Patch) -> None:
+    """The minter compares no dates: a token works until a sweep has cleared it."""
+    fault = actors.peer.minting.redeem_fault
+
+    def timeless(record: Any, message: Any, ctx: Any) -> Any:
+        if record is not None and record.acceptance_token_expires_at is not None:
+            record = attrs.evolve(record, acceptance_token_expires_at=float("inf"))
+        return fault(record, message, ctx)
+
+    patch.setattr(actors.peer.minting, "redeem_fault", timeless)
+
+
+@plant("spent-token-again")
+def receipt_not_bound_to_handshake(patch: Patch) -> None:
+    """A spent token fetches the stored answer for any handshake and any key material."""
+
+    def replay(actor: Any, message: Any, address: Any, ctx: Any) -> bool:
+        receipt = actor.record.receipt
+        if receipt is None or receipt.token_digest != message.token_digest:
+            return False
+        ctx.call(actors.peer.minting.Open(receipt.sealed_answer, "accept-receipt"), then=actors.peer.minting.ReceiptOpened, tag=address)
+        return True
+
+    patch.setattr(PeerActor, "_replay", replay)
+
+
+@plant("caller-crashes-in-accept", "lost-accept-answer")
+def receipt_forgotten(patch: Patch) -> None:
+    """A lost answer cannot be fetched again: the repetition of the same handshake is refused like a stranger's."""
+    patch.setattr(PeerActor, "_replay", lambda actor, message, address, ctx: False)
+
+
+@plant("happy-path")
+def key_trusted_unproven(patch: Patch) -> None:
+    """A symmetric accept counts as proof of the key that it only names."""
+    trusting = actors.peer.minting._with_trust
+    patch.setattr(
+        actors.peer.minting, "_with_trust", lambda record, slot, ctx: attrs.evolve(trusting(record, slot, ctx), trust_status="established")
+    )
+
+
+@plant("spent-token-again", "flood-of-guesses")
+def refusals_differ(patch: Patch) -> None:
+    """A token that was good once is refused in other words than one that never was."""
+    spent = OperatorFault("acceptance_token_invalid", "this acceptance token was used before", 401)
+
+    def refuse(door: Any, request: Any, source: str) -> None:
+        door.blocks.failed(source, request.now)
+        token = json.loads(request.call.body)["acceptance_token"]
+        known = door.engine.directory.find("peer", "receipt_digest", actors.peer.tokens.digest(token))
+        request.fail(spent if known is not None else actors.door.federation.TOKEN_INVALID)
+
+    patch.setattr(actors.door.federation, "_refuse_token", refuse)
+
+
+# --- the calling side -----------------------------------------------------------------------------------------------
+
+
+@plant("happy-path")
+def handshake_not_saved(patch: Patch) -> None:
+    """The accept leaves without having been saved."""
+    persist = PeerActor._persist
+
+    def forgetting(actor: Any, ctx: Any, csr_pem: Any, sealed_key: Any) -> None:
+        persist(actor, ctx, csr_pem, sealed_key)
+        ctx._writes.clear()
+        ctx._new_record = None
+
+    patch.setattr(PeerActor, "_persist", forgetting)
+
+
+@plant("caller-crashes-in-accept")
+def handshake_not_resumed(patch: Patch) -> None:
+    """A restart forgets the accept that was under way."""
+    patch.setattr(PeerActor, "resume_accept", lambda actor, ctx: None)
+
+
+@plant("crossed-accepts", "happy-path")
+def own_token_survives_dialling(patch: Patch) -> None:
+    """Whoever accepted by calling keeps his own token open."""
+    absorbed = actors.peer.calling.absorbed
+
+    def keeping(record: Any, *given: Any) -> Any:
+        digest, until = record.acceptance_token_digest, record.acceptance_token_expires_at
+        return attrs.evolve(absorbed(record, *given), acceptance_token_digest=digest, acceptance_token_expires_at=until)
+
+    patch.setattr(actors.peer.calling, "absorbed", keeping)
+
+
+@plant("name-leads-astray")
+def any_server_will_do(patch: Patch) -> None:
+    """Before it sends, the caller does not ask the server for proof."""
+    patch.setattr(sim.connections.certificates, "verify_server", lambda chain, expectation, *, now, skew_s=0.0: None)
+
+
+@plant("happy-path")
+def certificate_for_the_wrong_row(patch: Patch) -> None:
+    """The identity that is presented to the remote bears the id of our row instead of the remote's."""
+    issue = actors.peer.calling.IssueIdentity
+    patch.setattr(
+        actors.peer.calling, "IssueIdentity", lambda subject, instance, lifetime_s: issue("fed:" + instance, instance, lifetime_s)
+    )
+
+
+# --- contact and silence --------------------------------------------------------------------------------------------
+
+
+@plant("slow-disk", "happy-path")
+def evidence_goes_backwards(patch: Patch) -> None:
+    """Every third heartbeat writes an instant that lies before the last one."""
+    contact, count = PeerActor._contact, [0]
+
+    def back(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any) -> Any:
+        count[0] += 1
+        if count[0] % 3 == 0:
+            evidence = attrs.evolve(evidence, last_heartbeat_at=evidence.last_heartbeat_at - 200.0)
+        return contact(actor, ctx, evidence, record, by)
+
+    patch.setattr(PeerActor, "_contact", back)
+
+
+@plant("degraded-and-recovered")
+def degraded_never_recovers(patch: Patch) -> None:
+    """A heartbeat of a degraded peer is acknowledged and changes nothing."""
+    contact = PeerActor._contact
+
+    def stuck(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any) -> Any:
+        if record.status == "degraded":
+            ctx.set_evidence(evidence)
+            return record
+        return contact(actor, ctx, evidence, record, by)
+
+    patch.setattr(PeerActor, "_contact", stuck)
+
+
+@plant("degraded-and-recovered")
+def silence_goes_unnoticed(patch: Patch) -> None:
+    """An active row stays active however long the remote is silent."""
+    patch.setattr(PeerActor, "_degrade", lambda actor, ctx, record, reason: None)
+
+
+@plant("degraded-and-recovered")
+def recovers_by_a_probe(patch: Patch) -> None:
+    """A probe of the bundle counts as contact: the row never degrades while the server answers anything."""
+
+    def answered(actor: Any, message: Any, ctx: Any) -> None:
+        if actor.record.status == "degraded" and message.fault is None:
+            ctx.save(actors.peer.liveness.step(ctx, actor.record, "heartbeat_succeeded", actors.peer.liveness.SYSTEM))
+
+    handler(patch, RemediationAnswered, answered)
+    tick = PeerActor.handlers[actors.peer.liveness.LivenessTick]
+
+    def look(actor: Any, message: Any, ctx: Any) -> None:
+        tick(actor, message, ctx)
+        if actor.record is not None and actor.record.status == "degraded":
+            actor._look(ctx, actor.record)
+
+    handler(patch, actors.peer.liveness.LivenessTick, look)
+
+
+@plant("degraded-and-recovered")
+def heartbeats_stop_after_a_failure(patch: Patch) -> None:
+    """A heartbeat that failed is taken to be under way for ever."""
+    former = PeerActor.handlers[HeartbeatAnswered]
+
+    def stuck(actor: Any, message: Any, ctx: Any) -> None:
+        former(actor, message, ctx)
+        actor.beating = message.fault is not None
+
+    handler(patch, HeartbeatAnswered, stuck)
+
+
+@plant("degraded-and-recovered")
+def heartbeats_pile_up(patch: Patch) -> None:
+    """A tick that finds a heartbeat under way sends another one."""
+    beat = PeerActor._beat
+
+    def piling(actor: Any, ctx: Any) -> None:
+        actor.beating = False
+        beat(actor, ctx)
+        ctx.after(3.0, actors.peer.heartbeats.HeartbeatTick(), "pile")
+
+    patch.setattr(PeerActor, "_beat", piling)
+
+
+@plant("flood-with-certificates")
+def older_heartbeat_counts_as_newer(patch: Patch) -> None:
+    """The start and the sequence of a heartbeat are stored without a look at those that are known."""
+    former = PeerActor.handlers[Beat]
+
+    def overwriting(actor: Any, message: Any, ctx: Any) -> None:
+        known = actor.evidence
+        if known is not None and message.boot_epoch:
+            actor.evidence = attrs.evolve(known, remote_boot_epoch=0, remote_sequence=0)
+        former(actor, message, ctx)
+
+    handler(patch, Beat, overwriting)
+
+
+@plant("happy-path")
+def acknowledged_from_memory(patch: Patch) -> None:
+    """The acknowledgement tells the status that the row had before the heartbeat."""
+    acknowledgement = PeerActor._acknowledgement
+
+    def late(actor: Any, ctx: Any, record: Any, evidence: Any, message: Any) -> Any:
+        return {**acknowledgement(actor, ctx, record, evidence, message), "status": actor.record.status}
+
+    patch.setattr(PeerActor, "_acknowledgement", late)
+
+
+@plant("silence-is-read-first")
+def status_read_from_memory(patch: Patch) -> None:
+    """What operators read is the stored status, whatever the evidence says."""
+    patch.setattr(
+        actors.peer.projection, "derived_status",
+        lambda record, evidence, wall, stale_after_s: (record.status, record.status_since, record.status_reason),
+    )  # fmt: skip
+
+
+# --- the life of a row ----------------------------------------------------------------------------------------------
+
+
+@plant("happy-path")
+def audit_entry_missing(patch: Patch) -> None:
+    """The step that contact brings about has no audit entry."""
+
+    def step(ctx: Any, record: Any, trigger: Any, by: Any, reason: Any = None) -> Any:
+        return attrs.evolve(record, status=lifecycle.transition(record.status, trigger, record.peer_kind))
+
+    patch.setattr(actors.peer.heartbeats, "step", step)
+
+
+@plant("happy-path")
+def event_missing(patch: Patch) -> None:
+    """The step of an accept has an audit entry and no event."""
+
+    def announce(ctx: Any, record: Any, previous: Any, target: Any, trigger: Any, by: Any, reason: Any) -> None:
+        told = {"from": previous, "to": target, "trigger": trigger, "reason": reason}
+        ctx.audit(f"peer.{target}", by.kind, by.id, federation_peer_id=record.id, **told)
+
+    patch.setattr(actors.peer.steps, "announce", announce)
+
+
+@plant("happy-path")
+def step_skipped(patch: Patch) -> None:
+    """An accepted peer becomes active at once, without having been enrolled."""
+    enrolled = PeerActor._enrolled
+
+    def jump(actor: Any, ctx: Any, record: Any, by: Any) -> Any:
+        if record.status != "accepted" or record.trust_status == "none":
+            return enrolled(actor, ctx, record, by)
+        actors.peer.steps.announce(ctx, record, "accepted", "active", "heartbeat_succeeded", by, None)
+        return attrs.evolve(record, status="active", trust_status="established", last_handshake_at=ctx.wall)
+
+    patch.setattr(PeerActor, "_enrolled", jump)
+
+
+@plant("cancelled")
+def cancelled_token_stays_open(patch: Patch) -> None:
+    """A withdrawn proposal keeps its token, so that its row is revoked and can still be opened."""
+
+    def evolve(record: Any, **changes: Any) -> Any:
+        changes.pop("acceptance_token_digest", None)
+        changes.pop("acceptance_token_expires_at", None)
+        return attrs.evolve(record, **changes)
+
+    patch.setattr(actors.peer.cascade, "attrs", SimpleNamespace(evolve=evolve))
+    patch.setattr(actors.peer.operator_side, "attrs", SimpleNamespace(evolve=lambda record, **changes: attrs.evolve(record, **changes)))
+
+
+@plant("token-expires-in-hand-off")
+def expiry_not_swept(patch: Patch) -> None:
+    """Deadlines fire and nothing is cleared."""
+    patch.setattr(actors.peer.ending, "_expired", lambda ctx, record: record)
+
+
+@plant("cancelled", "revoked-then-peered-again")
+def two_rows_per_url(patch: Patch) -> None:
+    """The unique keys of a row are not enforced, and the door does not look for another one."""
+    patch.setattr(sim.store._Table, "violated", lambda table, record: None)
+
+
+@plant("stolen-key-after-the-end")
+def paused_peer_served(patch: Patch) -> None:
+    """A paused peer is served like an active one."""
+    refusal = lifecycle.inbound_refusal
+    patch.setattr(lifecycle, "inbound_refusal", lambda status, family: None if status == "suspended" else refusal(status, family))
+    former = PeerActor.handlers[Beat]
+
+    def taken(actor: Any, message: Any, ctx: Any) -> None:
+        if actor.record is not None and actor.record.status == "suspended":
+            ctx.reply({"status": "suspended"})
+        else:
+            former(actor, message, ctx)
+
+    handler(patch, Beat, taken)
+
+
+# --- the door -------------------------------------------------------------------------------------------------------
+
+
+@plant("forged-certificates")
+def any_anchor_will_do(patch: Patch) -> None:
+    """A heartbeat is accepted under another peer's anchor."""
+
+    def check(source: Any, leaf: Any, record: Any, wall: float) -> None:
+        source.verified["anchor"] = record.trusted_anchors[0].fingerprint
+
+    patch.setattr(actors.door.admission, "check_anchor", check)
+
+
+@plant("forged-certificates")
+def instance_unchecked(patch: Patch) -> None:
+    """The instance that a certificate names is not compared with the one bound at accept."""
+    patch.setattr(actors.door.admission, "check_instance", lambda leaf, record: None)
+
+
+@plant("forged-certificates")
+def dates_ignored(patch: Patch) -> None:
+    """The dates of a client certificate are not looked at."""
+    check = actors.door.admission.certificates.check_profile
+    timeless = SimpleNamespace(
+        **{name: getattr(actors.door.admission.certificates, name) for name in dir(actors.door.admission.certificates)}
+    )
+    timeless.check_profile = lambda leaf, *, now: check(leaf, now=(leaf.not_before + leaf.not_after) / 2)
+    timeless.outside_dates = lambda subject, now: None
+    patch.setattr(actors.door.admission, "certificates", timeless)
+
+
+@plant("forged-certificates")
+def companions_ignored(patch: Patch) -> None:
+    """Certificates beside the leaf are not looked at, whoever they belong to."""
+    lenient = SimpleNamespace(
+        **{name: getattr(actors.door.admission.certificates, name) for name in dir(actors.door.admission.certificates)}
+    )
+    lenient.check_chain_presented = lambda chain, anchors: None
+    patch.setattr(actors.door.admission, "certificates", lenient)
+
+
+@plant("flood-of-guesses", "flood-from-many-addresses", "flood-with-certificates")
+def limits_off(patch: Patch) -> None:
+    """Nobody is told to wait."""
+    patch.setattr(RateLimits, "take", lambda limits, key, limit, now: None)
+
+
+@plant("flood-of-guesses")
+def guessers_not_blocked(patch: Patch) -> None:
+    """Wrong tokens in a row lead to nothing."""
+    patch.setattr(Blocks, "failed", lambda blocks, source, now: False)
+
+
+# --- the engine and the store below ---------------------------------------------------------------------------------
+
+
+@plant("slow-disk")
+def reply_before_durable(patch: Patch) -> None:
+    """Replies leave as soon as a turn has ended, before its commit is durable."""
+    hold = Engine._hold_turn
+
+    def eager(engine: Any, cell: Any, ask: Any) -> None:
+        hold(engine, cell, ask)
+        turn = engine._pending[-1]
+        effects = list(turn.effects)
+        turn.effects.clear()
+        engine._perform(cell, effects)
+
+    patch.setattr(Engine, "_hold_turn", eager)
+
+
+@plant("deadline-outlives-restart")
+def deadline_lost_on_restart(patch: Patch) -> None:
+    """A start arms no deadline of what is stored."""
+    start = Engine.start
+
+    def forgetful(engine: Any) -> None:
+        due = engine.store.due
+        engine.store.due = lambda: ()
+        try:
+            start(engine)
+        finally:
+            engine.store.due = due
+
+    patch.setattr(Engine, "start", forgetful)
+
+
+@plant("happy-path")
+def chain_not_linked(patch: Patch) -> None:
+    """Each audit entry claims to be the first."""
+    patch.setattr(sim.store, "link", lambda draft, sequence, previous: link(draft, sequence, GENESIS))
+
+
+@plant("happy-path")
+def token_stored_in_plaintext(patch: Patch) -> None:
+    """What is stored instead of a token is the token."""
+    patch.setattr(actors.peer.tokens, "digest", lambda token: token if isinstance(token, str) else token.reveal())
+
+
+@plant("happy-path")
+def vault_seals_nothing(patch: Patch) -> None:
+    """What the vault seals can be read by anybody."""
+    patch.setattr(net.vault.Vault, "seal", lambda vault, secret, purpose: secret.reveal_bytes())
+    patch.setattr(net.vault.Vault, "open", lambda vault, sealed, purpose: net.vault.Secret(sealed))
+
+
+@plant("happy-path")
+def operators_left_waiting(patch: Patch) -> None:
+    """Whoever asked for a heartbeat is never told what became of it."""
+    patch.setattr(PeerActor, "_tell_asked", lambda actor, ctx, outcome: None)
+
+
+@plant("happy-path")
+def handler_raises(patch: Patch) -> None:
+    """A handler raises on the first contact."""
+
+    def contact(*_: Any) -> Any:
+        raise RuntimeError("planted")
+
+    patch.setattr(PeerActor, "_contact", contact)

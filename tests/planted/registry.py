@@ -1,0 +1,68 @@
+"""The registry of planted faults.
+
+Lives here: the value of a plant, and the decorator. Must not live here: a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
+
+
+class Patch(Protocol):
+    """What a plant needs of pytest's `MonkeyPatch`."""
+
+    def setattr(self, target: Any, name: str, value: Any) -> None: ...
+
+    def setitem(self, dic: Any, name: Any, value: Any) -> None: ...
+
+
+@attrs.frozen
+class Plant:
+    """One fault.
+
+    Attributes:
+        fault: what is wrong, in one line.
+        apply: plants it, for as long as the patch lasts.
+        scenarios: files in which it is looked for first; a hunt goes on with all others.
+    """
+
+    name: str
+    fault: str
+    apply: Callable[[Patch], None]
+    scenarios: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The scenario files in the order of a hunt."""
+        first = [SCENARIOS / f"{name}.toml" for name in self.scenarios]
+        return (*first, *(file for file in sorted(SCENARIOS.glob("*.toml")) if file not in first))
+
+
+PLANTS: dict[str, Plant] = {}
+"""Name to plant."""
+
+
+def plant(*scenarios: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    """Register a function that plants a fault; its name is the plant's name, its docstring the fault."""
+
+    def register(apply: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        assert apply.__name__ not in PLANTS, apply.__name__
+        PLANTS[apply.__name__] = Plant(apply.__name__, (apply.__doc__ or "").strip(), apply, scenarios or ("happy-path",))
+        return apply
+
+    return register
+
+
+def handler(patch: Patch, message: type, replacement: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any, Any], None]:
+    """Let `replacement` handle a message of the peer actor; the former handler is returned."""
+    from actors.peer.actor import PeerActor
+
+    former = PeerActor.handlers[message]
+    patch.setitem(PeerActor.handlers, message, replacement)
+    return former
