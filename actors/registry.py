@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.bridge.actor import BridgeActor
+from actors.continuity.actor import ContinuityActor
 from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
 from actors.grant.desk import GrantDesk
@@ -27,6 +28,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     GrantDesk,
     GrantActor,
     RevokedCertificateActor,
+    ContinuityActor,
     CatalogueActor,
     ResourceActor,
     BridgeActor,

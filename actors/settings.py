@@ -23,6 +23,7 @@ class Identity:
         ca_fingerprint: `sha256:<64 hex>` of the root.
         ca_pin: 22 characters that pin the root in tokens, or None if our listener shows a public certificate.
         boot_epoch: rises by one with every start of the process and with every restore.
+        restored_at_epoch: the boot epoch that the newest restore by command made; 0 if there was none.
     """
 
     instance_id: str
@@ -31,6 +32,7 @@ class Identity:
     ca_fingerprint: str
     ca_pin: str | None
     boot_epoch: int = 1
+    restored_at_epoch: int = 0
     account_id: str = ""
 
 

@@ -22,6 +22,8 @@ import trio
 from cryptography import x509
 
 from actors.addresses import is_literal
+from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import epoch_floor
 from actors.governance.messages import Start
 from actors.governance.record import KIND as GOVERNANCE
 from actors.operator.messages import CreateOperator
@@ -148,11 +150,20 @@ class Platform:
             ca_bundle_pem=self.authority.ca_bundle_pem,
             ca_fingerprint=self.authority.ca_fingerprint,
             ca_pin=None if public_certificate else self.authority.ca_pin,
-            boot_epoch=self.store.bump_epoch(),
+            boot_epoch=self._next_epoch(instance_id),
+            restored_at_epoch=int(self.store.meta_get("restored_at_epoch") or 0),
             account_id=account_id,
         )
         settings = Settings(identity, self.configuration.to_settings(), platform_version=VERSION, release_tag=RELEASE_TAG)
         return settings, credentials, vault
+
+    def _next_epoch(self, instance_id: str) -> int:
+        """The epoch of this start: above every earlier one, those of a later copy included, once operators have decided about it."""
+        row = self.store.load(CONTINUITY.name, instance_id)
+        floor = epoch_floor(row.record if row is not None else None)
+        if int(self.store.meta_get("boot_epoch") or 0) < floor:
+            self.store.meta_set("boot_epoch", str(floor))
+        return self.store.bump_epoch()
 
     def _open_vault(self) -> Vault:
         """The vault under its master key. A missing key is made at the first start only: a new one would open nothing of an older platform.

@@ -20,6 +20,7 @@ from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
 from actors.door.bridges import handlers as bridges
 from actors.door.call import Answer, Call, failure
+from actors.door.continuity import handlers as continuity
 from actors.door.ending import handlers as ending
 from actors.door.grants.decisions import Decisions
 from actors.door.rate_limits import Blocks, RateLimits, source_key
@@ -97,6 +98,7 @@ class Door:
         families = (
             peers.HANDLERS,
             ending.HANDLERS,
+            continuity.HANDLERS,
             overview.HANDLERS,
             accounts.HANDLERS,
             federation.HANDLERS,
@@ -143,6 +145,8 @@ class Door:
         if route.face == "operator":
             request.claims = self.authenticate(request.call.headers, request.wall)
             self._permit(request.claims, route)
+            if route.opens_trust:
+                continuity.refuse_while_frozen(self, continuity.FROZEN_HERE)
         if route.query and route.reads_query:
             request.query = shapes.read_query(route.query, request.call.query)
         if route.body is not None:

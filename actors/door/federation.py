@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.door.admission import Admitted, admit
 from actors.door.call import success
+from actors.door.continuity.handlers import FROZEN_THERE, refuse_while_frozen
 from actors.door.rate_limits import source_key
 from actors.door.request import NOBODY, Request, outcome_fault
 from actors.limits import CLOCK_SKEW_WARNING_S
@@ -38,6 +39,7 @@ def federation_accept(door: Door, request: Request) -> None:
     if limited is not None:
         request.fail(door.rate_limited(limited))
         return
+    refuse_while_frozen(door, FROZEN_THERE)
     try:
         body = door.read_body(request)
     except FaultError as error:
@@ -145,6 +147,7 @@ def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault |
         sync_cursor=body.get("sync_cursor"),
         extension_slugs=None if slugs is None else tuple(slugs),
         **{name: body.get(name) for name in _BEAT_FIELDS},
+        acknowledged_epoch=(body.get("last_ack") or {}).get("epoch") or 0,
         refused=refused,
         matrix=door.schema_rules(account_id),
     )

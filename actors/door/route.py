@@ -72,6 +72,7 @@ class Route:
         conditional: answers with an `ETag`; honours `If-None-Match` when reading and `If-Match` when writing.
         envelope: whether data stands inside the envelope of answers.
         body_bytes_max: larger bodies are refused unread.
+        opens_trust: makes or widens trust, so that it waits while trust is frozen.
         websocket: the call upgrades to a WebSocket.
     """
 
@@ -94,6 +95,7 @@ class Route:
     envelope: bool = True
     body_bytes_max: int = limits.BODY_BYTES_MAX
     websocket: bool = False
+    opens_trust: bool = False
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

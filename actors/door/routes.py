@@ -16,6 +16,7 @@ from actors import limits
 from actors.door import bodies
 from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
+from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.resources.routes import ROUTES as _RESOURCES
 from actors.door.route import (
@@ -136,6 +137,7 @@ _PLATFORM_PEERS = (
             ),
         },
         idempotent=True,
+        opens_trust=True,
     ),
     Route(
         name="accept_invitation",
@@ -155,6 +157,7 @@ _PLATFORM_PEERS = (
             504: ("remote_timeout",),
         },
         idempotent=True,
+        opens_trust=True,
     ),
     Route(
         name="get_peer",
@@ -225,6 +228,7 @@ _PLATFORM_PEERS = (
             504: ("remote_timeout",),
         },
         idempotent=True,
+        opens_trust=True,
     ),
     Route(
         name="regenerate_acceptance_token",
@@ -239,6 +243,7 @@ _PLATFORM_PEERS = (
         success={201: bodies.MINTED_TOKEN},
         errors={400: ("invalid_ttl",), 409: ("token_not_applicable",)},
         idempotent=True,
+        opens_trust=True,
     ),
     Route(
         name="probe_peer",
@@ -591,6 +596,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_SIGNING_IN,
     *_PLATFORM_PEERS,
     *_ENDING,
+    *_CONTINUITY,
     *_RESOURCES,
     *_BRIDGES,
     *_PLATFORM_AND_FEDERATION,
@@ -615,6 +621,10 @@ def errors_of(route: Route) -> dict[int, tuple[str, ...]]:
     ]
     if route.face == "operator":
         common.append((401, "unauthenticated"))
+    if route.face == "federation":
+        common.append((503, "trust_frozen"))
+    if route.opens_trust:
+        common.append((409, "trust_frozen"))
     if route.permission is not None:
         common.append((403, "forbidden"))
     if route.parameter_names or route.face == "federation":

@@ -166,6 +166,9 @@ def _heartbeats(record: PeerRecord, evidence: PeerEvidence | None, settings: Set
         return
     if record.status in _IN_TOUCH and not paused:
         yield from _one_way(record, evidence, wall)
+    if evidence.echoed_epoch > settings.identity.boot_epoch:
+        facts = {"echoed_epoch": evidence.echoed_epoch, "boot_epoch": settings.identity.boot_epoch}
+        yield _finding("platform_restored_by_hand", record, **facts)
     if evidence.clock_skew_s is not None and abs(evidence.clock_skew_s) > CLOCK_SKEW_WARNING_S:
         yield _finding("peer_clock_skew", record, skew_s=int(evidence.clock_skew_s))
     if evidence.epoch_flips >= EPOCH_FLIPS_TO_CONFLICT:

@@ -7,6 +7,7 @@ transitions are serial.
 from __future__ import annotations
 
 from actors.peer.calling import CallingSide
+from actors.peer.continuing import Continuing
 from actors.peer.ending import Ending
 from actors.peer.minting import MintingSide
 from actors.peer.notices import Notices
@@ -17,7 +18,7 @@ from runtime.actor import Resume, handles
 from runtime.context import Context
 
 
-class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices):
+class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing):
     """One remote platform."""
 
     kind = KIND

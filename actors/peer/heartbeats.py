@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.continuity.messages import EpochClaimed
+from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
@@ -18,7 +20,7 @@ from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import NO_IDENTITY, SYSTEM, Party, call_refusal, may_enrol, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
 from actors.schema_versions import negotiate
-from runtime.actor import handles
+from runtime.actor import Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
@@ -172,10 +174,18 @@ class Heartbeats(Liveness):
             endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == reply.url else endpoint
             for endpoint in endpoints.replace(evidence.endpoints, record.endpoints)
         )
+        answer = remote_answers.parse_heartbeat(reply)
         proof = evolve(
-            evidence, last_heartbeat_at=ctx.wall, last_outbound_heartbeat_at=ctx.wall, last_error=None, last_error_at=None, endpoints=seen
+            evidence,
+            last_heartbeat_at=ctx.wall,
+            last_outbound_heartbeat_at=ctx.wall,
+            last_error=None,
+            last_error_at=None,
+            endpoints=seen,
+            echoed_epoch=answer.acknowledged_epoch or evidence.echoed_epoch,
         )
-        self._contact(ctx, proof, _told(record, remote_answers.parse_heartbeat(reply)), SYSTEM)
+        _note_epoch(ctx, answer.acknowledged_epoch)
+        self._contact(ctx, proof, _told(record, answer), SYSTEM)
         self._tell_asked(ctx, {"ok": True, "url": reply.url, "elapsed_ms": round(reply.elapsed_s * 1000, 1)})
 
     def _unanswered(self, ctx: Context, fault: Fault, outcome: Any) -> None:
@@ -221,7 +231,9 @@ class Heartbeats(Liveness):
             lower_boot_epoch=message.boot_epoch if flipped else evidence.lower_boot_epoch,
             epoch_flips=evidence.epoch_flips + flipped,
             clock_skew_s=message.sent_at - ctx.wall if message.sent_at is not None else evidence.clock_skew_s,
+            echoed_epoch=message.acknowledged_epoch or evidence.echoed_epoch,
         )
+        _note_epoch(ctx, message.acknowledged_epoch)
         changed = record
         if record.inbound_proven_at is None:
             changed = evolve(changed, inbound_proven_at=ctx.wall)
@@ -285,6 +297,13 @@ class Heartbeats(Liveness):
             return record
         record = evolve(record, trust_status="established", last_handshake_at=ctx.wall)
         return step(ctx, record, "trust_established", by)
+
+
+def _note_epoch(ctx: Context, acknowledged: int) -> None:
+    """A remote that has heard of a later start of ours than this one knows a later copy of us."""
+    identity = ctx.settings.identity
+    if acknowledged > identity.boot_epoch:
+        ctx.send(Ref(CONTINUITY.name, identity.instance_id), EpochClaimed(ctx.ref.id, acknowledged))
 
 
 def _refusal(reply: Any) -> Fault | None:

@@ -199,6 +199,7 @@ class Beat:
     """An authenticated inbound heartbeat. A field that is None was absent and changes nothing. Answer: JSON-ready dict, or a fault.
 
     Attributes:
+        acknowledged_epoch: the start of ours that the sender has heard of last; 0 if it says nothing.
         refused: why the rest of the body cannot be stored, as a fault; the sender is alive all the same.
         matrix: what the account's operators decided about pairs of versions.
     """
@@ -219,6 +220,7 @@ class Beat:
     operator_contact: str | None = None
     jurisdiction: str | None = None
     anchor_fingerprint: str | None = None
+    acknowledged_epoch: int = 0
     refused: Any = None
     matrix: tuple[MatrixRow, ...] = ()
 

@@ -141,7 +141,8 @@ class Revocation:
 class PeerRecord:
     """One peer. Times are seconds since the epoch; names of fields are those of the operator surface.
 
-    `peering_epoch` says which peering this is: what was given under another one is in force no more (see `standing`).
+    `peering_epoch` says which peering this is: what was given under another one is in force no more (see `standing`). `restored_epoch`
+    says up to which start of ours operators have decided what of an earlier copy still holds.
     """
 
     id: str
@@ -192,6 +193,7 @@ class PeerRecord:
     expires_at: float | None = None
     remote_state: RemoteState = "unknown"
     peering_epoch: int = 0
+    restored_epoch: int = 0
     status_before_suspend: Status | None = None
     suspended_at: float | None = None
     revoked_at: float | None = None
@@ -212,6 +214,7 @@ class PeerEvidence:
     Attributes:
         last_heartbeat_at: newest two-way evidence: an outbound heartbeat acknowledged or an inbound one answered.
         remote_boot_epoch, remote_sequence: the newest pair whose data was applied.
+        echoed_epoch: the start of ours that the remote has acknowledged last.
         sent_sequence: number of our newest heartbeat; it outlives the stay of the actor in memory.
         lower_boot_epoch: the boot epoch that came back last.
         epoch_flips: how often an older boot epoch came back: two senders share one identity.
@@ -227,6 +230,7 @@ class PeerEvidence:
     remote_boot_epoch: int = 0
     remote_sequence: int = 0
     sent_sequence: int = 0
+    echoed_epoch: int = 0
     lower_boot_epoch: int = 0
     epoch_flips: int = 0
     clock_skew_s: float | None = None

@@ -230,6 +230,7 @@ class HeartbeatAnswer:
     platform_version: str | None = None
     data_residency: str | None = None
     anchor_fingerprint: str | None = None
+    acknowledged_epoch: int = 0
 
 
 def parse_heartbeat(reply: RemoteReply) -> HeartbeatAnswer:
@@ -244,9 +245,12 @@ def parse_heartbeat(reply: RemoteReply) -> HeartbeatAnswer:
     version = compatibility.get("local_version") if isinstance(compatibility, Mapping) else None
     quiet: list[Problem] = []
     fingerprint = data.get("our_anchor_fingerprint")
+    acknowledged = data.get("last_ack")
+    epoch = acknowledged.get("epoch") if isinstance(acknowledged, Mapping) else None
     return HeartbeatAnswer(
         endpoints=None if problems else parsed,
         platform_version=sanitize.parse_short_text(version, quiet, "local_version", chars_max=NAME_CHARS_MAX),
         data_residency=sanitize.parse_short_text(data.get("our_data_residency"), quiet, "our_data_residency", chars_max=NAME_CHARS_MAX),
         anchor_fingerprint=fingerprint if isinstance(fingerprint, str) and len(fingerprint) == 71 else None,
+        acknowledged_epoch=epoch if isinstance(epoch, int) and not isinstance(epoch, bool) and 0 < epoch <= sanitize.INTEGER_MAX else 0,
     )

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "restore": ("api.cli.backup:restore", "Make a fresh data directory from a backup."),
     "serve": ("api.cli.serve:serve", "Run the platform's daemon."),
     "status": ("api.cli.status:status", "Show health, peers by status and open findings."),
+    "trust": ("api.cli.trust:trust", "See and decide whether this platform runs on an earlier copy of its data."),
     "version": ("api.cli.version:version", "Print the version of this program, or of the daemon."),
 }
 

@@ -29,7 +29,8 @@ class EndCompletes(Checker):
         assert change.after is not None
         before, after = change.before.record if change.before is not None else None, change.after.record
         ends = after.status == "revoked" and (before is None or before.status != "revoked")
-        if after.peering_epoch != (before.peering_epoch if before is not None else 0) + ends:
+        voided = before is not None and before.restored_epoch != after.restored_epoch and not ends
+        if after.peering_epoch - (before.peering_epoch if before is not None else 0) not in ({0, 1} if voided else {int(ends)}):
             self.complain(commit.host, f"{change.id}: the epoch of the peering is {after.peering_epoch}")
         if (after.status == "revoked") != (after.revocation is not None):
             self.complain(commit.host, f"{change.id}: is {after.status}, and its revocation says otherwise")

@@ -90,6 +90,8 @@ INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("stale_accepted_without_handshake", {"status": "accepted", "status_since": WALL, "signed_at": None}, {}, True),
     ("stale_accepted_without_handshake", {"status": "accepted", "status_since": 0.0, "peer_kind": "sdwan_only"}, {}, False),
     ("stale_accepted_without_handshake", {"status": "accepted", "metadata": {"handshake_abandoned": "so"}}, {}, True),
+    ("platform_restored_by_hand", {}, {"echoed_epoch": 2}, True),
+    ("platform_restored_by_hand", {}, {"echoed_epoch": 1}, False),
     ("peer_compromise_disclosed", {"compromise_disclosed_at": WALL}, {}, True),
     ("peer_compromise_disclosed", {"compromise_disclosed_at": WALL, "status": "suspended"}, {}, False),
     ("peer_heartbeat_stale", {"status": "enrolled", "remote_state": "suspended_us"}, {"last_heartbeat_at": 0.0}, False),

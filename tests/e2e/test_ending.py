@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +11,19 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from tests.e2e.test_certificates_over_tls import QUIET, plant
-from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+from tests.e2e.test_certificates_over_tls import QUIET, RATES, plant
+from tests.support.daemons import PEERS, Daemon, copy_of, daemons, poll, propose
 from tests.support.tls_client import FEDERATION_API, connected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 CLOSED_WITHIN_S = 5.0
+TRUST = "/api/v1/system/platform/trust"
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Daemon]]:
-    with daemons(tmp_path_factory.mktemp("ending"), "a", "b") as made:
+    with daemons(tmp_path_factory.mktemp("ending"), "a", "b", more=RATES) as made:
         yield made[0], made[1]
 
 
@@ -95,3 +97,35 @@ def test_the_connections_of_a_peer_close_within_five_seconds(tmp_path: Path, ver
             assert stranger.request("GET", f"{FEDERATION_API}/trust_bundle").status == 401
         with connected(daemon.public_url, certificate) as again:
             assert again.request("GET", f"{FEDERATION_API}/trust_bundle").status == 403
+
+
+def test_a_copy_put_back_by_hand_opens_nothing_until_an_operator_has_decided(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    a, b = both
+    at_a, at_b = paired(a, b)
+    assert a.stop() == 0
+    kept = copy_of(a.data, tmp_path / "copy")
+    for _ in range(2):
+        a.start().login()
+        epoch = a.call("GET", TRUST).data["boot_epoch"]
+        assert a.call("POST", f"{PEERS}/{at_a}/heartbeat", {}).status == 200
+        assert a.stop() == 0
+    shutil.rmtree(a.data)
+    copy_of(kept, a.data)
+    a.start().login()
+    poll(lambda: a.call("POST", f"{PEERS}/{at_a}/heartbeat", {}).status == 200)
+    found = poll(lambda: (shown := a.call("GET", TRUST).data)["frozen"] and shown)
+    assert (found["cause"], found["claimed_epoch"], found["claimants"]) == ("echo", epoch, [at_a])
+    refused = a.call("POST", PEERS, {"remote_instance_url": "https://127.0.0.1:1"})
+    assert (refused.status, refused.body["code"]) == (409, "trust_frozen")
+    decided = a.call("POST", f"{TRUST}/unfreeze", {"decision": "restored"})
+    assert (decided.status, decided.data["restart_needed"]) == (200, True)
+    poll(lambda: not a.call("GET", TRUST).data["frozen"])
+    assert a.status(at_a) == "suspended"
+    assert a.call("POST", f"{PEERS}/{at_a}/resume", {}).status == 200
+    assert a.stop() == 0
+    a.start().login()
+    shown = a.call("GET", TRUST).data
+    assert (shown["frozen"], shown["boot_epoch"] > epoch, shown["restart_needed"]) == (False, True, False)
+    poll(lambda: (a.status(at_a), b.status(at_b)) == ("active", "active"))
+    assert a.call("POST", f"{PEERS}/{at_a}/revoke", {}).status == 200
+    poll(lambda: b.status(at_b) == "revoked")

@@ -155,6 +155,7 @@ class Platform:
         self.federation = FederationSettings(**{"rate_limits": _UNLIMITED, **federation})
         self.store = MemoryStore(KINDS, chance=self.chance, strict=True)
         self.life = 0
+        self.restored_at_epoch = 0
         self.commits = 0
         self.crash_at: tuple[int, Moment] | None = None
         self.crashed = False
@@ -174,6 +175,7 @@ class Platform:
                 ca_fingerprint=self.authority.ca_fingerprint,
                 ca_pin=self.authority.ca_pin,
                 boot_epoch=self.life,
+                restored_at_epoch=self.restored_at_epoch,
                 account_id=ACCOUNT,
             ),
             federation=self.federation,

@@ -39,6 +39,7 @@ ROUTES: Final = (
         success={200: shared.ONE_PEER},
         errors={409: ("peering_expired",), 422: ("invalid_transition",)},
         idempotent=True,
+        opens_trust=True,
     ),
     Route(
         name="revoke_peer",

@@ -17,6 +17,7 @@ import attrs
 
 from actors.bridge.record import active_bridge
 from actors.door.admission import admit
+from actors.door.continuity.handlers import FROZEN_THERE, refuse_while_frozen
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
 from actors.door.request import ClosingFaultError, Request
@@ -67,6 +68,8 @@ def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "e
     Raises:
         FaultError: the refusal of the first of them that fails.
     """
+    if family == "exchange":
+        refuse_while_frozen(door, FROZEN_THERE)
     source = request.call.source
     admitted = admit(door.engine.directory, source, family, request.wall)
     limits = door.settings.federation.rate_limits

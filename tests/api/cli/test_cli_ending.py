@@ -60,3 +60,42 @@ def test_a_refusal_is_told_with_its_code(api: OperatorApi, run: Run) -> None:
     result = run("peers", "revoke", PEER_ID, "--yes")
     assert result.exit_code != 0
     assert "already_revoked" in result.stderr
+
+
+SHOWN = {
+    "frozen": True,
+    "cause": "echo",
+    "closing": False,
+    "boot_epoch": 2,
+    "claimed_epoch": 4,
+    "claimants": [PEER_ID],
+    "restart_needed": False,
+}
+
+
+def test_frozen_trust_is_shown_with_the_way_on(api: OperatorApi, run: Run) -> None:
+    api.answers["get_continuity"] = granted(SHOWN)
+    result = run("trust", "show")
+    assert result.stdout.startswith("trust is frozen")
+    assert "powernode trust unfreeze" in result.stderr
+    api.answers["get_continuity"] = granted(SHOWN)
+    assert json.loads(run("trust", "show", "--json").stdout) == SHOWN
+
+
+def test_the_decision_is_sent_as_it_is_said(api: OperatorApi, run: Run) -> None:
+    after = {**SHOWN, "frozen": False, "cause": None, "restart_needed": True}
+    for options, body in (
+        (("--restored", "--keep-peerings"), {"decision": "restored", "keep_peerings": True}),
+        (("--not-restored",), {"decision": "not_restored"}),
+    ):
+        api.answers["unfreeze_trust"] = granted(after)
+        result = run("trust", "unfreeze", *options, "--yes")
+        assert result.exit_code == 0
+        assert api.named("unfreeze_trust")[-1].body == body
+        assert "Restart the daemon" in result.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--not-restored", "--keep-grants", "--yes"), ("--restored",)])
+def test_a_decision_is_not_taken_by_halves(api: OperatorApi, run: Run, options: tuple[str, ...]) -> None:
+    assert run("trust", "unfreeze", *options).exit_code == 2
+    assert not api.named("unfreeze_trust")

@@ -1,0 +1,1 @@
+"""Whether this platform is the continuation of what its peers have known."""

@@ -1,0 +1,99 @@
+"""The continuity of one platform: hears what peers say about our starts, freezes trust, and carries out what operators decide.
+
+Lives here: freezing, the decision, and its way to every peer as a durable intent. Must not live here: what a peer row does with it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.continuity.messages import CloseWhatCameBack, Decide, Decided, EpochClaimed
+from actors.continuity.record import CLAIMANTS_MAX, KIND, Closing, ContinuityRecord, frozen_by
+from actors.limits import DEPENDANTS_LOOK_S, DEPENDANTS_SLICE
+from actors.peer.record import KIND as PEER
+from runtime.actor import Actor, Due, Ref, handles
+from runtime.context import Context
+from runtime.errors import OperatorFault
+from runtime.store.port import Condition, Query
+
+NOT_FROZEN = OperatorFault("trust_not_frozen", "trust is not frozen; there is nothing to decide", 409)
+RESTORED = OperatorFault("claim_disproved", "this copy was restored by command; it cannot be declared not to be one", 409)
+
+
+class ContinuityActor(Actor):
+    """One platform; the id is that of the instance."""
+
+    kind = KIND
+
+    @handles(EpochClaimed)
+    def on_epoch_claimed(self, message: EpochClaimed, ctx: Context) -> None:
+        record: ContinuityRecord = self.record or ContinuityRecord(id=ctx.ref.id)
+        known = max(record.decided_epoch, record.claimed_epoch if message.peer_id in record.claimants else 0)
+        if message.peer_id in record.disbelieved or message.epoch <= max(known, ctx.settings.identity.boot_epoch):
+            return
+        if record.frozen_at is None:
+            facts = {"claimed_epoch": message.epoch, "boot_epoch": ctx.settings.identity.boot_epoch, "claimant": message.peer_id}
+            ctx.audit("trust.frozen", "remote", None, **facts)
+            ctx.emit("federation.trust.frozen", "critical", ctx.settings.identity.account_id or None, **facts)
+        claimants = tuple(dict.fromkeys((*record.claimants, message.peer_id)))[-CLAIMANTS_MAX:]
+        ctx.save(
+            attrs.evolve(
+                record,
+                frozen_at=record.frozen_at if record.frozen_at is not None else ctx.wall,
+                claimed_epoch=max(record.claimed_epoch, message.epoch),
+                claimants=claimants,
+            )
+        )
+
+    @handles(Decide)
+    def on_decide(self, message: Decide, ctx: Context) -> None:
+        record: ContinuityRecord = self.record or ContinuityRecord(id=ctx.ref.id)
+        identity = ctx.settings.identity
+        cause = frozen_by(self.record, identity)
+        by_command = identity.restored_at_epoch > record.decided_epoch
+        if cause is None or record.closing is not None:
+            ctx.reply(NOT_FROZEN)
+            return
+        if message.decision == "not_restored" and by_command:
+            ctx.reply(RESTORED)
+            return
+        facts = attrs.asdict(message) | {"claimed_epoch": record.claimed_epoch, "claimants": list(record.claimants)}
+        ctx.audit("trust.decided", "user", message.by, **facts)
+        ctx.emit("federation.trust.decided", "high", identity.account_id or None, **facts)
+        decided = attrs.evolve(record, frozen_at=None, claimants=(), decided_at=ctx.wall, decided_by=message.by, decision=message.decision)
+        if message.decision == "not_restored":
+            doubted = tuple(dict.fromkeys((*record.disbelieved, *record.claimants)))
+            decided = attrs.evolve(decided, disbelieved=doubted, claimed_epoch=0)
+        else:
+            decided = attrs.evolve(
+                decided,
+                decided_epoch=max(record.decided_epoch, record.claimed_epoch, identity.boot_epoch, identity.restored_at_epoch),
+                closing=Closing(keep_peerings=message.keep_peerings, keep_grants=message.keep_grants, look_at=ctx.wall),
+            )
+        ctx.save(decided)
+        ctx.reply(Decided(ctx.record))
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        record: ContinuityRecord | None = self.record
+        closing = record.closing if record is not None else None
+        if record is None or closing is None or closing.look_at > ctx.wall:
+            return
+        query = Query(
+            PEER.name, ((Condition("status", "!=", "revoked"),),), newest_first=False, after_id=closing.after_id, limit=DEPENDANTS_SLICE
+        )
+        rows = ctx.query(query)
+        behind = [row.record.id for row in rows if row.record.restored_epoch < record.decided_epoch]
+        for id in behind:
+            told = CloseWhatCameBack(record.decided_epoch, closing.keep_peerings, closing.keep_grants, record.decided_by)
+            ctx.send(Ref(PEER.name, id), told)
+        missed = closing.missed or bool(behind)
+        if len(rows) == DEPENDANTS_SLICE:
+            after = attrs.evolve(closing, after_id=rows[-1].record.id, missed=missed, look_at=ctx.wall)
+        elif missed:
+            after = attrs.evolve(closing, after_id=None, missed=False, look_at=ctx.wall + DEPENDANTS_LOOK_S)
+        else:
+            after = None
+            ctx.audit("trust.unfrozen", "system", None, decided_epoch=record.decided_epoch)
+            ctx.emit("federation.trust.unfrozen", "high", ctx.settings.identity.account_id or None, decided_epoch=record.decided_epoch)
+        ctx.save(attrs.evolve(record, closing=after))

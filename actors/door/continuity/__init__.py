@@ -1,0 +1,1 @@
+"""Frozen trust at the door."""

@@ -1,0 +1,159 @@
+"""An earlier copy of a platform's data: noticed, frozen, and opened again only as an operator decides."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from actors.continuity.messages import Decide, Decided
+from actors.continuity.record import KIND, ContinuityRecord, epoch_floor, frozen_by
+from actors.governance.scanner import scan_peer
+from actors.peer import standing
+from actors.peer.messages import HeartbeatNow, Revoke, Shown
+from runtime.actor import Ref
+from sim.store import MemoryStore
+from tests.actors.peer.test_peer_events import presented
+from tests.support.federation import OPERATOR, Pair, Platform, pair
+
+ACCEPT = "/federation_api/accept"
+
+
+@pytest.fixture
+def two() -> Pair:
+    joined = pair()
+    joined.connect()
+    return joined
+
+
+def continuity(platform: Platform) -> ContinuityRecord | None:
+    row = platform.store.load(KIND.name, platform.instance_id)
+    return row.record if row is not None else None
+
+
+def frozen(platform: Platform) -> str | None:
+    return frozen_by(continuity(platform), platform.settings.identity)
+
+
+def put_back(two: Pair, copy: MemoryStore) -> None:
+    """A has gone on for three starts, and then somebody puts the copy in its place."""
+    for _ in range(3):
+        two.a.restart()
+        two.network.advance(70.0)
+    two.a.store, two.a.life = copy, 1
+    two.a.restart()
+    two.network.advance(70.0)
+
+
+def decide(platform: Platform, decision: Any, **keep: bool) -> Any:
+    outcomes: list[Any] = []
+    platform.engine.ask(Ref(KIND.name, platform.instance_id), Decide(OPERATOR, decision, **keep), 10.0, outcomes.append)
+    platform.network.run()
+    return outcomes[0]
+
+
+def test_a_copy_put_back_by_hand_is_noticed_by_what_a_peer_has_heard(two: Pair) -> None:
+    put_back(two, two.a.store.image())
+    record = continuity(two.a)
+    assert record is not None
+    assert (frozen(two.a), record.claimed_epoch, record.claimants) == ("echo", 4, (two.at_a.peer_id,))
+    assert two.a.events().count("federation.trust.frozen") == 1
+    row = two.a.record(two.at_a.peer_id)
+    kinds = {found.kind for found in scan_peer(row, two.a.evidence(two.at_a.peer_id), two.a.settings, two.network.clock.wall())}
+    assert "platform_restored_by_hand" in kinds
+    assert frozen(two.b) is None
+
+
+def test_a_platform_that_only_restarts_is_never_frozen(two: Pair) -> None:
+    for _ in range(4):
+        two.a.restart()
+        two.b.restart()
+        two.network.advance(130.0)
+    assert (frozen(two.a), frozen(two.b)) == (None, None)
+
+
+def test_a_token_that_was_spent_since_opens_nothing_while_trust_is_frozen_and_is_dead_afterwards() -> None:
+    two = pair()
+    two.connect()
+    c = two.network.platform("c")
+    at_c = two.a.propose(c)
+    copy = two.a.store.image()
+    put_back(two, copy)
+    assert two.a.record(at_c.peer_id).acceptance_token_digest is not None
+    answers = two.a.redeem(at_c.token, c)
+    two.network.run()
+    assert (answers[0].status, answers[0].body["code"]) == (503, "trust_frozen")
+    assert isinstance(decide(two.a, "restored"), Decided)
+    two.network.advance(5.0)
+    assert frozen(two.a) is None
+    answers = two.a.redeem(at_c.token, c)
+    two.network.run()
+    assert (answers[0].status, answers[0].body["code"]) == (401, "acceptance_token_invalid")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_was_granted_and_every_peering_waits_for_review_unless_kept(two: Pair, kept: bool) -> None:
+    put_back(two, two.a.store.image())
+    epoch = two.a.record(two.at_a.peer_id).peering_epoch
+    decide(two.a, "restored", keep_peerings=kept, keep_grants=kept)
+    two.network.advance(5.0)
+    row = two.a.record(two.at_a.peer_id)
+    assert row.status == ("active" if kept else "suspended")
+    assert (row.peering_epoch, standing.in_force(row, epoch, two.network.clock.wall())) == ((epoch, True) if kept else (epoch + 1, False))
+    assert "peer.restored" in [entry.action for entry in two.a.chain(two.at_a.peer_id)]
+    assert (frozen(two.a), epoch_floor(continuity(two.a))) == (None, 4)
+    two.network.advance(130.0)
+    assert frozen(two.a) is None, "the same echo froze trust again"
+
+
+def test_the_decision_reaches_every_peer_through_a_crash(two: Pair) -> None:
+    others = [two.a.propose(two.network.platform(name)) for name in ("c", "d", "e")]
+    put_back(two, two.a.store.image())
+    two.a.crash_at = (two.a.commits + 2, "before")
+    decide(two.a, "restored")
+    two.network.advance(10.0)
+    assert two.a.crashed is False
+    assert frozen(two.a) is None
+    for invited in others:
+        record = two.a.record(invited.peer_id)
+        assert (record.acceptance_token_digest, record.restored_epoch) == (None, 4)
+        assert [entry.action for entry in two.a.chain(invited.peer_id)].count("peer.restored") == 1
+
+
+def test_a_peer_that_lies_about_our_starts_is_disbelieved_when_an_operator_says_so(two: Pair) -> None:
+    body = json.dumps({"boot_epoch": 1, "sequence": 99, "last_ack": {"epoch": 1_000, "sequence": 1}}).encode()
+
+    def lie() -> None:
+        two.a.call("POST", "/federation_api/heartbeat", body, lambda answer: None, presented(two.b, two.at_b.peer_id))
+        two.network.run()
+
+    lie()
+    assert frozen(two.a) == "echo"
+    assert isinstance(decide(two.a, "not_restored"), Decided)
+    assert frozen(two.a) is None
+    assert two.a.record(two.at_a.peer_id).status == "active"
+    lie()
+    assert frozen(two.a) is None
+    assert decide(two.a, "not_restored").code == "trust_not_frozen"
+
+
+def test_heartbeats_and_endings_go_on_while_trust_is_frozen(two: Pair) -> None:
+    put_back(two, two.a.store.image())
+    assert two.a.told(two.at_a.peer_id, HeartbeatNow(OPERATOR))["ok"] is True
+    assert isinstance(two.a.told(two.at_a.peer_id, Revoke(OPERATOR)), Shown)
+    two.network.run()
+    assert two.statuses == ("revoked", "revoked")
+
+
+def test_a_copy_restored_by_command_is_frozen_from_the_start_and_cannot_be_denied(two: Pair) -> None:
+    two.a.restored_at_epoch = 2
+    two.a.restart()
+    assert frozen(two.a) == "restored"
+    assert decide(two.a, "not_restored").code == "claim_disproved"
+    assert isinstance(decide(two.a, "restored", keep_peerings=True), Decided)
+    two.network.advance(5.0)
+    assert frozen(two.a) is None
+    two.a.restart()
+    two.network.advance(5.0)
+    assert frozen(two.a) is None
