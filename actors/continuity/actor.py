@@ -5,10 +5,13 @@ Lives here: freezing, the decision, and its way to every peer as a durable inten
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from actors.continuity.messages import CloseWhatCameBack, Decide, Decided, EpochClaimed
-from actors.continuity.record import CLAIMANTS_MAX, KIND, Closing, ContinuityRecord, frozen_by
+from actors.continuity.record import CLAIMANTS_MAX, KIND, Closing, ContinuityRecord, frozen_by, shown
+from actors.idempotency.record import remember
 from actors.limits import DEPENDANTS_LOOK_S, DEPENDANTS_SLICE
 from actors.peer.record import KIND as PEER
 from runtime.actor import Actor, Due, Ref, handles
@@ -57,7 +60,13 @@ class ContinuityActor(Actor):
         if message.decision == "not_restored" and by_command:
             ctx.reply(RESTORED)
             return
-        facts = attrs.asdict(message) | {"claimed_epoch": record.claimed_epoch, "claimants": list(record.claimants)}
+        facts: dict[str, Any] = {
+            "decision": message.decision,
+            "keep_peerings": message.keep_peerings,
+            "keep_grants": message.keep_grants,
+            "by": message.by,
+        }
+        facts |= {"claimed_epoch": record.claimed_epoch, "claimants": list(record.claimants)}
         ctx.audit("trust.decided", "user", message.by, **facts)
         ctx.emit("federation.trust.decided", "high", identity.account_id or None, **facts)
         decided = attrs.evolve(record, frozen_at=None, claimants=(), decided_at=ctx.wall, decided_by=message.by, decision=message.decision)
@@ -71,6 +80,7 @@ class ContinuityActor(Actor):
                 closing=Closing(keep_peerings=message.keep_peerings, keep_grants=message.keep_grants, look_at=ctx.wall),
             )
         ctx.save(decided)
+        remember(ctx, message.mark, 200, shown(ctx.record, identity))
         ctx.reply(Decided(ctx.record))
 
     @handles(Due)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from actors.continuity.record import ContinuityRecord, Decision
+from actors.idempotency.record import Mark
 
 
 @attrs.frozen
@@ -29,6 +30,7 @@ class Decide:
     decision: Decision
     keep_peerings: bool = False
     keep_grants: bool = False
+    mark: Mark | None = None
 
 
 @attrs.frozen

@@ -9,11 +9,12 @@ nothing that was given may be used, until an operator has decided.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
 from actors.settings import Identity
+from runtime.clock import iso_or_none
 from runtime.store.port import Kind
 
 Cause = Literal["restored", "echo"]
@@ -75,6 +76,24 @@ def frozen_by(record: ContinuityRecord | None, identity: Identity) -> Cause | No
     if (record is not None and record.closing is not None) or identity.restored_at_epoch > (record.decided_epoch if record else 0):
         return "restored"
     return None
+
+
+def shown(record: ContinuityRecord | None, identity: Identity) -> dict[str, Any]:
+    """The form of the operator surface."""
+    known = record if record is not None else ContinuityRecord(id=identity.instance_id)
+    cause = frozen_by(record, identity)
+    return {
+        "frozen": cause is not None,
+        "cause": cause,
+        "frozen_at": iso_or_none(known.frozen_at),
+        "closing": known.closing is not None,
+        "boot_epoch": identity.boot_epoch,
+        "claimed_epoch": known.claimed_epoch,
+        "claimants": list(known.claimants),
+        "decided_at": iso_or_none(known.decided_at),
+        "decision": known.decision,
+        "restart_needed": known.decision == "restored" and known.claimed_epoch > identity.boot_epoch,
+    }
 
 
 def epoch_floor(record: ContinuityRecord | None) -> int:

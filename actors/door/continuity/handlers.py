@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from actors.continuity.messages import Decide
-from actors.continuity.record import KIND, ContinuityRecord, frozen_by
+from actors.continuity.record import KIND, ContinuityRecord, frozen_by, shown
 from actors.door.request import Request
 from runtime.actor import Ref
-from runtime.clock import iso_or_none
 from runtime.errors import FaultError, InternalFault, OperatorFault
 
 if TYPE_CHECKING:
@@ -36,26 +35,8 @@ def refuse_while_frozen(door: Door, fault: OperatorFault | InternalFault) -> Non
         raise FaultError(fault)
 
 
-def _shown(door: Door, record: ContinuityRecord | None) -> dict[str, Any]:
-    identity = door.settings.identity
-    known = record if record is not None else ContinuityRecord(id=identity.instance_id)
-    cause = frozen_by(record, identity)
-    return {
-        "frozen": cause is not None,
-        "cause": cause,
-        "frozen_at": iso_or_none(known.frozen_at),
-        "closing": known.closing is not None,
-        "boot_epoch": identity.boot_epoch,
-        "claimed_epoch": known.claimed_epoch,
-        "claimants": list(known.claimants),
-        "decided_at": iso_or_none(known.decided_at),
-        "decision": known.decision,
-        "restart_needed": known.decision == "restored" and known.claimed_epoch > identity.boot_epoch,
-    }
-
-
 def get_continuity(door: Door, request: Request) -> None:
-    request.ok(_shown(door, _record(door)))
+    request.ok(shown(_record(door), door.settings.identity))
 
 
 def unfreeze_trust(door: Door, request: Request) -> None:
@@ -65,9 +46,10 @@ def unfreeze_trust(door: Door, request: Request) -> None:
         decision=body["decision"],
         keep_peerings=bool(body.get("keep_peerings")),
         keep_grants=bool(body.get("keep_grants")),
+        mark=request.mark,
     )
     ref = Ref(KIND.name, door.settings.identity.instance_id)
-    door.relay(request, ref, message, lambda outcome: request.ok(_shown(door, outcome.record)))
+    door.relay(request, ref, message, lambda outcome: request.ok(shown(outcome.record, door.settings.identity)))
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {"get_continuity": get_continuity, "unfreeze_trust": unfreeze_trust}

@@ -19,6 +19,7 @@ ROUTES: Final = (
         tag=_TAG,
         summary="Whether trust is frozen because this platform runs on an earlier copy of its data",
         success={200: bodies.CONTINUITY},
+        conditional=True,
     ),
     Route(
         name="unfreeze_trust",
