@@ -119,7 +119,7 @@ class Encoder:
         if attrs.has(cls) and cls.__module__.startswith(TRUSTED):
             fields = {field.name: self.encode(getattr(value, field.name), field.name) for field in attrs.fields(cls)}
             return {TAG: f"{cls.__module__}:{cls.__qualname__}", "of": fields}
-        if cls.__module__.startswith(TRUSTED) and not getattr(cls, "__slots__", None) and not vars(value):
+        if cls.__module__.startswith(TRUSTED) and not getattr(cls, "__slots__", None) and not getattr(value, "__dict__", None):
             return {TAG: f"{cls.__module__}:{cls.__qualname__}", "of": {}}
         return {TAG: "opaque", "of": cls.__qualname__}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.peer.messages import HeartbeatTick
 from actors.peer.tokens import digest, mint
-from runtime.actor import Ref
+from runtime.actor import Activated, Ref
 from runtime.errors import OperatorFault
 from runtime.recording import Decoder, Disguise, Encoder, NotRecordableError, Opaque, replace_texts
 from runtime.secret import Secret
@@ -92,3 +92,7 @@ def test_bodies_from_elsewhere_lose_what_stands_under_bearing_keys() -> None:
 
 def there_and_back_of(told: Any) -> Any:
     return Decoder(object).decode(told)
+
+
+def test_a_message_without_fields_and_without_a_dictionary_is_recorded_like_any() -> None:
+    assert isinstance(there_and_back(Activated()), Activated)
