@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,7 +19,13 @@ import attrs
 import jwt
 from jwt.types import Options
 
-from actors.limits import ACCESS_TOKEN_CHARS_MAX, ACCESS_TOKEN_PERMISSIONS_MAX, CLOCK_STEP_MAX_S, NAME_CHARS_MAX
+from actors.limits import (
+    ACCESS_TOKEN_CHARS_MAX,
+    ACCESS_TOKEN_PERMISSIONS_MAX,
+    ACCESS_TOKENS_REMEMBERED,
+    CLOCK_STEP_MAX_S,
+    NAME_CHARS_MAX,
+)
 
 _TEXT_CHARS_MAX: Final = 2_048
 _HEADER_NAMES: Final = frozenset({"alg", "typ", "kid"})
@@ -86,7 +93,25 @@ def verify_access_token(token: str, public_key_pem: bytes, *, now: float, issuer
     return _outside_time(claims, payload, now) or claims
 
 
+_SIGNED: Final[dict[bytes, dict[str, Any]]] = {}
+"""Digest of a key and a token to the payload that the key has signed. It holds good signatures only, so that nobody else can fill it."""
+
+
 def _signed_payload(token: str, public_key_pem: bytes) -> dict[str, Any] | str:
+    """What the token says, if the key has signed it: found out once, because that can never change."""
+    digest = hashlib.sha256(public_key_pem + b"\0" + token.encode("utf-8", "surrogatepass")).digest()
+    known = _SIGNED.get(digest)
+    if known is not None:
+        return known
+    payload = _verified_payload(token, public_key_pem)
+    if not isinstance(payload, str):
+        if len(_SIGNED) >= ACCESS_TOKENS_REMEMBERED:
+            _SIGNED.clear()
+        _SIGNED[digest] = payload
+    return payload
+
+
+def _verified_payload(token: str, public_key_pem: bytes) -> dict[str, Any] | str:
     if not _is_canonical(token.rpartition(".")[2]):
         return "token_malformed"
     try:

@@ -229,7 +229,8 @@ class Stage:
     def _run_until(self, condition: Callable[[], bool], deadline: float) -> bool:
         timeline = self.world.timeline
         while not condition():
-            if timeline.next_at is None or timeline.next_at > deadline:
+            next_at = timeline.next_at
+            if next_at is None or next_at > deadline:
                 self._progress.check_alive([call.name or call.request[1] for call in self._calls if call.waiting])
                 timeline.run_until(deadline)
                 return condition()
@@ -242,13 +243,15 @@ class Stage:
 
     def observe(self) -> None:
         """Take note of answers and changed rows; check the platforms whose rows have changed."""
-        for call in self._calls:
-            reply = call.poll()
-            if reply is not None:
-                self._answered(call, reply)
-        self._calls = [call for call in self._calls if call.code is None]
+        if self._calls:
+            for call in self._calls:
+                reply = call.poll()
+                if reply is not None:
+                    self._answered(call, reply)
+            self._calls = [call for call in self._calls if call.code is None]
         self.watch.pass_time()
-        self.check()
+        if self.watch.complaints:
+            self.check()
 
     def check(self) -> None:
         """See whether a safety checker has complained.

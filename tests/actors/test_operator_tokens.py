@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors import operator_tokens
 from actors.limits import ACCESS_TOKEN_CHARS_MAX, ACCESS_TOKEN_PERMISSIONS_MAX, CLOCK_STEP_MAX_S
 from actors.operator_tokens import Claims, verify_access_token
 from tests.support.certificates import NOW, ed25519_key
@@ -169,3 +170,18 @@ def test_no_changed_character_is_believed(data: st.DataObject) -> None:
     changed = token[:index] + character + token[index + 1 :]
     if changed != token:
         assert isinstance(verdict(changed), str)
+
+
+def test_a_remembered_signature_counts_for_its_own_token_and_key_alone() -> None:
+    operator_tokens._SIGNED.clear()
+    token = signed()
+    for _ in range(2):
+        assert isinstance(verdict(token), Claims)
+    assert len(operator_tokens._SIGNED) == 1
+    body, _, signature = token.rpartition(".")
+    assert isinstance(verdict(f"{body}.{'A' * len(signature)}"), str)
+    assert verdict(signed(key=ed25519_key("others"))) == "token_signature"
+    other = ed25519_key("others").public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert verify_access_token(token, other, now=NOW, issuer="https://a.example", audience="operator-api") == "token_signature"
+    assert len(operator_tokens._SIGNED) == 1
+    assert verdict(token, now=NOW + 900) == "token_expired"
