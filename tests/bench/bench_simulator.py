@@ -40,7 +40,7 @@ from sim.scenario.load import parse
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
 from sim.store import MemoryStore
-from sim.sweep import quiet
+from sim.sweep import quiet, sweep
 from sim.world import Host, World
 from tests.bench.figures import Figure, ratio
 
@@ -107,7 +107,7 @@ def small(events: int, seeds: int) -> dict[str, float]:
     quiet()
     scenario = federation(2, length_of(events))
     counted = [run(scenario, seed).events for seed in range(20)]
-    spent = spent_s(lambda: [run(scenario, seed) for seed in range(100, 100 + seeds)])
+    spent = spent_s(lambda: list(sweep((scenario, seed) for seed in range(100, 100 + seeds))))
     return {"figure": seeds / spent, "events": sum(counted) / len(counted), "virtual_s": scenario.world.for_s}
 
 
