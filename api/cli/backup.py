@@ -88,6 +88,7 @@ def restore(data: Path, vault_key: Path | None, archive: Path) -> None:
         emit_json({"data": str(data), **attrs.asdict(restored)})
     else:
         say(f"{data}: restored, epoch {restored.boot_epoch}, {sum(restored.changed.values())} records closed")
+        note("trust is frozen until you have decided what still holds: start the daemon, then `powernode trust show`")
         if not (data / _VAULT_KEY).exists():
             note(f"put the platform's master key at {data / _VAULT_KEY}, or name it as vault.key_file, before you start the daemon")
     for chain, sequence in restored.broken_chains.items():
