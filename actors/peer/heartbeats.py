@@ -13,7 +13,7 @@ from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
-from actors.peer.lifecycle import LIVE, REACHABLE, STATUSES
+from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
 from actors.peer.liveness import REMOTE_SUSPENDED_US, Liveness, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
@@ -214,8 +214,11 @@ class Heartbeats(Liveness):
     @handles(Beat)
     def on_beat(self, message: Beat, ctx: Context) -> None:
         record: PeerRecord | None = self.record
-        if record is None or "heartbeat" not in STATUSES[record.status].inbound:
-            ctx.reply(RemoteFault("peer_not_admitted", "this platform serves no heartbeats for this peer now", 401))
+        refusal = None if record is None else inbound_refusal(record.status, "heartbeat")
+        if record is None or refusal is not None:
+            # The door judged by the row as it was; it may have changed since, and then the caller hears what it is now.
+            code, status = ("peer_not_admitted", 401) if refusal is None else (refusal.code, refusal.status)
+            ctx.reply(RemoteFault(code, "this platform serves no heartbeats for this peer now", status))
             return
         evidence = self.evidence or PeerEvidence()
         # Only a body that could be read says which start of the sender it comes from, and a sender need not say so at all.

@@ -97,7 +97,7 @@ class ContactShows(Checker):
         self._judge(visit.host, row)
 
     def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
-        if request.path != HEARTBEAT or not isinstance(outcome, RemoteReply) or outcome.status >= 300:
+        if request.path != HEARTBEAT or _pause(request) or not isinstance(outcome, RemoteReply) or outcome.status >= 300:
             return
         incarnation = host.incarnation
 

@@ -185,7 +185,12 @@ class Facts:
 
     def met(self, host: Host, id: str) -> None:
         """Two-way evidence reaches a platform: a heartbeat that it must serve, or the acknowledgement of its own."""
-        self.contacts[(host.name, id)] = (self.now, host.clock.wall())
+        if host.engine.halted is not None:
+            return  # It has stopped over its disk, and takes note of nothing until it is started again.
+        former = self.contacts.get((host.name, id))
+        wall = host.clock.wall()
+        # A clock that is put back takes back no evidence.
+        self.contacts[(host.name, id)] = (self.now, wall if former is None else max(wall, former[1]))
 
     def woke(self, host: Host) -> None:
         """A platform begins to do what it must: it has started, or its clocks or disk have been put right."""
