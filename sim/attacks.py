@@ -6,6 +6,7 @@ become of them (see `checkers`). The forger may be given the key of any platform
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -34,6 +35,7 @@ class Leaf:
         begins, ends: seconds since the epoch.
         client: whether it is made for clients, or for servers.
         authority: whether it says that it is a CA.
+        serial: its number; a new one if None.
     """
 
     common_name: str
@@ -42,6 +44,7 @@ class Leaf:
     ends: float
     client: bool = True
     authority: bool = False
+    serial: int | None = None
 
 
 def forge(signer: Host, leaf: Leaf) -> bytes:
@@ -59,7 +62,7 @@ def forge(signer: Host, leaf: Leaf) -> bytes:
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]))
         .issuer_name(root.subject)
         .public_key(key.public_key())
-        .serial_number(chance.getrandbits(120) | 1)
+        .serial_number(leaf.serial or chance.getrandbits(120) | 1)
         .not_valid_before(datetime.fromtimestamp(leaf.begins, UTC).replace(microsecond=0))
         .not_valid_after(datetime.fromtimestamp(leaf.ends, UTC).replace(microsecond=0))
         .add_extension(x509.BasicConstraints(ca=leaf.authority, path_length=None), critical=True)
@@ -71,6 +74,17 @@ def forge(signer: Host, leaf: Leaf) -> bytes:
         .sign(root_key, None)
     )
     return certificate.public_bytes(Encoding.DER)
+
+
+def stolen_request(world: World) -> str:
+    """A signing request (PEM) for a key that whoever sends it does not hold: its signature is not that key's."""
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(world.chance.stream("attacks").randbytes(32))
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, None)
+    der = bytearray(request.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    text = base64.b64encode(der).decode()
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN CERTIFICATE REQUEST-----", *lines, "-----END CERTIFICATE REQUEST-----", ""))
 
 
 def pem_of(der: bytes) -> str:

@@ -26,9 +26,12 @@ BUNDLE_MAX: Final = 8
 MIRROR: Final = {"parent": "child", "child": "parent", "symmetric": "symmetric"}
 OTHERWISE_REFUSED: Final = BUSY | {
     "malformed_json", "invalid_parameter", "unknown_argument", "body_too_large", "unsupported_media_type", "acceptance_token_required",
-    "invalid_endpoint", "invalid_capabilities", "invalid_extension_slugs", "ca_unavailable", "vault_unavailable", "internal_error",
+    "invalid_endpoint", "invalid_capabilities", "invalid_extension_slugs",
 }  # fmt: skip
-"""Answers that say nothing about whether the caller is entitled: shapes, load, failures of the platform."""
+"""Answers that say nothing about whether the caller is entitled: shapes, load."""
+
+FAILED: Final = frozenset({"ca_unavailable", "vault_unavailable", "internal_error"})
+"""How a platform may fail somebody who is entitled; whoever is not is refused before anything is needed."""
 
 _SUBJECT: Final = re.compile(r"fed:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CSR: Final = re.compile(r"-----BEGIN CERTIFICATE REQUEST-----.*?-----END CERTIFICATE REQUEST-----", re.DOTALL)
@@ -128,7 +131,7 @@ class Acceptance(Checker):
         if answer.status == 200:
             code = REPLAY if data.get("replayed") else FRESH
             self._durable(visit, data)
-        if code == deserved or code in OTHERWISE_REFUSED:
+        if code == deserved or code in OTHERWISE_REFUSED or (code in FAILED and deserved in (FRESH, REPLAY)):
             return
         if code != FRESH and code == verdict(self.facts, visit, visit.host.clock.wall()):
             return  # Somebody else was faster, or an operator or the time has changed the row meanwhile.

@@ -6,6 +6,7 @@ platform are volatile, so that a restart begins them again, here as there.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import attrs
@@ -19,6 +20,8 @@ INVALID: Final = "acceptance_token_invalid"
 PER_PEER: Final = {
     "heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer", "peer_events": "peer_events_per_peer",
 }  # fmt: skip
+PEERS: Final = "/api/v1/system/platform/peers"
+REGENERATED: Final = re.compile(PEERS + "/([0-9a-f-]{36})/acceptance_token")
 ROUNDING: Final = 1e-6
 
 
@@ -56,6 +59,11 @@ class Rates(Checker):
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
         if visit.call.path.endswith("/auth/login") and code_of(answer) != LIMITED:
             self._take(visit, "login_per_source", visit.call.source.address)
+        # Whether a peer exists is asked after its limit, so that `peer_exists` has cost a token as well.
+        elif visit.call.method == "POST" and visit.call.path == PEERS and answer.status in (201, 409):
+            self._take(visit, "propose_per_operator", "")
+        elif (found := REGENERATED.fullmatch(visit.call.path)) is not None and answer.status == 201:
+            self._take(visit, "regenerate_per_peer", found[1])
 
     def _take(self, visit: Visit, name: str, key: str) -> None:
         limit = visit.host.federation.rate_limits[name]

@@ -42,7 +42,7 @@ class AttackAccept:
     def _flawed(self, stage: Stage, target: Host, caller: Host, body: dict[str, Any]) -> dict[str, Any]:
         other = stage.host(self.other) if self.other is not None else caller
         subject = f"fed:{uuid7(caller.clock.wall(), stage.world.chance.stream('attacks'))}"
-        broken = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"
+        broken = attacks.stolen_request(stage.world)
         flaws: dict[str, dict[str, Any]] = {
             "guessed_token": {"acceptance_token": "A" * 43},
             "other_contract": {"contract_version": 2},

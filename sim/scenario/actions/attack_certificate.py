@@ -9,13 +9,15 @@ import attrs
 from sim import attacks
 from sim.attacks import HOUR_S, Leaf
 from sim.scenario.actions.registry import action
+from sim.scenario.failures import StageError
 from sim.scenario.kinds import PLATFORM, key, one_of
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 FLAWS: Final = (
-    "none", "foreign_anchor", "other_subject", "other_instance", "ended", "for_servers", "an_authority", "beside_another", "no_flaw",
+    "none", "foreign_anchor", "other_subject", "other_instance", "ended", "for_servers", "an_authority", "beside_another",
+    "revoked_serial", "no_flaw",
 )  # fmt: skip
 DAY_S: Final = 86_400.0
 
@@ -43,8 +45,17 @@ class AttackCertificate:
             ends=wall - DAY_S if self.flaw == "ended" else wall + HOUR_S,
             client=self.flaw != "for_servers",
             authority=self.flaw == "an_authority",
+            serial=self._revoked(stage) if self.flaw == "revoked_serial" else None,
         )
-        forged = attacks.forge(attacker if self.flaw == "foreign_anchor" else claimed, leaf)
+        signers = {"foreign_anchor": attacker, "revoked_serial": target}
+        forged = attacks.forge(signers.get(self.flaw, claimed), leaf)
         presented = () if self.flaw == "none" else (forged, *(attacker.server_chain[-1:] if self.flaw == "beside_another" else ()))
         for route, body in (("trust_bundle", None), ("heartbeat", {"boot_epoch": 1, "sequence": 1})):
             attacks.send(stage.world, target, route, body, presented, attacker.address)
+
+    def _revoked(self, stage: Stage) -> int:
+        """The number of a certificate that the platform itself has issued and revoked."""
+        found = next((id for host, id in stage.watch.facts.revoked if host == self.on), None)
+        if found is None:
+            raise StageError(f"{self.on} has revoked no certificate yet")
+        return int(found, 16)

@@ -14,7 +14,9 @@ from sim.scenario.kinds import DURATION, PLATFORM, WHOLE, key, one_of
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
-ROUTES: Final = ("accept", "heartbeat", "trust_bundle", "nobody")
+ROUTES: Final = ("accept", "accept_other_contract", "heartbeat", "trust_bundle", "peer_events", "nobody")
+OWN: Final = ("heartbeat", "trust_bundle", "peer_events")
+"""What only a peer may call, so that the caller uses his own key."""
 
 
 @action("attack_flood", fault=True)
@@ -24,7 +26,12 @@ class AttackFlood:
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform is called"))
     by: str = attrs.field(metadata=key(PLATFORM, "from whose address, and with whose CA"))
-    what: str = attrs.field(metadata=key(one_of(*ROUTES), "what is called; `nobody` is a trust bundle with an unknown subject"))
+    what: str = attrs.field(
+        metadata=key(
+            one_of(*ROUTES),
+            "what is called; `nobody` is a trust bundle with an unknown subject, `accept_other_contract` names no contract of ours",
+        )
+    )
     count: int = attrs.field(metadata=key(WHOLE, "how often"))
     every_s: float = attrs.field(metadata=key(DURATION, "the time between two calls", "every"))
     sources: int = attrs.field(default=1, metadata=key(WHOLE, "from how many addresses, in turns"))
@@ -32,17 +39,29 @@ class AttackFlood:
     def perform(self, stage: Stage, name: str | None) -> None:
         target, attacker = stage.host(self.on), stage.host(self.by)
         wall = target.clock.wall()
-        subject = stage.peer_id(self.on, self.by) if self.what in ("heartbeat", "trust_bundle") else attacker.instance_id
+        subject = stage.peer_id(self.on, self.by) if self.what in OWN else attacker.instance_id
         leaf = Leaf(common_name=f"fed:{subject}", instance_id=attacker.instance_id, begins=wall - HOUR_S, ends=wall + HOUR_S)
-        presented = () if self.what == "accept" else (attacks.forge(attacker, leaf),)
-        route = "trust_bundle" if self.what == "nobody" else self.what
+        presented = () if self.what.startswith("accept") else (attacks.forge(attacker, leaf),)
+        route = {"nobody": "trust_bundle", "accept_other_contract": "accept"}.get(self.what, self.what)
 
         def call(number: int) -> None:
-            guess = {"acceptance_token": f"{number:043d}"}
-            body = guess if route == "accept" else {"boot_epoch": 1, "sequence": number} if route == "heartbeat" else None
+            body = self._body(number)
             address = attacker.address if self.sources == 1 else f"198.51.100.{number % self.sources + 1}"
-            source = attacks.ATTACKER if self.what in ("accept", "nobody") else self.by
+            source = self.by if self.what in OWN else attacks.ATTACKER
             attacks.send(stage.world, target, route, body, presented, address, source)
 
         for number in range(self.count):
             stage.world.timeline.after(number * self.every_s, lambda number=number: call(number))  # type: ignore[misc]
+
+    def _body(self, number: int) -> dict[str, object] | None:
+        bodies: dict[str, dict[str, object]] = {
+            "accept": {"acceptance_token": f"{number:043d}"},
+            "accept_other_contract": {"acceptance_token": f"{number:043d}", "contract_version": 2},
+            "heartbeat": {"boot_epoch": 1, "sequence": number},
+            "peer_events": {
+                "event_id": f"00000000-0000-7000-8000-{number:012d}",
+                "kind": "peer.compromise_disclosed",
+                "reason": "a rumour",
+            },
+        }
+        return bodies.get(self.what)

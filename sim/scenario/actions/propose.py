@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sim.scenario.actions.registry import action
-from sim.scenario.kinds import DURATION, PLATFORM, key
+from sim.scenario.kinds import DURATION, PLATFORM, key, one_of
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -22,8 +22,15 @@ class Propose:
     peer: str = attrs.field(metadata=key(PLATFORM, "with whom"))
     ttl_s: float | None = attrs.field(default=None, metadata=key(DURATION, "how long the token is valid", "ttl"))
 
+    role: str | None = attrs.field(
+        default=None,
+        metadata=key(one_of("symmetric", "parent", "child"), "what the row says of us; a parent certifies the key of its child"),
+    )
+
     def perform(self, stage: Stage, name: str | None) -> None:
         body: dict[str, object] = {"remote_instance_url": stage.host(self.peer).url}
         if self.ttl_s is not None:
             body["token_ttl_seconds"] = int(self.ttl_s)
+        if self.role is not None:
+            body["spawn_role"] = self.role
         stage.call(name, self.on, "POST", "", body, hands_to=self.peer)

@@ -1,0 +1,21 @@
+"""No check of the door and of the acceptance chain is there for nothing: without any one of them a scenario fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.scenario.run import run
+from tests.planted.ablations import ABLATIONS
+from tests.planted.hunt import loaded, planted
+from tests.planted.registry import SCENARIOS
+
+
+@pytest.mark.parametrize("check", ABLATIONS)
+def test_without_the_check_its_scenario_fails(check: str) -> None:
+    plant = ABLATIONS[check]
+    (name,) = plant.scenarios
+    scenario = loaded(SCENARIOS / f"{name}.toml")
+    assert run(scenario, 1, explain=False).passed
+    with planted(plant):
+        result = run(scenario, 1, explain=False)
+    assert not result.passed
