@@ -9,7 +9,8 @@ The seams, beside the public ones (`trio.abc.Clock`, custom socket factory and h
 
 * which of several ready tasks runs first: trio sorts and shuffles them if its own switch for tests is on, by a generator that is ours;
 * threads: `trio.to_thread` finds the starter of threads as a global of its module, where one that computes at once takes its place;
-* the run that this thread is in: kept in a thread-local, taken out while the host of the run goes on.
+* the run that this thread is in: kept in a thread-local, taken out while the host of the run goes on;
+* polling: nothing of a simulated run waits for the kernel, so it is not asked.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ class GuestRun:
                 host_uses_signal_set_wakeup_fd=True,
             )
             self._runner: Runner = GLOBAL_RUN_CONTEXT.runner
+        self._poller: Any = self._runner.io_manager
+        self._runner.io_manager = _NoPolling(self._poller, self._runner.entry_queue)  # type: ignore[assignment]
 
     def _ended(self, how: outcome.Outcome[Any]) -> None:
         self.outcome = how
@@ -133,7 +136,7 @@ class GuestRun:
 
     def check_escapes(self) -> None:
         """Raises EscapeError if a task waits for a file descriptor other than the run's own wake-up."""
-        waiting = self._runner.io_manager.statistics()
+        waiting = self._poller.statistics()
         if getattr(waiting, "tasks_waiting_read", 1) > 1 or getattr(waiting, "tasks_waiting_write", 0):
             raise EscapeError("a task of a simulated run waits for a real file descriptor")
 
@@ -159,6 +162,26 @@ class GuestRun:
         if self._runner.main_task is not None:
             describe(self._runner.main_task, 0)
         return "\n".join(lines)
+
+
+class _NoPolling:
+    """In place of trio's own: the kernel is asked only when a call from outside is on its way through trio's wake-up socket."""
+
+    def __init__(self, poller: Any, queue: EntryQueue) -> None:
+        self._poller = poller
+        self._queue = queue
+
+    def get_events(self, timeout: float) -> Any:
+        if timeout > 0 or self._queue.queue or self._queue.idempotent_queue:
+            return self._poller.get_events(timeout)
+        return []
+
+    def process_events(self, events: Any) -> None:
+        if events:
+            self._poller.process_events(events)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._poller, name)
 
 
 class _Inside:
