@@ -14,12 +14,13 @@ from typing import Final, Literal
 
 import attrs
 
+from actors.settings import FederationSettings
 from sim.scenario.history import History
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
 
 TOLERANCE_S: Final = 15.0
-"""How far apart the levels may be about when a row takes a status: a connection that is tried and given up, and a timer's jitter."""
+"""How far apart the levels may be about when a row takes a status, beside one heartbeat: a connection that is tried and given up."""
 
 Level = Literal["frames", "sockets"]
 
@@ -48,8 +49,15 @@ def at_level(scenario: Scenario, level: Level) -> Scenario:
     return attrs.evolve(scenario, world=attrs.evolve(scenario.world, level=level), platforms=platforms)
 
 
-def compare(scenario: Scenario, seed: int, tolerance_s: float = TOLERANCE_S) -> Comparison:
-    """Run a scenario at both levels under one seed."""
+def tolerance_of(scenario: Scenario) -> float:
+    """What is chance in a scenario, seconds: most of what a platform finds out, it finds out at its next heartbeat."""
+    default = FederationSettings().heartbeat_interval_s
+    return TOLERANCE_S + max(float(platform.settings.get("heartbeat_interval_s", default)) for platform in scenario.platforms)
+
+
+def compare(scenario: Scenario, seed: int, tolerance_s: float | None = None) -> Comparison:
+    """Run a scenario at both levels under one seed. Without a tolerance it is that of the scenario."""
+    tolerance_s = tolerance_of(scenario) if tolerance_s is None else tolerance_s
     frames, sockets = (run(at_level(scenario, level), seed, explain=False) for level in ("frames", "sockets"))
     found = [
         *_verdicts(frames, sockets),

@@ -9,16 +9,16 @@ import click
 
 from api.cli.lazy import Command
 from sim.commands.shared import document, files_of, loaded
-from sim.levels import TOLERANCE_S, Comparison, compare
+from sim.levels import Comparison, compare
 
 
 @click.command("compare", cls=Command)
 @click.argument("files", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @click.option("--seed", type=int, help="The first seed, in place of each file's own.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="K", help="K seeds for each file, counted up from the first.")
-@click.option("--tolerance", type=click.FloatRange(min=0), default=TOLERANCE_S, show_default=True, metavar="S", help="In seconds.")
+@click.option("--tolerance", type=click.FloatRange(min=0), metavar="S", help="In seconds; by default one heartbeat and 15 s.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per seed on standard output.")
-def compare_(files: tuple[Path, ...], seed: int | None, seeds: int, tolerance: float, as_json: bool) -> None:
+def compare_(files: tuple[Path, ...], seed: int | None, seeds: int, tolerance: float | None, as_json: bool) -> None:
     """Run scenarios at frame level and over sockets; exit 1 if the two tell different stories.
 
     Compared are the verdicts of expectations and checkers, the answers to named steps, and every status of every peer row, which both

@@ -101,7 +101,7 @@ def elsewhere(seed: int, hash_seed: int) -> str:
 def test_http2_over_tls_is_the_same_octet_for_octet_in_other_processes() -> None:
     here = http2_digest(3)
     assert here.startswith("40 ")
-    assert {elsewhere(3, hash_seed) for hash_seed in (1, 2)} == {here}
+    assert elsewhere(3, 1 if os.environ.get("PYTHONHASHSEED") != "1" else 2) == here
     assert http2_digest(4) != here
 
 

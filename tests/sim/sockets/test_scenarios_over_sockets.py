@@ -84,8 +84,8 @@ def digests(names: tuple[str, ...], seed: int, hash_seed: int) -> list[str]:
 def test_the_same_seed_gives_the_same_digest_in_other_processes() -> None:
     names = ("crossed-accepts", "minter-crashes-in-accept")
     here = [play(ROOT / f"scenarios/{name}.toml", 7).digest for name in names]
-    assert [digests(names, 7, hash_seed) for hash_seed in (1, 2)] == [here, here]
-    assert digests(names[:1], 8, 1) != here[:1]
+    assert digests(names, 7, 1 if os.environ.get("PYTHONHASHSEED") != "1" else 2) == here
+    assert play(ROOT / f"scenarios/{names[0]}.toml", 8).digest != here[0]
 
 
 @pytest.mark.sweep
