@@ -21,6 +21,8 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import epoch_floor
 from actors.door.call import Answer, Call, Source
 from actors.door.door import Door
 from actors.operator.messages import CreateOperator
@@ -214,6 +216,7 @@ class Host:
         self.address = world.network.add(name, self._listening).address
         world.network.names.set(f"{name}.example.com", (self.address,))
         self.boot_epoch = 0
+        self.copy: tuple[MemoryStore, int] | None = None
         self.federation = federation
         self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
         self.who = person(name, world.seed) if who is None else who
@@ -240,7 +243,8 @@ class Host:
     def start(self) -> None:
         """Start a process on what the disk holds."""
         self.running = True
-        self.boot_epoch += 1
+        row = self.store.load(CONTINUITY.name, self.instance_id)
+        self.boot_epoch = max(self.boot_epoch, epoch_floor(row.record if row is not None else None)) + 1
         self._woken, self._alarm_at = False, math.inf
         self._pump, self._alarm = self._fenced(self._run_engine), self._fenced(self._ring)
         settings = self.settings()
@@ -291,6 +295,17 @@ class Host:
         if machine:
             self.world.network.names.forget(self.name)
         self.store = self.store.crash()
+
+    def keep_copy(self) -> None:
+        """Copy what is on the disk now."""
+        self.copy = (self.store.image(), self.boot_epoch)
+
+    def put_back(self) -> None:
+        """Put the copy in the place of what is on the disk; the process does not run."""
+        assert self.copy is not None
+        assert not self.running
+        image, self.boot_epoch = self.copy
+        self.store.write_image(image)
 
     def _listening(self) -> Listening:
         return "silent" if not self.power else "listening" if self.running else "refusing"

@@ -176,10 +176,15 @@ class Stage:
             raise StageError(f"{on} has no row for {peer} yet; let its operator propose first")
         return str(record.id)
 
-    def call(self, name: str | None, on: str, method: str, path: str, body: Any, hands_to: str | None = None) -> None:
-        """An operator's call to the surface of peers; tokens in its answer are handed to the operator of `hands_to`."""
+    def call(
+        self, name: str | None, on: str, method: str, path: str, body: Any, hands_to: str | None = None, *, surface: str = PEERS
+    ) -> None:
+        """An operator's call, to the surface of peers unless another is named.
+
+        Tokens in its answer are handed to the operator of `hands_to`.
+        """
         host = self.host(on)
-        request = (method, PEERS + path, body)
+        request = (method, surface + path, body)
         replies, incarnation = (host.send(*request), host.incarnation) if host.running else ([], -1)
         self._calls.append(OperatorCall(name, host, request, hands_to, replies, incarnation))
 

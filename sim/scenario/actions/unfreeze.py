@@ -1,0 +1,28 @@
+"""`unfreeze`: an operator decides what of an earlier copy still holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sim.scenario.actions.registry import action
+from sim.scenario.kinds import PLATFORM, TRUTH, key
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("unfreeze", answered=True)
+@attrs.frozen(kw_only=True)
+class Unfreeze:
+    """An operator decides that the platform runs on an earlier copy of its data, and what of it still holds."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    keep_peerings: bool = attrs.field(default=False, metadata=key(TRUTH, "peerings go on instead of being paused for review"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        stage.call(name, self.on, "POST", "/unfreeze", {"decision": "restored", "keep_peerings": self.keep_peerings}, surface=TRUST)
+
+
+TRUST = "/api/v1/system/platform/trust"
