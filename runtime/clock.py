@@ -6,6 +6,7 @@ Must not live here: sleeping or scheduling (see `timers`).
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,7 +38,14 @@ class SystemClock:
 @lru_cache(maxsize=4_096)
 def iso(wall: float) -> str:
     """`wall` (seconds since the epoch) as ISO-8601 UTC with milliseconds and `Z`."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fraction, whole = math.modf(wall)
+    seconds, microseconds = divmod(round(fraction * 1e6), 1_000_000)
+    return f"{_iso_second(int(whole) + seconds)}.{microseconds // 1000:03}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def iso_or_none(wall: float | None) -> str | None:

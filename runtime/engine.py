@@ -58,6 +58,7 @@ from runtime.store.port import (
     Store,
     StoreError,
     Unit,
+    UnitResult,
     Unknown,
 )
 from runtime.timers import Timer, TimerHeap
@@ -607,6 +608,10 @@ class Engine:
         if epoch != self._epoch:
             return
         self._committing = False
+        if not turns and not isinstance(result, Unknown) and not self._pending and not self._flush_due:
+            # Evidence alone: nobody waits for it, and nothing follows.
+            self._count_refused_evidence(result)
+            return
         self._results.append((turns, result))
         if not self._running:
             self.wake()
@@ -625,9 +630,7 @@ class Engine:
             if isinstance(outcome, Committed):
                 events += outcome.events
                 self._follow(turn)
-        for outcome in result[len(turns) :]:
-            if isinstance(outcome, Refused):
-                self.counters["evidence_refused"] += 1
+        self._count_refused_evidence(result[len(turns) :])
         for listener in self.on_events if events else ():
             try:
                 listener(events)
@@ -641,6 +644,11 @@ class Engine:
             else:
                 self._perform(turn.cell, turn.effects)
             self._settle(turn.cell)
+
+    def _count_refused_evidence(self, results: Sequence[UnitResult]) -> None:
+        refused = sum(isinstance(outcome, Refused) for outcome in results)
+        if refused:
+            self.counters["evidence_refused"] += refused
 
     def _follow(self, turn: PendingTurn) -> None:
         """Bring the actor, the directory and the deadlines to what the turn has committed."""

@@ -106,6 +106,16 @@ class Watch:
             follow(commit)
 
     def _commit(self, host: Host, unit: Unit, former: Former, result: Committed) -> Commit:
+        only = unit.writes[0] if len(unit.writes) == 1 else None
+        if isinstance(only, PutEvidence):
+            # Nearly every commit is one of these: fresh evidence beside a record that stays as it was.
+            changes = [Change(kind, id, row, None if row is None else Row(row.record, only.evidence)) for kind, id, row in former]
+        else:
+            changes = self._changes(unit, former)
+        return Commit(host, host.clock.wall(), tuple(changes), result.entries, result.events, unit.writes)
+
+    def _changes(self, unit: Unit, former: Former) -> list[Change]:
+        """Every row that a unit touches, once, before its first and after its last write."""
         before: dict[tuple[str, str], Row | None] = {}
         for kind, id, row in former:
             before.setdefault((kind, id), row)
@@ -117,7 +127,7 @@ class Watch:
             record = records.get(key, None if row is None or key in gone else row.record)
             seen = evidence.get(key, None if row is None else row.evidence)
             changes.append(Change(*key, row, None if record is None else Row(record, seen)))
-        return Commit(host, host.clock.wall(), tuple(changes), result.entries, result.events, unit.writes)
+        return changes
 
     def _peer_committed(self, change: Change, commit: Commit) -> None:
         before, after = change.before, change.after
