@@ -23,6 +23,7 @@ from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import Change, History
 from sim.scenario.kinds import keys_of
 from sim.scenario.progress import Progress
+from sim.scenario.reading import CatalogueReading
 from sim.scenario.schema import PlatformPart, Scenario
 from sim.schedule import Drawn, Schedule
 from sim.trace.tracer import Tracer
@@ -118,7 +119,8 @@ class Stage:
         self.skipped = 0
         self.history = History(scenario.world.for_s)
         self.faults: Counter[str] = Counter()
-        self._calls: list[OperatorCall] = []
+        self._calls: list[OperatorCall | CatalogueReading] = []
+        self.bearers: dict[tuple[str, str, str], str] = {}
         self._handed: dict[tuple[str, str], list[Handed]] = {}
         self._progress = Progress(self.world.timeline, len(scenario.platforms))
         self.watch = Watch(self.world)
@@ -175,6 +177,11 @@ class Stage:
         if record is None:
             raise StageError(f"{on} has no row for {peer} yet; let its operator propose first")
         return str(record.id)
+
+    def read(self, reading: CatalogueReading) -> None:
+        """Let a peer read a catalogue; its end is an answer like an operator's."""
+        self._calls.append(reading)
+        reading.begin()
 
     def call(
         self, name: str | None, on: str, method: str, path: str, body: Any, hands_to: str | None = None, *, surface: str = PEERS
@@ -291,7 +298,7 @@ class Stage:
             cause = self.world.tracer.saved(change.on, ref)
             self.world.note_effect_of(cause, change.on, "status", what, change.peer, state=change.status)
 
-    def _answered(self, call: OperatorCall, reply: Reply) -> None:
+    def _answered(self, call: OperatorCall | CatalogueReading, reply: Reply) -> None:
         assert call.code is not None
         what = call.name or call.request[1].removeprefix(PEERS) or "propose"
         self.world.note_effect_of(reply.cause, call.host.name, "operator", what, outcome=call.code)

@@ -1,0 +1,43 @@
+"""`bridge`: an operator proposes a bridge between a peer and an overlay network, or takes a step of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from actors.bridge.lifecycle import TRIGGERS
+from actors.bridge.record import KIND as BRIDGE
+from actors.resource.record import KIND as RESOURCE
+from actors.resource.record import scope
+from runtime.store.port import Condition, Query
+from sim.scenario.actions.registry import action
+from sim.scenario.failures import StageError
+from sim.scenario.kinds import PLATFORM, key, one_of
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("bridge", answered=True)
+@attrs.frozen(kw_only=True)
+class Bridge:
+    """An operator proposes a bridge from the newest overlay network of the catalogue, or takes a step of the newest bridge."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    peer: str = attrs.field(metadata=key(PLATFORM, "which peer"))
+    step: str = attrs.field(metadata=key(one_of("propose", *TRIGGERS), "what is done"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        store, peer_id = stage.host(self.on).store, stage.peer_id(self.on, self.peer)
+        path = f"/{peer_id}/bridges"
+        if self.step == "propose":
+            within = scope(stage.row(self.on, self.peer).account_id, "SdwanNetwork")
+            found = store.query(Query(RESOURCE.name, ((Condition("live_scope", "=", within),),), limit=1))
+            body = {"sdwan_network_id": found[0].record.id if found else ""}
+        else:
+            found = store.query(Query(BRIDGE.name, ((Condition("federation_peer_id", "=", peer_id),),), limit=1))
+            path, body = f"{path}/{found[0].record.id}/{self.step}" if found else "", {}
+        if not found:
+            raise StageError(f"{self.on} has no network or bridge yet")
+        stage.call(name, self.on, "POST", path, body)

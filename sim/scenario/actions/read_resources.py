@@ -1,0 +1,35 @@
+"""`read_resources`: a platform reads a list of a peer's catalogue, page after page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sim.scenario.actions.registry import action
+from sim.scenario.failures import StageError
+from sim.scenario.kinds import DURATION, PLATFORM, TEXT, WHOLE, key
+from sim.scenario.reading import CatalogueReading
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("read_resources", answered=True)
+@attrs.frozen(kw_only=True)
+class ReadResources:
+    """A platform reads a whole list of a peer with the bearer lent to it: answered `ok`, `gap`, `repeat`, or by what ended it."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "who reads"))
+    peer: str = attrs.field(metadata=key(PLATFORM, "whose catalogue"))
+    kind: str = attrs.field(default="NodeModule", metadata=key(TEXT, "which kind of resources"))
+    limit: int = attrs.field(default=10, metadata=key(WHOLE, "records of a page"))
+    pause_s: float = attrs.field(default=0.0, metadata=key(DURATION, "time between two pages", "pause"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        bearer = stage.bearers.get((self.peer, self.on, self.kind))
+        record = stage.row(self.on, self.peer)
+        if bearer is None or record is None:
+            raise StageError(f"{self.peer} has lent no {self.kind} to {self.on} yet")
+        host, home = stage.host(self.on), stage.host(self.peer)
+        stage.read(CatalogueReading(name, host, home, record, self.kind, bearer, self.limit, self.pause_s, host.incarnation))
