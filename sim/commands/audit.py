@@ -12,46 +12,50 @@ import click
 
 from api.cli.lazy import Command
 from sim.audit import CONTEXT, AuditError, Divergence, Verdict, audit
-from sim.commands.shared import FILE, loaded
+from sim.commands.shared import files_of, loaded
 from sim.drivers import DRIVERS
 
 
 @click.command("audit", cls=Command)
-@click.argument("file", type=FILE)
+@click.argument("files", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @click.option("--seed", type=int, help="The seed; the file's own if not given.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="K", help="K seeds, counted up from the first.")
 @click.option("--hash-seed", metavar="H", help="PYTHONHASHSEED of the second process; one that differs from this one's if not given.")
 @click.option("--driver", type=click.Choice(DRIVERS), default="step", show_default=True, help="How handlers run in the second process.")
 @click.option("--context", type=click.IntRange(min=0), default=CONTEXT, show_default=True, help="Events to show before one that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per seed.")
-def audit_(file: Path, seed: int | None, seeds: int, hash_seed: str | None, driver: str, context: int, as_json: bool) -> None:
-    """Run FILE again in a second process under another hash seed; exit 1 and name the first event that differs, if one does."""
-    first = loaded(file).world.seed if seed is None else seed
-    differing = 0
-    try:
-        for verdict in audit(file, range(first, first + seeds), driver=driver, context=context, hash_seed=hash_seed):
-            differing += not verdict.equal
-            for line in [_document(verdict)] if as_json else _lines(verdict):
-                click.echo(line)
-    except AuditError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{seeds} seed(s), {differing} differ", err=True)
+def audit_(files: tuple[Path, ...], seed: int | None, seeds: int, hash_seed: str | None, driver: str, context: int, as_json: bool) -> None:
+    """Run files, or all of a folder, again in a second process under another hash seed.
+
+    Exit 1 and name the first event that differs, if one does.
+    """
+    audited = differing = 0
+    for file in files_of(files):
+        first = loaded(file).world.seed if seed is None else seed
+        try:
+            for verdict in audit(file, range(first, first + seeds), driver=driver, context=context, hash_seed=hash_seed):
+                audited += 1
+                differing += not verdict.equal
+                for line in [_document(file, verdict)] if as_json else _lines(file, verdict):
+                    click.echo(line)
+        except AuditError as error:
+            raise click.ClickException(f"{file}: {error}") from error
+    click.echo(f"{audited} run(s) audited, {differing} differ", err=True)
     if differing:
         raise click.exceptions.Exit(1)
 
 
-def _document(verdict: Verdict) -> str:
+def _document(file: Path, verdict: Verdict) -> str:
     divergence = None if verdict.divergence is None else {**attrs.asdict(verdict.divergence), "fields": verdict.divergence.fields}
-    return json.dumps(
-        {"seed": verdict.seed, "equal": verdict.equal, "here": verdict.here, "there": verdict.there, "divergence": divergence}
-    )  # fmt: skip
+    told = {"file": str(file), "seed": verdict.seed, "equal": verdict.equal, "here": verdict.here, "there": verdict.there}
+    return json.dumps({**told, "divergence": divergence})
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
+def _lines(file: Path, verdict: Verdict) -> Iterator[str]:
     if verdict.equal:
-        yield f"equal  seed {verdict.seed}  digest {verdict.here}"
+        yield f"equal  {file}  seed {verdict.seed}  digest {verdict.here}"
         return
-    yield f"DIFFERENT  seed {verdict.seed}  digest {verdict.here} here and {verdict.there} there"
+    yield f"DIFFERENT  {file}  seed {verdict.seed}  digest {verdict.here} here and {verdict.there} there"
     if verdict.divergence is None:
         yield "  no event differed when both were run again: what differs comes and goes, such as the time of day or an order of threads"
     else:

@@ -49,7 +49,7 @@ def test_a_deterministic_run_is_equal_in_another_process_and_under_the_other_dri
         verdicts = [json.loads(line) for line in result.stdout.splitlines()]
         assert [(each["seed"], each["equal"]) for each in verdicts] == [(5, True), (6, True)]
         assert verdicts[0]["here"] != verdicts[1]["here"]
-    assert "2 seed(s), 0 differ" in result.stderr
+    assert "2 run(s) audited, 0 differ" in result.stderr
 
 
 @pytest.mark.usefixtures("planted")
@@ -59,7 +59,7 @@ def test_the_first_event_that_differs_is_named() -> None:
     result = next(each for each in results if each.exit_code)
     assert result.exit_code == 1, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("DIFFERENT  seed 3  digest ")
+    assert lines[0].startswith(f"DIFFERENT  {HAPPY}  seed 3  digest ")
     assert ", in its effects" in lines[1]
     number = int(lines[1].split()[1])
     assert [line.split()[0] for line in lines[2:]] == ["both", "both", "here", "there"]

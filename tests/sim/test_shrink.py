@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.planted.faults  # noqa: F401  # registers the faults
 from actors.peer.heartbeats import Heartbeats
 from actors.registry import ACTORS
 from runtime.actor import Due
@@ -27,6 +28,8 @@ from sim.scenario.run import run
 from sim.scenario.write import Document, read_document, to_toml
 from sim.schedule import Tape
 from sim.shrink import NotFailingError, Shrunk, shrink
+from tests.planted.hunt import hunt, planted
+from tests.planted.registry import PLANTS, SCENARIOS
 from tests.support.planted import PLANTED, send_no_heartbeats
 
 ROOT = Path(__file__).parent.parent.parent
@@ -246,3 +249,31 @@ def test_moving_steps_moves_what_is_expected_after_them() -> None:
     assert [each.get("t") for each in moved["expect"]] != [each.get("t") for each in HAPPY["expect"]]
     assert parse(to_toml(moved), "x").world.for_s == parse(to_toml(HAPPY), "x").world.for_s - shift
     assert run(parse(to_toml(moved), "x")).passed
+
+
+# --- faults that were planted by somebody else --------------------------------------------------------------------------
+
+
+def hunted(name: str) -> Shrunk:
+    plant = PLANTS[name]
+    found = hunt(plant, seeds=3)
+    assert found is not None
+    with planted(plant):
+        shrunk = shrink(read_document(SCENARIOS / found.file), found.seed, found.file)
+        assert fails_as(shrunk, shrunk.text)
+    return shrunk
+
+
+@pytest.mark.parametrize("name", ["refusals_differ", "status_read_from_memory", "dates_ignored", "operators_left_waiting"])
+def test_a_fault_that_was_hunted_is_shrunk(name: str) -> None:
+    shrunk = hunted(name)
+    assert shrunk.steps_after <= 5
+    assert shrunk.runs <= 60
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(600)
+def test_all_faults_that_can_be_hunted_are_shrunk_in_few_runs() -> None:
+    shrunk = [hunted(name) for name in PLANTS]
+    assert statistics.median(each.runs for each in shrunk) <= 60
+    assert max(each.steps_after for each in shrunk) <= 20
