@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from actors.bridge.actor import BridgeActor
 from actors.continuity.actor import ContinuityActor
@@ -13,6 +13,7 @@ from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
+from actors.peer.record import restored
 from actors.resource.actor import CatalogueActor, ResourceActor
 from actors.revoked_certificate.actor import RevokedCertificateActor
 from actors.schema_rule.actor import SchemaRuleActor
@@ -36,6 +37,9 @@ _ALL: Final[tuple[type[Actor], ...]] = (
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)
 ACTORS: Final[Mapping[str, type[Actor]]] = {actor.kind.name: actor for actor in _ALL if actor.kind is not None}
+
+ON_RESTORE: Final[Mapping[str, Callable[[Any], Any]]] = {PeerActor.kind.name: restored}
+"""By kind: what a record of a restored backup becomes (see `runtime.store.backup.OnRestore`)."""
 
 DOMAIN_VERSION: Final = 1
 """Raised when stored records change in meaning without changing in shape; the store then projects every row anew."""

@@ -83,6 +83,10 @@ class Context:
         self._special = True
         return self._random.watch(self.engine.randomness.stream(f"actor/{self.ref.kind}/{self.ref.id}"), self._draws)
 
+    def buggify(self, site: str) -> bool:
+        """Whether a world chooses the improbable behaviour at this site (see `runtime.buggify`); False in production."""
+        return self.engine.buggify(site)
+
     def new_id(self) -> str:
         """A fresh UUIDv7."""
         return uuid7(self.wall, self.random)

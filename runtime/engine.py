@@ -16,11 +16,12 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
 from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
+from runtime.buggify import Decide, never, site
 from runtime.cell import Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
 from runtime.context import Context
@@ -78,6 +79,13 @@ __all__ = [
 
 log = logging.getLogger("powernode.engine")
 
+COMMIT_ALONE: Final = site("commit.alone", "a turn is committed alone although others wait with it")
+PORT_SLOW: Final = site("port.slow", "the outcome of a port call comes up to a second later")
+DUE_TWICE: Final = site("due.twice", "a deadline is told twice")
+PASSIVATE_EARLY: Final = site("passivate.early", "an idle actor leaves memory long before its time")
+EVIDENCE_EARLY: Final = site("evidence.early", "evidence is written at once instead of together with more")
+PORT_SLOW_MAX_S: Final = 1.0
+
 PortStart = Callable[[Any, Callable[[Any], None]], None]
 """Starts a port call and arranges for the callback to be called once, in the engine's thread, with a result or a `Fault`."""
 
@@ -129,6 +137,7 @@ class Engine:
         scheduler: picks an index among n ready actors; None takes them in order of arrival. With one, actors are switched after every
             message, so that a seed explores interleavings.
         trace: attached by tests and worlds.
+        buggify: lets a world choose improbable behaviour (see `runtime.buggify`).
         wake: called when there is something to run and `run()` is not running.
     """
 
@@ -144,6 +153,7 @@ class Engine:
         crash_policy: CrashPolicy,
         scheduler: Callable[[int], int] | None = None,
         trace: Trace | None = None,
+        buggify: Decide = never,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
@@ -154,6 +164,7 @@ class Engine:
         self.dead_letters = DeadLetters()
         self.crashes: deque[Crash] = deque(maxlen=100)
         self.halted: str | None = None
+        self.buggify = buggify
         self.on_events: list[Callable[[Sequence[Event]], None]] = []
         self.on_unknown: Callable[[str], None] = lambda error: None
         self.wake = wake
@@ -559,7 +570,8 @@ class Engine:
             cell.dirty = True
             self._dirty[cell.ref] = cell
         if self._flush_timer is None:
-            self._flush_timer = self._timers.add(self.clock.now() + EVIDENCE_FLUSH_S, self._flush)
+            wait_s = 0.0 if self.buggify(EVIDENCE_EARLY) else EVIDENCE_FLUSH_S
+            self._flush_timer = self._timers.add(self.clock.now() + wait_s, self._flush)
 
     def flush_evidence(self) -> None:
         """Write what is dirty with the next commit, without waiting for its time (before a stop)."""
@@ -589,7 +601,8 @@ class Engine:
     # --- commit and act ------------------------------------------------------------------------------------------
 
     def _submit(self) -> None:
-        turns = [self._pending.popleft() for _ in range(min(BATCH_UNITS_MAX, len(self._pending)))]
+        room = 1 if len(self._pending) > 1 and self.buggify(COMMIT_ALONE) else BATCH_UNITS_MAX
+        turns = [self._pending.popleft() for _ in range(min(room, len(self._pending)))]
         units = [turn.unit for turn in turns]
         if self._flush_due and len(turns) < BATCH_UNITS_MAX:
             units += self._take_dirty(BATCH_UNITS_MAX - len(turns))
@@ -782,13 +795,24 @@ class Engine:
             self._enqueue(cell)
 
         start = self._ports.get(type(request))
+        answer = self._late(done) if self.buggify(PORT_SLOW) else done
         try:
             if start is None:
                 raise LookupError(f"no port takes {type(request).__name__}")
-            start(request, done)
+            start(request, answer)
         except Exception as error:
             log.exception("a port call could not start", extra={"ref": str(cell.ref), "request": type(request).__name__})
             done(InternalFault("internal_error", f"the call could not start: {type(error).__name__}", 500))
+
+    def _late(self, done: Callable[[Any], None]) -> Callable[[Any], None]:
+        delay_s = self.randomness.stream("buggify").uniform(0.0, PORT_SLOW_MAX_S)
+
+        def later(outcome: Any) -> None:
+            self._timers.add(self.clock.now() + delay_s, lambda: done(outcome))
+            if not self._running:
+                self.wake()
+
+        return later
 
     # --- activation, passivation ---------------------------------------------------------------------------------
 
@@ -843,6 +867,7 @@ class Engine:
             limit = actor.passivate_after_s
             # An address without a record costs nothing to visit again, and strangers may name any number of them.
             leaves = limit is not None and (now - cell.used >= limit or (actor.record is None and actor.kind is not None))
+            leaves = leaves or (limit is not None and self.buggify(PASSIVATE_EARLY))
             if leaves and cell.idle:
                 self._passivate(cell)
             elif cell.parked and now - cell.used >= PASSIVATE_BUCKET_S / 2:
@@ -976,6 +1001,8 @@ class Engine:
             cell = self._cells.get(ref)
             if cell is None or not cell.system or not any(isinstance(message, Due) for message, _ in cell.system):
                 self._post(ref, Due())
+                if self.buggify(DUE_TWICE):
+                    self._post(ref, Due())
         if len(fired) < DUE_SLICE:
             self._arm_due()
         else:
@@ -1013,6 +1040,13 @@ class Engine:
     def known(self, kind: str) -> bool:
         """Whether there are actors of this kind."""
         return kind in self._actors
+
+    def swap_actors(self, kind: str, actor_type: type[Actor]) -> None:
+        """Let the actors of a kind handle messages by the table of another class from now on; those in memory keep their state."""
+        self._actors[kind] = actor_type
+        for ref, cell in self._cells.items():
+            if ref.kind == kind:
+                cell.handlers = actor_type.handlers
 
     @property
     def in_memory(self) -> Iterable[Ref]:

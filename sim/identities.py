@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from actors.certificates import pem_blocks
-from net.authority import Authority, new_root
+from net.authority import ROOT_LIFETIME_S, Authority, AuthorityError, new_root
 from net.credentials import new_token_key
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.ids import uuid7
@@ -49,6 +49,40 @@ class Person:
     root: x509.Certificate
     token_key: ed25519.Ed25519PrivateKey = attrs.field(repr=False)
     server_chain: tuple[bytes, ...]
+
+
+@attrs.frozen
+class Papers:
+    """The dates of a platform's own certificates, seconds from the start of its world.
+
+    Attributes:
+        root_ends_s: when its authority's root ends; root_begins_s: when it begins to be valid.
+        listener_s: when the certificate of its listener ends.
+    """
+
+    root_ends_s: float | None = None
+    root_begins_s: float = 0.0
+    listener_s: float = SERVER_LEAF_LIFETIME_S
+
+
+def dated(who: Person, papers: Papers) -> Person:
+    """The same platform with other certificates. A root that is not valid yet signs nothing: its listener has nothing to show."""
+    randomness = SeededRandomness(f"person/{who.name}/{who.number}/{papers}")
+    made_at = EPOCH + (papers.root_begins_s if papers.root_ends_s is None else papers.root_ends_s - ROOT_LIFETIME_S)
+    root_key, root = new_root(who.instance_id, now=made_at, randomness=randomness)
+    vault = Vault(randomness.token_bytes(MASTER_KEY_BYTES), randomness)
+    authority = Authority(root_key, root, instance_id=who.instance_id, clock=HostClock(Timeline()), randomness=randomness, vault=vault)
+    try:
+        chain = pem_blocks(authority.listener_leaves([f"{who.name}.example.com"], [], papers.listener_s)[1][0].decode())
+    except AuthorityError:
+        chain = ()
+    assert isinstance(chain, tuple)
+    return attrs.evolve(who, root_key=root_key, root=root, server_chain=chain)
+
+
+def another(who: Person) -> Person:
+    """Another platform of the same name."""
+    return named(who.name, (who.number + 1) % POOL)
 
 
 def person(name: str, seed: int | str) -> Person:

@@ -67,10 +67,11 @@ class Names:
         self._memory: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
         self._blind: dict[str, Trouble] = {}
 
-    def set(self, name: str, addresses: Sequence[str], *, ttl_s: float | None = None) -> Name:
-        """Let `name` have these addresses from now on; whoever remembers others finds out when they expire."""
+    def set(self, name: str, addresses: Sequence[str] | None = None, *, ttl_s: float | None = None) -> Name:
+        """Let `name` have these addresses from now on (None: as before); whoever remembers others finds out when they expire."""
         entry = self._names.setdefault(name, Name(()))
-        entry.addresses = tuple(addresses)
+        if addresses is not None:
+            entry.addresses = tuple(addresses)
         if ttl_s is not None:
             entry.ttl_s = ttl_s
         return entry

@@ -185,6 +185,7 @@ class Network:
         self._chance = chance
         self._holders: dict[str, dict[str, Place | Nat]] = {"": {}}
         self._paths: dict[Path, None] = {}
+        self._renumbered = 0
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -222,6 +223,12 @@ class Network:
         for path in self.paths(name):
             path.lose()
         return place.address
+
+    def renumber_nat(self, name: str) -> None:
+        """Give a box an outside address that nobody had before."""
+        self._renumbered += 1
+        outer = self.nats[name].outer
+        self.move_nat(name, f"62.2.0.{self._renumbered}" if not outer else f"100.65.0.{self._renumbered}")
 
     def move_nat(self, name: str, outside: str) -> None:
         """Give a box another outside address; connections through it are lost without a word."""

@@ -14,13 +14,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import attrs
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from actors.certificates import pem_blocks
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import epoch_floor
 from actors.door.call import Answer, Call, Source
@@ -29,12 +30,15 @@ from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.ports import (
     HashPassword,
+    IssuedIdentity,
     IssueIdentity,
+    MadeRequest,
     MakeRequest,
     Open,
     ProbeRequest,
     RemoteRequest,
     Seal,
+    SignedCertificate,
     SignRequest,
     SignToken,
     VerifyPassword,
@@ -45,18 +49,20 @@ from net.authority import Authority
 from net.credentials import Credentials, HashCost
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.actor import Ref
+from runtime.buggify import Buggify
 from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
+from runtime.errors import Fault, InternalFault
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
 from runtime.store.port import Committed, Unit
 from runtime.trace import Trace
 from sim.clock import HostClock, Timeline
-from sim.identities import Person, person
+from sim.identities import SERVER_LEAF_LIFETIME_S, Person, person
 from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
-from sim.releases import CURRENT
+from sim.releases import CURRENT, Release
 from sim.remote import SimulatedRemote
 from sim.schedule import Drawn, Schedule
 from sim.server_checks import ServerChecks
@@ -83,6 +89,17 @@ class Frame(NamedTuple):
     source: str
     target: str
     what: str
+
+
+class SwitchedAuthority(Authority):
+    """The production authority, which can be made unreadable."""
+
+    down = False
+
+    def handle(self, request: IssueIdentity | MakeRequest | SignRequest) -> IssuedIdentity | MadeRequest | SignedCertificate | Fault:
+        if self.down:
+            return InternalFault("ca_unavailable", "the certificate authority cannot be read", 503, retry_after_s=1.0)
+        return super().handle(request)
 
 
 class LivelockError(Exception):
@@ -125,6 +142,7 @@ class World:
         self.onlooker: Onlooker | None = None
         self.server_checks = ServerChecks()
         self.sockets: SocketLevel | None = None
+        self.buggify: Buggify | None = None
 
     def platform(self, name: str, **federation: Any) -> Host:
         """A new platform, started; keyword arguments are its federation settings."""
@@ -153,6 +171,10 @@ class World:
         if self.tracer is not None:
             with self.tracer.because_of(cause):
                 self.tracer.event(self.timeline.now, host, kind, who, what, **more)
+
+    def improbable(self, site: str) -> bool:
+        """Whether production code takes its rarer turn at a site now."""
+        return self.buggify is not None and self.buggify(site)
 
     def run_for(self, seconds: float) -> None:
         """Let time pass."""
@@ -200,9 +222,29 @@ class Reply:
 
 
 class Host:
-    """One platform: what survives a crash (keys, disk, clock), and the incarnation that runs now."""
+    """One platform: what survives a crash (keys, disk, clock), and the incarnation that runs now.
 
-    def __init__(self, world: World, name: str, federation: FederationSettings, who: Person | None = None) -> None:
+    Class attributes:
+        stoppable: its process can be paused and slowed down.
+    """
+
+    stoppable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        federation: FederationSettings,
+        who: Person | None = None,
+        *,
+        realm: str = "",
+        release: Release = CURRENT,
+    ) -> None:
+        """
+        Args:
+            who: what makes it itself; one of the pool of its name if not given.
+            realm: the name of the NAT that it is behind; empty: it has a public address.
+        """
         self.world = world
         self.name = name
         self.url = f"https://{name}.example.com"
@@ -212,19 +254,18 @@ class Host:
         self.incarnation = 0
         self.running = False
         self.power = True
-        self.release = CURRENT
-        self.address = world.network.add(name, self._listening).address
-        world.network.names.set(f"{name}.example.com", (self.address,))
+        self.paused = False
+        self.lag_s = 0.0
+        self._frozen: list[Callable[[], None]] = []
+        self.release = release
+        place = world.network.add(name, self._listening, realm=realm)
+        names = world.network.names.set(f"{name}.example.com", (world.network.public_address(name),))
+        if realm:
+            names.views[realm] = (place.address,)
         self.boot_epoch = 0
-        self.copy: tuple[MemoryStore, int] | None = None
+        self.copy: MemoryStore | None = None
         self.federation = federation
-        self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
-        self.who = person(name, world.seed) if who is None else who
-        who = self.who
-        self.instance_id, self.account_id, self.operator_id = who.instance_id, who.account_id, who.operator_id
-        self.authority = self._authority(who.root_key, who.root)
-        self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
-        self.server_chain = who.server_chain
+        self.become(person(name, world.seed) if who is None else who)
         self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
         self.token = ""
         self._session = ""
@@ -233,18 +274,41 @@ class Host:
         self.engine: Engine
         self.door: Door
 
-    def _authority(self, key: ed25519.Ed25519PrivateKey, root: x509.Certificate) -> Authority:
-        return Authority(
+    def become(self, who: Person) -> None:
+        """Be this platform from the next start on, with keys of its own."""
+        self.who = who
+        self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
+        self.instance_id, self.account_id, self.operator_id = who.instance_id, who.account_id, who.operator_id
+        self.authority = self._authority(who.root_key, who.root)
+        self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
+        self.server_chain = who.server_chain
+
+    def renew_server_chain(self) -> None:
+        """Let the listener show a new certificate.
+
+        Raises:
+            AuthorityError: the root is not valid now.
+        """
+        leaves = self.authority.listener_leaves([f"{self.name}.example.com"], [], SERVER_LEAF_LIFETIME_S)
+        chain = pem_blocks(leaves[1][0].decode())
+        assert isinstance(chain, tuple)
+        self.server_chain = chain
+
+    def _authority(self, key: ed25519.Ed25519PrivateKey, root: x509.Certificate) -> SwitchedAuthority:
+        return SwitchedAuthority(
             key, root, instance_id=self.instance_id, clock=self.clock, randomness=self.randomness, vault=self.vault
         )  # fmt: skip
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start a process on what the disk holds."""
-        self.running = True
-        row = self.store.load(CONTINUITY.name, self.instance_id)
-        self.boot_epoch = max(self.boot_epoch, epoch_floor(row.record if row is not None else None)) + 1
+        """Start a process on what the disk holds.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        self.boot_epoch = self._next_epoch()
+        self.running, self.paused = True, False
         self._woken, self._alarm_at = False, math.inf
         self._pump, self._alarm = self._fenced(self._run_engine), self._fenced(self._ring)
         settings = self.settings()
@@ -261,6 +325,7 @@ class Host:
             crash_policy=SupervisedCrashes(ACTORS, self.clock, self.randomness),
             scheduler=None if schedule is None else schedule.of(self.name),
             trace=self.trace,
+            buggify=self.world.improbable,
             wake=self._fenced(self._pump_now),
         )
         self.door = Door(self.engine, settings, self.credentials.public_key_pem)
@@ -278,6 +343,7 @@ class Host:
             ca_fingerprint=self.authority.ca_fingerprint,
             ca_pin=self.authority.ca_pin,
             boot_epoch=self.boot_epoch,
+            restored_at_epoch=int(self.store.meta_get("restored_at_epoch") or 0),
             account_id=self.account_id,
         )
         return Settings(identity, self.federation, platform_version=self.release.version, release_tag=self.release.tag)
@@ -289,8 +355,9 @@ class Host:
         """
         self.world.note(self.name, "life", "crash")
         self.incarnation += 1
-        self.running = False
+        self.running = self.paused = False
         self.power = not machine
+        self._frozen.clear()
         self.world.network.crashed(self.name, machine=machine)
         if machine:
             self.world.network.names.forget(self.name)
@@ -298,14 +365,26 @@ class Host:
 
     def keep_copy(self) -> None:
         """Copy what is on the disk now."""
-        self.copy = (self.store.image(), self.boot_epoch)
+        self.copy = self.store.image()
 
     def put_back(self) -> None:
         """Put the copy in the place of what is on the disk; the process does not run."""
         assert self.copy is not None
         assert not self.running
-        image, self.boot_epoch = self.copy
-        self.store.write_image(image)
+        self.store.write_image(self.copy)
+
+    @property
+    def address(self) -> str:
+        """The address by which the world would have to call it."""
+        return self.world.network.public_address(self.name)
+
+    def _next_epoch(self) -> int:
+        """As the daemon: above every earlier one, those of a later copy included, once operators have decided about it."""
+        row = self.store.load(CONTINUITY.name, self.instance_id)
+        floor = epoch_floor(row.record if row is not None else None)
+        if int(self.store.meta_get("boot_epoch") or 0) < floor:
+            self.store.meta_set("boot_epoch", str(floor))
+        return self.store.bump_epoch()
 
     def _listening(self) -> Listening:
         return "silent" if not self.power else "listening" if self.running else "refusing"
@@ -313,7 +392,18 @@ class Host:
     @property
     def responsive(self) -> bool:
         """Whether the process does anything: it runs and is not paused."""
-        return self.running
+        return self.running and not self.paused
+
+    def pause(self) -> None:
+        """Stop the process without ending it: it does nothing, while its machine goes on taking in what arrives."""
+        self.paused = True
+
+    def unpause(self) -> None:
+        """Let a paused process go on with everything that has come meanwhile."""
+        self.paused = False
+        frozen, self._frozen = self._frozen, []
+        for callback in frozen:
+            callback()
 
     def restart(self) -> None:
         """Start again after a crash."""
@@ -326,7 +416,10 @@ class Host:
 
         def call() -> None:
             if self.incarnation == incarnation and self.running:
-                callback()
+                if self.paused:
+                    self._frozen.append(call)
+                else:
+                    callback()
 
         return call
 
@@ -340,7 +433,10 @@ class Host:
         """Let the engine run before anything else happens."""
         if not self._woken:
             self._woken = True
-            self.world.timeline.soon(self._pump)
+            if self.lag_s:
+                self.world.timeline.after(self.lag_s, self._pump)
+            else:
+                self.world.timeline.soon(self._pump)
 
     def _run_engine(self) -> None:
         self._woken = False
@@ -403,6 +499,9 @@ class Host:
 
         if onlooker is not None:
             onlooker.arrived(self, call, source)
+        if self.paused:
+            self._frozen.append(self._fenced(lambda: self.door.handle(call, answered)))
+            return
         self.door.handle(call, answered)
         self._pump_now()
 

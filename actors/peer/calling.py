@@ -41,9 +41,12 @@ from actors.peer.steps import (
 )
 from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
 from runtime.actor import handles
+from runtime.buggify import site
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.secret import Secret
+
+RETRY_AT_ONCE = site("accept.retry_at_once", "an accept that failed is tried again without waiting")
 
 RETRIED = frozenset({"remote_timeout", "remote_error", "remote_unreachable"})
 """Faults after which the same handshake is tried again while the operator's deadline lasts."""
@@ -257,7 +260,8 @@ class CallingSide(Abandoning):
             return
         retry = fault.code in RETRIED and attempt.number <= len(ACCEPT_RETRY_DELAYS_S) and not attempt.expired
         if retry:
-            ctx.after(ACCEPT_RETRY_DELAYS_S[attempt.number - 1], RetryAccept(attempt.number), "accept-retry")
+            delay_s = 0.0 if ctx.buggify(RETRY_AT_ONCE) else ACCEPT_RETRY_DELAYS_S[attempt.number - 1]
+            ctx.after(delay_s, RetryAccept(attempt.number), "accept-retry")
         else:
             self._finish(ctx, fault, keep_handshake=fault.code in RETRIED)
 

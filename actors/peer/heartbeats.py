@@ -21,10 +21,13 @@ from actors.peer.steps import NO_IDENTITY, SYSTEM, Party, call_refusal, may_enro
 from actors.ports import RemoteReply, RemoteRequest
 from actors.schema_versions import negotiate
 from runtime.actor import Ref, handles
+from runtime.buggify import site
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.values import evolve, updated
+
+BEAT_EARLY = site("heartbeat.early", "the next heartbeat comes within a second")
 
 EARLY_REFUSALS = frozenset({"unknown_peer_subject", "peer_not_admitted", "client_certificate_invalid"})
 """What a remote answers that has not committed its own accept yet."""
@@ -82,6 +85,7 @@ class Heartbeats(Liveness):
     def schedule_heartbeat(self, ctx: Context, *, soon: bool = False) -> None:
         """Arm the next periodic heartbeat, with jitter so that peers of one platform spread out."""
         interval_s = ctx.settings.federation.heartbeat_interval_s
+        soon = soon or ctx.buggify(BEAT_EARLY)
         delay_s = ctx.random.uniform(0.0, min(interval_s, 1.0)) if soon else interval_s * (1 + ctx.random.uniform(-1, 1) * HEARTBEAT_JITTER)
         ctx.after(delay_s, HeartbeatTick(), "heartbeat")
 

@@ -19,8 +19,11 @@ from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 
-RENEWAL_AGAIN_S = DAY_S
-"""After an attempt that failed the next one waits this long."""
+RENEWAL_AGAIN_MAX_S = DAY_S
+RENEWAL_AGAIN_MIN_S = 60.0
+RENEWAL_AGAIN_SHARE = 0.1
+"""After an attempt that failed the next one waits for this share of the time that is left, within these bounds: daily at first, more often
+towards the end, and each minute once the certificate has ended."""
 
 
 class Renewal(Actor):
@@ -33,8 +36,11 @@ class Renewal(Actor):
         federation = ctx.settings.federation
         if not federation.cert_auto_renew or not self_issued(record) or record.outbound is None:
             return
-        tried_lately = self.renewal_tried_at is not None and ctx.now - self.renewal_tried_at < RENEWAL_AGAIN_S
-        if tried_lately or record.outbound.not_after - ctx.wall > federation.cert_renew_at_s:
+        left_s = record.outbound.not_after - ctx.wall
+        if left_s > federation.cert_renew_at_s:
+            return
+        again_s = min(max(left_s * RENEWAL_AGAIN_SHARE, RENEWAL_AGAIN_MIN_S), RENEWAL_AGAIN_MAX_S)
+        if self.renewal_tried_at is not None and ctx.now - self.renewal_tried_at < again_s:
             return
         self.renewal_tried_at = ctx.now
         assert record.remote_peer_id is not None
@@ -53,6 +59,7 @@ class Renewal(Actor):
         facts: dict[str, Any] = {"former_serial": record.outbound.serial, "serial": issued.serial, "not_after": iso(issued.not_after)}
         ctx.audit("peer.certificate_renewed", "system", None, federation_peer_id=record.id, **facts)
         note(ctx, record, "cert_renewed", "low", **facts)
+        self.renewal_tried_at = None
         outbound = OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after)
         ctx.save(attrs.evolve(record, outbound=outbound, updated_at=ctx.wall))
 

@@ -71,15 +71,13 @@ def restore(data: Path, vault_key: Path | None, archive: Path) -> None:
     Acceptance tokens that were open at the time of the backup stay closed, and peers can tell that this platform is an earlier one. Never
     run the restored copy beside the original.
     """
-    from actors.peer.record import KIND
-    from actors.peer.record import restored as closed
-    from actors.registry import DOMAIN_VERSION, KINDS
+    from actors.registry import DOMAIN_VERSION, KINDS, ON_RESTORE
     from runtime.store.backup import restore as read
     from runtime.store.port import StoreError
 
     key = None if vault_key is None else _read_key(vault_key)
     try:
-        restored = read(archive, data, KINDS, domain_version=DOMAIN_VERSION, on_restore={KIND.name: closed})
+        restored = read(archive, data, KINDS, domain_version=DOMAIN_VERSION, on_restore=ON_RESTORE)
     except StoreError as error:
         raise Failure("restore_failed", str(error), Exit.FAILURE) from error
     if key is not None:

@@ -27,7 +27,7 @@ import msgspec
 
 from runtime.store.chain import verify
 from runtime.store.codec import encode_json
-from runtime.store.port import AuditEntry, BatchResult, Committed, Delete, Kind, Put, Query, StoreError, Unit, Write
+from runtime.store.port import AuditEntry, BatchResult, Committed, Delete, Kind, Put, Query, Store, StoreError, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.store.sqlite_schema import stored_versions
 
@@ -314,17 +314,29 @@ def _check_integrity(database: Path) -> None:
 def _rejuvenate(database: Path, manifest: Manifest, kinds: Sequence[Kind], domain_version: int, on_restore: OnRestore) -> Restored:
     store = SqliteStore.open(database, kinds, deliver=lambda callback: callback(), domain_version=domain_version)
     try:
-        writes = {kind: list(_changes(store, kind, change)) for kind, change in on_restore.items()}
-        _commit(store, Unit(tuple(write for changes in writes.values() for write in changes)))
-        epoch = store.bump_epoch()
-        store.meta_set("restored_at_epoch", str(epoch))
+        epoch, changed = rejuvenate(store, on_restore)
         broken = {chain: bad for chain in store.chains() if (bad := verify(_entries(store, chain))) is not None}
     finally:
         store.close()
-    return Restored(manifest, epoch, {kind: len(changes) for kind, changes in writes.items()}, broken)
+    return Restored(manifest, epoch, changed, broken)
 
 
-def _changes(store: SqliteStore, kind: str, change: Callable[[Any], Any]) -> Iterator[Write]:
+def rejuvenate(store: Store, on_restore: OnRestore) -> tuple[int, dict[str, int]]:
+    """Make an earlier state fit to live on: what must not come back is closed, and the epoch is raised.
+
+    The store must carry out commits without anybody's help. Returned are the new epoch and, by kind, how many rows were changed.
+
+    Raises:
+        StoreError: the rows cannot be written.
+    """
+    writes = {kind: list(_changes(store, kind, change)) for kind, change in on_restore.items()}
+    _commit(store, Unit(tuple(write for changes in writes.values() for write in changes)))
+    epoch = store.bump_epoch()
+    store.meta_set("restored_at_epoch", str(epoch))
+    return epoch, {kind: len(changes) for kind, changes in writes.items()}
+
+
+def _changes(store: Store, kind: str, change: Callable[[Any], Any]) -> Iterator[Write]:
     for row in store.query(Query(kind)):
         after = change(row.record)
         if after is None:
@@ -340,7 +352,7 @@ def _entries(store: SqliteStore, chain: str) -> Iterator[AuditEntry]:
         after = entries[-1].sequence
 
 
-def _commit(store: SqliteStore, unit: Unit) -> None:
+def _commit(store: Store, unit: Unit) -> None:
     outcome: queue.SimpleQueue[BatchResult] = queue.SimpleQueue()
     store.commit([unit], outcome.put)
     result = outcome.get()

@@ -160,14 +160,17 @@ class RedeemedByACall(Checker):
 
     def on_call(self, visit: Visit) -> None:
         if visit.route == "accept":
-            self._under_way[(visit.host.name, str(visit.body.get("handshake_id")))] = visit
+            # A caller of the former release names no handshake; its token then says which call it was.
+            named = visit.body.get("handshake_id") or digest_of(str(visit.body.get("acceptance_token")))
+            self._under_way[(visit.host.name, str(named))] = visit
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         receipt = fresh_receipt(change)
         if receipt is None:
             return
         assert change.after is not None
-        visit = self._under_way.get((commit.host.name, receipt.handshake_id))
+        host = commit.host.name
+        visit = self._under_way.get((host, receipt.handshake_id)) or self._under_way.get((host, receipt.token_digest))
         if visit is None or digest_of(str(visit.body.get("acceptance_token"))) != receipt.token_digest:
             self.complain(commit.host, f"{change.id}: a receipt is committed that belongs to no accept under way")
             return

@@ -50,6 +50,10 @@ class AuditChain(Checker):
                 self.complain(commit.host, f"{entry.chain}: the hash of entry {entry.sequence} is not that of its contents")
             chain.append(entry.hash)
 
+    def on_replaced(self, host: Any) -> None:
+        for key in [key for key in self._heads if key[0] == host.name]:
+            self._heads[key] = [entry.hash for entry in host.store.audit(key[1], 0, ALL)]
+
     def on_rest(self, host: Any) -> None:
         for (name, chain), hashes in self._heads.items():
             if name == host.name and [entry.hash for entry in host.store.audit(chain, 0, ALL)] != hashes:

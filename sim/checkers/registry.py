@@ -180,6 +180,9 @@ class Checker:
     def on_start(self, host: Host) -> None:
         """A process starts."""
 
+    def on_replaced(self, host: Host) -> None:
+        """The disk of a platform was replaced by an earlier copy, or by an empty one: what was committed since is gone for good."""
+
     def on_step(self, host: Host) -> None:
         """A step of the scenario has been taken, or the scenario has ended: time for what reads more than one row."""
 
@@ -198,6 +201,7 @@ TOUCHES: Final[Mapping[str, str]] = {
     "on_operator_call": "operator's call",
     "on_operator_answer": "answer to an operator",
     "on_start": "start",
+    "on_replaced": "replaced disk",
     "on_step": "step",
     "on_rest": "rest at the end",
 }

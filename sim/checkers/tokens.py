@@ -53,6 +53,11 @@ class SingleUse(Checker):
                 if count > 1:
                     self.complain(host, f"{change.id}: became accepted {count} times")
 
+    def on_replaced(self, host: Any) -> None:
+        for key in [key for key in self._accepted if key[0] == host.name]:
+            record = self.facts.peers[host.name].get(key[1])
+            self._accepted[key] = 0 if record is None or record.status == "proposed" else 1
+
 
 @checker("token_life", source="docs/protocol.md#the-token", holds=("P2",))
 class TokenLife(Checker):

@@ -93,6 +93,11 @@ class Watch:
         for look in self._on["on_start"]:
             look(host)
 
+    def replaced(self, host: Host) -> None:
+        """The disk of a platform was replaced."""
+        for look in self._on["on_replaced"]:
+            look(host)
+
     def committed(self, host: Host, unit: Unit, former: Former, result: Committed) -> None:
         commit = self._commit(host, unit, former, result)
         for change in commit.changes:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Final
 
+from sim.mishaps import stop_all
 from sim.scenario.failures import Failure
 from sim.scenario.stage import Stage
 from sim.world import Host
@@ -42,8 +43,7 @@ def _heal(stage: Stage, hosts: list[Host]) -> None:
     for host in hosts:
         network.names.trouble(host.url.removeprefix("https://"), None)
         network.names.blind(host.name, None)
-        disk = host.store.disk
-        disk.fsync_s, disk.full, disk.failures_ahead = 0.0, False, 0
+        stop_all(host)
         if not host.running or not host.store.writable():
             stage.restart(host.name)
 

@@ -6,7 +6,9 @@ Lives here: one reading per kind, and the sentence that proposes the nearest kno
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -14,9 +16,11 @@ import attrs
 
 from actors.peer.lifecycle import STATUSES
 from api.durations import parse_duration
+from sim.links import Bimodal, Burst, Fixed, Latency, LogNormal, Uniform
 from sim.schedule import Deviation, parse_deviation
 
-Names = Literal["platform", "call"]
+Names = Literal["platform", "group", "call", "nat"]
+"""`group`: a platform, or the common name of several."""
 
 
 @attrs.frozen
@@ -27,11 +31,13 @@ class Kind:
         title: what the documentation calls it.
         read: the value that a TOML value means; raises ValueError with a sentence for the author of the file.
         names: what the value refers to by name, if it does; the name must exist in the same file.
+        schema: the JSON schema of a value, for editors; it may allow more than `read`.
     """
 
     title: str
     read: Callable[[object], Any]
     names: Names | None = None
+    schema: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
 
 
 def key(kind: Kind, text: str, name: str | None = None) -> Mapping[str, Any]:
@@ -101,6 +107,69 @@ def _span(value: object) -> tuple[float, float]:
     return (parse_duration(value),) * 2
 
 
+_CALL: Final = re.compile(r"([a-z]+)\((.*)\)", re.ASCII)
+
+
+def _share(text: str) -> float:
+    """A chance written as a number or in per cent."""
+    return _chance(float(text[:-1]) / 100 if text.endswith("%") else float(text))
+
+
+def _latency(value: object) -> Latency:
+    called = _CALL.fullmatch(value.strip()) if isinstance(value, str) else None
+    if called is None:
+        least, most = _span(value)
+        return Fixed(least) if least == most else Uniform(least, most)
+    given = [part.strip() for part in called[2].split(",")]
+    try:
+        if called[1] == "lognormal" and len(given) == 2:
+            return LogNormal(parse_duration(given[0]), float(given[1]))
+        if called[1] == "bimodal" and len(given) == 3:
+            return Bimodal(Fixed(parse_duration(given[0])), Fixed(parse_duration(given[1])), _share(given[2]))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no latency: {error}") from None
+    raise ValueError(f"{value!r} is no latency; write a duration, two, lognormal(MEDIAN, SIGMA) or bimodal(USUAL, SLOW, SHARE)")
+
+
+_UNITS: Final = {"bit": 1 / 8, "kbit": 125.0, "Mbit": 125e3, "Gbit": 125e6, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", re.ASCII)
+
+
+def _amount(value: object) -> float:
+    """Bytes."""
+    found = _AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        number = _number(value)
+    elif found[2] not in _UNITS:
+        raise ValueError(unknown(found[2], _UNITS, "unit of data"))
+    else:
+        number = float(found[1]) * _UNITS[found[2]]
+    if number <= 0:
+        raise ValueError("must be more than nothing")
+    return number
+
+
+def _burst(value: object) -> Burst:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("must be two chances: that a burst begins, and that it ends")
+    return Burst(*(_chance(each) for each in value))
+
+
+def _several(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(set(map(str, value))) != len(value) or not value:
+        raise ValueError('must be a list of different platforms, as in ["a", "b"]')
+    return tuple(_text(each) for each in value)
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of networks, as in ["10.0.0.0/8"]')
+    try:
+        return tuple(str(ipaddress.ip_network(_text(each))) for each in value)
+    except ValueError as error:
+        raise ValueError(f"must be a list of networks: {error}") from None
+
+
 def _pair(value: object) -> tuple[str, str]:
     if not isinstance(value, list) or len(value) != 2 or value[0] == value[1]:
         raise ValueError('must be two different platforms, as in ["a", "b"]')
@@ -127,22 +196,35 @@ def one_of(*words: str) -> Kind:
             raise ValueError(unknown(value, words, "known value"))
         return str(value)
 
-    return Kind("one of " + ", ".join(f"`{word}`" for word in words), read)
+    return Kind("one of " + ", ".join(f"`{word}`" for word in words), read, schema={"enum": list(words)})
 
 
-TEXT: Final = Kind("text", _text)
-WHOLE: Final = Kind("whole number", _whole)
-NUMBER: Final = Kind("number", _number)
-CHANCE: Final = Kind("number from 0 to 1", _chance)
-TRUTH: Final = Kind("true or false", _truth)
-DURATION: Final = Kind("duration", parse_duration)
-SIGNED_DURATION: Final = Kind("duration, may be negative", _signed_duration)
-SPAN: Final = Kind("duration, or two: least and greatest", _span)
-PLATFORM: Final = Kind("name of a platform", _text, "platform")
-PAIR: Final = Kind("two names of platforms", _pair, "platform")
-PLATFORMS: Final = Kind("names of platforms", _texts, "platform")
-CALL: Final = Kind("name of a step", _text, "call")
-SCHEDULE: Final = Kind("list of `PLATFORM:DECISION:CHOICE`", _schedule)
+_STRING: Final = {"type": "string", "minLength": 1}
+_DURATION: Final = {"type": ["string", "number"]}
+_LIST: Final = {"type": "array", "items": _STRING}
+_SPAN: Final = {"anyOf": [_DURATION, {"type": "array", "items": _DURATION, "minItems": 2, "maxItems": 2}]}
+
+TEXT: Final = Kind("text", _text, schema=_STRING)
+WHOLE: Final = Kind("whole number", _whole, schema={"type": "integer"})
+NUMBER: Final = Kind("number", _number, schema={"type": "number"})
+CHANCE: Final = Kind("number from 0 to 1", _chance, schema={"type": "number", "minimum": 0, "maximum": 1})
+TRUTH: Final = Kind("true or false", _truth, schema={"type": "boolean"})
+DURATION: Final = Kind("duration", parse_duration, schema=_DURATION)
+SIGNED_DURATION: Final = Kind("duration, may be negative", _signed_duration, schema=_DURATION)
+SPAN: Final = Kind("duration, or two: least and greatest", _span, schema=_SPAN)
+LATENCY: Final = Kind(
+    "duration, or two: least and greatest, or `lognormal(MEDIAN, SIGMA)`, or `bimodal(USUAL, SLOW, SHARE)`", _latency, schema=_SPAN
+)
+RATE: Final = Kind("bytes per second, or text as in `20Mbit`", _amount, schema={"type": ["string", "number"]})
+SIZE: Final = Kind("bytes, or text as in `64kB`", _amount, schema={"type": ["string", "number"]})
+BURST: Final = Kind("two numbers from 0 to 1", _burst, schema={"type": "array", "items": dict(CHANCE.schema), "minItems": 2, "maxItems": 2})
+PLATFORM: Final = Kind("name of a platform", _text, "platform", schema=_STRING)
+PLATFORMS: Final = Kind("list of names of platforms", _several, "group", schema={**_LIST, "minItems": 1})
+PAIR: Final = Kind("two names of platforms", _pair, "platform", schema={**_LIST, "minItems": 2, "maxItems": 2})
+NAT: Final = Kind("name of a NAT", _text, "nat", schema=_STRING)
+NETWORKS: Final = Kind("list of networks", _networks, schema=_LIST)
+CALL: Final = Kind("name of a step", _text, "call", schema=_STRING)
+SCHEDULE: Final = Kind("list of `PLATFORM:DECISION:CHOICE`", _schedule, schema=_LIST)
 STATUS: Final = one_of(*STATUSES)
 STATUS_SET: Final = Kind(
     "one status, or a list of them", lambda value: tuple(STATUS.read(each) for each in (value if isinstance(value, list) else [value]))

@@ -18,11 +18,20 @@ from sim.scenario.actions.registry import ACTIONS, ANSWERED
 from sim.scenario.expectations import EXPECTATIONS
 from sim.scenario.kinds import Kind, Names, keys_of, unknown
 from sim.scenario.places import Places
-from sim.scenario.schema import SETTINGS, Expected, LinkPart, PlatformPart, Scenario, Step, WorldPart
+from sim.scenario.schema import SETTINGS, Expected, LinkPart, NatPart, PlatformPart, Scenario, Step, WorldPart, member_names
 
-TABLES: Final[Mapping[str, type]] = {"world": WorldPart, "platform": PlatformPart, "link": LinkPart, "at": Step, "expect": Expected}
+TABLES: Final[Mapping[str, type]] = {
+    "world": WorldPart, "platform": PlatformPart, "nat": NatPart, "link": LinkPart, "at": Step, "expect": Expected,
+}  # fmt: skip
 FILE_BYTES_MAX: Final = 64_000_000
 """A recording of a busy platform is long."""
+PLATFORMS_MAX: Final = 2_000
+_WHAT: Final[Mapping[Names, str]] = {
+    "platform": "platform of this file",
+    "group": "platform of this file",
+    "call": "named step of this file",
+    "nat": "NAT of this file",
+}
 _PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 
 
@@ -91,11 +100,28 @@ class _Reading:
         self.places = places
         self.path = path
         self.problems: list[Problem] = []
-        self.known: dict[Names, set[str]] = {"platform": self._named("platform"), "call": self._named("at")}
+        members = self._members()
+        self.known: dict[Names, set[str]] = {
+            "platform": members,
+            "group": members | self._named("platform"),
+            "call": self._named("at"),
+            "nat": self._named("nat"),
+        }
 
     def _named(self, table: str) -> set[str]:
         rows = self.data.get(table)
         return {str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row} if isinstance(rows, list) else set()
+
+    def _members(self) -> set[str]:
+        """Names of single platforms."""
+        found: set[str] = set()
+        rows = self.data.get("platform")
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict) and "name" in row:
+                count = row.get("count", 1)
+                usable = isinstance(count, int) and 1 <= count <= PLATFORMS_MAX
+                found.update(member_names(str(row["name"]), count if usable else 1))
+        return found
 
     def problem(self, table: str, number: int, key: str, text: str) -> None:
         self.problems.append(Problem(self.places.line(table, number, key), f"{table}.{key}".strip("."), text))
@@ -111,7 +137,9 @@ class _Reading:
             self.problem("", 0, "world", "must be written as [world]")
             world_table = {}
         world = self._made(WorldPart, world_table, "world", 0)
-        platforms = tuple(filter(None, (self._platform(row, number) for number, row in enumerate(self._rows("platform")))))
+        told_of = tuple(filter(None, (self._platform(row, number) for number, row in enumerate(self._rows("platform")))))
+        platforms = tuple(member for platform in told_of for member in platform.members())
+        nats = tuple(filter(None, (self._nat(row, number) for number, row in enumerate(self._rows("nat")))))
         links = tuple(filter(None, (self._made(LinkPart, row, "link", number) for number, row in enumerate(self._rows("link")))))
         steps = tuple(filter(None, (self._step(row, number) for number, row in enumerate(self._rows("at")))))
         expected = tuple(filter(None, (self._expected(row, number) for number, row in enumerate(self._rows("expect")))))
@@ -120,12 +148,12 @@ class _Reading:
             self._judge_times(world, steps, expected)
         if self.problems or told is None or world is None:
             return None
-        return Scenario(**told, world=world, platforms=platforms, links=links, steps=steps, expected=expected, path=self.path)
+        return Scenario(**told, world=world, platforms=platforms, links=links, nats=nats, steps=steps, expected=expected, path=self.path)
 
     def _judge_whole(self) -> None:
         if not self.data.get("platform"):
             self.problem("", 0, "platform", "at least one [[platform]] is needed")
-        for table in ("platform", "at"):
+        for table in ("platform", "nat", "at"):
             seen: set[str] = set()
             for number, row in enumerate(self._rows(table)):
                 if "name" in row and str(row["name"]) in seen:
@@ -171,8 +199,7 @@ class _Reading:
         if kind.names is not None:
             for name in read if isinstance(read, tuple) else (read,):
                 if name not in self.known[kind.names]:
-                    what = "platform of this file" if kind.names == "platform" else "named step of this file"
-                    self.problem(table, number, key, unknown(name, self.known[kind.names], what))
+                    self.problem(table, number, key, unknown(name, self.known[kind.names], _WHAT[kind.names]))
         return read
 
     def _made(self, cls: type, row: Mapping[str, Any], table: str, number: int) -> Any:
@@ -188,7 +215,18 @@ class _Reading:
             return None
         if not _PLATFORM_NAME.fullmatch(made["name"]):
             self.problem("platform", number, "name", "must be lower-case letters, digits and hyphens, beginning with a letter")
+        if not 1 <= made.get("count", 1) <= PLATFORMS_MAX:
+            self.problem("platform", number, "count", f"must be from 1 to {PLATFORMS_MAX}")
+            return None
         return PlatformPart(**made, settings=settings)
+
+    def _nat(self, row: dict[str, Any], number: int) -> NatPart | None:
+        """A NAT; those in front of it stand before it, so that none is behind itself."""
+        made: NatPart | None = self._made(NatPart, row, "nat", number)
+        before = [str(each.get("name")) for each in self._rows("nat")[:number]]
+        if made is not None and made.behind is not None and made.behind not in before:
+            self.problem("nat", number, "behind", "must be a NAT that stands before this one in the file")
+        return made
 
     def _chosen(self, row: dict[str, Any], table: str, number: int, by: str, classes: Mapping[str, type]) -> type | None:
         """The class that a table names under the key `by`."""

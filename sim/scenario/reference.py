@@ -13,15 +13,17 @@ import attrs
 import sim.checkers  # registers the checkers
 import sim.scenario.actions  # noqa: F401  # registers the actions
 from sim.checkers.registry import CHECKERS, ELSEWHERE, INVARIANTS, touched_by
+from sim.links import Uniform
 from sim.scenario.actions.registry import ACTIONS
 from sim.scenario.expectations import EXPECTATIONS
 from sim.scenario.kinds import Kind, keys_of
-from sim.scenario.schema import SETTINGS, Expected, LinkPart, PlatformPart, Scenario, Step, WorldPart
+from sim.scenario.schema import SETTINGS, Expected, LinkPart, NatPart, PlatformPart, Scenario, Step, WorldPart
 
 _TABLES = {
     "The top of the file": Scenario,
     "`[world]`": WorldPart,
     "`[[platform]]`": PlatformPart,
+    "`[[nat]]`": NatPart,
     "`[[link]]`": LinkPart,
     "`[[at]]`": Step,
     "`[[expect]]`": Expected,
@@ -57,8 +59,10 @@ def _default(field: attrs.Attribute[Any]) -> str:
         return ""
     if isinstance(field.default, bool):
         return str(field.default).lower()
+    if isinstance(field.default, Uniform):
+        return f"{field.default.least_s * 1000:g}ms to {field.default.most_s * 1000:g}ms"
     if isinstance(field.default, tuple):
-        return " to ".join(f"{each * 1000:g}ms" for each in field.default)
+        return "none"
     return f"{field.default:g}" if isinstance(field.default, float) else f"`{field.default}`"
 
 

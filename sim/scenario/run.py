@@ -102,7 +102,10 @@ def run(
         turns = sum(host.trace.turns for host in stage.world.hosts.values())
         lines = tuple(event.line for event in last)
         reached = _reached(scenario, stage) if until is None else {}
-        done = stage.now, dict(+stage.faults), stage.history, stage.skipped, reached, stage.world.events_count
+        faults = +stage.faults
+        if stage.world.buggify is not None:
+            faults.update({f"buggify {name}": count for name, count in stage.world.buggify.fired.items()})
+        done = stage.now, dict(faults), stage.history, stage.skipped, reached, stage.world.events_count
         return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, *done)
     finally:
         stage.world.close()

@@ -11,17 +11,27 @@ from typing import Any, Final
 import attrs
 
 from actors.settings import FederationSettings
-from sim.scenario.actions.registry import Action
+from sim.links import Burst, Latency, Link, Uniform
+from sim.names import TTL_S
+from sim.nat import TCP_TIMEOUT_S, UDP_TIMEOUT_S, NatRules
+from sim.releases import RELEASES
+from sim.scenario.actions.registry import FRAMES_ONLY, Action
 from sim.scenario.expectations import Expectation
 from sim.scenario.kinds import (
+    BURST,
     CHANCE,
     DURATION,
+    LATENCY,
+    NAT,
+    NETWORKS,
     NUMBER,
     PAIR,
+    PLATFORM,
     PLATFORMS,
+    RATE,
     SCHEDULE,
     SIGNED_DURATION,
-    SPAN,
+    SIZE,
     TEXT,
     TRUTH,
     WHOLE,
@@ -49,6 +59,8 @@ SETTINGS: Final[Mapping[str, tuple[str, Kind]]] = _settings()
 """Federation settings that a `[[platform]]` may give."""
 
 
+DEPENDENCES: Final = ("endpoint_independent", "address_dependent", "address_and_port_dependent")
+
 START_COST_H: Final = 0.5
 """As many hours of a platform's life cost as much as its start."""
 
@@ -64,6 +76,13 @@ class WorldPart:
         metadata=key(
             one_of("frames", "sockets"), "how faithful the network is: whole requests and answers, or HTTP and TLS over simulated sockets"
         ),
+    )
+    cost: str = attrs.field(
+        default="small",
+        metadata=key(one_of("small", "large"), "large: minutes of work; ordinary tests read such a file without running it"),
+    )
+    buggify: bool = attrs.field(
+        default=False, metadata=key(TRUTH, "production code takes improbable turns now and then, at some of its sites in each run")
     )
     converge: bool = attrs.field(
         default=False, metadata=key(TRUTH, "at the end all faults stop, and then every pair that has shaken hands must become active")
@@ -85,6 +104,23 @@ class PlatformPart:
     """`[[platform]]`: one platform, running from the start. Any federation setting may stand beside these keys."""
 
     name: str = attrs.field(metadata=key(TEXT, "what the rest of the file calls it; its URL is https://NAME.example.com"))
+    count: int = attrs.field(default=1, metadata=key(WHOLE, "how many there are; more than one are called NAME1, NAME2 and so on"))
+    nat: str | None = attrs.field(default=None, metadata=key(NAT, "the NAT that it is behind"))
+    release: str = attrs.field(
+        default="current", metadata=key(one_of(*RELEASES), "the former release neither sends nor reads what came later")
+    )
+    dns_ttl_s: float = attrs.field(default=TTL_S, metadata=key(DURATION, "how long others remember its address", "dns_ttl"))
+    allowed_networks: tuple[str, ...] = attrs.field(
+        default=(), metadata=key(NETWORKS, "networks that it may dial although they are not public")
+    )
+    unlimited: bool = attrs.field(default=False, metadata=key(TRUTH, "nobody is limited in how often to call it"))
+    ca_ends_in_s: float | None = attrs.field(
+        default=None, metadata=key(DURATION, "after which the root of its certificate authority ends", "ca_ends_in")
+    )
+    ca_begins_in_s: float = attrs.field(default=0.0, metadata=key(DURATION, "before which that root is not valid yet", "ca_begins_in"))
+    listener_ttl_s: float | None = attrs.field(
+        default=None, metadata=key(DURATION, "how long the certificate of its listener is valid", "listener_ttl")
+    )
     clock_offset_s: float = attrs.field(default=0.0, metadata=key(SIGNED_DURATION, "how far its wall clock is ahead", "clock_offset"))
     clock_drift: float = attrs.field(default=0.0, metadata=key(NUMBER, "seconds that its wall clock gains per second"))
     fsync_s: float = attrs.field(default=0.0, metadata=key(DURATION, "how long its disk takes for a commit", "fsync"))
@@ -96,6 +132,48 @@ class PlatformPart:
         ),
     )
     settings: Mapping[str, Any] = attrs.field(factory=dict)
+    group: str = ""
+
+    def members(self) -> tuple[PlatformPart, ...]:
+        """Each of as many platforms as there are, by itself."""
+        if self.count == 1:
+            return (self,)
+        return tuple(attrs.evolve(self, name=name, count=1, group=self.name) for name in member_names(self.name, self.count))
+
+
+def member_names(name: str, count: int) -> list[str]:
+    """What the platforms of one table are called."""
+    return [name] if count == 1 else [f"{name}{number}" for number in range(1, count + 1)]
+
+
+@attrs.frozen(kw_only=True)
+class NatPart:
+    """`[[nat]]`: a box that hides whoever is behind it (RFC 4787), or a firewall in front of them."""
+
+    name: str = attrs.field(metadata=key(TEXT, "what the rest of the file calls it, and the network behind it"))
+    behind: str | None = attrs.field(default=None, metadata=key(NAT, "the NAT that it is behind itself, as those of carriers are"))
+    forward: str | None = attrs.field(default=None, metadata=key(PLATFORM, "whom it hands calls from outside to"))
+    mapping: str = attrs.field(
+        default="endpoint_independent", metadata=key(one_of(*DEPENDENCES), "what of the remote an outside port depends on")
+    )
+    filtering: str = attrs.field(default="address_and_port_dependent", metadata=key(one_of(*DEPENDENCES), "who may answer by it"))
+    allocation: str = attrs.field(
+        default="preserve", metadata=key(one_of("preserve", "sequential", "random"), "how outside ports are chosen")
+    )
+    tcp_timeout_s: float = attrs.field(
+        default=TCP_TIMEOUT_S, metadata=key(DURATION, "after which silence it forgets a connection", "tcp_timeout")
+    )
+    udp_timeout_s: float = attrs.field(
+        default=UDP_TIMEOUT_S, metadata=key(DURATION, "after which silence it forgets who sent datagrams", "udp_timeout")
+    )
+    hairpin: bool = attrs.field(default=False, metadata=key(TRUTH, "those behind it reach each other by its outside address"))
+    udp_blocked: bool = attrs.field(default=False, metadata=key(TRUTH, "no datagram passes"))
+    translates: bool = attrs.field(default=True, metadata=key(TRUTH, "false: it only filters, and addresses stay as they are"))
+
+    @property
+    def rules(self) -> NatRules:
+        """How the box behaves."""
+        return NatRules(**{field.name: getattr(self, field.name) for field in attrs.fields(NatRules)})
 
 
 @attrs.frozen(kw_only=True)
@@ -103,10 +181,37 @@ class LinkPart:
     """`[[link]]`: the way between two platforms, in both directions."""
 
     between: tuple[str, str] = attrs.field(metadata=key(PAIR, "the two ends"))
-    latency_s: tuple[float, float] = attrs.field(
-        default=(0.005, 0.020), metadata=key(SPAN, "how long a request or an answer is under way", "latency")
+    oneway: bool = attrs.field(default=False, metadata=key(TRUTH, "only the way from the first to the second"))
+    latency: Latency = attrs.field(default=Uniform(0.005, 0.020), metadata=key(LATENCY, "how long what is sent is under way"))
+    jitter_s: float = attrs.field(default=0.0, metadata=key(DURATION, "up to which more it may be", "jitter"))
+    bytes_per_s: float | None = attrs.field(default=None, metadata=key(RATE, "bandwidth; unlimited if not given", "rate"))
+    queue_bytes: float | None = attrs.field(
+        default=None, metadata=key(SIZE, "how much may wait for bandwidth; unlimited if not given", "queue")
     )
-    loss: float = attrs.field(default=0.0, metadata=key(CHANCE, "the chance that a request or an answer never arrives"))
+    loss: float = attrs.field(
+        default=0.0,
+        metadata=key(CHANCE, "the chance that a request or an answer never arrives; parts of a stream are sent again and arrive late"),
+    )
+    burst: Burst | None = attrs.field(
+        default=None, metadata=key(BURST, "loss in bursts: the chances that one begins, and that it ends, with each thing sent")
+    )
+    duplicate: float = attrs.field(default=0.0, metadata=key(CHANCE, "the chance that a datagram arrives twice"))
+    reorder: float = attrs.field(default=0.0, metadata=key(CHANCE, "the chance that a datagram arrives later than those behind it"))
+    corrupt: float = attrs.field(default=0.0, metadata=key(CHANCE, "the chance that a datagram arrives damaged"))
+    short_reads: float = attrs.field(
+        default=0.0, metadata=key(CHANCE, "the chance that a reader gets only some of a stream, where there are streams")
+    )
+
+    def apply(self, link: Link) -> None:
+        """Make a link of the world like this."""
+        for field in attrs.fields(LinkPart):
+            if field.name in _LINK_FIELDS:
+                setattr(link, field.name, getattr(self, field.name))
+        if self.queue_bytes is not None:
+            link.queue_bytes_max = self.queue_bytes
+
+
+_LINK_FIELDS: Final = {field.name for field in attrs.fields(Link)}
 
 
 @attrs.frozen(kw_only=True)
@@ -148,9 +253,15 @@ class Scenario:
     world: WorldPart
     platforms: tuple[PlatformPart, ...]
     links: tuple[LinkPart, ...]
+    nats: tuple[NatPart, ...]
     steps: tuple[Step, ...]
     expected: tuple[Expected, ...]
     path: str
+
+    @property
+    def any_level(self) -> bool:
+        """Whether its platforms may be at either level."""
+        return not any(step.do in FRAMES_ONLY for step in self.steps)
 
     @property
     def cost(self) -> float:

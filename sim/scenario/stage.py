@@ -6,18 +6,21 @@ Lives here: what actions may do, and the observation of everything that follows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from actors.settings import FederationSettings
+from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
 from runtime.actor import Ref
+from runtime.buggify import Buggify
 from runtime.engine import Engine
+from runtime.store.port import StoreError
 from runtime.trace import Trace
 from sim.checkers.registry import Commit
 from sim.checkers.watch import Watch
-from sim.links import Uniform
+from sim.identities import SERVER_LEAF_LIFETIME_S, Papers, dated, person
+from sim.releases import RELEASES
 from sim.scenario.actions.registry import Action
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.history import Change, History
@@ -26,9 +29,11 @@ from sim.scenario.progress import Progress
 from sim.scenario.reading import CatalogueReading
 from sim.scenario.schema import PlatformPart, Scenario
 from sim.schedule import Drawn, Schedule
+from sim.store import MemoryStore
 from sim.trace.tracer import Tracer
 from sim.world import PASSWORD, Host, Reply, World
 
+UNLIMITED: Final = Limit(1_000_000_000, 1.0, 1_000_000_000)
 PEERS: Final = "/api/v1/system/platform/peers"
 
 
@@ -121,24 +126,45 @@ class Stage:
         self.faults: Counter[str] = Counter()
         self._calls: list[OperatorCall | CatalogueReading] = []
         self.bearers: dict[tuple[str, str, str], str] = {}
+        self.backups: dict[str, MemoryStore] = {}
         self._handed: dict[tuple[str, str], list[Handed]] = {}
         self._progress = Progress(self.world.timeline, len(scenario.platforms))
         self.watch = Watch(self.world)
         self.watch.followers.append(self._follow)
+        self._groups = {platform.name: platform.group for platform in scenario.platforms}
+        for nat in scenario.nats:
+            self.world.network.add_nat(nat.name, nat.rules, outer=nat.behind or "")
         for platform in scenario.platforms:
             self._open(platform, platform.level or scenario.world.level)
+        for nat in scenario.nats:
+            if nat.forward is not None:
+                self.world.network.forward(nat.name, nat.forward)
         for part in scenario.links:
-            for one, other in (part.between, part.between[::-1]):
-                link = self.world.links.between(one, other)
-                link.latency, link.loss = Uniform(*part.latency_s), part.loss
+            for link in self.world.links.both(*part.between, oneway=part.oneway):
+                part.apply(link)
         for platform in scenario.platforms:
             self.host(platform.name).sign_in().store.disk.fsync_s = platform.fsync_s
         self.started_at = self.world.timeline.now
+        if scenario.world.buggify:
+            self.world.buggify = Buggify(self.world.chance.stream("buggify"))
         if tracer is not None:
             tracer.begin(self.started_at)
 
     def _open(self, platform: PlatformPart, level: str) -> None:
-        host = host_class(level)(self.world, platform.name, FederationSettings(**platform.settings))
+        settings = {**platform.settings, "allowed_networks": platform.allowed_networks}
+        if platform.unlimited:
+            settings["rate_limits"] = dict.fromkeys(DEFAULT_RATE_LIMITS, UNLIMITED)
+        papers = Papers(platform.ca_ends_in_s, platform.ca_begins_in_s, platform.listener_ttl_s or SERVER_LEAF_LIFETIME_S)
+        who = person(platform.name, self.world.seed)
+        host = host_class(level)(
+            self.world,
+            platform.name,
+            FederationSettings(**settings),
+            who=who if papers == Papers() else dated(who, papers),
+            realm=platform.nat or "",
+            release=RELEASES[platform.release],
+        )
+        self.world.network.names.set(f"{platform.name}.example.com", ttl_s=platform.dns_ttl_s)
         host.clock.offset_s, host.clock.drift = platform.clock_offset_s, platform.clock_drift
         tracer = self.world.tracer
         if tracer is not None:
@@ -157,6 +183,10 @@ class Stage:
     def host(self, name: str) -> Host:
         """A platform by its name in the file."""
         return self.world.hosts[name]
+
+    def members(self, names: Sequence[str]) -> list[str]:
+        """The single platforms that names of platforms and groups stand for, in the order of the file."""
+        return [name for name, group in self._groups.items() if name in names or group in names]
 
     def row(self, on: str, peer: str) -> Any:
         """The newest committed row of one platform about another, or None."""
@@ -206,12 +236,31 @@ class Stage:
             raise StageError(f"the operator of {minter} has handed no token to the operator of {to} yet")
         return found[0] if which == "first" else found[-1]
 
+    def look_again(self, on: str) -> None:
+        """Note the status of every row of a platform: its disk was replaced, which no commit tells of."""
+        self.watch.replaced(self.host(on))
+        for other in self.world.hosts:
+            status = self.status(on, other) if other != on else None
+            if status is not None and self.history.status_at(on, other, self.now) != status:
+                self.history.changes.append(Change(self.now, on, other, status))
+
+    def has_handed(self, minter: str, to: str) -> bool:
+        """Whether a token was handed over."""
+        return (minter, to) in self._handed
+
     def restart(self, on: str) -> None:
-        """Start a platform again, killing it first if it runs."""
+        """Start a platform again, killing it first if it runs.
+
+        Raises:
+            StageError: its disk is full.
+        """
         host = self.host(on)
         if host.running:
             host.crash()
-        host.restart()
+        try:
+            host.restart()
+        except StoreError as error:
+            raise StageError(f"{on} does not start: {error}") from error
 
     def perform(self, action: Action, word: str, name: str | None) -> None:
         """Let a step happen.

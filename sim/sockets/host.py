@@ -46,8 +46,10 @@ FENCED: Final = "the process was killed"
 class SocketHost(Host):
     """One platform, whose requests travel as bytes."""
 
-    def __init__(self, world: World, name: str, federation: FederationSettings) -> None:
-        super().__init__(world, name, federation)
+    stoppable = False
+
+    def __init__(self, world: World, name: str, federation: FederationSettings, **nature: Any) -> None:
+        super().__init__(world, name, federation, **nature)
         self.level = level_of(world)
         self.desk = self.level.process(name, f"{name}'s operator")
         self.process: Process | None = None
@@ -58,8 +60,8 @@ class SocketHost(Host):
     # --- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self.boot_epoch = self._next_epoch()
         self.running = True
-        self.boot_epoch += 1
         self.world.note(self.name, "life", "start")
         process = self.process = self.level.process(self.name, self.name)
         process.machine.powered = True
@@ -108,8 +110,6 @@ class SocketHost(Host):
     def parts(self) -> Parts:
         """What the process that starts now is made of."""
         schedule, tracer = self.world.schedule, self.world.tracer
-        place = self.world.network.places[self.name]
-        own_network = (f"{place.address}/16",) if place.realm else ()
         return Parts(
             settings=self.settings(),
             clock=self.clock,
@@ -119,11 +119,13 @@ class SocketHost(Host):
             authority=self.authority,
             credentials=self.credentials,
             vault=self.vault,
-            dialler=Dialler(allowed=lambda: own_network, resolve=self.level.sockets.resolve),
+            dialler=Dialler(allowed=lambda: self.federation.allowed_networks, resolve=self.level.sockets.resolve),
             leaves=self._leaves,
             certificates_end=lambda: (self.authority.not_after, self._leaves_end),
             own_addresses=self._own_addresses,
-            engine=Engine if tracer is None else partial(TracedEngine, tracer, self.name),
+            engine=partial(Engine, buggify=self.world.improbable)
+            if tracer is None
+            else partial(TracedEngine, tracer, self.name, buggify=self.world.improbable),
             scheduler=None if schedule is None else schedule.of(self.name),
             trace=self.trace,
         )

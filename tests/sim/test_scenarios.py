@@ -13,6 +13,7 @@ import pytest
 
 from sim.scenario.load import parse
 from sim.scenario.run import Result, run
+from sim.scenario.schema import Scenario
 from sim.scenario.write import to_toml
 from sim.testing import scenario
 from tests.support.planted import HAPPY, PLANTED, PROPOSED_TWICE, send_no_heartbeats
@@ -30,19 +31,30 @@ def checkers(result: Result) -> set[str]:
     return {failure.checker for failure in result.failures}
 
 
+def small(each: Scenario) -> bool:
+    return each.world.cost == "small"
+
+
 def test_there_are_scenarios() -> None:
-    assert len(FILES) >= 12
+    assert len(FILES) >= 25
 
 
-@scenario("scenarios/*.toml")
+@scenario("scenarios/*.toml", seeds=2, where=small)
 def test_a_shipped_scenario_passes(result: Result) -> None:
     assert result.turns
 
 
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
-@scenario("scenarios/*.toml", seeds=range(100, 300))
+@scenario("scenarios/*.toml", seeds=range(100, 150), where=small)
 def test_a_shipped_scenario_passes_under_many_seeds() -> None:
+    """The decorator has judged it."""
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(7200)
+@scenario("scenarios/*.toml", seeds=3, where=lambda each: not small(each))
+def test_a_large_scenario_passes() -> None:
     """The decorator has judged it."""
 
 

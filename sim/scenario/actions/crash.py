@@ -8,7 +8,7 @@ import attrs
 
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
-from sim.scenario.kinds import PLATFORM, key
+from sim.scenario.kinds import PLATFORM, TRUTH, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -20,8 +20,11 @@ class Crash:
     """The process is killed; of commits not yet acknowledged, chance decides how many reached the disk."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
+    machine: bool = attrs.field(
+        default=False, metadata=key(TRUTH, "its machine goes down too: connections end without a word, and calls meet silence")
+    )
 
     def perform(self, stage: Stage, name: str | None) -> None:
         if not stage.host(self.on).running:
             raise StageError(f"{self.on} is not running")
-        stage.host(self.on).crash()
+        stage.host(self.on).crash(machine=self.machine)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @action("heal", fault=False)
 @attrs.frozen(kw_only=True)
 class Heal:
-    """Every cut and every loss ends, on all links."""
+    """Every fault of the network ends: cuts, losses, stalls, names that do not resolve. Addresses and NATs stay as they are."""
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        stage.world.links.heal()
+        stage.world.network.heal()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @action("partition")
 @attrs.frozen(kw_only=True)
 class Partition:
-    """Nothing gets through any more. A connection needs both ways, so that cutting one prevents new ones in both directions."""
+    """Nothing gets through any more. A new connection needs both ways; an open one still carries what the uncut way lets through."""
 
     between: tuple[str, str] = attrs.field(metadata=key(PAIR, "the two ends"))
     oneway: bool = attrs.field(default=False, metadata=key(TRUTH, "only on the way from the first to the second"))

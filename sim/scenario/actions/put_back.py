@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -12,9 +12,6 @@ from sim.scenario.kinds import PLATFORM, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
-
-REMEMBERING: Final = ("audit_chain",)
-"""Checkers that compare a platform with its own past, which it has now lost: its chains go on from an earlier number."""
 
 
 @action("put_back")
@@ -28,9 +25,8 @@ class PutBack:
         host = stage.host(self.on)
         if host.copy is None:
             raise StageError(f"nobody has kept a copy of {self.on}")
-        for checker in REMEMBERING:
-            stage.watch.excuse(checker, self.on)
         if host.running:
             host.crash()
         host.put_back()
         host.restart()
+        stage.look_again(self.on)

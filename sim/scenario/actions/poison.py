@@ -1,0 +1,38 @@
+"""`poison`: messages that their handler cannot bear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from actors.registry import ACTORS
+from sim.mishaps import handled_messages, poison
+from sim.scenario.actions.registry import action
+from sim.scenario.failures import StageError
+from sim.scenario.kinds import PLATFORM, TEXT, WHOLE, key, unknown
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("poison")
+@attrs.frozen(kw_only=True)
+class Poison:
+    """The next messages of a type crash their handler. An actor that crashes is restarted and tries again; after a second crash the message
+    is given up."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
+    kind: str = attrs.field(default="peer", metadata=key(TEXT, "the kind of actor"))
+    message: str = attrs.field(metadata=key(TEXT, "the type of message"))
+    times: int = attrs.field(default=2, metadata=key(WHOLE, "how many handlings crash"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        if self.kind not in ACTORS:
+            raise StageError(unknown(self.kind, ACTORS, "kind of actor"))
+        handled = handled_messages(self.kind)
+        if self.message not in handled:
+            raise StageError(unknown(self.message, handled, f"message of {self.kind}"))
+        for checker in ("handlers", "no_internal_errors", "heartbeats_flow"):
+            stage.watch.excuse(checker, self.on)
+        poison(stage.host(self.on), self.kind, self.message, self.times)
