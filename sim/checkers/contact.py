@@ -20,6 +20,9 @@ LIVE: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
 TICK_S: Final = 60.0
 """How often a platform looks at the age of its evidence."""
 
+FLUSH_S: Final = 2.0
+"""How long evidence may wait beside its row for a commit, generously."""
+
 SLACK_S: Final = 5.0
 """What a moment may last: resumption after a start, the turn of a busy actor."""
 
@@ -63,17 +66,11 @@ class Activation(Checker):
 class EvidenceForward(Checker):
     """Evidence only moves forward, and never beyond the heartbeats that there were."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self._offsets: dict[tuple[str, str], float] = {}
-
     def on_evidence(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
         new = change.after.evidence
         old = change.before.evidence if change.before is not None else None
         host = commit.host
-        offset_s = self._offsets.get((host.name, change.id), host.clock.offset_s)
-        self._offsets[(host.name, change.id)] = host.clock.offset_s
         if new.last_heartbeat_at is not None:
             met = self.facts.contacts.get((host.name, change.id))
             if met is None or new.last_heartbeat_at > met[1] + 1.0 + 2 * host.store.disk.fsync_s:
@@ -83,7 +80,9 @@ class EvidenceForward(Checker):
         if (new.remote_boot_epoch, new.remote_sequence) < (old.remote_boot_epoch, old.remote_sequence):
             self.complain(host, f"{change.id}: the remote's start and sequence go back")
         went_back = (new.last_heartbeat_at or 0.0) < (old.last_heartbeat_at or 0.0)
-        if went_back and host.clock.offset_s >= offset_s:
+        # Where a clock was put back, the newest heartbeat may bear an earlier time than the one before.
+        true_s = self.facts.told_by_clock.get((host.name, change.id), 0.0)
+        if went_back and abs((new.last_heartbeat_at or 0.0) - true_s) > FLUSH_S + 2 * host.store.disk.fsync_s:
             self.complain(host, f"{change.id}: the evidence goes back by {old.last_heartbeat_at - (new.last_heartbeat_at or 0.0):.0f} s")
 
 

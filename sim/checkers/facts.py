@@ -123,6 +123,7 @@ class Facts:
         self.evidence: dict[str, dict[str, Any]] = {}
         self.revoked: dict[tuple[str, str], Any] = {}
         self.contacts: dict[tuple[str, str], tuple[float, float]] = {}
+        self.told_by_clock: dict[tuple[str, str], float] = {}
         self._awake: dict[str, float] = {}
         self._newest: dict[tuple[str, str], str] = {}
         self._subjects: dict[tuple[str, str], str] = {}
@@ -191,6 +192,7 @@ class Facts:
         wall = host.clock.wall()
         # A clock that is put back takes back no evidence.
         self.contacts[(host.name, id)] = (self.now, wall if former is None else max(wall, former[1]))
+        self.told_by_clock[(host.name, id)] = wall
 
     def woke(self, host: Host) -> None:
         """A platform begins to do what it must: it has started, or its clocks or disk have been put right."""

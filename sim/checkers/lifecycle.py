@@ -87,8 +87,13 @@ class RevokedIsFinal(Checker):
 class OneRowPerUrl(Checker):
     """At most one row per remote URL, and one per remote instance, is not revoked."""
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._open: dict[tuple[str, str], set[str]] = {}
+
     def on_start(self, host: Any) -> None:
-        self._open: dict[tuple[str, str], set[str]] = getattr(self, "_open", {})
+        # The disk decides anew: it may hold an earlier copy.
+        self._open = {key: ids for key, ids in self._open.items() if key[0] != host.name}
         for id, record in self.facts.peers[host.name].items():
             self._note(host.name, id, record)
 

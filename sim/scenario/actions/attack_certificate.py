@@ -35,6 +35,8 @@ class AttackCertificate:
     flaw: str = attrs.field(metadata=key(one_of(*FLAWS), "what is wrong with the certificate"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
+        if self.by in (self.on, self.claims):
+            raise StageError(f"{self.by} cannot pretend to be itself; let another platform do it")
         target, claimed, attacker = stage.host(self.on), stage.host(self.claims), stage.host(self.by)
         wall = target.clock.wall()
         peer_id = stage.peer_id(self.on, self.claims) if self.flaw != "other_subject" else attacker.instance_id
