@@ -24,8 +24,8 @@ INTERRUPTED: Final = 130
 IN_FULL_MAX: Final = 3
 """Failures of one scenario by one checker that are shown with all that is known; the others get one line."""
 
-ALONE_MAX: Final = 4
-"""As many runs are done before other processes would have started."""
+ALONE_COST_MAX: Final = 60.0
+"""Runs that cost no more in all are done before other processes would have started."""
 
 
 @click.command("run", cls=Command)
@@ -55,7 +55,7 @@ def run_(
     total = runs if runs is not None else None if minutes is not None and seeds is None else (seeds or 1) * len(scenarios)
     chosen = _weighted(scenarios, runs, seed) if runs is not None else cases(scenarios, None if total is None else seeds or 1, seed)
     report = _Report(as_json, each=total is not None and total <= len(scenarios))
-    interrupted = _play(chosen, total, _jobs(jobs, total), minutes, report)
+    interrupted = _play(chosen, total, _jobs(jobs, total, scenarios), minutes, report)
     report.end(interrupted)
     if report.tally.failed or report.never:
         raise click.exceptions.Exit(1)
@@ -77,8 +77,9 @@ def _play(chosen: Iterator[Case], total: int | None, jobs: int, minutes: float |
     return False
 
 
-def _jobs(wanted: int | None, total: int | None) -> int:
-    if wanted is None and total is not None and total <= ALONE_MAX:
+def _jobs(wanted: int | None, total: int | None, scenarios: list[Scenario]) -> int:
+    cost = sum(scenario.cost for scenario in scenarios) / len(scenarios)
+    if wanted is None and total is not None and total * cost <= ALONE_COST_MAX:
         return 1
     wanted = wanted or os.cpu_count() or 1
     return wanted if total is None else min(wanted, total)
