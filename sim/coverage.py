@@ -16,7 +16,8 @@ from actors.peer.lifecycle import TRANSITIONS
 from sim.scenario.actions.registry import ACTIONS, FAULTS
 from sim.trace.events import TraceEvent
 
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+_OPAQUE: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[A-Za-z0-9_-]{24,}")
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def feature(event: TraceEvent) -> str:
@@ -27,7 +28,10 @@ def feature(event: TraceEvent) -> str:
         return f"operator {event.outcome}"
     if event.kind == "step":
         return f"step {event.what.partition(' ')[0]}"
-    return f"{event.kind} {_ID.sub('ID', event.what)}"
+    if event.kind in ("call", "answer"):
+        # What is asked for, not for whom or from where on.
+        return f"{event.kind} {_OPAQUE.sub('ID', event.what.partition('?')[0])}"
+    return f"{event.kind} {_NUMBER.sub('N', _OPAQUE.sub('ID', event.what))}"
 
 
 class Touched:

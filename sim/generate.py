@@ -210,12 +210,18 @@ def _links(draw: Draw, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def in_time(document: Document) -> Document:
-    """A copy with steps in order that lasts long enough for them, and no longer than is affordable."""
-    steps = sorted(tables(document, "at"), key=lambda step: parse_duration(step["t"]))
+    """A copy with steps in order and to the point that lasts long enough for them, and no longer than is affordable."""
+    steps = sorted((step for step in tables(document, "at") if not _pointless(step)), key=lambda step: parse_duration(step["t"]))
     steps = [step for step in steps if parse_duration(step["t"]) <= FOR_MAX_S - REST_S]
     last = parse_duration(steps[-1]["t"]) if steps else 0.0
     length = min(max(parse_duration(document["world"]["for"]), last + REST_S), FOR_MAX_S)
     return with_tables(with_world(document, **{"for": duration(length)}), "at", steps)
+
+
+def _pointless(step: Mapping[str, Any]) -> bool:
+    """Whether an attack is none: whoever attacks as himself may do what he does."""
+    himself = step.get("claims") is not None and step.get("claims") == step.get("by")
+    return himself or any(isinstance(value, str) and value in POINTLESS for value in step.values())
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

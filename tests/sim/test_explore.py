@@ -13,11 +13,13 @@ from actors.peer.heartbeats import Heartbeats
 from runtime.context import Context
 from sim.cli import sim
 from sim.corpus import Corpus
-from sim.coverage import Touched, untouched
+from sim.coverage import Touched, feature, untouched
 from sim.explore import Explorer, try_one
+from sim.generate import in_time
 from sim.scenario.load import load, parse
 from sim.scenario.run import run
 from sim.scenario.write import Document, read_document, to_toml
+from sim.trace.events import TraceEvent
 from sim.trace.tracer import Tracer
 from tests.support.planted import PLANTED
 
@@ -158,3 +160,23 @@ def test_the_command_reports_and_ends_with_1_if_something_fails(tmp_path: Path, 
     assert "secrecy: " in ill.stderr
     assert "; replay: powernode sim replay " in ill.stdout
     assert "transitions never seen: " in ill.stdout
+
+
+def test_events_that_differ_in_ids_and_places_touch_the_same() -> None:
+    def touched(kind: str, what: str) -> str:
+        return feature(TraceEvent(seq=1, cause=None, at=0.0, host="a", kind=kind, who="b", what=what))
+
+    page = "GET /federation_api/resources/NodeModule"
+    assert touched("call", f"{page}?limit=7&cursor=m2Cg8xCxIZ9LoEnm") == touched("call", page) != touched("call", f"{page}/x")
+    one, other = ("01ba60d3-3800-7e26-b6ef-87ca20b00716", "01ba60d3-3be8-78ad-bde2-acc9465da160")
+    assert touched("answer", f"200 /peers/{one}") == touched("answer", f"200 /peers/{other}") != touched("answer", f"404 /peers/{one}")
+    assert touched("tcp", "#5 data 864") == touched("tcp", "#12 data 1") != touched("tcp", "#5 reset")
+    assert touched("status", "none > proposed by registered") == "status none > proposed by registered"
+
+
+def test_an_attack_by_whoever_holds_everything_is_none() -> None:
+    steps = [
+        {"t": 1, "do": "attack_certificate", "on": "a", "claims": "b", "by": by, "flaw": flaw}
+        for by, flaw in (("b", "other_subject"), ("c", "no_flaw"), ("c", "other_subject"))
+    ]
+    assert in_time({**INVITATION, "at": steps})["at"] == steps[2:]
