@@ -208,6 +208,14 @@ _REGISTRY: Final = (
         distinguished_by=("decided", "declared"),
     ),
     FindingKind(
+        kind="bridge_without_peer",
+        severity="medium",
+        title="Bridge to nobody",
+        text="The bridge {bridge_id} to the overlay network {sdwan_network_id} is active in its row, but its peering has ended.",
+        remedy="It ends by itself soon after the peering; if it stays, `powernode bridges revoke {peer_id} {bridge_id}` ends it.",
+        distinguished_by=("bridge_id",),
+    ),
+    FindingKind(
         kind="peer_identity_undisclosed",
         severity="low",
         title="Identity not disclosed",

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import attrs
 
+from actors.bridge.record import KIND as BRIDGE
 from actors.findings import Finding
 from actors.governance import scanner
 from actors.governance.messages import ScanSlice, ScanTick, Start
 from actors.governance.record import KIND, GovernanceRecord, appeared, merge
-from actors.limits import GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
+from actors.limits import FINDINGS_OPEN_MAX, GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.schema_rule.record import KIND as SCHEMA_RULE
@@ -81,7 +82,10 @@ class GovernanceActor(Actor):
             ctx.after(0.0, ScanSlice(), "slice")
             return
         self.running = None
-        self._keep(ctx, (*running.found, *scanner.scan_across(running.records, ctx.settings)))
+        active = (Condition("account_id", "=", ctx.ref.id), Condition("state", "=", "active"))
+        bridges = [row.record for row in ctx.query(Query(BRIDGE.name, (active,), limit=FINDINGS_OPEN_MAX))]
+        across = (*scanner.scan_across(running.records, ctx.settings), *scanner.scan_bridges(bridges, running.records))
+        self._keep(ctx, (*running.found, *across))
 
     def _keep(self, ctx: Context, fresh: Sequence[Finding]) -> None:
         record: GovernanceRecord = self.record

@@ -13,6 +13,7 @@ from ipaddress import IPv6Network
 from typing import Any, Final
 
 from actors import certificates, residency
+from actors.bridge.record import BridgeRecord, effective_state
 from actors.findings import Finding, make
 from actors.limits import (
     ASYMMETRIC_HEARTBEAT_S,
@@ -64,6 +65,17 @@ def scan_across(records: Sequence[PeerRecord], settings: Settings) -> tuple[Find
     """What only a comparison of peers shows; each case is reported once, on the later peer."""
     in_order = sorted((record for record in records if record.status != "revoked"), key=lambda record: (record.created_at, record.id))
     return (*_shared_anchors(in_order, settings), *_prefixes_of_peers(in_order))
+
+
+def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -> tuple[Finding, ...]:
+    """Bridges that are active in their rows though their peering has ended; `peers` are those that have not been revoked."""
+    known = {peer.id: peer for peer in peers}
+    return tuple(
+        make("bridge_without_peer", bridge.federation_peer_id, {"account_id": bridge.account_id, **facts}, **facts)
+        for bridge in bridges
+        if bridge.state == "active" and effective_state(bridge, known.get(bridge.federation_peer_id)) == "revoked"
+        for facts in ({"bridge_id": bridge.id, "sdwan_network_id": bridge.sdwan_network_id},)
+    )
 
 
 def _finding(kind: str, record: PeerRecord, **facts: str | int) -> Finding:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.bridge.record import BridgeRecord
 from actors.findings import KINDS
-from actors.governance.scanner import scan, scan_across, scan_peer
+from actors.governance.scanner import scan, scan_across, scan_bridges, scan_peer
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import STATUSES
 from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, TrustedAnchor
@@ -163,7 +164,7 @@ def test_each_kind_is_tried_on_both_sides() -> None:
         tried = {kind for kind, _, _, outcome in INSTANTS if outcome is expected}
         across = {"shared_trust_anchor", "prefix_overlap_with_other_peer"}
         # The grant of a managed child is not recorded yet, so nothing can be seen of it.
-        assert tried | across | {"managed_child_grant_missing"} == set(KINDS)
+        assert tried | across | {"managed_child_grant_missing", "bridge_without_peer"} == set(KINDS)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -324,3 +325,15 @@ def test_any_rows_can_be_scanned_and_each_finding_stands_once(pairs: list[tuple[
     assert len({finding.fingerprint for finding in findings}) == len(findings)
     assert all(finding.severity == KINDS[finding.kind].severity for finding in findings)
     assert not any("None" in finding.message for finding in findings)
+
+
+def test_an_active_bridge_of_an_ended_peering_is_told_and_one_of_a_paused_peer_is_not() -> None:
+    facts: dict[str, Any] = {"federation_peer_id": "p", "sdwan_network_id": "n", "peering_epoch": 0, "proposed_at": 0.0, "updated_at": 0.0}
+    bridge = BridgeRecord(id="b", account_id="a", state="active", **facts)
+    peer = PeerRecord(
+        id="p", account_id="a", remote_instance_url=None, status="suspended", status_since=0.0, created_at=0.0, updated_at=0.0
+    )
+    assert scan_bridges([bridge], [peer]) == ()
+    (told,) = scan_bridges([bridge, attrs.evolve(bridge, id="c", state="revoked")], [])
+    assert (told.kind, told.federation_peer_id, told.payload["bridge_id"]) == ("bridge_without_peer", "p", "b")
+    assert len(scan_bridges([bridge], [attrs.evolve(peer, peering_epoch=1)])) == 1
