@@ -7,12 +7,13 @@ platforms (`api.http`).
 from __future__ import annotations
 
 import logging
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import attrs
 import msgspec
 from quart import Response, request
 from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 
 from actors.door.call import Answer
@@ -32,9 +33,20 @@ _BODY_BYTES_MAX: Final = max(route.body_bytes_max for route in DOOR_ROUTES if ro
 assert BODY_BYTES_MAX <= _BODY_BYTES_MAX <= BATCH_BODY_BYTES_MAX
 
 
+class SizedRequest(TrioRequest):
+    """A request that gathers no more of its body than its own route takes."""
+
+    def __init__(self, method: str, scheme: str, path: str, *rest: Any, max_content_length: int | None = None, **more: Any) -> None:
+        found = match(method, path)
+        if isinstance(found, Match):
+            max_content_length = found.route.body_bytes_max
+        super().__init__(method, scheme, path, *rest, max_content_length=max_content_length, **more)
+
+
 def rest_app(faces: Faces) -> QuartTrio:
     """The quart application. The door's route table decides about paths, so quart's own stays empty."""
     app = QuartTrio(__name__, static_folder=None)
+    app.request_class = SizedRequest
     app.config.update(MAX_CONTENT_LENGTH=_BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S, PROPAGATE_EXCEPTIONS=False)
     openapi = msgspec.json.encode(faces.openapi)
 

@@ -104,6 +104,7 @@ async def test_a_call_carries_what_the_door_reads_and_nothing_else(app: HttpApp,
         ("X-Request-Id", "mine"),
         ("Cookie", "a=b"),
         ("X-Forwarded-For", "10.0.0.1"),
+        ("X-Real-Ip", "10.0.0.2"),
     ]
     reply = await request(app, "POST", PEERS, headers=headers, chunks=[b'{"a":', b"1}"])
     (call,) = door.calls
@@ -114,6 +115,8 @@ async def test_a_call_carries_what_the_door_reads_and_nothing_else(app: HttpApp,
         "if-match": '"3"',
         "content-type": "application/json",
         "x-request-id": "mine",
+        # Read to tell of attempts to forge a context; never believed.
+        "x-forwarded-for": "10.0.0.1",
     }
     assert (call.source.address, call.source.face) == ("192.0.2.1", "tls")
     assert (reply.status, reply.json, reply.headers["x-request-id"]) == (200, {"success": True, "data": {"ok": True}}, "mine")
