@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
     "record": ("sim.commands.record:record", "Turn what a daemon's flight recorder holds into a scenario."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
+    "schema": ("sim.commands.schema:schema", "Print the JSON schema of scenario files, for editors."),
     "shrink": ("sim.commands.shrink:shrink_", "Write the smallest scenario that still fails the same way."),
     "run": ("sim.commands.run:run_", "Run scenarios under one seed or many; exit 1 if a promise does not hold."),
     "trace": ("sim.commands.trace:trace", "Draw a run as a page or as a mermaid diagram."),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from click.testing import CliRunner, Result
 
@@ -12,6 +14,7 @@ from api.cli.root import cli
 from sim.cli import sim
 from sim.scenario.actions.registry import ACTIONS
 from sim.scenario.expectations import EXPECTATIONS
+from sim.scenario.json_schema import json_schema
 from sim.scenario.load import ScenarioError, load, parse
 from sim.scenario.reference import reference
 
@@ -190,6 +193,25 @@ def test_the_documentation_lists_every_shipped_scenario_and_command() -> None:
     for file in (ROOT / "scenarios").glob("*.toml"):
         assert f"| `scenarios/{file.name}` | {load(file).name} |" in page
     assert all(f"powernode sim {name}" in page for name in sim.commands)
+
+
+def test_the_schema_for_editors_is_the_one_that_the_program_prints() -> None:
+    assert call("schema").stdout == (ROOT / "scenarios/scenario.schema.json").read_text("utf-8"), "print it with `powernode sim schema`"
+
+
+def test_every_shipped_scenario_fits_the_schema_and_mistakes_do_not() -> None:
+    valid = jsonschema_rs.validator_for(json_schema()).is_valid
+    for file in (ROOT / "scenarios").glob("*.toml"):
+        assert valid(tomllib.loads(file.read_text("utf-8"))), file
+    for former, wrong in (
+        ('do = "propose"', 'do = "propse"'),
+        ('peer = "b"\nname', 'pear = "b"\nname'),
+        ('for = "1m"', "for = true"),
+        ('is = "proposed"', 'is = "acepted"'),
+        ("[[at]]", "[[att]]"),
+        ('name = "b"', 'name = "b"\nnat = 7'),
+    ):
+        assert not valid(tomllib.loads(GOOD.replace(former, wrong, 1))), wrong
 
 
 def test_every_action_is_used_by_a_shipped_scenario() -> None:

@@ -1,0 +1,14 @@
+"""`powernode sim schema`."""
+
+from __future__ import annotations
+
+import click
+
+from api.cli.lazy import Command
+from sim.scenario.json_schema import to_text
+
+
+@click.command("schema", cls=Command)
+def schema() -> None:
+    """Print the JSON schema of scenario files, for editors."""
+    click.echo(to_text(), nl=False)
