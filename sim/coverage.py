@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from actors.peer.lifecycle import TRANSITIONS
+from runtime.buggify import SITES
 from sim.scenario.actions.registry import ACTIONS, FAULTS
 from sim.trace.events import TraceEvent
 
@@ -56,11 +57,13 @@ class Untouched:
         transitions: rows of the table of peer statuses.
         actions: words that no document used, faults among them.
         faults: those of them that do harm.
+        sites: of production code, at which improbable turns may be taken.
     """
 
     transitions: tuple[str, ...]
     actions: tuple[str, ...]
     faults: tuple[str, ...]
+    sites: tuple[str, ...]
 
 
 def untouched(features: Collection[str]) -> Untouched:
@@ -68,7 +71,8 @@ def untouched(features: Collection[str]) -> Untouched:
     seen = set(features)
     rows = dict.fromkeys(f"{row.source or 'none'} > {row.target} by {row.trigger}" for row in TRANSITIONS)
     words = _missing(sorted(ACTIONS), "step", seen)
-    return Untouched(_missing(rows, "status", seen), words, tuple(word for word in words if word in FAULTS))
+    faults = tuple(word for word in words if word in FAULTS)
+    return Untouched(_missing(rows, "status", seen), words, faults, _missing(sorted(SITES), "fault buggify", seen))
 
 
 def _missing(names: Iterable[str], kind: str, seen: Collection[str]) -> tuple[str, ...]:

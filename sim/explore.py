@@ -21,7 +21,7 @@ from runtime.random import SeededRandomness
 from sim.corpus import Corpus
 from sim.coverage import Touched
 from sim.generate import FOR_MAX_S, Stream, document, in_time, mutated, often
-from sim.reduction import tables, with_tables, with_world
+from sim.reduction import members, tables, with_tables, with_world
 from sim.scenario.failures import Failure
 from sim.scenario.load import ScenarioError, parse
 from sim.scenario.run import run
@@ -170,7 +170,10 @@ class Explorer:
 
 
 def _affordable(document: Document) -> bool:
-    return len(tables(document, "platform")) <= PLATFORMS_MAX and parse_duration(document["world"]["for"]) <= FOR_MAX_S
+    return (
+        sum(len(members(row)) for row in tables(document, "platform")) <= PLATFORMS_MAX
+        and parse_duration(document["world"]["for"]) <= FOR_MAX_S
+    )
 
 
 def _without_promises(document: Document) -> Document:

@@ -19,9 +19,26 @@ import attrs
 
 import sim.scenario.actions  # noqa: F401  # registers the actions
 from api.durations import parse_duration
-from sim.reduction import tables, with_tables, with_world
+from sim.reduction import members, tables, with_tables, with_world
 from sim.scenario.actions.registry import ACTIONS, FAULTS
-from sim.scenario.kinds import CHANCE, DURATION, NUMBER, PAIR, PLATFORM, SIGNED_DURATION, SPAN, TRUTH, WHOLE, Kind, keys_of
+from sim.scenario.kinds import (
+    BURST,
+    CHANCE,
+    DURATION,
+    LATENCY,
+    NUMBER,
+    PAIR,
+    PLATFORM,
+    PLATFORMS,
+    RATE,
+    SIGNED_DURATION,
+    SIZE,
+    SPAN,
+    TRUTH,
+    WHOLE,
+    Kind,
+    keys_of,
+)  # fmt: skip
 from sim.scenario.write import Document, duration
 
 Item = TypeVar("Item")
@@ -108,6 +125,11 @@ _VALUES: Final[Sequence[tuple[Kind, Callable[[Draw, Sequence[str]], Any]]]] = (
     (SIGNED_DURATION, _signed),
     (SPAN, _span),
     (PAIR, _pair),
+    (PLATFORMS, lambda draw, names: _pair(draw, names)),
+    (LATENCY, _span),
+    (BURST, lambda draw, names: [draw.among((0.01, 0.1, 0.5)), draw.among((0.1, 0.5, 1.0))]),
+    (RATE, lambda draw, names: draw.among((1_000, 100_000, 10_000_000))),
+    (SIZE, lambda draw, names: draw.among((1_000, 64_000, 1_000_000))),
     (PLATFORM, lambda draw, names: draw.among(names)),
     (TRUTH, lambda draw, names: draw.among((False, True))),
     (CHANCE, lambda draw, names: draw.among((0.01, 0.1, 0.3, 0.6, 0.9, 1.0))),
@@ -159,6 +181,8 @@ def document(draw: Draw) -> Document:
     """A document from nothing but chance."""
     names = NAMES[: draw.among((2, 2, 2, 3, 3, 4))]
     world: dict[str, Any] = {"seed": draw.whole(1, 999), "for": duration(draw.among(LENGTHS_S)), "skip_impossible": True}
+    if often(draw, 50):
+        world["buggify"] = True
     words, at, steps = swarm(draw), 0.0, []
     for peering in _beginning(draw, names):
         steps.append({"t": duration(round(at, 3)), **peering})
@@ -233,11 +257,11 @@ def mutated(draw: Draw, document: Document, other: Document) -> Document:
     words = swarm(draw)
     for _ in range(draw.whole(1, 4)):
         changed = draw.among(_CHANGES)(draw, changed, other, words)
-    return in_time(with_world(changed, seed=draw.whole(1, 1_000_000)))
+    return in_time(with_world(changed, seed=draw.whole(1, 1_000_000), buggify=True if often(draw, 50) else None))
 
 
 def _names(document: Document) -> list[str]:
-    return [str(row["name"]) for row in tables(document, "platform")]
+    return [name for row in tables(document, "platform") for name in members(row)]
 
 
 def _moment(draw: Draw, document: Document) -> float:

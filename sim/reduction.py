@@ -10,6 +10,7 @@ from copy import deepcopy
 from typing import Any, Final, TypeVar
 
 from api.durations import parse_duration
+from sim.scenario.schema import member_names
 from sim.scenario.write import Document, duration
 
 Item = TypeVar("Item")
@@ -69,10 +70,23 @@ def without_faults(document: Document, faults: Iterable[str]) -> Document:
     return with_tables(document, "at", (step for step in tables(document, "at") if step.get("do") not in harmful))
 
 
+def members(platform: Mapping[str, Any]) -> list[str]:
+    """What the platforms of a table are called."""
+    return list(member_names(str(platform["name"]), int(platform.get("count", 1))))
+
+
+def with_count(document: Document, number: int, count: int) -> Document:
+    """A copy with another count of platforms in one table."""
+    rows = tables(document, "platform")
+    rows[number] = {**rows[number], "count": count}
+    return with_tables(document, "platform", rows)
+
+
 def without_platforms(document: Document, names: Iterable[str]) -> Document:
     """A copy without platforms and whatever names them."""
-    gone = set(names)
-    changed = with_tables(document, "platform", (row for row in tables(document, "platform") if row.get("name") not in gone))
+    rows = tables(document, "platform")
+    changed = with_tables(document, "platform", (row for row in rows if row.get("name") not in set(names)))
+    gone = {name for row in rows if row.get("name") in set(names) for name in (row.get("name"), *members(row))}
     for name in [key for key in document if key != "platform" and isinstance(document[key], list)]:
         changed = with_tables(changed, name, (row for row in tables(document, name) if not gone & _texts(row)))
     return changed

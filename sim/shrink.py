@@ -191,13 +191,24 @@ class _Shrinker:
     def _platforms(self) -> None:
         whole = self.document
         names = [str(row["name"]) for row in reduction.tables(whole, "platform")]
-        if len(names) < 2:
-            return
 
         def fails(kept: Sequence[str]) -> bool:
             return self.takes(reduction.without_platforms(whole, set(names) - set(kept)))
 
-        ddmin(names, fails)
+        if len(names) > 1:
+            ddmin(names, fails)
+        for number, row in enumerate(reduction.tables(self.document, "platform")):
+            self._fewer(number, int(row.get("count", 1)))
+
+    def _fewer(self, number: int, count: int) -> None:
+        """The least count of a group, if fewer fail whenever more do."""
+        fails, least = count, 1
+        while least < fails:
+            middle = (least + fails) // 2
+            if self.takes(reduction.with_count(self.document, number, middle), "fewer of a group"):
+                fails = middle
+            else:
+                least = middle + 1
 
     def _steps(self) -> None:
         self._tables("at")

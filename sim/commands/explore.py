@@ -99,7 +99,8 @@ class _Session:
             "impossible_rate": round(impossible / steps, 4) if steps else 0.0,
             "touched": len(self._corpus.features), "touched_new": len(self._corpus.features) - self._features_before,
             "kept": len(self._corpus.documents), "runs_in_all": counts.runs,
-            "never_seen_transitions": list(left.transitions), "never_performed": list(left.actions), "never_fired": list(left.faults),
+            "never_seen_transitions": list(left.transitions), "never_performed": list(left.actions),
+            "never_fired": [*left.faults, *left.sites],
             "failures": [{"file": file, "runs": count} for file, count in self.failed.items()],
         }  # fmt: skip
 

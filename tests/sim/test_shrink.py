@@ -155,6 +155,16 @@ def test_a_failure_that_hangs_on_the_order_of_turns_keeps_the_few_that_it_hangs_
     assert run(parse(shrunk.text, "x"), schedule=Tape([])).passed
 
 
+def test_of_a_group_only_as_many_are_left_as_the_failure_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTED["secrecy"][0](monkeypatch)
+    groups = [{"name": "hub"}, {"name": "p", "count": 9}, {"name": "q", "count": 5}]
+    steps = [{"t": 0, "do": "propose", "on": "hub", "peer": "p4"}, {"t": 1, "do": "accept_invitation", "on": "p4", "peer": "hub"}]
+    document = {"name": "x", "description": "x", "world": {"for": "10m"}, "platform": groups, "at": steps}
+    shrunk = shrink(document, 1, "x.toml")
+    assert shrunk.document["platform"] == [{"name": "hub"}, {"name": "p", "count": 4}]
+    assert_smallest(shrunk)
+
+
 def test_what_does_not_fail_cannot_be_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFailingError, match="what fails is nothing"):
         shrink(HAPPY, 1, "x.toml")
