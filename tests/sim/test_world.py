@@ -7,7 +7,9 @@ import itertools
 import pytest
 
 from actors.peer.lifecycle import TRANSITIONS
+from actors.settings import FederationSettings
 from runtime.store.chain import verify
+from sim.nat import NatRules
 from sim.world import Host, World
 
 PEERS = "/api/v1/system/platform/peers"
@@ -306,3 +308,40 @@ def test_old_frames_are_forgotten_but_stay_in_the_digest(monkeypatch: pytest.Mon
     assert cut.digest() == whole.digest()
     cut.record("call", "a", "b", "more")
     assert cut.digest() != whole.digest()
+
+
+def test_a_paused_process_does_nothing_and_then_everything() -> None:
+    world = World(21)
+    a, b, a_peer, b_peer = connected(world)
+    b.pause()
+    replies = b.send("GET", f"{PEERS}/{b_peer}")
+    world.run_for(700)
+    assert not replies
+    assert stored(a, a_peer) == "degraded"
+    b.unpause()
+    world.run_for(1)
+    assert [reply.status for reply in replies] == [200]
+    assert world.run_until(lambda: stored(a, a_peer) == stored(b, b_peer) == "active", 70)
+
+
+def test_a_host_behind_a_nat_is_seen_by_the_address_of_the_nat() -> None:
+    world = World(22)
+    world.network.add_nat("home", NatRules())
+    a = world.platform("a")
+    b = Host(world, "b", FederationSettings(), realm="home")
+    world.hosts["b"] = b
+    b.start()
+    assert b.address == world.network.nats["home"].outside
+    seen: list[str] = []
+    handle = a.handle
+    a.handle = lambda call, done, source="": (seen.append(call.source.address), handle(call, done, source))[1]  # type: ignore[method-assign]
+    a.sign_in()
+    b.sign_in()
+    peer, token = propose(a, b)
+    b_peer, _ = propose(b, a)
+    seen.clear()
+    assert (reply := b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token})) is not None
+    assert reply.status == 200
+    world.run_for(300)
+    assert set(seen) == {b.address}
+    assert stored(a, peer) == "active"
