@@ -6,6 +6,8 @@ from (`api.daemon` takes them from files and the system, the simulator from memo
 
 from __future__ import annotations
 
+import contextvars
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -51,11 +53,14 @@ from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
 from runtime.ids import uuid7
 from runtime.random import Randomness
+from runtime.reopening import Reopening
 from runtime.services import Service
-from runtime.store.port import Store
+from runtime.store.port import Store, StoreError
 from runtime.supervision import ChildSpec
 from runtime.trace import Trace
 from runtime.trio_driver import StepDriver
+
+log = logging.getLogger("powernode.store")
 
 LISTENER_LEAF_LIFETIME_S: Final = 90 * 86_400.0
 LISTENER_LEAF_RENEWED_EVERY_S: Final = 86_400.0
@@ -101,6 +106,8 @@ class Composition:
     def __init__(self, parts: Parts, ports: trio.Nursery) -> None:
         self.parts = parts
         self.store = parts.store
+        self._ports = ports
+        self._reopening = Reopening(parts.clock)
         self.remote = self._remote()
         self.engine = self._engine(self.port_table(PortRunner(ports)))
         self.driver = StepDriver(self.engine)
@@ -151,13 +158,29 @@ class Composition:
             scheduler=parts.scheduler,
             trace=parts.trace,
         )
-        engine.on_unknown = lambda error: self._reopen()
+        engine.on_unknown = lambda error: self._reopen_in(self._reopening.pause_s())
         return engine
+
+    def _reopen_in(self, pause_s: float) -> None:
+        if pause_s > 0.0:
+            contextvars.Context().run(self._ports.start_soon, self._reopen_after, pause_s)
+        else:
+            self._reopen()
+
+    async def _reopen_after(self, pause_s: float) -> None:
+        await trio.sleep(pause_s)
+        self._reopen()
 
     def _reopen(self) -> None:
         """A commit ended without a verdict: what is on the disk decides, so read it again and go on from there."""
-        self.store = self.parts.reopen()
-        self.engine.reset(self.store)
+        try:
+            self.store = self.parts.reopen()
+        except StoreError as error:
+            pause_s = self._reopening.pause_s()
+            log.critical("the store cannot be opened again; the next attempt is in %.0f s: %s", pause_s, error)
+            self._reopen_in(pause_s)
+        else:
+            self.engine.reset(self.store)
 
     def outer_door(self) -> FacesDoor:
         """The door as the faces see it; a world may stand before it and watch."""

@@ -54,6 +54,7 @@ from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
 from runtime.errors import Fault, InternalFault
 from runtime.random import SeededRandomness
+from runtime.reopening import Reopening
 from runtime.secret import Secret
 from runtime.store.port import Committed, Unit
 from runtime.trace import Trace
@@ -328,6 +329,8 @@ class Host:
             buggify=self.world.improbable,
             wake=self._fenced(self._pump_now),
         )
+        reopening = Reopening(self.clock)
+        self.engine.on_unknown = lambda error: self._reopen_in(reopening.pause_s())
         self.door = Door(self.engine, settings, self.credentials.public_key_pem)
         if self.world.onlooker is not None:
             self.world.onlooker.started(self)
@@ -385,6 +388,19 @@ class Host:
         if int(self.store.meta_get("boot_epoch") or 0) < floor:
             self.store.meta_set("boot_epoch", str(floor))
         return self.store.bump_epoch()
+
+    def _reopen_in(self, pause_s: float) -> None:
+        """As the daemon does when a commit ends without a verdict: read what the disk kept, and go on from there."""
+
+        def reopen() -> None:
+            self.store = self.store.crash()
+            self.engine.reset(self.store)
+            self._pump_now()
+
+        if pause_s > 0.0:
+            self.world.timeline.after(pause_s, self._fenced(reopen))
+        else:
+            reopen()
 
     def _listening(self) -> Listening:
         return "silent" if not self.power else "listening" if self.running else "refusing"

@@ -78,6 +78,9 @@ class SocketHost(Host):
                     loopback = await open_loopback("127.0.0.1", OPERATOR_PORT)
                     composition = self.composition = WorldComposition(self, ports)
                     self.engine, self.door = composition.engine, composition.door
+                    # Whoever speaks to the engine from outside of the run wakes its driver all the same.
+                    wake = self.engine.wake
+                    self.engine.wake = lambda: self.level.loop.call(wake)
                     if self.world.onlooker is not None:
                         self.world.onlooker.started(self)
                     services = composition.services(public, loopback)

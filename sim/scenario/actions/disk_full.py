@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @action("disk_full")
 @attrs.frozen(kw_only=True)
 class DiskFull:
-    """Commits fail. The first that does stops the platform: free the disk (`full = false`) and restart it."""
+    """Commits fail. The platform then answers nothing but that it is unavailable, and opens its store again, at growing intervals."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
     full: bool = attrs.field(default=True, metadata=key(TRUTH, "false: there is room again"))
