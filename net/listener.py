@@ -124,6 +124,11 @@ class Listener:
         """How many connections are open, unfinished handshakes included."""
         return len(self._open)
 
+    def stream(self, connection: str) -> trio.abc.Stream | None:
+        """The stream of an open connection, by the number that its `Source` has."""
+        found = self._open.get(connection)
+        return None if found is None else found.stream
+
     def use_leaves(self, leaves: Sequence[ListenerLeaf]) -> None:
         """Show these certificates from the next connection on; those that are open keep theirs.
 

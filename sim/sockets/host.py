@@ -27,12 +27,13 @@ from net.addresses import Dialler
 from net.http_client import RequestError, request_json
 from net.listener import open_loopback, open_public
 from net.ports import PortRunner
-from net.tls import ListenerLeaf
+from net.tls import ListenerLeaf, TlsStream
 from runtime.engine import Engine, PortStart
 from runtime.services import open_service_tree
 from runtime.store.port import Store
 from sim.remote import SimulatedRemote
 from sim.sockets.level import level_of
+from sim.sockets.sockets import SimSocket
 from sim.sockets.tcp import Process
 from sim.trace.tracer import TracedEngine
 from sim.world import Host, Reply, World
@@ -232,7 +233,7 @@ class WatchedDoor:
 
     def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
         host, onlooker = self._host, self._host.world.onlooker
-        source = "" if call.source.face == "loopback" else self._caller(call.source.address)
+        source = "" if call.source.face == "loopback" else self._caller(call.source.connection_id)
         path = call.path.removeprefix("/api/v1/system")
         call = attrs.evolve(call, body=host.release.reads(path, call.body))
 
@@ -251,6 +252,11 @@ class WatchedDoor:
     def authorize_stream(self, call: Call) -> StreamSession | Answer:
         return self._door.authorize_stream(call)
 
-    def _caller(self, address: str) -> str:
-        network = self._host.world.network
-        return next((name for name in network.places if network.public_address(name) == address), "")
+    def _caller(self, connection: str) -> str:
+        """The name of the host at the other end of a connection; several may share an address."""
+        composition = self._host.composition
+        stream = None if composition is None else composition.listener.stream(connection)
+        transport = stream.transport if isinstance(stream, TlsStream) else None
+        socket = transport.socket if isinstance(transport, trio.SocketStream) else None
+        path = socket.connection.path if isinstance(socket, SimSocket) and socket.connection is not None else None
+        return "" if path is None else path.source
