@@ -81,8 +81,8 @@ class OperatorCall:
 
     @property
     def waiting(self) -> bool:
-        """Whether somebody is there who may still answer; the platform that was asked may have died, or have been down."""
-        return self.host.running and self.host.incarnation == self.incarnation
+        """Whether somebody is there who may still answer; the platform that was asked may have died, be paused, or have been down."""
+        return self.host.running and not self.host.paused and self.host.incarnation == self.incarnation
 
     def poll(self) -> Reply | None:
         """The answer, once."""

@@ -164,3 +164,9 @@ def test_the_row_of_a_peer_is_the_one_that_lives_whatever_its_clock_said() -> No
     platforms = [{"name": "a"}, {"name": "b"}]
     document = {"name": "x", "description": "x", "world": world, "platform": platforms, "at": steps, "expect": expect}
     assert play(to_toml(document)).failures == ()
+
+
+def test_a_call_to_a_platform_that_is_paused_is_no_deadlock() -> None:
+    steps = [{"t": 0, "do": "pause", "on": "a"}, {"t": 1, "do": "propose", "on": "a", "peer": "b"}]
+    platforms = [{"name": "a"}, {"name": "b"}]
+    assert play(to_toml({"name": "x", "description": "x", "world": {"for": "1h"}, "platform": platforms, "at": steps})).failures == ()
