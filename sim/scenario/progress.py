@@ -50,4 +50,4 @@ class Progress:
             DeadlockError: nothing can.
         """
         if waiting and self.timeline.next_at is None:
-            raise DeadlockError(f"nothing can happen any more, and these wait for an answer: {', '.join(waiting)}")
+            raise DeadlockError(f"nothing can happen any more, and an answer is waited for: {waiting[0]}")

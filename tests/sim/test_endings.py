@@ -90,7 +90,7 @@ def test_a_world_in_which_nothing_can_happen_and_somebody_waits_is_dead() -> Non
     timeline = Timeline()
     progress = Progress(timeline, 1)
     progress.check_alive([])
-    with pytest.raises(DeadlockError, match="these wait for an answer: b accepts"):
+    with pytest.raises(DeadlockError, match="an answer is waited for: b accepts"):
         progress.check_alive(["b accepts"])
     timeline.after(1.0, lambda: None)
     progress.check_alive(["b accepts"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -12,6 +12,8 @@ from sim.scenario.kinds import DURATION, PLATFORM, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
+
+NOTICEABLE_S: Final = 1.0
 
 
 @action("slow", frames_only=True)
@@ -25,4 +27,8 @@ class Slow:
     def perform(self, stage: Stage, name: str | None) -> None:
         if not stage.host(self.on).stoppable:
             raise StageError(f"{self.on} is at socket level, where a process cannot be slowed down")
+        if self.by_s >= NOTICEABLE_S:
+            # What has come in is taken up so much later that promises about time say nothing.
+            for checker in ("heartbeats_flow", "silence_shows", "answered", "deadlines", "contact_shows", "evidence_forward"):
+                stage.watch.excuse(checker, self.on)
         stage.host(self.on).lag_s = self.by_s
