@@ -22,6 +22,7 @@ from actors.door.bridges import handlers as bridges
 from actors.door.call import Answer, Call, failure
 from actors.door.continuity import handlers as continuity
 from actors.door.ending import handlers as ending
+from actors.door.grants import handlers as grants
 from actors.door.grants.decisions import Decisions
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
@@ -98,6 +99,7 @@ class Door:
         families = (
             peers.HANDLERS,
             ending.HANDLERS,
+            grants.HANDLERS,
             continuity.HANDLERS,
             overview.HANDLERS,
             accounts.HANDLERS,

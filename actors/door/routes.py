@@ -19,6 +19,7 @@ from actors.door.call import Answer, failure
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.resources.routes import ROUTES as _RESOURCES
+from actors.door.grants.routes import ROUTES as _GRANTS
 from actors.door.route import (
     API,
     CERTIFICATE_REFUSALS,
@@ -599,6 +600,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_CONTINUITY,
     *_RESOURCES,
     *_BRIDGES,
+    *_GRANTS,
     *_PLATFORM_AND_FEDERATION,
     *_ACCOUNTS,
     *_FEDERATION_API,

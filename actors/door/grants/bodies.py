@@ -1,0 +1,283 @@
+"""The shapes of grants at the door: what operators send, and what is shown.
+
+Lives here: shapes, and the checks that need no row. Whether a resource or a network exists is the handlers' question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from actors import limits
+from actors.door.bodies import CURSOR, LIMIT
+from actors.door.shapes import (
+    Anything,
+    Boolean,
+    Choice,
+    Field,
+    FreeObject,
+    Identifier,
+    Instant,
+    Integer,
+    ListOf,
+    Object,
+    Parsed,
+    Shape,
+    Text,
+)
+from actors.grant import kinds
+from actors.grant.axes import AXES, AxisName, parse_axis
+from actors.grant.lifecycle import STATES
+from actors.grant.record import ORIGINS, SCOPES
+from actors.problems import Problem
+from actors.sanitize import check_object
+
+REQUIRED: Final = "field_required"
+SECRET_WORDS: Final = ("password", "passwd", "secret", "token", "private_key", "credential", "api_key")
+
+_SUBJECT: Final = Text(chars_min=1, chars_max=limits.GRANT_SUBJECT_CHARS_MAX, trim=True)
+_LABEL: Final = Text(chars_max=limits.GRANT_LABEL_CHARS_MAX, trim=True)
+_REASON: Final = Text(chars_min=1, chars_max=limits.GRANT_REASON_CHARS_MAX, trim=True)
+_KIND_TEXT: Final = Text(chars_min=1, chars_max=limits.GRANT_KIND_CHARS_MAX)
+_FORCE: Final = Field("force", Boolean(), default=False, description="Write although a grant test breaks.")
+
+
+def parse_kind(value: object, problems: list[Problem], field: str) -> str | None:
+    """The canonical name of a kind that grants may be made for."""
+    found = kinds.find(value) if isinstance(value, str) else None
+    if found is None:
+        problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
+        return None
+    if found.reserved:
+        problems.append(Problem(field, "reserved_resource_kind", f"grants of {found.kind} are not made by hand"))
+    return found.kind
+
+
+def parse_any_kind(value: object, problems: list[Problem], field: str) -> str | None:
+    """The canonical name of any kind."""
+    found = kinds.find(value) if isinstance(value, str) else None
+    if found is None:
+        problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
+        return None
+    return found.kind
+
+
+def parse_scopes(value: object, problems: list[Problem], field: str) -> tuple[str, ...]:
+    """Scopes in their order, each once."""
+    if not isinstance(value, list):
+        problems.append(Problem(field, "scope_unknown", "must be an array of scopes"))
+        return ()
+    if not value:
+        problems.append(Problem(field, "scopes_empty", "must name at least one scope"))
+    for index, scope in enumerate(value[: limits.ARRAY_ELEMENTS_MAX]):
+        if scope not in SCOPES:
+            problems.append(Problem(f"{field}[{index}]", "scope_unknown", "must be one of " + ", ".join(SCOPES)))
+    if len(value) > limits.ARRAY_ELEMENTS_MAX:
+        problems.append(Problem(field, "scope_unknown", "names too many scopes"))
+    return tuple(scope for scope in SCOPES if scope in value)
+
+
+def parse_metadata(value: object, problems: list[Problem], field: str) -> Mapping[str, Any]:
+    """A small object of the operator's own. What looks like a secret has no place in it."""
+    found = list(check_object(value, field, "invalid_metadata"))
+    if not found and isinstance(value, dict):
+        if len(str(value)) > limits.GRANT_METADATA_BYTES_MAX:
+            found.append(Problem(field, "invalid_metadata", f"takes at most {limits.GRANT_METADATA_BYTES_MAX} bytes"))
+        for key in value:
+            if any(word in key.lower() for word in SECRET_WORDS):
+                found.append(Problem(f"{field}.{key[:64]}", "invalid_metadata", "looks like a secret, which is never kept here"))
+    problems.extend(found)
+    return value if isinstance(value, dict) else {}
+
+
+def _axis(name: AxisName, *, on_update: bool = False) -> Field:
+    def parse(value: object, problems: list[Problem], field: str) -> Any:
+        if on_update and (value is None or value == []):
+            problems.append(Problem(field, "axis_empty_on_update", 'must name values, or ["*"] for any'))
+            return None
+        return parse_axis(name, value, problems, field)
+
+    element = Text(format="cidr") if name == "source_cidrs" else Text(format="uuid")
+    text = {
+        "node_instance_ids": "Instances of the holder from which calls may come.",
+        "sdwan_network_ids": "Overlay networks through which calls may come.",
+        "source_cidrs": "Addresses from which calls may come.",
+    }[name]
+    shape = Parsed(parse, _OrNull(ListOf(element, limits.GRANT_AXIS_ENTRIES_MAX)))
+    return Field(name, shape, description=text + ("" if on_update else ' Left out, null, empty or ["*"]: any.'))
+
+
+class _OrNull(Shape):
+    """For the documentation of a parsed value that may be null."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+
+    def schema(self, schemas: Any) -> dict[str, Any]:
+        return {"anyOf": [self._shape.schema(schemas), {"type": "null"}]}
+
+
+def _issue_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
+    problems: list[Problem] = []
+    if body.get("ttl_days") is not None and body.get("ttl_seconds") is not None:
+        problems.append(Problem("ttl_seconds", "ttl_ambiguous", "give either ttl_days or ttl_seconds"))
+    found = kinds.find(body["resource_kind"])
+    missing = [scope for scope in body["permission_scopes"] if found is not None and scope not in found.scopes]
+    for scope in missing:
+        problems.append(Problem("permission_scopes", "scope_not_supported", f"{body['resource_kind']} offers no scope {scope}"))
+    return problems
+
+
+def _ttl(name: str, least: int, most: int, unit: str) -> Field:
+    return Field(
+        name,
+        Integer(least, most),
+        nullable=True,
+        code="ttl_out_of_range",
+        status=422,
+        description=f"Lifetime in {unit}; 30 days when neither is given. Out of range is refused, never cut.",
+    )
+
+
+ISSUE_GRANT: Final = Object(
+    (
+        Field("remote_subject", _SUBJECT, required=True, required_code=REQUIRED, required_status=422, code="invalid_text", status=422),
+        Field(
+            "resource_kind",
+            Parsed(parse_kind, _KIND_TEXT),
+            required=True,
+            required_code=REQUIRED,
+            required_status=422,
+            description="A kind of resource, by its name or its alias.",
+        ),
+        Field(
+            "resource_id",
+            Identifier(),
+            nullable=True,
+            code="resource_id_invalid",
+            status=422,
+            type_code="resource_id_invalid",
+            description="One resource; null for every resource of the kind.",
+        ),
+        Field("permission_scopes", Parsed(parse_scopes, ListOf(Choice(SCOPES), 4)), default=("read",)),
+        *(_axis(name) for name in AXES),
+        _ttl("ttl_days", limits.GRANT_TTL_DAYS_MIN, limits.GRANT_TTL_DAYS_MAX, "days"),
+        _ttl("ttl_seconds", limits.GRANT_TTL_SECONDS_MIN, limits.GRANT_TTL_SECONDS_MAX, "seconds"),
+        Field("bare_token", Boolean(), default=False, description="Mint a bearer without a secret, good over the peer's mTLS only."),
+        Field("deliver", Boolean(), default=False, description="Hand the bearer to the peer over its connection instead of to you."),
+        Field("replace", Boolean(), default=False, description="Revoke the grant in force that covers the same, in the same write."),
+        Field("label", _LABEL, nullable=True, code="invalid_text", status=422),
+        Field("metadata", Parsed(parse_metadata, FreeObject()), code="invalid_metadata", status=422),
+        _FORCE,
+    ),
+    name="IssueGrantRequest",
+    rule=_issue_rule,
+)
+
+_NOT_EDITABLE: Final = (
+    "id", "federation_peer_id", "remote_subject", "resource_kind", "resource_id", "state", "issued_at", "origin", "bare_token", "version",
+)  # fmt: skip
+
+NARROW_GRANT: Final = Object(
+    (
+        Field("permission_scopes", Parsed(parse_scopes, ListOf(Choice(SCOPES), 4)), description="Fewer than before."),
+        *(_axis(name, on_update=True) for name in AXES),
+        Field("expires_at", Instant(), description="Earlier than before."),
+        Field("label", _LABEL, nullable=True, code="invalid_text", status=422),
+        _FORCE,
+        *(Field(name, Anything(), code="field_not_editable", status=422, read_only=True) for name in _NOT_EDITABLE),
+    ),
+    name="NarrowGrantRequest",
+)
+REVOKE_GRANT: Final = Object(
+    (
+        Field("reason", _REASON, nullable=True, code="invalid_text", status=422),
+        Field(
+            "immediate", Boolean(), default=False, description="No grace for a migration under way, and no grant test is in the way."
+        ),
+        _FORCE,
+    ),
+    name="RevokeGrantRequest",
+)
+ROTATE_GRANT: Final = Object(
+    (
+        Field(
+            "overlap_seconds",
+            Integer(0, limits.GRANT_OVERLAP_MAX_S),
+            default=0,
+            description="How long the former bearer stays good beside the new one.",
+        ),
+    ),
+    name="RotateGrantTokenRequest",
+)
+REVIEW_GRANT: Final = Object((), name="ReviewGrantRequest")
+
+_ID: Final = Field("id", Identifier(), required=True)
+
+
+def _time(name: str) -> Field:
+    return Field(name, Instant(), nullable=True)
+
+
+def _list_of_text(name: str) -> Field:
+    return Field(name, ListOf(Text(), limits.GRANT_AXIS_ENTRIES_MAX), required=True)
+
+
+GRANT: Final = Object(
+    (
+        _ID,
+        Field("federation_peer_id", Identifier(), required=True),
+        Field("remote_subject", Text(), required=True),
+        Field("label", Text(), nullable=True),
+        Field("resource_kind", Text(), required=True),
+        Field("resource_id", Identifier(), nullable=True),
+        _list_of_text("permission_scopes"),
+        Field("state", Choice(STATES), required=True, description="As of now."),
+        Field("effective", Boolean(), required=True, description="Whether a call could be served now, for all that peer and grant say."),
+        Field("issued_at", Instant(), required=True),
+        Field("expires_at", Instant(), required=True),
+        _time("revoked_at"),
+        Field("revoked_by", Text(), nullable=True),
+        Field("revocation_reason", Text(), nullable=True),
+        _time("archived_at"),
+        Field("unrestricted", Boolean(), required=True, description="Whether no axis restricts anything."),
+        *(_list_of_text(name) for name in AXES),
+        Field("origin", Choice(ORIGINS)),
+        Field("grantor", Anything()),
+        Field("bare_token", Boolean()),
+        Field("token_version", Integer()),
+        _time("previous_token_until"),
+        _time("last_used_at"),
+        Field("use_count", Integer()),
+        Field("denied_count", Integer()),
+        _time("last_reviewed_at"),
+        Field("last_reviewed_by", Text(), nullable=True),
+        Field("replaces_grant_id", Identifier(), nullable=True),
+        Field("replaced_by", Identifier(), nullable=True),
+        Field("metadata", FreeObject()),
+        Field("version", Integer(), required=True),
+    ),
+    name="Grant",
+    unknown="ignore",
+)
+ONE_GRANT: Final = Object((Field("grant", GRANT, required=True),), name="OneGrant", unknown="ignore")
+ISSUED_GRANT: Final = Object(
+    (
+        Field("grant", GRANT, required=True),
+        Field("bearer_token", Text(), nullable=True, description="Shown once, here. Null where it was delivered, or told before."),
+        Field("delivered", Boolean(), required=True),
+        Field("warnings", ListOf(Text(), 64), required=True),
+        Field("token_already_revealed", Boolean()),
+    ),
+    name="IssuedGrant",
+    unknown="ignore",
+)
+
+GRANT_FILTERS: Final = (
+    Field("state", Choice((*STATES, "all")), description="Without it: everything but archived grants."),
+    Field("resource_kind", _KIND_TEXT),
+    Field("scope", Choice(SCOPES)),
+    Field("origin", Choice(ORIGINS)),
+    LIMIT,
+    CURSOR,
+)

@@ -1,0 +1,251 @@
+"""Operators' calls about grants: from validated bodies to messages of the peer's book, and back to JSON.
+
+Lives here: one function per route, and the questions whether a resource or a network exists. Must not live here: a rule that the book does
+not check again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.door import cursors
+from actors.door.request import Request
+from actors.grant import kinds, projection, standing
+from actors.grant.actor import BOOK
+from actors.grant.axes import ANY, AXES
+from actors.grant.lifecycle import state
+from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate
+from actors.grant.record import KIND, GrantRecord
+from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
+from actors.peer.record import KIND as PEER
+from actors.peer.record import PeerRecord
+from actors.problems import Problem, refusal
+from runtime.actor import Ref
+from runtime.errors import FaultError, OperatorFault
+from runtime.ids import uuid7
+from runtime.store.port import Condition, Query, Row
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+SCANNED_MAX: Final = 2_000
+"""Rows looked through for one page at most; a page of a narrow filter may be short."""
+
+_SLICE: Final = 500
+
+
+def own_peer(door: Door, request: Request) -> PeerRecord:
+    """The platform peer that the path names, in the caller's account.
+
+    Raises:
+        FaultError: `peer_not_found`, also for a row of another account.
+    """
+    row = door.engine.directory.row(PEER.name, request.parameters["id"])
+    if row is None or row.record.account_id != request.account_id or row.record.peer_kind != "platform":
+        raise FaultError(standing.PEER_NOT_FOUND)
+    record: PeerRecord = row.record
+    return record
+
+
+def own_grant(door: Door, request: Request) -> tuple[PeerRecord, Row]:
+    """The peer and the grant that the path names.
+
+    Raises:
+        FaultError: `peer_not_found` or `not_found`.
+    """
+    peer = own_peer(door, request)
+    row = door.engine.directory.row(KIND.name, request.parameters["grant_id"])
+    if row is None or row.record.federation_peer_id != peer.id:
+        raise FaultError(OperatorFault("not_found", "there is no such grant", 404))
+    return peer, row
+
+
+# --- reads ----------------------------------------------------------------------------------------------------------
+
+
+def list_grants(door: Door, request: Request) -> None:
+    """Grants of a peer, newest first, from committed rows."""
+    peer = own_peer(door, request)
+    query = request.query
+    after = cursors.decode(query["cursor"]) if query.get("cursor") else None
+    limit, scanned = query["limit"], 0
+    page: list[dict[str, Any]] = []
+    more = True
+    while more and len(page) < limit and scanned < SCANNED_MAX:
+        rows = door.engine.store.query(
+            Query(KIND.name, ((Condition("peer_id", "=", peer.id),),), newest_first=True, after_id=after, limit=_SLICE)
+        )
+        more = len(rows) == _SLICE
+        for index, row in enumerate(rows):
+            after, scanned = row.record.id, scanned + 1
+            if _wanted(row.record, query, request.wall):
+                seen = door.engine.directory.freshest(KIND.name, row)
+                page.append(projection.full(seen.record, seen.evidence, peer, request.wall))
+                if len(page) == limit:
+                    more = more or index + 1 < len(rows)
+                    break
+    request.ok(page, meta={"count": len(page), "next_cursor": cursors.encode(after) if more and after is not None else None})
+
+
+def _wanted(record: GrantRecord, query: Mapping[str, Any], wall: float) -> bool:
+    found, asked = state(record, wall), query.get("state")
+    if (asked is None and found == "archived") or (asked not in (None, "all") and found != asked):
+        return False
+    kind = query.get("resource_kind")
+    if kind is not None:
+        known = kinds.find(kind)
+        if record.resource_kind != (known.kind if known is not None else kind):
+            return False
+    scope, origin = query.get("scope"), query.get("origin")
+    return (scope is None or scope in record.permission_scopes) and (origin is None or origin == record.origin)
+
+
+def get_grant(door: Door, request: Request) -> None:
+    peer, row = own_grant(door, request)
+    request.ok({"grant": projection.full(row.record, row.evidence, peer, request.wall)}, version=row.record.version)
+
+
+# --- writes ---------------------------------------------------------------------------------------------------------
+
+
+def issue_grant(door: Door, request: Request) -> None:
+    peer = own_peer(door, request)
+    body = request.body
+    fault = standing.issue_fault(peer, request.account_id)
+    if fault is not None:
+        raise FaultError(fault)
+    problems = _missing(door, request.account_id, body)
+    if problems:
+        raise FaultError(refusal(problems))
+    axes = {name: body.get(name, ANY) for name in AXES}
+    draft = Draft(
+        remote_subject=body["remote_subject"],
+        resource_kind=body["resource_kind"],
+        resource_id=body.get("resource_id"),
+        permission_scopes=tuple(body["permission_scopes"]),
+        ttl_s=_ttl_s(body),
+        label=body.get("label") or None,
+        metadata=body.get("metadata") or {},
+        **axes,
+    )
+    message = Issue(
+        account_id=request.account_id,
+        grant_id=uuid7(request.wall, door.chance),
+        draft=draft,
+        by=request.by,
+        bare=body["bare_token"],
+        deliver=body["deliver"],
+        replace=body["replace"],
+        force=body["force"],
+        warnings=_warnings(door, peer, axes["sdwan_network_ids"]),
+        mark=request.mark,
+    )
+
+    def answered(outcome: Any) -> None:
+        wall = door.engine.clock.wall()
+        data = projection.issued(outcome.record, peer, wall, outcome.bearer, outcome.warnings, delivered=outcome.delivered)
+        request.ok(data, status=201)
+
+    door.relay(request, Ref(BOOK, peer.id), message, answered)
+
+
+def _ttl_s(body: Mapping[str, Any]) -> float:
+    if body.get("ttl_days") is not None:
+        return float(body["ttl_days"] * DAY_S)
+    return float(body["ttl_seconds"]) if body.get("ttl_seconds") is not None else GRANT_TTL_DEFAULT_S
+
+
+def _missing(door: Door, account_id: str, body: Mapping[str, Any]) -> list[Problem]:
+    """What the body names that does not exist in the account."""
+    problems = []
+    if body.get("resource_id") is not None and not resource_exists(door, account_id, body["resource_kind"], body["resource_id"]):
+        problems.append(Problem("resource_id", "resource_not_found", f"there is no such {body['resource_kind']} here"))
+    for index, network_id in enumerate(body.get("sdwan_network_ids") or ()):
+        if network_id != "*" and not network_exists(door, account_id, network_id):
+            problems.append(Problem(f"sdwan_network_ids[{index}]", "network_not_found", "is no network of this account"))
+    return problems
+
+
+def resource_exists(door: Door, account_id: str, kind: str, resource_id: str) -> bool:
+    """Whether the account holds this resource."""
+    return True
+
+
+def network_exists(door: Door, account_id: str, network_id: str) -> bool:
+    """Whether the account holds this network."""
+    return True
+
+
+def _warnings(door: Door, peer: PeerRecord, networks: tuple[str, ...]) -> tuple[str, ...]:
+    from actors.door.grants.authorise import bridged
+
+    return tuple(f"no_active_bridge:{network}" for network in networks if network != "*" and not bridged(door, peer.id, network))
+
+
+def narrow_grant(door: Door, request: Request) -> None:
+    _, row = own_grant(door, request)
+    body = dict(request.body)
+    force = body.pop("force")
+    problems = _missing(door, request.account_id, body)
+    if problems:
+        raise FaultError(refusal(problems))
+    message = Narrow(
+        grant_id=row.record.id,
+        changes=body,
+        by=request.by,
+        expected_version=request.expected_version(),
+        force=force,
+        mark=request.mark,
+    )
+    _changed(door, request, row, message)
+
+
+def revoke_grant(door: Door, request: Request) -> None:
+    _, row = own_grant(door, request)
+    body = request.body
+    message = Revoke(
+        grant_id=row.record.id,
+        by=request.by,
+        reason=body.get("reason"),
+        immediate=body["immediate"],
+        force=body["force"],
+        mark=request.mark,
+    )
+    _changed(door, request, row, message)
+
+
+def review_grant(door: Door, request: Request) -> None:
+    _, row = own_grant(door, request)
+    _changed(door, request, row, Review(grant_id=row.record.id, by=request.by, mark=request.mark))
+
+
+def _changed(door: Door, request: Request, row: Row, message: Any) -> None:
+    def answered(outcome: Any) -> None:
+        now = door.engine.directory.row(KIND.name, row.record.id) or row
+        peer = door.engine.directory.row(PEER.name, row.record.federation_peer_id)
+        shown = projection.full(outcome.record, now.evidence, peer.record if peer is not None else None, door.engine.clock.wall())
+        request.ok({"grant": shown}, version=outcome.record.version)
+
+    door.relay(request, Ref(BOOK, row.record.federation_peer_id), message, answered)
+
+
+def rotate_grant_token(door: Door, request: Request) -> None:
+    peer, row = own_grant(door, request)
+    message = Rotate(grant_id=row.record.id, by=request.by, overlap_s=float(request.body["overlap_seconds"]), mark=request.mark)
+
+    def answered(outcome: Any) -> None:
+        request.ok(projection.issued(outcome.record, peer, door.engine.clock.wall(), outcome.bearer, outcome.warnings))
+
+    door.relay(request, Ref(BOOK, peer.id), message, answered)
+
+
+HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
+    "list_grants": list_grants,
+    "get_grant": get_grant,
+    "issue_grant": issue_grant,
+    "narrow_grant": narrow_grant,
+    "revoke_grant": revoke_grant,
+    "rotate_grant_token": rotate_grant_token,
+    "review_grant": review_grant,
+}

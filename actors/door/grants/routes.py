@@ -1,0 +1,154 @@
+"""Routes of grants: operators issue, look, narrow, revoke and renew."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.door.bodies import listing_of
+from actors.door.grants import bodies
+from actors.door.route import PEERS_MANAGE, PEERS_READ, SYSTEM, Route
+
+_TAG: Final = "Grants"
+_GRANTS: Final = f"{SYSTEM}/platform/peers/{{id}}/grants"
+_GRANT: Final = f"{_GRANTS}/{{grant_id}}"
+_NO_PEER: Final = ("peer_not_found",)
+_AXIS_PROBLEMS: Final = (
+    "axis_wildcard_mixed", "axis_value_blank", "axis_not_array", "axis_value_invalid", "axis_too_long", "cidr_host_bits_set",
+    "network_not_found",
+)  # fmt: skip
+_SCOPE_PROBLEMS: Final = ("scopes_empty", "scope_unknown")
+
+_WRITES: Final = (
+    Route(
+        name="issue_grant",
+        method="POST",
+        path=_GRANTS,
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Allow a peer to use resources of a kind",
+        description=(
+            "The bearer is shown once, here. The peer presents it together with its client certificate. Each axis that is left open admits "
+            "calls from anywhere on that axis; they restrict together."
+        ),
+        body=bodies.ISSUE_GRANT,
+        success={201: bodies.ISSUED_GRANT},
+        errors={
+            404: _NO_PEER,
+            409: ("peer_not_ready", "peer_revoked", "grant_exists", "grant_test_failed"),
+            422: (
+                "field_required",
+                "invalid_text",
+                "unknown_resource_kind",
+                "reserved_resource_kind",
+                "resource_id_invalid",
+                "resource_not_found",
+                *_SCOPE_PROBLEMS,
+                "scope_not_supported",
+                "ttl_out_of_range",
+                "ttl_ambiguous",
+                "invalid_metadata",
+                *_AXIS_PROBLEMS,
+            ),
+        },
+        idempotent=True,
+    ),
+    Route(
+        name="narrow_grant",
+        method="PATCH",
+        path=_GRANT,
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Allow less",
+        description="Fewer scopes, fewer values on an axis, an earlier end, another label. To allow more, issue another grant in its place.",
+        body=bodies.NARROW_GRANT,
+        success={200: bodies.ONE_GRANT},
+        errors={
+            404: _NO_PEER,
+            409: ("version_conflict", "grant_already_revoked", "grant_test_failed"),
+            422: (
+                "grant_widening_refused",
+                "axis_empty_on_update",
+                "field_not_editable",
+                "invalid_text",
+                *_SCOPE_PROBLEMS,
+                *_AXIS_PROBLEMS,
+            ),
+        },
+        idempotent=True,
+        conditional=True,
+    ),
+    Route(
+        name="revoke_grant",
+        method="POST",
+        path=f"{_GRANT}/revoke",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="End a grant for good",
+        description="Every call whose authorisation begins after this has committed is refused.",
+        body=bodies.REVOKE_GRANT,
+        success={200: bodies.ONE_GRANT},
+        errors={404: _NO_PEER, 409: ("grant_already_revoked", "grant_test_failed"), 422: ("invalid_text",)},
+        idempotent=True,
+    ),
+    Route(
+        name="rotate_grant_token",
+        method="POST",
+        path=f"{_GRANT}/rotate_token",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Mint a new bearer for a grant",
+        description="Shown once, here. The former bearer ends at once, or after the overlap.",
+        body=bodies.ROTATE_GRANT,
+        success={200: bodies.ISSUED_GRANT},
+        errors={404: _NO_PEER, 409: ("grant_already_revoked", "grant_expired")},
+        idempotent=True,
+    ),
+    Route(
+        name="review_grant",
+        method="POST",
+        path=f"{_GRANT}/review",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Note that a grant has been looked at and is right",
+        body=bodies.REVIEW_GRANT,
+        success={200: bodies.ONE_GRANT},
+        errors={404: _NO_PEER, 409: ("grant_already_revoked",)},
+        idempotent=True,
+    ),
+)
+
+_READS: Final = (
+    Route(
+        name="list_grants",
+        method="GET",
+        path=_GRANTS,
+        face="operator",
+        permission=PEERS_READ,
+        tag=_TAG,
+        summary="List the grants of a peer, newest first",
+        description="A page may hold fewer than `limit` while `next_cursor` says that there is more.",
+        query=bodies.GRANT_FILTERS,
+        success={200: listing_of(bodies.GRANT)},
+        errors={404: _NO_PEER},
+        conditional=True,
+    ),
+    Route(
+        name="get_grant",
+        method="GET",
+        path=_GRANT,
+        face="operator",
+        permission=PEERS_READ,
+        tag=_TAG,
+        summary="Show one grant",
+        success={200: bodies.ONE_GRANT},
+        errors={404: _NO_PEER},
+        conditional=True,
+    ),
+)
+
+ROUTES: Final = (*_READS, *_WRITES)
