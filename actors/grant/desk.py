@@ -14,8 +14,7 @@ from typing import Any
 
 import attrs
 
-from actors.bridge.record import KIND as BRIDGE
-from actors.bridge.record import effective_state, pair
+from actors.bridge.record import active_bridge
 from actors.grant import axes, expectations, lifecycle, projection, standing, tokens
 from actors.grant.axes import AXES
 from actors.grant.book import KIND as BOOK
@@ -348,9 +347,7 @@ def covering(peer_id: str, kind: str, resource_id: str | None, limit: int | None
 
 def bridged(ctx: Context, peer: PeerRecord, network_id: str) -> bool:
     """Whether the peer has an active bridge on this network."""
-    found = ctx.find(BRIDGE.name, "pair", pair(peer.id, network_id, peer.peering_epoch))
-    rows = ctx.query(Query(BRIDGE.name, ((Condition("id", "=", found),),), limit=1)) if found is not None else []
-    return any(effective_state(row.record, peer) == "active" for row in rows)
+    return active_bridge(ctx.engine.directory, peer.id, network_id) is not None
 
 
 def drafted(asked: Issue, peer: PeerRecord, digest: str | None, wall: float) -> GrantRecord:

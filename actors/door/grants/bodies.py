@@ -25,10 +25,10 @@ from actors.door.shapes import (
     Shape,
     Text,
 )
-from actors.grant import kinds
 from actors.grant.axes import AXES, AxisName, parse_axis
 from actors.grant.lifecycle import STATES
 from actors.grant.record import ORIGINS, SCOPES
+from actors.inventory import registry
 from actors.problems import Problem
 from actors.sanitize import check_object
 
@@ -44,7 +44,7 @@ _FORCE: Final = Field("force", Boolean(), default=False, description="Write alth
 
 def parse_kind(value: object, problems: list[Problem], field: str) -> str | None:
     """The canonical name of a kind that grants may be made for."""
-    found = kinds.find(value) if isinstance(value, str) else None
+    found = registry.find(value) if isinstance(value, str) else None
     if found is None:
         problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
         return None
@@ -55,7 +55,7 @@ def parse_kind(value: object, problems: list[Problem], field: str) -> str | None
 
 def parse_any_kind(value: object, problems: list[Problem], field: str) -> str | None:
     """The canonical name of any kind."""
-    found = kinds.find(value) if isinstance(value, str) else None
+    found = registry.find(value) if isinstance(value, str) else None
     if found is None:
         problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
         return None
@@ -104,7 +104,13 @@ def _axis(name: AxisName, *, on_update: bool = False) -> Field:
         "source_cidrs": "Addresses from which calls may come.",
     }[name]
     shape = Parsed(parse, _OrNull(ListOf(element, limits.GRANT_AXIS_ENTRIES_MAX)))
-    return Field(name, shape, description=text + ("" if on_update else ' Left out, null, empty or ["*"]: any.'))
+    return Field(
+        name,
+        shape,
+        code="axis_value_invalid",
+        status=422,
+        description=text + ("" if on_update else ' Left out, null, empty or ["*"]: any.'),
+    )
 
 
 class _OrNull(Shape):
@@ -121,7 +127,7 @@ def _issue_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
     problems: list[Problem] = []
     if body.get("ttl_days") is not None and body.get("ttl_seconds") is not None:
         problems.append(Problem("ttl_seconds", "ttl_ambiguous", "give either ttl_days or ttl_seconds"))
-    found = kinds.find(body["resource_kind"])
+    found = registry.find(body["resource_kind"])
     missing = [scope for scope in body["permission_scopes"] if found is not None and scope not in found.scopes]
     for scope in missing:
         problems.append(Problem("permission_scopes", "scope_not_supported", f"{body['resource_kind']} offers no scope {scope}"))
@@ -148,6 +154,8 @@ ISSUE_GRANT: Final = Object(
             required=True,
             required_code=REQUIRED,
             required_status=422,
+            code="unknown_resource_kind",
+            status=422,
             description="A kind of resource, by its name or its alias.",
         ),
         Field(
@@ -159,7 +167,7 @@ ISSUE_GRANT: Final = Object(
             type_code="resource_id_invalid",
             description="One resource; null for every resource of the kind.",
         ),
-        Field("permission_scopes", Parsed(parse_scopes, ListOf(Choice(SCOPES), 4)), default=("read",)),
+        Field("permission_scopes", Parsed(parse_scopes, ListOf(Choice(SCOPES), 4)), code="scope_unknown", status=422, default=("read",)),
         *(_axis(name) for name in AXES),
         _ttl("ttl_days", limits.GRANT_TTL_DAYS_MIN, limits.GRANT_TTL_DAYS_MAX, "days"),
         _ttl("ttl_seconds", limits.GRANT_TTL_SECONDS_MIN, limits.GRANT_TTL_SECONDS_MAX, "seconds"),
@@ -180,7 +188,13 @@ _NOT_EDITABLE: Final = (
 
 NARROW_GRANT: Final = Object(
     (
-        Field("permission_scopes", Parsed(parse_scopes, ListOf(Choice(SCOPES), 4)), description="Fewer than before."),
+        Field(
+            "permission_scopes",
+            Parsed(parse_scopes, ListOf(Choice(SCOPES), 4)),
+            code="scope_unknown",
+            status=422,
+            description="Fewer than before.",
+        ),
         *(_axis(name, on_update=True) for name in AXES),
         Field("expires_at", Instant(), description="Earlier than before."),
         Field("label", _LABEL, nullable=True, code="invalid_text", status=422),
@@ -192,9 +206,7 @@ NARROW_GRANT: Final = Object(
 REVOKE_GRANT: Final = Object(
     (
         Field("reason", _REASON, nullable=True, code="invalid_text", status=422),
-        Field(
-            "immediate", Boolean(), default=False, description="No grace for a migration under way, and no grant test is in the way."
-        ),
+        Field("immediate", Boolean(), default=False, description="No grace for a migration under way, and no grant test is in the way."),
         _FORCE,
     ),
     name="RevokeGrantRequest",

@@ -10,17 +10,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.door import cursors
+from actors.door.grants.authorise import bridged
 from actors.door.request import Request
-from actors.grant import kinds, projection, standing
+from actors.grant import projection, standing
 from actors.grant.actor import BOOK
 from actors.grant.axes import ANY, AXES
 from actors.grant.lifecycle import state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate
 from actors.grant.record import KIND, GrantRecord
+from actors.inventory import registry
 from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.problems import Problem, refusal
+from actors.resource.record import get as get_resource
 from runtime.actor import Ref
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import uuid7
@@ -94,7 +97,7 @@ def _wanted(record: GrantRecord, query: Mapping[str, Any], wall: float) -> bool:
         return False
     kind = query.get("resource_kind")
     if kind is not None:
-        known = kinds.find(kind)
+        known = registry.find(kind)
         if record.resource_kind != (known.kind if known is not None else kind):
             return False
     scope, origin = query.get("scope"), query.get("origin")
@@ -168,18 +171,17 @@ def _missing(door: Door, account_id: str, body: Mapping[str, Any]) -> list[Probl
 
 
 def resource_exists(door: Door, account_id: str, kind: str, resource_id: str) -> bool:
-    """Whether the account holds this resource."""
-    return True
+    """Whether the account holds this resource; what moved away or was deleted is not held."""
+    found = get_resource(door.engine.directory, account_id, kind, resource_id)
+    return found is not None and found.lives
 
 
 def network_exists(door: Door, account_id: str, network_id: str) -> bool:
-    """Whether the account holds this network."""
-    return True
+    """Whether the account holds this overlay network."""
+    return resource_exists(door, account_id, "SdwanNetwork", network_id)
 
 
 def _warnings(door: Door, peer: PeerRecord, networks: tuple[str, ...]) -> tuple[str, ...]:
-    from actors.door.grants.authorise import bridged
-
     return tuple(f"no_active_bridge:{network}" for network in networks if network != "*" and not bridged(door, peer.id, network))
 
 

@@ -357,6 +357,12 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
         "resources": st.lists(st.fixed_dictionaries({"kind": st.just("NodeModule")}), min_size=1, max_size=3),
         "contract_version": st.sampled_from([1, "2", "v3"]),
         "email": st.sampled_from(["a@b.example", "first.last@sub.example.org"]),
+        "permission_scopes": st.lists(st.sampled_from(["read", "write"]), min_size=1, unique=True),
+        "resource_kind": st.sampled_from(["NodeModule", "node_template"]),
+        "node_instance_ids": st.sampled_from([["*"], [UUID]]),
+        "sdwan_network_ids": st.sampled_from([["*"], [UUID]]),
+        "source_cidrs": st.sampled_from([["*"], ["192.0.2.0/24", "2001:db8::/32"]]),
+        "ttl_seconds": st.none(),
         "permissions": st.lists(st.sampled_from(["system.peers.read", "system.peers.manage"]), unique=True),
     }
     if field.name in special:
