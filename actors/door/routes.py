@@ -18,8 +18,8 @@ from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
-from actors.door.resources.routes import ROUTES as _RESOURCES
 from actors.door.grants.routes import ROUTES as _GRANTS
+from actors.door.resources.routes import ROUTES as _RESOURCES
 from actors.door.route import (
     API,
     CERTIFICATE_REFUSALS,

@@ -53,7 +53,7 @@ class GrantActor(Actor):
         seen = self._seen()
         told_at = seen.told_at
         if told_at is None or ctx.wall // GRANT_USE_TOLD_EVERY_S != told_at // GRANT_USE_TOLD_EVERY_S:
-            note = NoteFirstUse(record.account_id, record.id, record.remote_subject, message.source, record.bare_token)
+            note = NoteFirstUse(record.account_id, record.id, record.remote_subject, message.source, message.bare)
             ctx.send(Ref(BOOK, record.federation_peer_id), note)
             told_at = ctx.wall
         self._count(ctx, attrs.evolve(seen, use_count=seen.use_count + 1, last_used_at=ctx.wall, told_at=told_at))

@@ -202,9 +202,10 @@ class Delivered(CallResult):
 
 @attrs.frozen
 class Used:
-    """A call was served under this grant. No answer."""
+    """A call was served under this grant; `bare` if the bearer had no secret. No answer."""
 
     source: str
+    bare: bool = False
 
 
 @attrs.frozen

@@ -135,7 +135,7 @@ def authorise(
         raise FaultError(verdict.refusal)
     grant = ask.grant
     assert grant is not None
-    door.engine.tell(Ref(GRANT.name, grant.id), Used(source.address))
+    door.engine.tell(Ref(GRANT.name, grant.id), Used(source_key(source.address), grant.bare_token))
     if access.isEnabledFor(logging.INFO):
         facts = {"peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name}
         access.info("served", extra={**facts, "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope})

@@ -1,0 +1,171 @@
+"""Calls of a peer under grants, through the doors of two platforms: served as granted, refused in every way there is to cheat."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+from runtime.store.port import Put, Unit
+from sim.world import World
+from tests.support.grants import PEERS, Peers, call_as, code_of, pair, peers
+
+UUID = "0190c0de-0000-7000-8000-0000000000aa"
+
+
+@pytest.fixture
+def two() -> Peers:
+    return peers()
+
+
+def told(two: Peers, action: str) -> list[dict[str, Any]]:
+    """The payloads of these entries in the audit chain of `b` at `a`."""
+    return [dict(entry.payload) for entry in two.a.store.audit(two.b_at_a, 0, 10_000) if entry.action == action]
+
+
+def test_a_read_under_the_grant_of_the_runbook(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    assert two.code(bearer) == "ok"
+    assert two.code(None) == "grant_token_required"
+    assert two.code("fg-nonsense") == "grant_token_invalid"
+    assert two.code(bearer[:-1] + ("A" if bearer[-1] != "A" else "B")) == "grant_token_invalid"
+    assert two.code(f"fg-{grant_id}") == "grant_token_invalid"
+    assert two.code(bearer, "/resources/NodeTemplate") == "grant_kind_mismatch"
+    assert two.code(bearer, headers={"x-federation-subject": "somebody else"}) == "grant_subject_mismatch"
+    assert two.code(bearer, headers={"x-federation-subject": "operator@platform-b.example.com"}) == "ok"
+
+
+def test_a_bearer_stolen_by_another_peer_is_worth_nothing() -> None:
+    world = World("stolen")
+    a, b, c = (world.platform(name).sign_in() for name in "abc")
+    first, second = pair(world, a, b), pair(world, a, c)
+    _, bearer = first.issue()
+    assert first.code(bearer) == "ok"
+    assert code_of(call_as(c, second.a_at_b, a, "/resources/NodeModule", bearer)) == "grant_token_invalid"
+    _, bare = first.issue(remote_subject="bare", bare_token=True)
+    assert first.code(bare) == "ok"
+    assert code_of(call_as(c, second.a_at_b, a, "/resources/NodeModule", bare)) == "grant_token_invalid"
+
+
+def test_a_bearer_replayed_after_its_end_is_refused_also_after_a_restart(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    two.revoke(grant_id)
+    assert two.code(bearer) == "grant_revoked"
+    two.a.crash()
+    two.a.restart()
+    assert two.code(bearer) == "grant_revoked"
+
+
+def test_rotation_ends_the_former_bearer_at_once_or_after_the_overlap(two: Peers) -> None:
+    grant_id, first = two.issue()
+    second = two.ask("POST", f"{grant_id}/rotate_token", {}).data["bearer_token"]
+    assert (two.code(first), two.code(second)) == ("grant_token_invalid", "ok")
+    third = two.ask("POST", f"{grant_id}/rotate_token", {"overlap_seconds": 60}).data["bearer_token"]
+    assert (two.code(second), two.code(third)) == ("ok", "ok")
+    two.world.run_for(60.0)
+    assert (two.code(second), two.code(third)) == ("grant_token_invalid", "ok")
+
+
+def test_rotation_ends_a_bare_token(two: Peers) -> None:
+    grant_id, bare = two.issue(bare_token=True)
+    assert bare == f"fg-{grant_id}"
+    assert two.code(bare) == "ok"
+    two.ask("POST", f"{grant_id}/rotate_token", {"overlap_seconds": 60})
+    assert two.code(bare) == "grant_token_invalid"
+    two.world.run_for(1.0)
+    assert "federation.grant.bare_token_used" in [event.kind for event in two.a.store.events(0, 10_000)]
+
+
+def test_context_comes_from_the_connection_and_claims_are_noticed(two: Peers) -> None:
+    _, bearer = two.issue(source_cidrs=["198.51.100.0/24"])
+    forged = {"x-forwarded-for": "198.51.100.7", "x-calling-instance": UUID, "x-sdwan-network": UUID}
+    assert two.code(bearer, headers=forged) == "axis_denied"
+    assert two.code(bearer, address="198.51.100.7") == "ok"
+    two.world.run_for(1.0)
+    assert told(two, "grant.header_spoof")[0]["headers"] == ["x-calling-instance", "x-sdwan-network", "x-forwarded-for"]
+    assert "federation.header_spoof_attempt" in [event.kind for event in two.a.store.events(0, 10_000)]
+
+
+def test_a_refusal_never_shows_an_allowlist(two: Peers) -> None:
+    _, bearer = two.issue(source_cidrs=["198.51.100.0/24"], node_instance_ids=[UUID])
+    answer = two.read(bearer)
+    assert answer.status == 403
+    assert "198.51.100" not in repr(answer.body)
+    assert UUID not in repr(answer.body)
+
+
+def test_the_instance_axis_reads_the_certificate(two: Peers) -> None:
+    _, bearer = two.issue(node_instance_ids=[two.b.instance_id])
+    assert two.code(bearer) == "ok"
+    _, other = two.issue(remote_subject="other", node_instance_ids=[UUID])
+    assert two.code(other, headers={"x-calling-instance": UUID}) == "axis_denied"
+
+
+def test_an_unbridged_network_is_refused(two: Peers) -> None:
+    _, bearer = two.issue()
+    assert two.code(bearer, network_id=UUID) == "bridge_inactive"
+
+
+def test_a_peer_that_is_served_through_an_overlay_only(two: Peers) -> None:
+    _, bearer = two.issue()
+    two.ask("PATCH", f"{PEERS}/{two.b_at_a}", {"overlay_only": True})
+    assert two.code(bearer) == "overlay_required"
+
+
+def test_a_blank_axis_written_past_validation_admits_nobody(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    row = two.a.store.load("grant", grant_id)
+    assert row is not None
+    blank = attrs.evolve(row.record, source_cidrs=(), version=row.record.version + 1)
+    two.a.store.commit([Unit((Put("grant", blank, row.record.version),))], lambda result: None)
+    two.world.run_for(1.0)
+    two.a.crash()
+    two.a.restart()
+    assert two.code(bearer) == "axis_denied"
+    assert two.ask("GET", grant_id).data["grant"]["effective"] is False
+
+
+def test_a_grant_ends_at_its_instant_by_the_issuers_clock_alone(two: Peers) -> None:
+    grant_id, bearer = two.issue(ttl_seconds=3600)
+    two.b.clock.offset_s -= 500.0
+    row = two.a.engine.directory.row("grant", grant_id)
+    assert row is not None
+    two.world.run_for(row.record.expires_at - two.a.clock.wall() - 0.5)
+    assert two.code(bearer) == "ok"
+    two.world.run_for(0.5)
+    assert two.code(bearer) == "grant_expired"
+
+
+def test_refusals_of_one_source_are_told_once_and_then_counted(two: Peers) -> None:
+    for _ in range(20):
+        two.code("fg-nonsense")
+    two.world.run_for(1.0)
+    assert [entry["count"] for entry in told(two, "grant.denied")] == [1]
+    two.world.run_for(60.0)
+    assert [entry["count"] for entry in told(two, "grant.denied")] == [1, 19]
+
+
+def test_use_is_counted_and_told_once_an_hour(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    for _ in range(5):
+        assert two.code(bearer) == "ok"
+    two.code(bearer, "/resources/NodeTemplate")
+    two.world.run_for(61.0)
+    shown = two.ask("GET", grant_id).data["grant"]
+    assert (shown["use_count"], shown["denied_count"]) == (5, 1)
+    assert shown["last_used_at"] is not None
+    assert len(told(two, "grant.used")) == 1
+    two.ask("PATCH", grant_id, {"label": "kept"})
+    assert two.ask("GET", grant_id).data["grant"]["use_count"] == 5
+
+
+def test_deep_and_large_bodies_change_nothing(two: Peers) -> None:
+    deep: Any = "x"
+    for _ in range(40):
+        deep = [deep]
+    assert two.ask("POST", "", {"metadata": {"deep": deep}}).body["code"] == "malformed_json"
+    assert two.ask("POST", "", {"remote_subject": "x" * 70_000}).body["code"] == "body_too_large"
+    assert two.ask("GET", "").data == []
+    assert json.dumps(two.ask("GET", "").body)
