@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import attrs
 import trio
+from cryptography import x509
 
 from actors.door.call import Answer, Call
 from actors.ports import ProbeRequest, RemoteRequest
@@ -57,6 +58,7 @@ class SocketHost(Host):
         self.composition: WorldComposition | None = None
         self._scope: trio.CancelScope | None = None
         self._leaves_end = math.inf
+        self._shown: tuple[tuple[bytes, ...], tuple[ListenerLeaf, ...]] | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -135,9 +137,27 @@ class SocketHost(Host):
         )
 
     def _leaves(self) -> tuple[ListenerLeaf, ...]:
-        made = self.authority.listener_leaves([f"{self.name}.example.com", "localhost"], ["127.0.0.1"], LISTENER_LEAF_LIFETIME_S)
-        self._leaves_end = self.clock.wall() + LISTENER_LEAF_LIFETIME_S
+        """The listener's certificates: made anew as in production, unless the scenario says when they end."""
+        ends = self._chain_ends()
+        wall = self.clock.wall()
+        if ends - wall > LISTENER_LEAF_LIFETIME_S:
+            return self._made(LISTENER_LEAF_LIFETIME_S)
+        if self._shown is None or self._shown[0] is not self.server_chain:
+            self._shown = (self.server_chain, self._made(max(ends - wall, 1.0)))
+        return self._shown[1]
+
+    def _chain_ends(self) -> float:
+        return x509.load_der_x509_certificate(self.server_chain[0]).not_valid_after_utc.timestamp() if self.server_chain else math.inf
+
+    def _made(self, lifetime_s: float) -> tuple[ListenerLeaf, ...]:
+        made = self.authority.listener_leaves([f"{self.name}.example.com", "localhost"], ["127.0.0.1"], lifetime_s)
+        self._leaves_end = self.clock.wall() + lifetime_s
         return tuple(ListenerLeaf(chain, key) for chain, key in made)
+
+    def renew_server_chain(self) -> None:
+        super().renew_server_chain()
+        if self.composition is not None:
+            self.composition.listener.use_leaves(self._leaves())
 
     async def _own_addresses(self) -> frozenset[str]:
         await trio.lowlevel.checkpoint()
