@@ -216,6 +216,14 @@ _REGISTRY: Final = (
         distinguished_by=("bridge_id",),
     ),
     FindingKind(
+        kind="audit_seal_failed",
+        severity="critical",
+        title="Audit shipment failed",
+        text="Shipment {number} of the audit chain is not safely in the archive ({error}, attempt {attempts}).",
+        remedy="Look at the archive's folder, owner and space, then run `powernode audit ship`; the entries themselves are still here.",
+        distinguished_by=("number",),
+    ),
+    FindingKind(
         kind="peer_identity_undisclosed",
         severity="low",
         title="Identity not disclosed",

@@ -139,3 +139,14 @@ assert CLOCK_STEP_MAX_S < ACCESS_TOKEN_TTL_S
 # Base64 makes four characters of three; 512 hold the other parts of an invitation.
 assert (URL_CHARS_MAX + 512) * 4 / 3 < INVITATION_CHARS_MAX
 assert sum(ACCEPT_RETRY_DELAYS_S) < 45.0
+
+SHIPMENT_ENTRIES_MAX: Final = 5_000
+"""Audit entries in one shipment."""
+
+SHIPMENT_PEERS_SLICE: Final = 50
+"""Peers that one turn of the archivist looks at."""
+
+EXCERPT_ENTRIES_MAX: Final = 5_000
+EXCERPT_ENTRIES_DEFAULT: Final = 1_000
+EXCERPT_WINDOW_DEFAULT_S: Final = 90 * 86_400.0
+"""What a peer is shown of its own trail unless it asks for other bounds."""

@@ -230,6 +230,36 @@ class Open:
     purpose: str
 
 
+# --- Archive: what is written once and kept ---------------------------------------------------------------------------
+
+
+@attrs.frozen
+class StoreObject:
+    """Write an object durably under a relative path of lower-case letters, digits, `-`, `.` and `/`; nobody changes it afterwards.
+
+    Idempotent: the same content under the same path is no change. Result: `StoredObject`. Faults: `archive_unavailable` (503, full or
+    unreachable), `object_exists` (other content stands there).
+    """
+
+    path: str
+    content: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class CheckObject:
+    """Read an object back. Result: `StoredObject`. Faults: `archive_unavailable`, `object_missing`."""
+
+    path: str
+
+
+@attrs.frozen
+class StoredObject:
+    """What stands in the archive: hex SHA-256 of the content, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
 # --- Credentials: operators' passwords and tokens -------------------------------------------------------------------
 
 

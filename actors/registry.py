@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from actors.audit_archive.actor import Archivist, ShipmentRow
 from actors.bridge.actor import BridgeActor
 from actors.continuity.actor import ContinuityActor
 from actors.governance.actor import GovernanceActor
@@ -33,6 +34,8 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     CatalogueActor,
     ResourceActor,
     BridgeActor,
+    Archivist,
+    ShipmentRow,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -53,6 +53,7 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "resources_per_peer": Limit(600, 60.0, 60),
     "grants_per_peer": Limit(30, 60.0, 30),
     "peer_events_per_peer": Limit(30, 60.0, 30),
+    "audit_excerpts_per_peer": Limit(12, 3600.0, 12),
     "propose_per_operator": Limit(30, 3600.0, 30),
     "regenerate_per_peer": Limit(10, 3600.0, 10),
     "unknown_certificate_per_source": Limit(30, 60.0, 30),
@@ -76,6 +77,7 @@ class FederationSettings:
     cert_renew_at_s: float = 35 * 86_400.0
     cert_auto_renew: bool = True
     revocation_grace_s: float = 300.0
+    audit_boundary_s: float = 30 * 86_400.0
     accept_without_trust: Literal["inert", "refuse"] = "inert"
     require_identity_disclosure: bool = False
     allowed_networks: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -19,6 +19,7 @@ from actors.certificates import verify_server
 from actors.door.door import Door
 from actors.door.openapi import document
 from actors.ports import (
+    CheckObject,
     HashPassword,
     IssueIdentity,
     MakeRequest,
@@ -28,6 +29,7 @@ from actors.ports import (
     Seal,
     SignRequest,
     SignToken,
+    StoreObject,
     VerifyPassword,
 )
 from actors.registry import ACTORS
@@ -74,6 +76,7 @@ class Parts:
     """What a platform is made of.
 
     Attributes:
+        archive: answers the port of the archive; it may block.
         reopen: gives up the store whose last commit ended without a verdict, and opens what is on the disk.
         leaves: the listener's certificates, made anew at every call.
         certificates_end: when our own certificates end, seconds since the epoch.
@@ -90,6 +93,7 @@ class Parts:
     authority: Authority
     credentials: Credentials
     vault: Vault
+    archive: Callable[[Any], Any]
     dialler: Dialler
     leaves: Callable[[], Sequence[ListenerLeaf]]
     certificates_end: Callable[[], Iterable[float]]
@@ -143,6 +147,7 @@ class Composition:
             HashPassword: runner.threaded(credentials.handle),
             VerifyPassword: runner.threaded(credentials.handle),
             SignToken: runner.direct(credentials.handle),
+            **dict.fromkeys((StoreObject, CheckObject), runner.threaded(self.parts.archive)),
         }
 
     def _engine(self, ports: Mapping[type, PortStart]) -> Engine:

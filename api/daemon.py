@@ -22,6 +22,8 @@ import trio
 from cryptography import x509
 
 from actors.addresses import is_literal
+from actors.audit_archive.messages import Begin
+from actors.audit_archive.record import ARCHIVE
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import epoch_floor
 from actors.governance.messages import Start
@@ -38,6 +40,7 @@ from api.configuration import Configuration
 from api.flight import FLIGHT_NAME, FlightFile
 from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
+from net.archive import FolderArchive
 from net.authority import Authority
 from net.credentials import Credentials
 from net.folder_lock import FolderLock
@@ -58,6 +61,7 @@ from runtime.supervision import ChildSpec
 FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
 AUTHORITY_FOLDER = "authority"
+ARCHIVE_FOLDER = "archive"
 
 
 def serve(configuration: Configuration, *, announce_as_json: bool = False) -> int:
@@ -196,6 +200,7 @@ class Platform:
             authority=self.authority,
             credentials=credentials,
             vault=vault,
+            archive=FolderArchive(self.configuration.data / ARCHIVE_FOLDER).handle,
             dialler=Dialler(allowed=lambda: allowed),
             leaves=lambda: self._leaves(settings.identity.url),
             certificates_end=lambda: (self.authority.not_after, self._leaf_ends),
@@ -228,6 +233,7 @@ class Platform:
         """Make the first operator if there is none yet; its password is shown once, by `_announce`."""
         account_id = settings.identity.account_id
         self.composition.engine.tell(Ref(GOVERNANCE.name, account_id), Start(account_id))
+        self.composition.engine.tell(Ref(ARCHIVE.name, account_id), Begin(account_id))
         if self.store.meta_get("first_operator") is not None:
             return None
         password = Secret(_readable(self.randomness.token_bytes(FIRST_PASSWORD_BYTES)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runtime.actor import Actor, CallResult, Ref
 from runtime.ids import uuid7
 from runtime.secret import Secret
-from runtime.store.port import AuditDraft, Delete, EventDraft, Put, Query, Row, Write
+from runtime.store.port import AuditDraft, AuditEntry, Delete, EventDraft, Put, Query, Row, Write
 from runtime.values import evolve
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ class Context:
     def find(self, kind: str, key: str, value: str) -> str | None:
         """The id of the committed row of any kind whose unique key has this value, or None."""
         return self.engine.store.lookup(kind, key, value)
+
+    def audit_entries(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
+        """Committed entries of one audit chain, ascending."""
+        return self.engine.store.audit(chain, after_sequence, limit)
 
     # --- durable effects -----------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from actors.door.door import Door
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.ports import (
+    CheckObject,
     HashPassword,
     IssuedIdentity,
     IssueIdentity,
@@ -41,6 +42,7 @@ from actors.ports import (
     SignedCertificate,
     SignRequest,
     SignToken,
+    StoreObject,
     VerifyPassword,
 )
 from actors.registry import ACTORS, KINDS
@@ -58,6 +60,7 @@ from runtime.reopening import Reopening
 from runtime.secret import Secret
 from runtime.store.port import Committed, Unit
 from runtime.trace import Trace
+from sim.archive import MemoryArchive
 from sim.clock import HostClock, Timeline
 from sim.identities import SERVER_LEAF_LIFETIME_S, Person, person
 from sim.links import Links
@@ -280,6 +283,7 @@ class Host:
         self.who = who
         self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
         self.instance_id, self.account_id, self.operator_id = who.instance_id, who.account_id, who.operator_id
+        self.archive = MemoryArchive()
         self.authority = self._authority(who.root_key, who.root)
         self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
         self.server_chain = who.server_chain
@@ -489,6 +493,7 @@ class Host:
             **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest), authority),
             **dict.fromkeys((Seal, Open), vault),
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
+            **dict.fromkeys((StoreObject, CheckObject), _direct(self.archive.handle)),
         }
 
     def send_as_platform(self, request: RemoteRequest) -> None:

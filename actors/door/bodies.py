@@ -397,6 +397,7 @@ AUDIT_ENTRY = Object(
         Field("sequence", Integer(1), required=True, description="Starts at 1 for each peer, without gaps."),
         Field("action", Text(), required=True),
         Field("at", Instant(), required=True),
+        Field("at_epoch_s", Anything(), required=True, description="The same instant exactly, as the hash is taken over it."),
         Field("actor", Anything(), required=True),
         Field("federation_peer_id", Identifier(), required=True),
         Field("payload", Anything(), required=True),

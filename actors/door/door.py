@@ -18,6 +18,7 @@ import attrs
 
 from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
+from actors.door.audit import handlers as audit
 from actors.door.bridges import handlers as bridges
 from actors.door.call import Answer, Call, failure
 from actors.door.continuity import handlers as continuity
@@ -106,6 +107,7 @@ class Door:
             federation.HANDLERS,
             resources.HANDLERS,
             bridges.HANDLERS,
+            audit.HANDLERS,
         )
         self._handlers: dict[str, Handler] = {name: handler for family in families for name, handler in family.items()}
 

@@ -94,6 +94,7 @@ def list_peer_audit_log(door: Door, request: Request) -> None:
             "sequence": entry.sequence,
             "action": entry.action,
             "at": iso(entry.at),
+            "at_epoch_s": entry.at,
             "actor": {"kind": entry.actor_kind, "id": entry.actor_id},
             "federation_peer_id": row.record.id,
             "payload": dict(entry.payload),

@@ -14,6 +14,7 @@ import attrs
 
 from actors import limits
 from actors.door import bodies
+from actors.door.audit.routes import ROUTES as _AUDIT
 from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
@@ -601,6 +602,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_RESOURCES,
     *_BRIDGES,
     *_GRANTS,
+    *_AUDIT,
     *_PLATFORM_AND_FEDERATION,
     *_ACCOUNTS,
     *_FEDERATION_API,

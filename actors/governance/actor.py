@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from actors.audit_archive.record import SHIPMENT
 from actors.bridge.record import KIND as BRIDGE
 from actors.findings import Finding
 from actors.governance import scanner
@@ -84,7 +85,13 @@ class GovernanceActor(Actor):
         self.running = None
         active = (Condition("account_id", "=", ctx.ref.id), Condition("state", "=", "active"))
         bridges = [row.record for row in ctx.query(Query(BRIDGE.name, (active,), limit=FINDINGS_OPEN_MAX))]
-        across = (*scanner.scan_across(running.records, ctx.settings), *scanner.scan_bridges(bridges, running.records))
+        broken = (Condition("account_id", "=", ctx.ref.id), Condition("state", "=", "failed"))
+        shipments = [row.record for row in ctx.query(Query(SHIPMENT.name, (broken,), limit=FINDINGS_OPEN_MAX))]
+        across = (
+            *scanner.scan_across(running.records, ctx.settings),
+            *scanner.scan_bridges(bridges, running.records),
+            *scanner.scan_shipments(shipments),
+        )
         self._keep(ctx, (*running.found, *across))
 
     def _keep(self, ctx: Context, fresh: Sequence[Finding]) -> None:

@@ -13,6 +13,7 @@ from ipaddress import IPv6Network
 from typing import Any, Final
 
 from actors import certificates, residency
+from actors.audit_archive.record import ShipmentRecord
 from actors.bridge.record import BridgeRecord, effective_state
 from actors.findings import Finding, make
 from actors.limits import (
@@ -76,6 +77,16 @@ def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -
         if bridge.state == "active" and effective_state(bridge, known.get(bridge.federation_peer_id)) == "revoked"
         for facts in ({"bridge_id": bridge.id, "sdwan_network_id": bridge.sdwan_network_id},)
     )
+
+
+def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:
+    """Shipments of audit chains that the archive did not take, or did not give back as they were."""
+    return tuple(_broken(each, error=each.error or "unknown", attempts=each.attempts) for each in failed)
+
+
+def _broken(shipment: ShipmentRecord, **facts: str | int) -> Finding:
+    context: dict[str, Any] = {"account_id": shipment.account_id, "shipment_id": shipment.id}
+    return make("audit_seal_failed", shipment.federation_peer_id, {**context, **facts}, number=shipment.number, **facts)
 
 
 def _finding(kind: str, record: PeerRecord, **facts: str | int) -> Finding:

@@ -14,11 +14,12 @@ from actors.peer.notices import Notices
 from actors.peer.operator_side import OperatorSide
 from actors.peer.record import KIND
 from actors.peer.steps import wants_heartbeats
+from actors.peer.trail import Trail
 from runtime.actor import Resume, handles
 from runtime.context import Context
 
 
-class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing):
+class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing, Trail):
     """One remote platform."""
 
     kind = KIND

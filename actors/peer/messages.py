@@ -140,6 +140,30 @@ class Shown:
 
 
 @attrs.frozen
+class ExcerptsRead:
+    """The remote looks at its part of our audit trail, in this window (seconds since the epoch). Answers True, or a fault."""
+
+    since: float
+    until: float
+
+
+@attrs.frozen
+class AskExcerpts:
+    """Ask the remote for our part of its audit trail. Answers JSON-ready data, or a fault."""
+
+    by: str | None
+    since: float
+    until: float
+    limit: int
+    cursor: int
+
+
+@attrs.frozen
+class ExcerptsAnswered(CallResult):
+    """The remote's answer to `AskExcerpts`; the tag is who asked."""
+
+
+@attrs.frozen
 class ProbeNow:
     """Look for a reachable endpoint. Answer: JSON-ready dict, or a fault."""
 

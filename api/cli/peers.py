@@ -173,7 +173,7 @@ def trust(peer: str) -> None:
 def audit(peer: str, limit: int | None) -> None:
     """Print the audit trail of a peer, oldest entry first."""
     client, peer_id = resolved(peer)
-    entries = client.application.run(_trail, client, peer_path(peer_id, "audit_log"), limit)
+    entries = client.application.run(trail, client, peer_path(peer_id, "audit_log"), limit)
     if client.application.as_json:
         for entry in entries:
             emit_json(entry)
@@ -182,7 +182,7 @@ def audit(peer: str, limit: int | None) -> None:
     table(columns, [[_audited(entry, column) for column in columns] for entry in entries], empty="no entries")
 
 
-async def _trail(client: Client, path: str, limit: int | None) -> list[dict[str, Any]]:
+async def trail(client: Client, path: str, limit: int | None) -> list[dict[str, Any]]:
     """A chain is numbered, so it is read on behind the last number instead of by cursor."""
     entries: list[dict[str, Any]] = []
     after: object = 0

@@ -164,7 +164,7 @@ def test_each_kind_is_tried_on_both_sides() -> None:
         tried = {kind for kind, _, _, outcome in INSTANTS if outcome is expected}
         across = {"shared_trust_anchor", "prefix_overlap_with_other_peer"}
         # The grant of a managed child is not recorded yet, so nothing can be seen of it.
-        assert tried | across | {"managed_child_grant_missing", "bridge_without_peer"} == set(KINDS)
+        assert tried | across | {"managed_child_grant_missing", "bridge_without_peer", "audit_seal_failed"} == set(KINDS)
 
 
 @pytest.mark.parametrize("status", STATUSES)

@@ -345,7 +345,7 @@ def test_a_tick_that_finds_a_heartbeat_under_way_is_skipped_and_counted(two: Pai
 
 
 def test_an_ended_certificate_of_our_own_sends_nothing() -> None:
-    two = pair(cert_ttl_s=3600.0)
+    two = pair(cert_ttl_s=3600.0, cert_auto_renew=False)
     two.connect()
     two.network.advance(3700.0)
     two.network.passed.clear()

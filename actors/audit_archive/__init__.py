@@ -1,0 +1,1 @@
+"""Shipments of audit chains to an archive that nobody changes."""

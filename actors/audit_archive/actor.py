@@ -1,0 +1,197 @@
+"""The archivist of an account: ships what is old enough of every peer's audit chain, and believes nothing that it has not read back.
+
+Lives here: the run and its rhythm. Must not live here: the bytes of a shipment (`record`), or the archive itself (a port).
+
+A run looks at one peer after the other, whatever its status: a revoked peer's last entries are shipped too. What is chosen is saved before
+it is written, so that a crash at any point leaves a shipment that the next run takes up; the same object is then written again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+import attrs
+
+from actors.audit_archive.lifecycle import Trigger, transition
+from actors.audit_archive.messages import Begin, NextPeers, ObjectChecked, ObjectStored, ShipNow, Shipped
+from actors.audit_archive.record import ARCHIVE, SHIPMENT, ArchiveRecord, ShipmentRecord, next_run, object_bytes, shipment
+from actors.limits import SHIPMENT_ENTRIES_MAX, SHIPMENT_PEERS_SLICE
+from actors.peer.record import KIND as PEER
+from actors.ports import CheckObject, StoredObject, StoreObject
+from runtime.actor import Actor, Due, handles
+from runtime.context import Context
+from runtime.errors import OperatorFault
+from runtime.store.port import AuditEntry, Condition, Query
+
+CHANGED: Final = "object_changed"
+
+
+@attrs.define(eq=False)
+class Run:
+    """A run under way."""
+
+    asked: Any = None
+    after_id: str | None = None
+    peers: deque[str] = attrs.field(factory=deque)
+    swept: int = 0
+    shipped: int = 0
+    entries: int = 0
+    failures: int = 0
+    error: str | None = None
+    current: ShipmentRecord | None = None
+
+
+class Archivist(Actor):
+    """One per account."""
+
+    kind = ARCHIVE
+    running: Run | None = None
+
+    def holds_work(self) -> bool:
+        return self.running is not None
+
+    @handles(Begin)
+    def on_begin(self, message: Begin, ctx: Context) -> None:
+        if self.record is None:
+            ctx.save(ArchiveRecord(id=message.account_id, next_run_at=next_run(ctx.wall)))
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        if self.record is None or self.running is not None:
+            return
+        # The time of the next run moves when this one ends, so that a crash in between repeats it.
+        self._begin(ctx, None)
+
+    @handles(ShipNow)
+    def on_ship_now(self, message: ShipNow, ctx: Context) -> None:
+        if self.record is None:
+            ctx.reply(OperatorFault("not_found", "this account ships nothing", 404))
+        elif self.running is not None:
+            ctx.reply(OperatorFault("shipment_running", "a run is under way; ask again when it has ended", 409))
+        else:
+            self._begin(ctx, ctx.defer())
+
+    def _begin(self, ctx: Context, asked: Any) -> None:
+        self.running = Run(asked)
+        ctx.after(0.0, NextPeers(), "next")
+
+    @handles(NextPeers)
+    def on_next_peers(self, message: NextPeers, ctx: Context) -> None:
+        if self.running is not None:
+            self._go_on(ctx, self.running)
+
+    def _go_on(self, ctx: Context, run: Run) -> None:
+        """Take the next peer that has something to ship; a slice of peers at a time, so that others get their turns."""
+        if not run.peers and not self._more_peers(ctx, run):
+            self._end(ctx, run)
+            return
+        while run.peers:
+            peer_id = run.peers.popleft()
+            if self._ship(ctx, run, peer_id):
+                return
+            run.swept += 1
+        ctx.after(0.0, NextPeers(), "next")
+
+    def _more_peers(self, ctx: Context, run: Run) -> bool:
+        mine = (Condition("account_id", "=", ctx.ref.id),)
+        rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=run.after_id, limit=SHIPMENT_PEERS_SLICE))
+        run.peers.extend(row.record.id for row in rows)
+        run.after_id = rows[-1].record.id if rows else run.after_id
+        return bool(rows)
+
+    def _ship(self, ctx: Context, run: Run, peer_id: str) -> bool:
+        """Begin with what the peer has to ship; False if there is nothing."""
+        former = _latest(ctx, peer_id)
+        if former is not None and former.state != "verified":
+            again = attrs.evolve(
+                _stepped(former, "tried_again"), version=former.version + 1, attempts=former.attempts + 1, error=None
+            )  # fmt: skip
+            content = object_bytes(again, ctx.audit_entries(peer_id, again.first_sequence - 1, again.entry_count))
+            self._write(ctx, run, again, former.version, content)
+            return True
+        entries = self._ripe(ctx, peer_id, 0 if former is None else former.last_sequence)
+        if not entries:
+            return False
+        made, content = shipment(ctx.new_id(), ctx.ref.id, peer_id, entries, former, ctx.wall)
+        self._write(ctx, run, attrs.evolve(made, version=1), None, content)
+        return True
+
+    def _ripe(self, ctx: Context, peer_id: str, after: int) -> list[AuditEntry]:
+        """The entries behind `after` that are old enough, as far as they follow each other."""
+        boundary = ctx.wall - ctx.settings.federation.audit_boundary_s
+        found = ctx.audit_entries(peer_id, after, SHIPMENT_ENTRIES_MAX)
+        young = next((index for index, entry in enumerate(found) if entry.at >= boundary), len(found))
+        return found[:young]
+
+    def _write(self, ctx: Context, run: Run, record: ShipmentRecord, version: int | None, content: bytes) -> None:
+        run.current = record
+        ctx.put_row(SHIPMENT.name, record, version)
+        ctx.call(StoreObject(record.path, content), then=ObjectStored)
+
+    @handles(ObjectStored)
+    def on_object_stored(self, message: ObjectStored, ctx: Context) -> None:
+        run = self.running
+        if run is None or run.current is None:
+            return
+        if message.fault is not None:
+            self._broke(ctx, run, message.fault.code)
+            return
+        run.current = self._step(ctx, run.current, "stored")
+        ctx.call(CheckObject(run.current.path), then=ObjectChecked)
+
+    @handles(ObjectChecked)
+    def on_object_checked(self, message: ObjectChecked, ctx: Context) -> None:
+        run = self.running
+        if run is None or run.current is None:
+            return
+        found: StoredObject | None = None if message.fault is not None else message.outcome
+        if found is None or found.sha256 != run.current.sha256:
+            self._broke(ctx, run, CHANGED if message.fault is None else message.fault.code)
+            return
+        done = self._step(ctx, run.current, "read_back", shipped_at=ctx.wall)
+        run.shipped += 1
+        run.entries += done.entry_count
+        run.current = None
+        # There may be more of the same peer.
+        run.peers.appendleft(done.federation_peer_id)
+        ctx.after(0.0, NextPeers(), "next")
+
+    def _broke(self, ctx: Context, run: Run, error: str) -> None:
+        assert run.current is not None
+        failed = self._step(ctx, run.current, "broke", error=error)
+        ctx.emit("federation.audit.seal_failed", "critical", failed.account_id, federation_peer_id=failed.federation_peer_id,
+                 shipment_id=failed.id, error=error)  # fmt: skip
+        run.failures += 1
+        run.swept += 1
+        run.error = error
+        run.current = None
+        ctx.after(0.0, NextPeers(), "next")
+
+    def _step(self, ctx: Context, record: ShipmentRecord, trigger: Trigger, **changes: Any) -> ShipmentRecord:
+        changed = attrs.evolve(_stepped(record, trigger), version=record.version + 1, **changes)
+        ctx.put_row(SHIPMENT.name, changed, record.version)
+        return changed
+
+    def _end(self, ctx: Context, run: Run) -> None:
+        self.running = None
+        record: ArchiveRecord = self.record
+        ctx.save(attrs.evolve(record, next_run_at=next_run(ctx.wall), last_run_at=ctx.wall, last_error=run.error, runs=record.runs + 1))
+        ctx.answer(run.asked, Shipped(run.swept, run.shipped, run.entries, run.failures))
+
+
+class ShipmentRow(Actor):
+    """Stands for the row of a shipment, which the archivist owns."""
+
+    kind = SHIPMENT
+
+
+def _latest(ctx: Context, peer_id: str) -> ShipmentRecord | None:
+    rows = ctx.query(Query(SHIPMENT.name, ((Condition("federation_peer_id", "=", peer_id),),), limit=1))
+    return rows[0].record if rows else None
+
+
+def _stepped(record: ShipmentRecord, trigger: Trigger) -> ShipmentRecord:
+    state = transition(record.state, trigger)
+    assert state is not None, (record.state, trigger)
+    return attrs.evolve(record, state=state)

@@ -1,0 +1,165 @@
+"""What has been shipped of whose audit chain, and when the next run is due.
+
+Lives here: both records, how they are stored and found, and the bytes of a shipment. Must not live here: when a run happens (the actor).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+from actors.audit_archive.lifecycle import State
+from runtime.clock import iso, iso_or_none
+from runtime.store.chain import GENESIS
+from runtime.store.codec import canonical_json
+from runtime.store.port import AuditEntry, Kind
+
+RUN_AT: Final = datetime.time(4, 30)
+"""When the daily run is due, UTC."""
+FORMAT: Final = 1
+NAME_DIGEST_CHARS: Final = 12
+
+
+@attrs.frozen(kw_only=True)
+class ArchiveRecord:
+    """The runs of one account; `id` is the account's. Times are seconds since the epoch."""
+
+    id: str
+    version: int = 0
+    next_run_at: float
+    last_run_at: float | None = None
+    last_error: str | None = None
+    runs: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ShipmentRecord:
+    """A part of one peer's audit chain in the archive. Times are seconds since the epoch.
+
+    Attributes:
+        number: counts the shipments of the peer from 1 without gap.
+        first_sequence, last_sequence: the entries in it, both inclusive; shipments of a peer follow each other without gap.
+        previous_hash, head_hash: hash of the entry before the first one, and of the last one.
+        previous_sha256: digest of the former shipment of this peer; None for the first.
+        sha256: digest of the object that was meant to be written.
+        path: where it stands in the archive; never shown to a remote.
+    """
+
+    id: str
+    version: int = 0
+    account_id: str
+    federation_peer_id: str
+    number: int
+    first_sequence: int
+    last_sequence: int
+    previous_hash: str
+    head_hash: str
+    previous_sha256: str | None
+    sha256: str
+    path: str
+    period_start: float
+    period_end: float
+    state: State = "pending"
+    attempts: int = 1
+    error: str | None = None
+    created_at: float
+    shipped_at: float | None = None
+
+    @property
+    def entry_count(self) -> int:
+        """How many entries it holds."""
+        return self.last_sequence - self.first_sequence + 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of the operator surface."""
+        return {
+            "id": self.id,
+            "federation_peer_id": self.federation_peer_id,
+            "number": self.number,
+            "first_sequence": self.first_sequence,
+            "last_sequence": self.last_sequence,
+            "entry_count": self.entry_count,
+            "period_start": iso(self.period_start),
+            "period_end": iso(self.period_end),
+            "head_hash": self.head_hash,
+            "sha256": self.sha256,
+            "previous_sha256": self.previous_sha256,
+            "path": self.path,
+            "status": self.state,
+            "attempts": self.attempts,
+            "error": self.error,
+            "shipped_at": iso_or_none(self.shipped_at),
+        }
+
+
+ARCHIVE: Final = Kind(name="audit_archive", record=ArchiveRecord, due=lambda record: record.next_run_at, resume=lambda record: True)
+
+SHIPMENT: Final = Kind(
+    name="audit_shipment",
+    record=ShipmentRecord,
+    columns={"account_id": "text", "federation_peer_id": "text", "state": "text"},
+    project=lambda record: {
+        "account_id": record.account_id,
+        "federation_peer_id": record.federation_peer_id,
+        "state": record.state,
+    },
+    unique={"number": "internal_error"},
+    keys=lambda record: {"number": f"{record.federation_peer_id} {record.number}"},
+)
+
+
+def next_run(wall: float) -> float:
+    """The first time of the daily run after `wall`."""
+    now = datetime.datetime.fromtimestamp(wall, datetime.UTC)
+    today = datetime.datetime.combine(now.date(), RUN_AT, datetime.UTC)
+    return (today if now < today else today + datetime.timedelta(days=1)).timestamp()
+
+
+def shipment(
+    id: str, account_id: str, peer_id: str, entries: Sequence[AuditEntry], former: ShipmentRecord | None, wall: float
+) -> tuple[ShipmentRecord, bytes]:
+    """A new shipment of `entries`, which follow on `former`, and the bytes of its object."""
+    first, last = entries[0], entries[-1]
+    record = ShipmentRecord(
+        id=id, account_id=account_id, federation_peer_id=peer_id, number=1 if former is None else former.number + 1,
+        first_sequence=first.sequence, last_sequence=last.sequence, previous_hash=first.previous_hash, head_hash=last.hash,
+        previous_sha256=None if former is None else former.sha256, sha256="", path="",
+        period_start=min(entry.at for entry in entries), period_end=max(entry.at for entry in entries), created_at=wall,
+    )  # fmt: skip
+    content = object_bytes(record, entries)
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = f"{account_id}/{peer_id}/{id}-{sha256[:NAME_DIGEST_CHARS]}.jsonl"
+    return attrs.evolve(record, sha256=sha256, path=path), content
+
+
+def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
+    """The first line of the object of a shipment."""
+    return {
+        "format": FORMAT,
+        "shipment": record.id,
+        "account_id": record.account_id,
+        "federation_peer_id": record.federation_peer_id,
+        "number": record.number,
+        "first_sequence": record.first_sequence,
+        "last_sequence": record.last_sequence,
+        "previous_hash": record.previous_hash,
+        "previous_sha256": record.previous_sha256,
+    }
+
+
+def object_bytes(record: ShipmentRecord, entries: Sequence[AuditEntry]) -> bytes:
+    """JSON lines: the manifest, then the entries in canonical form, so that each hash can be computed from its line."""
+    lines = [canonical_json(manifest_of(record)), *(canonical_json(attrs.asdict(entry, recurse=False)) for entry in entries)]
+    return b"\n".join(lines) + b"\n"
+
+
+def follows(record: ShipmentRecord, former: ShipmentRecord | None) -> bool:
+    """Whether a shipment begins exactly where the former one of the same peer ends."""
+    if former is None:
+        return (record.number, record.first_sequence, record.previous_hash, record.previous_sha256) == (1, 1, GENESIS, None)
+    after = (former.number + 1, former.last_sequence + 1, former.head_hash, former.sha256)
+    return (record.number, record.first_sequence, record.previous_hash, record.previous_sha256) == after

@@ -1,0 +1,46 @@
+"""The archive in memory: the simulator's side of `StoreObject` and `CheckObject`, with the faults of a real one.
+
+It belongs to the host, not to its process: a crash changes nothing in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import attrs
+
+from actors.ports import CheckObject, StoredObject, StoreObject
+from runtime.errors import Fault, InternalFault
+
+
+@attrs.define
+class MemoryArchive:
+    """Objects by path.
+
+    Attributes:
+        full: nothing more is taken.
+        forgets: what is taken is gone when somebody reads it.
+        rots: what is taken comes back changed.
+    """
+
+    objects: dict[str, bytes] = attrs.field(factory=dict)
+    full: bool = False
+    forgets: bool = False
+    rots: bool = False
+
+    def handle(self, request: StoreObject | CheckObject) -> StoredObject | Fault:
+        """Answer one request of the port."""
+        there = self.objects.get(request.path)
+        if isinstance(request, CheckObject):
+            return _found(there) if there is not None else InternalFault("object_missing", "the archive does not hold this object", 503)
+        if there is None and self.full:
+            return InternalFault("archive_unavailable", "the archive cannot be written; check its folder and the space there", 503)
+        if there is not None and there != request.content:
+            return InternalFault("object_exists", "other content stands there, which is left alone", 503)
+        if not self.forgets:
+            self.objects[request.path] = request.content[:-1] + b"?" if self.rots else request.content
+        return _found(request.content)
+
+
+def _found(content: bytes) -> StoredObject:
+    return StoredObject(hashlib.sha256(content).hexdigest(), len(content))

@@ -1,0 +1,214 @@
+"""Shipping audit chains: what is chosen, that nothing is believed unread, and that a run can be cut off anywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+from actors.audit_archive.lifecycle import STATES, TRANSITIONS
+from actors.audit_archive.messages import Begin, Shipped
+from actors.audit_archive.record import ARCHIVE, SHIPMENT, ShipmentRecord, follows, next_run
+from runtime.actor import Ref
+from runtime.clock import iso
+from runtime.store.chain import verify
+from runtime.store.port import AuditEntry, Query
+from sim.world import Host, World
+
+DAY = 86_400.0
+SHIP = "/api/v1/system/platform/audit/ship"
+PEERS = "/api/v1/system/platform/peers"
+
+
+def paired(seed: int = 1) -> tuple[World, Host, Host, str]:
+    """Two active platforms, and the id of the first one's row."""
+    world = World(seed)
+    a, b = (world.platform(name).sign_in() for name in ("a", "b"))
+    a.engine.tell(Ref(ARCHIVE.name, a.account_id), Begin(a.account_id))
+    proposed = a.call("POST", PEERS, {"remote_instance_url": b.url})
+    assert proposed is not None
+    accepted = b.call("POST", f"{PEERS}/accept", {"invitation": proposed.data["invitation"]})
+    assert accepted is not None
+    assert accepted.status == 200
+    world.run_for(5.0)
+    return world, a, b, proposed.data["peer"]["id"]
+
+
+def later(host: Host, days: float) -> None:
+    """Only the wall clock moves: nothing has to happen in between."""
+    host.clock.offset_s += days * DAY
+    host.sign_in()
+
+
+def ship(host: Host) -> Any:
+    reply = host.call("POST", SHIP, {})
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    return reply.data
+
+
+def shipments(host: Host) -> list[ShipmentRecord]:
+    return [row.record for row in host.store.query(Query(SHIPMENT.name, newest_first=False))]
+
+
+def test_every_state_is_reached_and_named() -> None:
+    assert set(TRANSITIONS.values()) | {"pending"} == set(STATES)
+    assert not [source for source, _ in TRANSITIONS if source == "verified"]
+
+
+def test_the_daily_run_is_at_half_past_four() -> None:
+    assert next_run(0.0) == 4.5 * 3600
+    assert next_run(4.5 * 3600) == 28.5 * 3600
+
+
+def test_young_entries_stay() -> None:
+    _, a, _, _ = paired()
+    assert ship(a) == attrs.asdict(Shipped(1, 0, 0, 0))
+
+
+def test_old_entries_are_shipped_once_and_can_be_verified_alone() -> None:
+    _, a, _, peer_id = paired()
+    chain = a.store.audit(peer_id, 0, 100)
+    later(a, 31)
+    assert ship(a) == attrs.asdict(Shipped(1, 1, len(chain), 0))
+    (record,) = shipments(a)
+    assert (record.state, record.first_sequence, record.last_sequence) == ("verified", 1, len(chain))
+    manifest, *lines = a.archive.objects[record.path].splitlines()
+    assert json.loads(manifest)["shipment"] == record.id
+    entries = [AuditEntry(**json.loads(line)) for line in lines]
+    assert entries == chain
+    assert verify(entries) is None
+    assert ship(a)["shipped"] == 0
+
+
+def test_shipments_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.audit_archive.actor.SHIPMENT_ENTRIES_MAX", 2)
+    _, a, _, peer_id = paired()
+    later(a, 31)
+    ship(a)
+    found = shipments(a)
+    assert len(found) >= 2
+    assert all(follows(each, former) for former, each in zip([None, *found], found, strict=False))
+    assert found[-1].last_sequence == len(a.store.audit(peer_id, 0, 100))
+
+
+@pytest.mark.parametrize(("fault", "error"), [("full", "archive_unavailable"), ("forgets", "object_missing"), ("rots", "object_changed")])
+def test_what_the_archive_does_not_give_back_counts_as_failed_and_is_tried_again(fault: str, error: str) -> None:
+    _, a, _, _ = paired()
+    later(a, 31)
+    setattr(a.archive, fault, True)
+    assert ship(a)["failures"] == 1
+    (record,) = shipments(a)
+    assert (record.state, record.error, record.shipped_at) == ("failed", error, None)
+    setattr(a.archive, fault, False)
+    a.archive.objects.clear()
+    assert ship(a) == attrs.asdict(Shipped(1, 1, record.entry_count, 0))
+    (record,) = shipments(a)
+    assert (record.state, record.attempts, record.error) == ("verified", 2, None)
+
+
+def test_an_ended_peering_is_shipped_too() -> None:
+    world, a, _, peer_id = paired()
+    revoked = a.call("POST", f"{PEERS}/{peer_id}/revoke", {"immediate": True})
+    assert revoked is not None
+    assert revoked.status == 200
+    world.run_for(1.0)
+    later(a, 31)
+    ship(a)
+    (record,) = shipments(a)
+    assert record.last_sequence == len(a.store.audit(peer_id, 0, 100))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_may_be_cut_off_anywhere(seed: int) -> None:
+    world, a, _, peer_id = paired(seed)
+    later(a, 31)
+    a.store.disk.fsync_s = 0.010
+    a.send("POST", SHIP, {})
+    world.run_for(0.005 + 0.010 * seed)
+    a.crash()
+    a.restart()
+    a.store.disk.fsync_s = 0.0
+    a.sign_in()
+    # The run that was due goes on by itself; nobody has to ask again.
+    world.run_for(5.0)
+    ship(a)
+    (record,) = shipments(a)
+    assert (record.state, record.last_sequence) == ("verified", len(a.store.audit(peer_id, 0, 100)))
+    assert len(a.archive.objects) == 1
+
+
+def test_the_daily_run_comes_by_itself() -> None:
+    world, a, _, _ = paired()
+    later(a, 31)
+    world.run_for(DAY + 60)
+    assert [record.state for record in shipments(a)][:1] == ["verified"]
+
+
+# --- excerpts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_is_shown_its_own_trail_without_our_people_and_reasons() -> None:
+    world, a, b, peer_id = paired()
+    theirs = next(row.record for row in b.store.query(Query("peer")))
+    reply = b.call("POST", f"{PEERS}/{theirs.id}/audit_requests", {})
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    told = reply.data
+    assert told["peer_id"] == peer_id
+    assert [event["sequence"] for event in told["events"]] == list(range(1, told["count"] + 1))
+    assert [event["payload"].get("to") for event in told["events"] if event["payload"].get("to")] == [
+        "proposed",
+        "accepted",
+        "enrolled",
+        "active",
+    ]
+    assert a.operator_id not in json.dumps(told)
+    assert "reason" not in json.dumps(told)
+    world.run_for(0.1)
+    assert a.store.audit(peer_id, 0, 100)[-1].action == "audit.excerpts_read"
+    assert b.store.audit(theirs.id, 0, 100)[-1].action == "audit.excerpts_requested"
+
+
+def test_a_long_trail_is_read_in_pages() -> None:
+    _, _, b, _ = paired()
+    theirs = next(row.record for row in b.store.query(Query("peer")))
+    seen: list[int] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        reply = b.call("POST", f"{PEERS}/{theirs.id}/audit_requests", {"limit": 2, "cursor": cursor, "until": iso(b.clock.wall() + 1)})
+        assert reply is not None
+        assert len(reply.data["events"]) <= 2
+        seen += [event["sequence"] for event in reply.data["events"]]
+        cursor = reply.data["next_cursor"]
+    assert seen == sorted(set(seen))
+    assert len(seen) >= 4
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"since": "yesterday"}, 400, "invalid_timestamp"),
+        ({"since": "2030-01-02T00:00:00"}, 400, "invalid_timestamp"),
+        ({"since": "2030-01-02T00:00:00Z", "until": "2030-01-01T00:00:00Z"}, 422, "invalid_window"),
+        ({"limit": 0}, 400, "invalid_parameter"),
+    ],
+)
+def test_a_bad_window_is_told(body: dict[str, Any], status: int, code: str) -> None:
+    _, _, b, _ = paired()
+    theirs = next(row.record for row in b.store.query(Query("peer")))
+    reply = b.call("POST", f"{PEERS}/{theirs.id}/audit_requests", body)
+    assert reply is not None
+    assert (reply.status, reply.body["code"]) == (status, code)
+
+
+def test_a_paused_peer_is_shown_nothing() -> None:
+    world, a, b, peer_id = paired()
+    theirs = next(row.record for row in b.store.query(Query("peer")))
+    a.call("POST", f"{PEERS}/{peer_id}/suspend", {})
+    world.run_for(0.5)
+    reply = b.call("POST", f"{PEERS}/{theirs.id}/audit_requests", {})
+    assert reply is not None
+    assert reply.status in (409, 502)
