@@ -177,8 +177,8 @@ class RecordedHost(Host):
 
     engine: MutedEngine
 
-    def __init__(self, world: World, name: str, federation: FederationSettings) -> None:
-        super().__init__(world, name, federation)
+    def __init__(self, world: World, name: str, federation: FederationSettings, **more: Any) -> None:
+        super().__init__(world, name, federation, **more)
         self.clock: Any = RecordedClock()
         self.script = ScriptedRandomness(SeededRandomness(f"{world.seed}/{name}/recorded"))
         self.store = MemoryStore(KINDS, disk=Disk(), observe=self._seen)
