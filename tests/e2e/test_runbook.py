@@ -54,6 +54,23 @@ $BASE/api/v1/system/platform/peers/$PEER/accept -d "{\\"acceptance_token\\": \\"
 """
 
 
+GRANT = """
+curl -s -X POST \\
+-H "Authorization: Bearer $JWT" \\
+-H "Content-Type: application/json" \\
+$BASE/api/v1/system/platform/peers/$PEER/grants \\
+-d '{
+"remote_subject": "operator@platform-b.example.com",
+"resource_kind": "NodeModule",
+"resource_id": null,
+"permission_scopes": ["read"],
+"node_instance_ids": [],
+"sdwan_network_ids": [],
+"source_cidrs": []
+}'
+"""
+
+
 def test_the_runbook_makes_two_platforms_active(tmp_path: Path) -> None:
     with daemons(tmp_path, "a", "b") as (a, b):
         on_a = {"JWT": a.token, "BASE": a.url, "OTHER": b.public_url}
@@ -75,6 +92,10 @@ def test_the_runbook_makes_two_platforms_active(tmp_path: Path) -> None:
             assert json.loads(shell(VERIFY, **side))["last_heartbeat_at"].endswith("Z")
         assert a.statuses(proposed["peer"]["id"]) == ["proposed", "accepted", "enrolled", "active"]
         assert b.statuses(b_peer) == ["proposed", "accepted", "enrolled", "active"]
+
+        granted = json.loads(shell(GRANT, PEER=proposed["peer"]["id"], **on_a))["data"]
+        assert granted["bearer_token"].startswith(f"fg-{granted['grant']['id']}.")
+        assert (granted["grant"]["unrestricted"], granted["grant"]["effective"]) == (True, True)
 
         again = json.loads(shell(ACCEPT, PEER=b_peer, TOKEN=proposed["acceptance_token"], **on_b))
         assert again["code"] == "invalid_transition"

@@ -293,3 +293,28 @@ GRANT_FILTERS: Final = (
     LIMIT,
     CURSOR,
 )
+
+EXPLAIN: Final = Object(
+    (
+        Field("request_id", Text(chars_min=1, chars_max=64), description="Correlation id of a past call; then nothing else is read."),
+        Field("resource_kind", Parsed(parse_any_kind, _KIND_TEXT), code="unknown_resource_kind", status=422),
+        Field("resource_id", Identifier(), nullable=True, code="resource_id_invalid", status=422, type_code="resource_id_invalid"),
+        Field("scope", Choice(SCOPES), default="read"),
+        Field("subject", _SUBJECT, nullable=True, code="invalid_text", status=422),
+        Field("instance_id", Identifier(), nullable=True, description="The peer's own instance when absent."),
+        Field("network_id", Identifier(), nullable=True, description="Overlay network of the call; null for a public call."),
+        Field("source_address", Text(chars_max=64), nullable=True),
+    ),
+    name="ExplainRequest",
+)
+EXPLANATION: Final = Object(
+    (
+        Field("allowed", Boolean(), required=True),
+        Field("code", Text(), nullable=True, description="What the caller hears; null if the call is served."),
+        Field("grant_id", Identifier(), nullable=True, description="The grant that was judged."),
+        Field("steps", ListOf(Anything(), 16), required=True, description="Each step with its number and verdict."),
+        Field("change", ListOf(Anything(), 16), required=True, description="The smallest set of edits that would let the call pass."),
+    ),
+    name="Explanation",
+    unknown="ignore",
+)

@@ -10,11 +10,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.door import cursors
-from actors.door.grants.authorise import bridged
+from actors.door.admission import check_status
+from actors.door.grants.authorise import bridged, schema_fault
 from actors.door.request import Request
 from actors.grant import projection, standing
 from actors.grant.actor import BOOK
 from actors.grant.axes import ANY, AXES
+from actors.grant.chain import Ask, decide
+from actors.grant.desk import covering
+from actors.grant.expectations import with_bearer
+from actors.grant.explain import Explanation, explain
 from actors.grant.lifecycle import state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate
 from actors.grant.record import KIND, GrantRecord
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
 
 SCANNED_MAX: Final = 2_000
 """Rows looked through for one page at most; a page of a narrow filter may be short."""
+
+EXPLAINED_MAX: Final = 256
+"""Refused candidates of a hypothetical call among which the nearest is sought; whether any serves the call is asked of all."""
 
 _SLICE: Final = 500
 
@@ -242,6 +250,73 @@ def rotate_grant_token(door: Door, request: Request) -> None:
     door.relay(request, Ref(BOOK, peer.id), message, answered)
 
 
+# --- why ------------------------------------------------------------------------------------------------------------
+
+
+def explain_grants(door: Door, request: Request) -> None:
+    """Say why a past or a hypothetical call of the peer is served or refused, and what would have to change."""
+    peer = own_peer(door, request)
+    if request.body.get("request_id"):
+        decision = door.decisions.find(peer.id, request.body["request_id"])
+        if decision is None:
+            text = "no call of this peer with this correlation id is remembered"
+            raise FaultError(OperatorFault("decision_not_found", text, 404))
+        request.ok(explained(explain(decision.ask), decision.ask))
+        return
+    ask = _hypothetical(door, request, peer)
+    rows = door.engine.store.query(covering(peer.id, ask.kind, ask.resource_id)) if ask.kind is not None else []
+    asks = [with_bearer(ask, row.record) for row in rows] or [ask]
+    served = next((each for each in asks if decide(each).allowed), None)
+    if served is not None:
+        request.ok(explained(explain(served), served))
+        return
+    nearest = min(((explain(each), each) for each in asks[:EXPLAINED_MAX]), key=lambda pair: len(pair[0].edits))
+    request.ok(explained(*nearest))
+
+
+def _hypothetical(door: Door, request: Request, peer: PeerRecord) -> Ask:
+    body = request.body
+    network_id = body.get("network_id")
+    return Ask(
+        wall=request.wall,
+        peer=standing.facts(peer),
+        bearer=None,
+        grant=None,
+        scope=body["scope"],
+        kind=body.get("resource_kind"),
+        resource_id=body.get("resource_id"),
+        subject=body.get("subject"),
+        instance_id=body.get("instance_id") or peer.remote_instance_id,
+        network_id=network_id,
+        source_address=body.get("source_address"),
+        bridge_active=network_id is not None and bridged(door, peer.id, network_id),
+        admission=check_status(peer, "exchange", request.wall) or schema_fault(door, peer, body.get("resource_kind")),
+    )
+
+
+def explained(found: Explanation, ask: Ask) -> dict[str, Any]:
+    """An explanation as it is shown to the issuer's operators."""
+    verdict = found.verdict
+    mine = ask.grant is not None and ask.peer is not None and ask.grant.federation_peer_id == ask.peer.id
+    steps = [
+        {
+            "number": outcome.number,
+            "step": outcome.step,
+            "verdict": "passed" if outcome.passed else "refused" if outcome.reached else "not_reached",
+            "code": outcome.refusal.code if outcome.refusal is not None else None,
+            "details": dict(outcome.refusal.details) if outcome.refusal is not None else {},
+        }
+        for outcome in verdict.outcomes
+    ]
+    return {
+        "allowed": verdict.allowed,
+        "code": verdict.refusal.code if verdict.refusal is not None else None,
+        "grant_id": ask.grant.id if ask.grant is not None and mine else None,
+        "steps": steps,
+        "change": [{"edit": edit.name, "who": edit.who, **edit.facts} for edit in found.edits],
+    }
+
+
 HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
     "list_grants": list_grants,
     "get_grant": get_grant,
@@ -250,4 +325,5 @@ HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
     "revoke_grant": revoke_grant,
     "rotate_grant_token": rotate_grant_token,
     "review_grant": review_grant,
+    "explain_grants": explain_grants,
 }

@@ -151,4 +151,25 @@ _READS: Final = (
     ),
 )
 
-ROUTES: Final = (*_READS, *_WRITES)
+_EXPLAIN: Final = Route(
+    name="explain_grants",
+    method="POST",
+    path=f"{_GRANTS}/explain",
+    face="operator",
+    permission=PEERS_READ,
+    tag=_TAG,
+    summary="Say why a call of the peer is served or refused",
+    description=(
+        "Of a past call by its correlation id, as it was judged then (the last 10,000 are kept until a restart), or of a hypothetical "
+        "one. The steps are those of the gate itself. All edits of the change together would let the call pass, and no part of them does."
+    ),
+    body=bodies.EXPLAIN,
+    success={200: bodies.EXPLANATION},
+    errors={
+        404: (*_NO_PEER, "decision_not_found"),
+        422: ("unknown_resource_kind", "resource_id_invalid", "invalid_text"),
+    },
+    idempotent=True,
+)
+
+ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN)

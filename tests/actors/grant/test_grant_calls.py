@@ -169,3 +169,18 @@ def test_deep_and_large_bodies_change_nothing(two: Peers) -> None:
     assert two.ask("POST", "", {"remote_subject": "x" * 70_000}).body["code"] == "body_too_large"
     assert two.ask("GET", "").data == []
     assert json.dumps(two.ask("GET", "").body)
+
+
+def test_a_past_and_a_hypothetical_call_are_explained(two: Peers) -> None:
+    grant_id, bearer = two.issue(source_cidrs=["198.51.100.0/24"])
+    assert two.code(bearer, request_id="call-1") == "axis_denied"
+    past = two.ask("POST", "explain", {"request_id": "call-1"})
+    assert past.status == 200, past.body
+    assert (past.data["allowed"], past.data["code"], past.data["grant_id"]) == (False, "axis_denied", grant_id)
+    assert [step["step"] for step in past.data["steps"] if step["verdict"] == "refused"] == ["source"]
+    assert past.data["change"] == [{"edit": "widen_axis", "who": "issuer", "axis": "source_cidrs", "add": f"{two.b.address}/32"}]
+    assert two.ask("POST", "explain", {"request_id": "call-2"}).body["code"] == "decision_not_found"
+    asked = {"resource_kind": "NodeModule", "source_address": "198.51.100.7"}
+    assert two.ask("POST", "explain", asked).data["allowed"] is True
+    other = two.ask("POST", "explain", {"resource_kind": "NodeTemplate", "scope": "write"}).data
+    assert [edit["edit"] for edit in other["change"]] == ["issue_grant"]
