@@ -87,7 +87,7 @@ def _of_daemon(application: Application, peer: str | None) -> Iterator[Verdict]:
         ids = [peer_id]
     else:
         client = Client(application)
-        ids = [str(row["id"]) for row in client.pages("/api/v1/system/platform/peers")]
+        ids = [str(row["id"]) for row in client.pages("/platform/peers")]
     for peer_id in ids:
         told = client.application.run(trail, client, peer_path(peer_id, "audit_log"), None)
         try:
@@ -185,7 +185,7 @@ def shipments(peer: str) -> None:
 def ship() -> None:
     """Ship what is old enough of every audit chain to the archive now, as the daily run does; exit 1 if something failed."""
     client = Client(click.get_current_context().ensure_object(Application))
-    told = client.post("/api/v1/system/platform/audit/ship", {}).data
+    told = client.post("/platform/audit/ship", {}).data
     if client.application.as_json:
         emit_json(told)
     else:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "doctor": ("api.cli.doctor:doctor", "Find out what would stop this platform from federating."),
     "events": ("api.cli.events:events", "Follow what happens."),
     "findings": ("api.cli.findings:findings", "List what the governance scan found, with remedies."),
+    "grants": ("api.cli.grants:grants", "Allow peers to use resources, and find out why a call is refused."),
     "help": ("api.cli.help:help_", "Explain a topic or a command."),
     "login": ("api.cli.login:login", "Log in as an operator and keep the session."),
     "logout": ("api.cli.login:logout", "End the stored session."),

@@ -307,6 +307,40 @@ EXPLAIN: Final = Object(
     ),
     name="ExplainRequest",
 )
+_TEST_FIELDS: Final = (
+    Field("name", Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX, trim=True), required=True),
+    Field("allowed", Boolean(), required=True, description="What must stay so: true, the call is served; false, it is refused."),
+    Field("resource_kind", Parsed(parse_any_kind, _KIND_TEXT), required=True, code="unknown_resource_kind", status=422),
+    Field("resource_id", Identifier(), nullable=True, code="resource_id_invalid", status=422, type_code="resource_id_invalid"),
+    Field("scope", Choice(SCOPES), default="read"),
+    Field("subject", _SUBJECT, nullable=True, code="invalid_text", status=422),
+    Field("instance_id", Identifier(), nullable=True, description="Instance of the peer from which the call comes."),
+    Field("network_id", Identifier(), nullable=True, description="Overlay network through which it comes."),
+    Field("source_address", Text(chars_max=64), nullable=True),
+)
+
+
+GRANT_TEST: Final = Object(_TEST_FIELDS, name="GrantTest")
+SET_GRANT_TESTS: Final = Object(
+    (Field("tests", ListOf(GRANT_TEST, limits.GRANT_TESTS_MAX), required=True, description="All tests; they replace the former ones."),),
+    name="SetGrantTestsRequest",
+)
+GRANT_TESTS: Final = Object(
+    (Field("tests", ListOf(Anything(), limits.GRANT_TESTS_MAX), required=True), Field("version", Integer(0), required=True)),
+    name="GrantTests",
+    unknown="ignore",
+)
+GRANT_TEST_RUN: Final = Object(
+    (
+        Field("passed", Boolean(), required=True, description="Whether every test holds now."),
+        Field("outcomes", ListOf(Anything(), limits.GRANT_TESTS_MAX), required=True),
+    ),
+    name="GrantTestRun",
+    unknown="ignore",
+)
+EXPLAIN_WITHOUT_PEER: Final = Object(
+    tuple(field for field in EXPLAIN.fields if field.name != "request_id"), name="ExplainWithoutPeerRequest"
+)
 EXPLANATION: Final = Object(
     (
         Field("allowed", Boolean(), required=True),

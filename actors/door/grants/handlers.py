@@ -13,15 +13,16 @@ from actors.door import cursors
 from actors.door.admission import check_status
 from actors.door.grants.authorise import bridged, schema_fault
 from actors.door.request import Request
-from actors.grant import projection, standing
+from actors.grant import expectations, projection, standing
 from actors.grant.actor import BOOK
 from actors.grant.axes import ANY, AXES
+from actors.grant.book import Expectation, GrantBook
 from actors.grant.chain import Ask, decide
 from actors.grant.desk import covering
 from actors.grant.expectations import with_bearer
 from actors.grant.explain import Explanation, explain
 from actors.grant.lifecycle import state
-from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate
+from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate, SetTests
 from actors.grant.record import KIND, GrantRecord
 from actors.inventory import registry
 from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
@@ -294,6 +295,114 @@ def _hypothetical(door: Door, request: Request, peer: PeerRecord) -> Ask:
     )
 
 
+def explain_grants_without_peer(door: Door, request: Request) -> None:
+    """What a platform that is no peer yet would need: the peering, and a grant made to measure."""
+    body = request.body
+    ask = Ask(
+        wall=request.wall,
+        peer=None,
+        bearer=None,
+        grant=None,
+        scope=body["scope"],
+        kind=body.get("resource_kind"),
+        resource_id=body.get("resource_id"),
+        subject=body.get("subject"),
+        instance_id=body.get("instance_id"),
+        network_id=body.get("network_id"),
+        source_address=body.get("source_address"),
+        bridge_active=False,
+        admission=OperatorFault("unknown_peer_subject", "no peer of this platform has this subject", 401),
+    )
+    request.ok(explained(explain(ask), ask))
+
+
+# --- grant tests ----------------------------------------------------------------------------------------------------
+
+
+def get_grant_tests(door: Door, request: Request) -> None:
+    peer = own_peer(door, request)
+    book = _book(door, peer)
+    version = 0 if book is None else book.version
+    request.ok(_tests_shown(book), version=version)
+
+
+def set_grant_tests(door: Door, request: Request) -> None:
+    peer = own_peer(door, request)
+    names = [test["name"] for test in request.body["tests"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FaultError(refusal([Problem("tests", "grant_test_name_taken", f"there are two tests named {name!r}") for name in twice]))
+    tests = tuple(
+        Expectation(
+            name=test["name"],
+            allowed=test["allowed"],
+            kind=test["resource_kind"],
+            resource_id=test.get("resource_id"),
+            scope=test["scope"],
+            subject=test.get("subject"),
+            instance_id=test.get("instance_id"),
+            network_id=test.get("network_id"),
+            source_address=test.get("source_address"),
+        )
+        for test in request.body["tests"]
+    )
+    message = SetTests(account_id=request.account_id, tests=tests, by=request.by, expected_version=request.expected_version())
+
+    def answered(outcome: GrantBook) -> None:
+        request.ok(_tests_shown(outcome), version=outcome.version)
+
+    door.relay(request, Ref(BOOK, peer.id), message, answered)
+
+
+def run_grant_tests(door: Door, request: Request) -> None:
+    """Judge every test by the chain itself, over the grants as they are."""
+    peer = own_peer(door, request)
+    book = _book(door, peer)
+
+    def grants(kind: str, resource_id: str | None) -> list[GrantRecord]:
+        return [row.record for row in door.engine.store.query(covering(peer.id, kind, resource_id))]
+
+    tests = () if book is None else book.tests
+    outcomes = expectations.run(tests, grants, standing.facts(peer), lambda network: bridged(door, peer.id, network), request.wall)
+    shown = [
+        {
+            "name": each.test.name,
+            "expected": each.test.allowed,
+            "allowed": each.allowed,
+            "passed": each.passed,
+            "grant_id": each.grant_id,
+        }
+        for each in outcomes
+    ]
+    request.ok({"passed": all(each.passed for each in outcomes), "outcomes": shown})
+
+
+def _book(door: Door, peer: PeerRecord) -> GrantBook | None:
+    row = door.engine.directory.row(BOOK, peer.id)
+    return None if row is None else row.record
+
+
+def _tests_shown(book: GrantBook | None) -> dict[str, Any]:
+    tests = () if book is None else book.tests
+    return {
+        "tests": [
+            {
+                "name": test.name,
+                "allowed": test.allowed,
+                "resource_kind": test.kind,
+                "resource_id": test.resource_id,
+                "scope": test.scope,
+                "subject": test.subject,
+                "instance_id": test.instance_id,
+                "network_id": test.network_id,
+                "source_address": test.source_address,
+            }
+            for test in tests
+        ],
+        "version": 0 if book is None else book.version,
+    }
+
+
 def explained(found: Explanation, ask: Ask) -> dict[str, Any]:
     """An explanation as it is shown to the issuer's operators."""
     verdict = found.verdict
@@ -326,4 +435,8 @@ HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
     "rotate_grant_token": rotate_grant_token,
     "review_grant": review_grant,
     "explain_grants": explain_grants,
+    "explain_grants_without_peer": explain_grants_without_peer,
+    "get_grant_tests": get_grant_tests,
+    "set_grant_tests": set_grant_tests,
+    "run_grant_tests": run_grant_tests,
 }

@@ -9,7 +9,8 @@ from actors.door.grants import bodies
 from actors.door.route import PEERS_MANAGE, PEERS_READ, SYSTEM, Route
 
 _TAG: Final = "Grants"
-_GRANTS: Final = f"{SYSTEM}/platform/peers/{{id}}/grants"
+_PEER: Final = f"{SYSTEM}/platform/peers/{{id}}"
+_GRANTS: Final = f"{_PEER}/grants"
 _GRANT: Final = f"{_GRANTS}/{{grant_id}}"
 _NO_PEER: Final = ("peer_not_found",)
 _AXIS_PROBLEMS: Final = (
@@ -172,4 +173,69 @@ _EXPLAIN: Final = Route(
     idempotent=True,
 )
 
-ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN)
+_EXPLAIN_WITHOUT_PEER: Final = Route(
+    name="explain_grants_without_peer",
+    method="POST",
+    path=f"{SYSTEM}/platform/grants/explain",
+    face="operator",
+    permission=PEERS_READ,
+    tag=_TAG,
+    summary="Say what a platform that is no peer yet would need to be served",
+    description="As if the peering had just been made and nothing granted; the change begins with the peering itself.",
+    body=bodies.EXPLAIN_WITHOUT_PEER,
+    success={200: bodies.EXPLANATION},
+    errors={422: ("unknown_resource_kind", "resource_id_invalid", "invalid_text")},
+    idempotent=True,
+)
+
+_TESTS: Final = (
+    Route(
+        name="get_grant_tests",
+        method="GET",
+        path=f"{_PEER}/grant_tests",
+        face="operator",
+        permission=PEERS_READ,
+        tag=_TAG,
+        summary="Show what must stay allowed or refused",
+        success={200: bodies.GRANT_TESTS},
+        errors={404: _NO_PEER},
+        conditional=True,
+    ),
+    Route(
+        name="set_grant_tests",
+        method="POST",
+        path=f"{_PEER}/grant_tests",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Say what must stay allowed or refused",
+        description=(
+            "What is written to the peer's grants afterwards is refused if it breaks a test that holds, unless forced. A test that "
+            "fails already blocks nothing."
+        ),
+        body=bodies.SET_GRANT_TESTS,
+        success={200: bodies.GRANT_TESTS},
+        errors={
+            404: _NO_PEER,
+            409: ("version_conflict",),
+            422: ("unknown_resource_kind", "resource_id_invalid", "invalid_text", "grant_test_name_taken"),
+        },
+        idempotent=True,
+        conditional=True,
+    ),
+    Route(
+        name="run_grant_tests",
+        method="POST",
+        path=f"{_PEER}/grant_tests/run",
+        face="operator",
+        permission=PEERS_READ,
+        tag=_TAG,
+        summary="Judge every grant test as of now",
+        body=bodies.REVIEW_GRANT,
+        success={200: bodies.GRANT_TEST_RUN},
+        errors={404: _NO_PEER},
+        idempotent=True,
+    ),
+)
+
+ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN, _EXPLAIN_WITHOUT_PEER, *_TESTS)

@@ -378,6 +378,12 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
             return st.just("2026-01-31T12:00:00.5+01:00")
         case ListOf(element=element):
             return st.lists(_example(Field("element", element)), max_size=3)
+        case Object(fields=fields):
+            settable = [field for field in fields if not field.read_only]
+            return st.fixed_dictionaries(
+                {field.name: _example(field) for field in settable if field.required},
+                optional={field.name: _example(field) for field in settable if not field.required},
+            )
         case Text() as text:
             letters = st.characters(categories=("L", "N"), max_codepoint=0x7FF)
             return st.text(letters, min_size=max(1, text.chars_min), max_size=min(text.chars_max, text.chars_min + 20))

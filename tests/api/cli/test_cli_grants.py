@@ -1,0 +1,88 @@
+"""`powernode grants` and `powernode audit` against two real daemons: what an operator types, from the first grant to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+
+pytestmark = pytest.mark.e2e
+
+TESTS = """
+[[tests]]
+name = "b reads modules"
+allowed = true
+resource_kind = "NodeModule"
+"""
+
+
+@attrs.frozen
+class Typed:
+    """A terminal at one daemon."""
+
+    daemon: Daemon
+    peer_id: str
+    folder: Path
+
+    def run(self, *words: str, code: int = 0, text: str | None = None) -> str:
+        """Type a command; its standard output."""
+        environment = {**os.environ, "POWERNODE_URL": self.daemon.url, "POWERNODE_TOKEN": self.daemon.token, "HOME": str(self.folder)}
+        done = subprocess.run(
+            [sys.executable, "-m", "api.cli", *words], capture_output=True, text=True, env=environment, input=text, check=False, timeout=60
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Typed]:
+    folder = tmp_path_factory.mktemp("grants")
+    with daemons(folder, "a", "b") as (a, b):
+        peer_id, _, invitation = propose(a, b)
+        assert b.call("POST", f"{PEERS}/accept", {"invitation": invitation}).status == 200
+        poll(lambda: a.status(peer_id) == "active")
+        yield Typed(a, peer_id, folder)
+
+
+def test_a_grant_from_its_issue_to_its_end(typed: Typed, tmp_path: Path) -> None:
+    peer = typed.peer_id
+    bearer = typed.run("grants", "issue", peer, "node_module", "--subject", "operator@b", "--source", "127.0.0.0/8").strip()
+    grant_id, _, secret = bearer.removeprefix("fg-").partition(".")
+    assert len(secret) == 43
+    assert grant_id in typed.run("grants", "list", peer)
+    shown = typed.run("grants", "show", peer, grant_id)
+    assert "127.0.0.0/8" in shown
+    assert secret not in shown
+    refused = typed.run("grants", "explain", peer, "--kind", "NodeModule", "--source", "203.0.113.9", code=1)
+    assert "widen_axis" in refused
+    assert "served" in typed.run("grants", "explain", peer, "--kind", "NodeModule", "--source", "127.0.0.1", "--subject", "operator@b")
+    assert "issue_grant" in typed.run("grants", "explain", "--kind", "NodeModule", code=1)
+    file = tmp_path / "tests.toml"
+    file.write_text(TESTS + 'source_address = "127.0.0.1"\n')
+    typed.run("grants", "tests", peer, "--set", str(file))
+    assert "passed" in typed.run("grants", "test", peer)
+    typed.run("grants", "revoke", peer, grant_id, "--yes", code=5)
+    rotated = typed.run("grants", "rotate", peer, grant_id).strip()
+    assert rotated.startswith(f"fg-{grant_id}.")
+    assert rotated != bearer
+    typed.run("grants", "narrow", peer, grant_id, "--label", "looked at")
+    typed.run("grants", "review", peer, grant_id)
+    told = json.loads(typed.run("grants", "revoke", peer, grant_id, "--force", "--yes", "--reason", "done", "--json"))
+    assert (told["state"], told["revocation_reason"]) == ("revoked", "done")
+    assert "FAILED" in typed.run("grants", "test", peer, code=1)
+
+
+def test_the_audit_chain_verifies_from_outside(typed: Typed) -> None:
+    assert "whole" in typed.run("audit", "verify")
+    assert "whole" in typed.run("audit", "verify", typed.peer_id)
+    assert json.loads(typed.run("audit", "ship", "--json"))["failures"] == 0
+    assert typed.run("audit", "shipments", typed.peer_id) == ""
+    assert "peer.proposed" in typed.run("audit", "ask", typed.peer_id)
