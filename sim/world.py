@@ -574,8 +574,10 @@ class Host:
                 account_id=self.account_id, by=None, email="operator@example.com", name="Operator", password=Secret(PASSWORD),
                 permissions=tuple(PERMISSIONS),
             )  # fmt: skip
-            self.tell_engine(lambda: self.engine.ask(Ref("operator", self.operator_id), message, 30.0, lambda outcome: None))
-            self.world.run_for(0.1)
+            made: list[Any] = []
+            self.tell_engine(lambda: self.engine.ask(Ref("operator", self.operator_id), message, 30.0, made.append))
+            # Hashing the password and the commit take as long as they take; a fault shows at the sign-in below.
+            self.world.run_until(lambda: bool(made), 60.0)
         reply = self.call("POST", "/api/v1/auth/login", {"email": "operator@example.com", "password": PASSWORD})
         assert reply is not None, self.name
         assert reply.status == 200, reply.body

@@ -58,7 +58,8 @@ class EndCompletes(Checker):
             record = self.facts.peers[host.name].get(id)
             if record is None or host.incarnation != incarnation or not host.running or reached(record):
                 return
-            if not host.store.writable() or host.clock.wall() < due + COMPLETE_GRACE_S:
+            if host.paused or not host.store.writable() or host.clock.wall() < due + COMPLETE_GRACE_S:
+                # A process that stands still does it when it goes on, and has the whole grace again for that.
                 self._look_later(host, id, due, reached)
             else:
                 self.complain(host, f"{id}: what was due {host.clock.wall() - due:.0f} s ago after its revocation has not happened")

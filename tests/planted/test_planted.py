@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import tests.planted.faults  # noqa: F401  # registers the faults
+import tests.planted.chosen_blind  # noqa: F401  # registers faults
+import tests.planted.faults  # noqa: F401  # registers the others
 from sim.checkers.registry import CHECKERS
 from tests.planted.hunt import hunt
 from tests.planted.registry import PLANTS

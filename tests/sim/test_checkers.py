@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import sim.checkers
+from actors.peer.ending import Ending
 from sim.checkers.registry import CHECKERS, ELSEWHERE, INVARIANTS, touched_by
 from sim.scenario.failures import Failure
 from sim.scenario.load import parse
@@ -70,6 +71,45 @@ def test_a_clock_that_is_put_back_takes_back_no_evidence() -> None:
         {"t": 3.01, "do": "resume", "on": "a", "peer": "b"},
     )
     assert held(379048, "5s", *PEERED, *steps) == ()
+
+
+def test_a_token_that_an_earlier_disk_shows_open_is_not_spent_there() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 1, "do": "keep_copy", "on": "a"},
+        {"t": 1.1, "do": "put_back", "on": "a"},
+        {"t": 2.1, "do": "accept_invitation", "on": "b", "peer": "a"},
+    )
+    assert held(286079, "4s", *PEERED, *steps) == ()
+
+
+def test_a_row_becomes_active_as_much_later_as_its_disk_is_slow() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 0, "do": "propose", "on": "b", "peer": "a"},
+        {"t": 0, "do": "propose", "on": "a", "peer": "b"},
+        {"t": 0.3, "do": "slow_disk", "on": "a", "fsync": "10s"},
+        {"t": 1, "do": "accept_invitation", "on": "b", "peer": "a"},
+        {"t": 10, "do": "accept_invitation", "on": "a", "peer": "b"},
+        {"t": 20.003, "do": "slow_disk", "on": "a", "fsync": "3m"},
+        {"t": 30.02, "do": "suspend", "on": "b", "peer": "a"},
+    )
+    assert held(174002, "382s", *steps) == ()
+
+
+ENDED_AND_PAUSED: tuple[dict[str, Any], ...] = (
+    {"t": 2, "do": "revoke", "on": "a", "peer": "b"},
+    {"t": 242, "do": "pause", "on": "b"},
+)
+
+
+def test_a_process_that_stands_still_ends_no_peering() -> None:
+    assert held(798401, "424s", *PEERED, *ENDED_AND_PAUSED) == ()
+
+
+def test_a_process_that_stood_still_ends_its_peering_as_soon_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: tuple[dict[str, Any], ...] = (*PEERED, *ENDED_AND_PAUSED, {"t": 600, "do": "unpause", "on": "b"})
+    assert held(1, "15m", *steps) == ()
+    monkeypatch.setattr(Ending, "_drained", lambda actor, ctx, record: record)
+    assert {failure.checker for failure in held(1, "15m", *steps)} == {"end_completes"}
 
 
 def test_a_platform_that_has_stopped_over_its_disk_shows_the_silence_that_it_causes() -> None:

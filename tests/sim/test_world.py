@@ -9,6 +9,7 @@ import pytest
 from actors.peer.lifecycle import TRANSITIONS
 from actors.settings import FederationSettings
 from runtime.store.chain import verify
+from sim.mishaps import wipe
 from sim.nat import NatRules
 from sim.world import Host, World
 
@@ -322,6 +323,15 @@ def test_a_paused_process_does_nothing_and_then_everything() -> None:
     world.run_for(1)
     assert [reply.status for reply in replies] == [200]
     assert world.run_until(lambda: stored(a, a_peer) == stored(b, b_peer) == "active", 70)
+
+
+def test_signing_in_waits_for_an_operator_who_is_made_slowly() -> None:
+    world = World(9)
+    a, _ = pair(world)
+    wipe(a)
+    a.store.disk.fsync_s = 1.0
+    a.sign_in()
+    assert a.token
 
 
 def test_a_host_behind_a_nat_is_seen_by_the_address_of_the_nat() -> None:
