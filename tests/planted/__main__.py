@@ -7,8 +7,8 @@ import sys
 
 import attrs
 
-import tests.planted.chosen_blind  # noqa: F401  # registers faults
-import tests.planted.faults  # noqa: F401  # registers the others
+import tests.planted.chosen_blind
+import tests.planted.faults  # noqa: F401  # registers the faults
 from tests.planted.hunt import hunt
 from tests.planted.registry import PLANTS
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import tests.planted.chosen_blind  # noqa: F401  # registers faults
-import tests.planted.faults  # noqa: F401  # registers the others
+import tests.planted.chosen_blind
+import tests.planted.faults  # noqa: F401  # registers the faults
 from sim.checkers.registry import CHECKERS
 from tests.planted.hunt import hunt
 from tests.planted.registry import PLANTS
