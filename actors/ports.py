@@ -68,7 +68,7 @@ class RemoteRequest:
     """
 
     peer_id: str
-    method: Literal["GET", "POST", "PUT"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     body: Mapping[str, Any] | None
     urls: tuple[str, ...]

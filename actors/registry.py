@@ -12,6 +12,8 @@ from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
 from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
+from actors.offering.actor import OfferingActor
+from actors.offering.lease import LeaseActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
 from actors.peer.record import restored
@@ -34,6 +36,8 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     CatalogueActor,
     ResourceActor,
     BridgeActor,
+    OfferingActor,
+    LeaseActor,
     Archivist,
     ShipmentRow,
 )

@@ -51,6 +51,8 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "heartbeat_per_peer": Limit(6, 60.0, 3),
     "trust_bundle_per_peer": Limit(30, 60.0, 30),
     "resources_per_peer": Limit(600, 60.0, 60),
+    "catalog_per_peer": Limit(60, 60.0, 30),
+    "subscriptions_per_peer": Limit(60, 60.0, 30),
     "grants_per_peer": Limit(30, 60.0, 30),
     "peer_events_per_peer": Limit(30, 60.0, 30),
     "audit_excerpts_per_peer": Limit(12, 3600.0, 12),

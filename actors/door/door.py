@@ -25,6 +25,8 @@ from actors.door.continuity import handlers as continuity
 from actors.door.ending import handlers as ending
 from actors.door.grants import handlers as grants
 from actors.door.grants.decisions import Decisions
+from actors.door.offerings import federation as offerings_federation
+from actors.door.offerings import handlers as offerings
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.resources import handlers as resources
@@ -107,6 +109,8 @@ class Door:
             federation.HANDLERS,
             resources.HANDLERS,
             bridges.HANDLERS,
+            offerings.HANDLERS,
+            offerings_federation.HANDLERS,
             audit.HANDLERS,
         )
         self._handlers: dict[str, Handler] = {name: handler for family in families for name, handler in family.items()}

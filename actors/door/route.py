@@ -38,6 +38,11 @@ OPERATORS_READ: Final = "system.operators.read"
 OPERATORS_MANAGE: Final = "system.operators.manage"
 RESOURCES_READ: Final = "system.resources.read"
 RESOURCES_MANAGE: Final = "system.resources.manage"
+OFFERINGS_READ: Final = "system.service_offerings.read"
+OFFERINGS_MANAGE: Final = "system.service_offerings.manage"
+SUBSCRIPTIONS_READ: Final = "system.service_subscriptions.read"
+SUBSCRIPTIONS_SUBSCRIBE: Final = "system.service_subscriptions.subscribe"
+SUBSCRIPTIONS_CANCEL: Final = "system.service_subscriptions.cancel"
 PERMISSIONS: Final = (
     PEERS_READ,
     PEERS_INVITE,
@@ -47,6 +52,11 @@ PERMISSIONS: Final = (
     OPERATORS_MANAGE,
     RESOURCES_READ,
     RESOURCES_MANAGE,
+    OFFERINGS_READ,
+    OFFERINGS_MANAGE,
+    SUBSCRIPTIONS_READ,
+    SUBSCRIPTIONS_SUBSCRIBE,
+    SUBSCRIPTIONS_CANCEL,
 )
 
 

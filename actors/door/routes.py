@@ -20,6 +20,7 @@ from actors.door.call import Answer, failure
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.grants.routes import ROUTES as _GRANTS
+from actors.door.offerings.routes import ROUTES as _OFFERINGS
 from actors.door.resources.routes import ROUTES as _RESOURCES
 from actors.door.route import (
     API,
@@ -601,6 +602,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_CONTINUITY,
     *_RESOURCES,
     *_BRIDGES,
+    *_OFFERINGS,
     *_GRANTS,
     *_AUDIT,
     *_PLATFORM_AND_FEDERATION,

@@ -38,12 +38,14 @@ from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord, slot_of, target
 from actors.grant.trail import Trail
 from actors.idempotency.record import remember
+from actors.offering.messages import GrantEnded
+from actors.offering.record import KIND as OFFERING
 from actors.peer.lifecycle import REACHABLE
 from actors.peer.outbound import exchange
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
-from runtime.actor import handles
+from runtime.actor import Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -183,6 +185,8 @@ class GrantDesk(Trail):
         )
         written = self._put(ctx, ended, record)
         self._tell(ctx, written, "revoked", "user", message.by, reason=reason, immediate=message.immediate)
+        if written.origin == "service_catalog" and written.resource_id is not None:
+            ctx.send(Ref(OFFERING.name, written.resource_id), GrantEnded(written.id, "grant_revoked"))
         self._answer(ctx, written, message.mark)
 
     @handles(Rotate)

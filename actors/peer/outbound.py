@@ -23,7 +23,7 @@ def exchange(
     evidence: PeerEvidence | None,
     settings: Settings,
     wall: float,
-    method: Literal["GET", "POST", "PUT"],
+    method: Literal["GET", "POST", "PUT", "DELETE"],
     path: str,
     body: Mapping[str, Any] | None = None,
 ) -> RemoteRequest | Fault:

@@ -363,6 +363,16 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
         "sdwan_network_ids": st.sampled_from([["*"], [UUID]]),
         "source_cidrs": st.sampled_from([["*"], ["192.0.2.0/24", "2001:db8::/32"]]),
         "ttl_seconds": st.none(),
+        "slug": st.sampled_from(["wiki", "a-1"]),
+        "local_hostname": st.sampled_from(["wiki.b.example", "localhost:8080"]),
+        "backend_host": st.sampled_from(["10.7.0.9", "wiki.a.example", "fd00::9"]),
+        "backend_server_name": st.sampled_from(["wiki.a.example", None]),
+        "backend_anchor_pem": st.none(),
+        "default_grant_scopes": st.sampled_from([["read"], ["read", "write"]]),
+        "default_axes": st.sampled_from([{}, {"source_cidrs": ["192.0.2.0/24"]}]),
+        "visibility": st.sampled_from(["all_peers", {"peers": [UUID]}]),
+        "capacity_metadata": st.just({"cpu": 2}),
+        "latency_metadata": st.just({}),
         "permissions": st.lists(st.sampled_from(["system.peers.read", "system.peers.manage"]), unique=True),
     }
     if field.name in special:

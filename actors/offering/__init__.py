@@ -1,0 +1,1 @@
+"""What we offer to peers, and who has a seat."""
