@@ -9,7 +9,7 @@ Where the caller holds no grant in force, one edit stands for all steps that nee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -24,6 +24,9 @@ EditName = Literal[
     "resume_admission", "issue_grant", "present_bearer", "widen_kind", "widen_resource", "add_scope", "send_subject", "widen_axis",
     "activate_bridge", "allow_public_calls",
 ]  # fmt: skip
+
+EXPLAINED_MAX: Final = 256
+"""Refused candidates among which the smallest change is sought."""
 
 PLACEHOLDER: Final = "00000000-0000-7000-8000-00000000f00d"
 
@@ -59,6 +62,18 @@ def explain(ask: Ask) -> Explanation:
         through = {"network_id": ask.network_id}
         edits.append(Edit("activate_bridge", "issuer", through) if ask.network_id is not None else Edit("allow_public_calls", "issuer"))
     return Explanation(verdict, tuple(edits))
+
+
+def nearest(ask: Ask, candidates: Sequence[GrantRecord]) -> tuple[Explanation, Ask]:
+    """The explanation of a hypothetical call, which may be made with the bearer of any of the candidates, and the call that it is about.
+
+    Whether one of them serves the call is asked of all; the smallest change is sought among the first `EXPLAINED_MAX`.
+    """
+    asks = [held(ask, grant) for grant in candidates] or [ask]
+    served = next((each for each in asks if decide(each).allowed), None)
+    if served is not None:
+        return explain(served), served
+    return min(((explain(each), each) for each in asks[:EXPLAINED_MAX]), key=lambda pair: len(pair[0].edits))
 
 
 def _about_the_grant(ask: Ask, refused: list[StepName]) -> list[Edit]:

@@ -17,10 +17,9 @@ from actors.grant import expectations, projection, standing
 from actors.grant.actor import BOOK
 from actors.grant.axes import ANY, AXES
 from actors.grant.book import Expectation, GrantBook
-from actors.grant.chain import Ask, decide
+from actors.grant.chain import Ask
 from actors.grant.desk import covering
-from actors.grant.expectations import with_bearer
-from actors.grant.explain import Explanation, explain
+from actors.grant.explain import Explanation, explain, nearest
 from actors.grant.lifecycle import state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate, SetTests
 from actors.grant.record import KIND, GrantRecord
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
 
 SCANNED_MAX: Final = 2_000
 """Rows looked through for one page at most; a page of a narrow filter may be short."""
-
-EXPLAINED_MAX: Final = 256
-"""Refused candidates of a hypothetical call among which the nearest is sought; whether any serves the call is asked of all."""
 
 _SLICE: Final = 500
 
@@ -266,13 +262,7 @@ def explain_grants(door: Door, request: Request) -> None:
         return
     ask = _hypothetical(door, request, peer)
     rows = door.engine.store.query(covering(peer.id, ask.kind, ask.resource_id)) if ask.kind is not None else []
-    asks = [with_bearer(ask, row.record) for row in rows] or [ask]
-    served = next((each for each in asks if decide(each).allowed), None)
-    if served is not None:
-        request.ok(explained(explain(served), served))
-        return
-    nearest = min(((explain(each), each) for each in asks[:EXPLAINED_MAX]), key=lambda pair: len(pair[0].edits))
-    request.ok(explained(*nearest))
+    request.ok(explained(*nearest(ask, [row.record for row in rows])))
 
 
 def _hypothetical(door: Door, request: Request, peer: PeerRecord) -> Ask:
