@@ -55,6 +55,7 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "subscriptions_per_peer": Limit(60, 60.0, 30),
     "grants_per_peer": Limit(30, 60.0, 30),
     "peer_events_per_peer": Limit(30, 60.0, 30),
+    "certificate_per_peer": Limit(5, 3600.0, 5),
     "audit_excerpts_per_peer": Limit(12, 3600.0, 12),
     "propose_per_operator": Limit(30, 3600.0, 30),
     "regenerate_per_peer": Limit(10, 3600.0, 10),

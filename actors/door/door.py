@@ -31,6 +31,7 @@ from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
+from actors.door.trust import handlers as trust
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from actors.operator.actor import TOKEN_AUDIENCE
@@ -102,6 +103,7 @@ class Door:
         families = (
             peers.HANDLERS,
             ending.HANDLERS,
+            trust.HANDLERS,
             grants.HANDLERS,
             continuity.HANDLERS,
             overview.HANDLERS,

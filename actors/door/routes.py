@@ -47,6 +47,7 @@ from actors.door.route import (
     Route,
 )
 from actors.door.shapes import Object, Text
+from actors.door.trust.routes import ROUTES as _TRUST
 from runtime.errors import OperatorFault
 
 __all__ = [
@@ -600,6 +601,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_PLATFORM_PEERS,
     *_ENDING,
     *_CONTINUITY,
+    *_TRUST,
     *_RESOURCES,
     *_BRIDGES,
     *_OFFERINGS,

@@ -7,6 +7,7 @@ transitions are serial.
 from __future__ import annotations
 
 from actors.peer.calling import CallingSide
+from actors.peer.certifying import Certifying
 from actors.peer.continuing import Continuing
 from actors.peer.ending import Ending
 from actors.peer.minting import MintingSide
@@ -19,7 +20,7 @@ from runtime.actor import Resume, handles
 from runtime.context import Context
 
 
-class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing, Trail):
+class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing, Trail, Certifying):
     """One remote platform."""
 
     kind = KIND
@@ -36,4 +37,11 @@ class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continu
         """Entering memory was all that was asked for."""
 
     def holds_work(self) -> bool:
-        return self.minting is not None or self.calling is not None or self.beating or bool(self.asked) or self.telling
+        return (
+            self.minting is not None
+            or self.calling is not None
+            or self.beating
+            or bool(self.asked)
+            or self.telling
+            or self.renewing is not None
+        )

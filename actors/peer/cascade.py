@@ -6,12 +6,14 @@ telling anybody (see `ending`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_LOOK_S, SKEW_MAX_S, TOMBSTONE_S
 from actors.peer.dependants import kinds_of
 from actors.peer.lifecycle import Trigger
-from actors.peer.record import LastWord, PeerRecord, Revocation
+from actors.peer.record import IssuedCertificate, LastWord, PeerRecord, Revocation
 from actors.peer.steps import Party, can_be_told, step
 from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from actors.revoked_certificate.record import Reason, RevokedCertificate
@@ -30,7 +32,7 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
     untold = kinds_of("draining")
     drains = record.status != "proposed" and record.peer_kind == "platform" and not immediate
     ended = step(ctx, record, trigger, by, reason)
-    _revoke_serials(ctx, record, "peer_revoked")
+    revoke_serials(ctx, record.id, issued_serials(record), "peer_revoked")
     grace_s = ctx.settings.federation.revocation_grace_s if drains else 0.0
     ended = attrs.evolve(
         ended,
@@ -59,27 +61,32 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
     return ended if drains else completed(ctx, ended)
 
 
-def _revoke_serials(ctx: Context, record: PeerRecord, reason: Reason) -> None:
-    """Make every certificate that our CA issued to this peer invalid before its time."""
-    for serial, not_after in issued_serials(record):
-        if not_after + SKEW_MAX_S <= ctx.wall:
+def revoke_serials(ctx: Context, peer_id: str, issued: Iterable[IssuedCertificate], reason: Reason) -> None:
+    """Make certificates that our CA issued to this peer invalid before their time."""
+    for certificate in issued:
+        if certificate.not_after + SKEW_MAX_S <= ctx.wall:
             continue
         revoked_certificate = RevokedCertificate(
-            id=serial, version=1, federation_peer_id=record.id, reason=reason, revoked_at=ctx.wall, not_after=not_after
+            id=certificate.serial,
+            version=1,
+            federation_peer_id=peer_id,
+            reason=reason,
+            revoked_at=ctx.wall,
+            not_after=certificate.not_after,
         )
         ctx.put_row(REVOKED_CERTIFICATE.name, revoked_certificate)
 
 
-def issued_serials(record: PeerRecord) -> tuple[tuple[str, float], ...]:
-    """Serial and end of every certificate of ours that the peer may present."""
+def issued_serials(record: PeerRecord) -> tuple[IssuedCertificate, ...]:
+    """Every certificate of ours that the peer may present, the newest first."""
     if record.issued_serial is None or record.issued_not_after is None:
         return ()
-    return ((record.issued_serial, record.issued_not_after),)
+    return (IssuedCertificate(record.issued_serial, record.issued_not_after), *record.issued_before)
 
 
 def superseded(ctx: Context, record: PeerRecord) -> None:
     """A new handshake replaces what the peer held: its former certificates of our CA are invalid from the commit on."""
-    _revoke_serials(ctx, record, "superseded")
+    revoke_serials(ctx, record.id, issued_serials(record), "superseded")
 
 
 def completed(ctx: Context, record: PeerRecord) -> PeerRecord:

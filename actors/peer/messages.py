@@ -164,6 +164,21 @@ class ExcerptsAnswered(CallResult):
 
 
 @attrs.frozen
+class RenewNow:
+    """Renew our client certificate for this peer now, however long it lasts. Answer: `Shown`, or a fault (`renewal_not_applicable`)."""
+
+    by: str | None
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class Certify:
+    """A child that has proven itself asks for its next certificate. Answer: JSON, or a fault (`certificate_not_applicable`)."""
+
+    csr_pem: str
+
+
+@attrs.frozen
 class ProbeNow:
     """Look for a reachable endpoint. Answer: JSON-ready dict, or a fault."""
 
@@ -404,3 +419,18 @@ class Probed(CallResult):
 @attrs.frozen
 class IdentityRenewed(CallResult):
     """Our next client certificate for this peer exists; the tag is the serial of the present one."""
+
+
+@attrs.frozen
+class RenewalRequestMade(CallResult):
+    """Our signing request for the next certificate exists; the tag is the serial of the present one."""
+
+
+@attrs.frozen
+class RenewalAnswered(CallResult):
+    """Our parent has certified our next key, or has not; the tag is the serial of the present certificate and the new key."""
+
+
+@attrs.frozen
+class ChildCertified(CallResult):
+    """Our CA has signed a child's next certificate; the tag is who waits for it."""

@@ -329,6 +329,7 @@ def _with_trust(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
         server_anchor_pem=slot.message.instance.server_ca_pem if hierarchical else None,
         issued_serial=slot.signed.serial if slot.signed is not None else None,
         issued_not_after=slot.signed.not_after if slot.signed is not None else None,
+        issued_before=(),
         trust_mode="hierarchical" if hierarchical else "symmetric",
         trust_status="established" if hierarchical else "pending_proof",
         inbound_proven_at=None,

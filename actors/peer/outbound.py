@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from actors.peer import endpoints
-from actors.peer.lifecycle import STATUSES
+from actors.peer.lifecycle import STATUSES, Outbound
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import NO_IDENTITY, call_refusal, reachable_identity
 from actors.ports import RemoteRequest
@@ -26,10 +26,12 @@ def exchange(
     method: Literal["GET", "POST", "PUT", "DELETE"],
     path: str,
     body: Mapping[str, Any] | None = None,
+    *,
+    family: Outbound = "exchange",
 ) -> RemoteRequest | Fault:
-    """An ordinary call to a peer, or why none may leave now."""
+    """A call of a family to a peer, an ordinary one unless told otherwise, or why none may leave now."""
     rule = STATUSES[record.status]
-    if "exchange" not in rule.outbound:
+    if family not in rule.outbound:
         return OperatorFault(
             rule.outbound_refusal, f"no such call leaves while the peer is {record.status}", 409, {"status": record.status}
         )

@@ -153,7 +153,11 @@ def trust(record: PeerRecord, wall: float) -> dict[str, Any]:
         },
         "issued": None
         if record.issued_serial is None
-        else {"serial": record.issued_serial, "not_after": iso_or_none(record.issued_not_after)},
+        else {
+            "serial": record.issued_serial,
+            "not_after": iso_or_none(record.issued_not_after),
+            "former": [{"serial": issued.serial, "not_after": iso(issued.not_after)} for issued in record.issued_before],
+        },
     }
 
 

@@ -64,6 +64,14 @@ class OutboundIdentity:
 
 
 @attrs.frozen
+class IssuedCertificate:
+    """A certificate of our CA that this peer holds: serial in hex, end in seconds since the epoch."""
+
+    serial: str
+    not_after: float
+
+
+@attrs.frozen
 class Handshake:
     """Our own accept call that has not been answered yet: an intent that survives a crash.
 
@@ -174,6 +182,7 @@ class PeerRecord:
     outbound: OutboundIdentity | None = None
     issued_serial: str | None = None
     issued_not_after: float | None = None
+    issued_before: tuple[IssuedCertificate, ...] = ()
     server_identity: ServerIdentity = "anchors"
     server_anchor_pem: str | None = None
     trusted_anchors: tuple[TrustedAnchor, ...] = ()

@@ -1,7 +1,10 @@
-"""Keeping our own client certificate for a peer valid: a new leaf under the same CA, long before the old one ends.
+"""Keeping our own client certificate for a peer valid: a new leaf under the same anchor, long before the old one ends.
 
-Lives here: renewal of what our own CA issues for ourselves. It keeps subject, instance name and anchor, so it changes no trust and needs no
-word from the remote. Must not live here: certificates that a parent platform signs for us, and rotation of the CA itself.
+Lives here: renewal of what our own CA issues for ourselves, and of what a parent platform signs for us, asked for over the present mutual
+TLS. Both keep subject, instance name and anchor, so they change no trust. Must not live here: what we sign for our own children (see
+`certifying`), and rotation of the CA itself.
+
+Nothing has to survive a crash: until the new certificate is committed the present one stays in use, and a lost answer is asked for again.
 """
 
 from __future__ import annotations
@@ -10,14 +13,20 @@ from typing import Any
 
 import attrs
 
+from actors import certificates
+from actors.idempotency.record import Mark, remember
 from actors.limits import DAY_S
-from actors.peer.messages import IdentityRenewed
+from actors.peer import remote_answers
+from actors.peer.messages import IdentityRenewed, RenewalAnswered, RenewalRequestMade, RenewNow, Shown
+from actors.peer.outbound import exchange
+from actors.peer.projection import full
 from actors.peer.record import OutboundIdentity, PeerRecord
 from actors.peer.steps import note, subject_of
-from actors.ports import IssuedIdentity, IssueIdentity
+from actors.ports import IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, RemoteReply
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.errors import Fault, OperatorFault, RemoteFault
 
 RENEWAL_AGAIN_MAX_S = DAY_S
 RENEWAL_AGAIN_MIN_S = 60.0
@@ -25,16 +34,33 @@ RENEWAL_AGAIN_SHARE = 0.1
 """After an attempt that failed the next one waits for this share of the time that is left, within these bounds: daily at first, more often
 towards the end, and each minute once the certificate has ended."""
 
+CERTIFICATE_PATH = "/federation_api/certificate"
+OVERTAKEN = OperatorFault("renewal_not_applicable", "the certificate was replaced meanwhile", 409)
+
+
+@attrs.define(eq=False)
+class Renewing:
+    """A renewal under way. `waiting` is the operator who asked for it, with the mark of the request, or None.
+
+    Attributes:
+        by: the operator who asked, for the audit chain.
+    """
+
+    by: str | None = None
+    waiting: Any = None
+    mark: Mark | None = None
+
 
 class Renewal(Actor):
     """Handlers of the renewal of our client certificate."""
 
     renewal_tried_at: float | None = None
+    renewing: Renewing | None = None
 
     def renew_if_due(self, ctx: Context, record: PeerRecord) -> None:
-        """Ask for a new certificate if the present one nears its end and is ours to issue."""
+        """Ask for a new certificate if the present one nears its end."""
         federation = ctx.settings.federation
-        if not federation.cert_auto_renew or not self_issued(record) or record.outbound is None:
+        if not federation.cert_auto_renew or renewal_fault(record) is not None or record.outbound is None or self.renewing is not None:
             return
         left_s = record.outbound.not_after - ctx.wall
         if left_s > federation.cert_renew_at_s:
@@ -42,29 +68,136 @@ class Renewal(Actor):
         again_s = min(max(left_s * RENEWAL_AGAIN_SHARE, RENEWAL_AGAIN_MIN_S), RENEWAL_AGAIN_MAX_S)
         if self.renewal_tried_at is not None and ctx.now - self.renewal_tried_at < again_s:
             return
-        self.renewal_tried_at = ctx.now
+        self._renew(ctx, record, Renewing())
+
+    @handles(RenewNow)
+    def on_renew_now(self, message: RenewNow, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None:
+            ctx.reply(OperatorFault("not_found", "there is no such peer", 404))
+            return
+        fault = renewal_fault(record)
+        if fault is None and self.renewing is not None:
+            fault = OperatorFault("renewal_not_applicable", "a renewal is under way already", 409)
+        if fault is not None:
+            ctx.reply(fault)
+        else:
+            self._renew(ctx, record, Renewing(message.by, ctx.defer(), message.mark))
+
+    def _renew(self, ctx: Context, record: PeerRecord, renewing: Renewing) -> None:
+        assert record.outbound is not None
         assert record.remote_peer_id is not None
-        request = IssueIdentity(subject_of(record.remote_peer_id), ctx.settings.identity.instance_id, federation.cert_ttl_s)
-        ctx.call(request, then=IdentityRenewed, tag=record.outbound.serial)
+        self.renewal_tried_at, self.renewing = ctx.now, renewing
+        instance_id, subject = ctx.settings.identity.instance_id, subject_of(record.remote_peer_id)
+        if self_issued(record):
+            request = IssueIdentity(subject, instance_id, ctx.settings.federation.cert_ttl_s)
+            ctx.call(request, then=IdentityRenewed, tag=record.outbound.serial)
+        else:
+            ctx.call(MakeRequest(subject, instance_id), then=RenewalRequestMade, tag=record.outbound.serial)
 
     @handles(IdentityRenewed)
     def on_identity_renewed(self, message: IdentityRenewed, ctx: Context) -> None:
-        record: PeerRecord | None = self.record
-        if message.fault is not None or record is None or record.outbound is None or record.outbound.serial != message.tag:
-            # A failure leaves the finding about the certificate standing; another identity in its place needs no renewal.
+        if message.fault is not None:
+            self._renewal_ended(ctx, message.fault)
             return
         issued: IssuedIdentity = message.outcome
-        if issued.not_after <= record.outbound.not_after:
+        outbound = OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after)
+        self._renewed(ctx, message.tag, outbound)
+
+    @handles(RenewalRequestMade)
+    def on_renewal_request_made(self, message: RenewalRequestMade, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if message.fault is not None or record is None:
+            self._renewal_ended(ctx, message.fault or OVERTAKEN)
             return
-        facts: dict[str, Any] = {"former_serial": record.outbound.serial, "serial": issued.serial, "not_after": iso(issued.not_after)}
-        ctx.audit("peer.certificate_renewed", "system", None, federation_peer_id=record.id, **facts)
+        made: MadeRequest = message.outcome
+        request = exchange(record, self.evidence, ctx.settings, ctx.wall, "POST", CERTIFICATE_PATH, {"csr_pem": made.csr_pem},
+                           family="heartbeat")  # fmt: skip
+        if isinstance(request, Fault):
+            self._renewal_ended(ctx, request)
+        else:
+            ctx.call(request, then=RenewalAnswered, tag=(message.tag, made))
+
+    @handles(RenewalAnswered)
+    def on_renewal_answered(self, message: RenewalAnswered, ctx: Context) -> None:
+        serial, made = message.tag
+        record: PeerRecord | None = self.record
+        if message.fault is not None or record is None:
+            self._renewal_ended(ctx, message.fault or OVERTAKEN)
+            return
+        outbound = certified(message.outcome, made, record, ctx.settings.identity.instance_id, ctx.wall)
+        if isinstance(outbound, Fault):
+            self._renewal_ended(ctx, outbound)
+        else:
+            self._renewed(ctx, serial, outbound)
+
+    def _renewed(self, ctx: Context, former_serial: str, outbound: OutboundIdentity) -> None:
+        """Use the new certificate from now on, unless the one that it replaces is in use no more."""
+        record: PeerRecord | None = self.record
+        former = record.outbound if record is not None else None
+        renewing = self.renewing or Renewing()
+        if record is None or former is None or former.serial != former_serial:
+            self._renewal_ended(ctx, OVERTAKEN)
+            return
+        if outbound.not_after <= former.not_after and renewing.waiting is None:
+            # An authority that nears its own end makes nothing that lasts longer; only an operator may want another key all the same.
+            self._renewal_ended(ctx, OVERTAKEN)
+            return
+        by = renewing.by
+        facts: dict[str, Any] = {"former_serial": former.serial, "serial": outbound.serial, "not_after": iso(outbound.not_after)}
+        ctx.audit("peer.certificate_renewed", "system" if by is None else "user", by, federation_peer_id=record.id, **facts)
         note(ctx, record, "cert_renewed", "low", **facts)
         self.renewal_tried_at = None
-        outbound = OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after)
         ctx.save(attrs.evolve(record, outbound=outbound, updated_at=ctx.wall))
+        self._renewal_ended(ctx, None)
+
+    def _renewal_ended(self, ctx: Context, fault: Fault | None) -> None:
+        """Tell whoever asked. A failure leaves the finding about the certificate standing, and the next attempt to its time."""
+        renewing, self.renewing = self.renewing, None
+        if renewing is None or renewing.waiting is None:
+            return
+        if fault is None:
+            remember(ctx, renewing.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
+        ctx.answer(renewing.waiting, fault if fault is not None else Shown(ctx.record, self.evidence))
 
 
 def self_issued(record: PeerRecord) -> bool:
     """Whether our certificate for this peer comes from our own CA: always, but where we are the child of the remote."""
     hierarchical_child = record.trust_mode == "hierarchical" and record.spawn_role == "child"
     return record.remote_peer_id is not None and record.trust_mode != "none" and not hierarchical_child
+
+
+def renewal_fault(record: PeerRecord) -> Fault | None:
+    """Why there is nothing to renew, or None."""
+    if record.outbound is None or record.remote_peer_id is None or record.trust_mode == "none" or record.status == "revoked":
+        return OperatorFault("renewal_not_applicable", "there is no certificate for this peer that could be renewed", 409)
+    return None
+
+
+def certified(reply: RemoteReply, made: MadeRequest, record: PeerRecord, instance_id: str, wall: float) -> OutboundIdentity | Fault:
+    """The certificate that our parent has made for our next key, if it is one that its platform will take: the same subject, our
+    instance, our key, and issued by an anchor of this row. Anything else is refused, so that a parent cannot talk us out of a good one."""
+    if reply.status != 200:
+        code = remote_answers.remote_code(reply)
+        text = f"the remote refused the signing request ({code or reply.status})"
+        return RemoteFault("remote_rejected", text, 502, {"remote_status": reply.status, "remote_code": code})
+    data = reply.body.get("data")
+    found = data.get("certificate") if isinstance(data, dict) else None
+    pem = found.get("cert_pem") if isinstance(found, dict) else None
+    der = certificates.pem_to_der(pem) if isinstance(pem, str) else "pem_malformed"
+    leaf = certificates.parse_leaf(der) if isinstance(der, bytes) else der
+    anchors = certificates.load_anchors([anchor.pem for anchor in record.trusted_anchors])
+    flaw = leaf if isinstance(leaf, str) else anchors if isinstance(anchors, str) else None
+    if not isinstance(leaf, str) and not isinstance(anchors, str):
+        flaw = (
+            certificates.check_profile(leaf, now=wall)
+            or certificates.check_issued_by(leaf, anchors, now=wall)
+            or certificates.check_instance_san(leaf, (instance_id,))
+        )
+        if flaw is None and leaf.common_name != subject_of(str(record.remote_peer_id)):
+            flaw = "common_name_missing"
+        if flaw is None and not certificates.same_key(str(pem), made.csr_pem):
+            flaw = "signature_invalid"
+    if flaw is not None or isinstance(leaf, str):
+        return RemoteFault("remote_error", "the certificate that the remote made is not ours to use", 502, {"reason": flaw})
+    return OutboundIdentity(str(pem), made.sealed_key, leaf.serial, leaf.not_before, leaf.not_after)

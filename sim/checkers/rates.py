@@ -19,6 +19,7 @@ LIMITED: Final = "rate_limited"
 INVALID: Final = "acceptance_token_invalid"
 PER_PEER: Final = {
     "heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer", "peer_events": "peer_events_per_peer",
+    "certificate": "certificate_per_peer",
 }  # fmt: skip
 PEERS: Final = "/api/v1/system/platform/peers"
 REGENERATED: Final = re.compile(PEERS + "/([0-9a-f-]{36})/acceptance_token")

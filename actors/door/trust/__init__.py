@@ -1,0 +1,1 @@
+"""Certificates and anchors at the door: their renewal and their rotation."""

@@ -1,0 +1,51 @@
+"""Routes about certificates and anchors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.door import bodies as shared
+from actors.door.route import CERTIFICATE_REFUSALS, FEDERATION, PEERS_MANAGE, SERVER_FAILED, STATUS_REFUSALS, SYSTEM, Route
+from actors.door.trust import bodies
+
+_TAG: Final = "Platform peers"
+_PEER: Final = f"{SYSTEM}/platform/peers/{{id}}"
+
+ROUTES: Final = (
+    Route(
+        name="renew_peer_trust",
+        method="POST",
+        path=f"{_PEER}/trust/renew",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Renew our client certificate for a peer now",
+        description="Subject, instance and anchor stay as they are. Where the remote is our parent it is asked to sign the new key.",
+        success={200: shared.ONE_PEER},
+        errors={
+            409: ("renewal_not_applicable", "peering_expired", "already_revoked", "peer_suspended", "peer_not_ready"),
+            502: SERVER_FAILED,
+            503: ("no_outbound_identity", "ca_unavailable"),
+            504: ("remote_timeout",),
+        },
+        idempotent=True,
+    ),
+    Route(
+        name="federation_certificate",
+        method="POST",
+        path=f"{FEDERATION}/certificate",
+        face="federation",
+        tag="Federation API",
+        summary="Let the parent sign a child's next key",
+        description="The subject stays that of the peer; the certificate that it holds stays valid to its own end.",
+        body=bodies.SIGNING_REQUEST,
+        success={200: bodies.CERTIFICATE},
+        errors={
+            401: CERTIFICATE_REFUSALS,
+            403: STATUS_REFUSALS,
+            409: ("certificate_not_applicable",),
+            422: ("invalid_csr",),
+            503: ("ca_unavailable",),
+        },
+    ),
+)
