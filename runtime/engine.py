@@ -382,7 +382,8 @@ class Engine:
             ctx = self._ctx
             ctx.now, ctx.wall = self.clock.now(), self.clock.wall()
             self._timers.fire_due(ctx.now)
-            self._act_on_results()
+            if self._results:
+                self._act_on_results()
         except BaseException:
             self._running = False
             raise
@@ -391,8 +392,9 @@ class Engine:
     def end_pass(self) -> bool:
         """Hand gathered turns to the store if it is free; True if there is more to do at once."""
         try:
-            self._act_on_results()
-            while not self._committing and self.halted is None and (self._pending or self._flush_due):
+            if self._results:
+                self._act_on_results()
+            while (self._pending or self._flush_due) and not self._committing and self.halted is None:
                 self._submit()
                 self._act_on_results()
         finally:
@@ -485,18 +487,21 @@ class Engine:
         ring = cell.ring
         if ring is None:
             ring = self._open_ring(cell)
-        if ctx._special or self._trace is not None or cell.poisoned is not None:
+        if ctx._special or cell.poisoned is not None:
             self._end_special(cell, envelope, ring)
-        elif effects:
-            ring.append((now, ctx.wall, message, "done", effects, (), actor.record))
+            return
+        ring.append((now, ctx.wall, message, "done", effects or (), (), actor.record))
+        if effects:
             ctx._out = []
-            for _, perform, first, second in effects:
-                try:
-                    perform(first, second)
-                except Exception:
-                    self._effect_failed(cell, effects)
-        else:
-            ring.append((now, ctx.wall, message, "done", (), (), actor.record))
+        if self._trace is not None:
+            self._trace.turn(now, actor.ref, message, "done", effects, actor.record)
+            self._perform(cell, effects)
+            return
+        for _, perform, first, second in effects:
+            try:
+                perform(first, second)
+            except Exception:
+                self._effect_failed(cell, effects)
 
     def _end_special(self, cell: Cell, envelope: Envelope, ring: Ring) -> None:
         """The end of a turn that did more than send."""
@@ -508,7 +513,7 @@ class Engine:
         outcome = "saved" if ctx._writes else "done"
         ring.append((ctx.now, ctx.wall, message, outcome, effects or (), ctx._draws or (), cell.actor.record))
         if self._trace is not None:
-            self._trace.turn(ctx.now, cell.ref, message, outcome, effects, ctx.record)
+            self._trace.turn(ctx.now, cell.actor.ref, message, outcome, effects, ctx.record)
         if ctx._deferred and ask is not None and ask.open:
             cell.hold(ask)
         if ctx._writes:

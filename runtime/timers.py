@@ -61,6 +61,9 @@ class TimerHeap:
     def fire_due(self, now: float) -> int:
         """Run every entry with `at <= now`; returns how many ran. Entries added meanwhile for a due time run too."""
         fired = 0
+        # Most passes find nothing due, and a cancelled head that is due is found by the loop.
+        if not self._entries or self._entries[0][0] > now:
+            return fired
         while self.next_at() <= now:
             timer = heapq.heappop(self._entries)[2]
             callback, timer.callback = timer.callback, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
+from types import MemberDescriptorType
 from typing import Any, TypeVar
 
 import attrs
@@ -15,13 +16,34 @@ import attrs
 _Value = TypeVar("_Value")
 
 
-@lru_cache(maxsize=1_024)
-def _reader(cls: type) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
-    """The names that the class is made with, and what reads all of them at once from an instance."""
-    fields = [field for field in attrs.fields(cls) if field.init]
-    names = [field.name for field in fields]
-    # With a single name `attrgetter` gives the bare value; the class itself, asked for a second time, makes it a tuple always.
-    return tuple(field.alias or field.name for field in fields), attrgetter(*names, "__class__")
+class _Copying:
+    """How the instances of one class are copied: what reads all fields at once, what sets each, and where each name stands.
+
+    Slots are set one by one, without the class's own `__init__`, which for a frozen class costs more than everything else here. `plain`
+    says whether that may be: `__init__` does nothing but set them, and there are no others, such as one for a hash that is kept.
+    """
+
+    __slots__ = ("names", "places", "plain", "read", "setters")
+
+    def __init__(self, cls: type) -> None:
+        fields = [field for field in attrs.fields(cls) if field.init]
+        self.names = tuple(field.alias or field.name for field in fields)
+        self.places = {name: place for place, name in enumerate(self.names)}
+        # With a single name `attrgetter` gives the bare value; the class itself, asked for a second time, makes it a tuple always.
+        self.read: Callable[[Any], Any] = attrgetter(*(field.name for field in fields), "__class__")
+        slots: list[Any] = [getattr(cls, field.name, None) for field in fields]
+        held = {slot for each in cls.__mro__ for slot in each.__dict__.get("__slots__", ())} - {"__weakref__"}
+        self.plain = (
+            held == {field.name for field in fields}
+            and all(isinstance(slot, MemberDescriptorType) for slot in slots)
+            and not any(field.validator or field.converter for field in fields)
+            and not any(hasattr(cls, name) for name in _MAKING)
+        )
+        self.setters = tuple(slot.__set__ for slot in slots) if self.plain else ()
+
+
+_MAKING = ("__attrs_pre_init__", "__attrs_post_init__", "__attrs_init__")
+_copying = lru_cache(maxsize=1_024)(_Copying)
 
 
 def evolve(value: _Value, **changes: Any) -> _Value:
@@ -31,11 +53,18 @@ def evolve(value: _Value, **changes: Any) -> _Value:
         TypeError: the class has no such field.
     """
     cls: Any = type(value)
-    names, read = _reader(cls)
-    fields = dict(zip(names, read(value), strict=False))
-    fields.update(changes)
-    made: _Value = cls(**fields)
-    return made
+    copying = _copying(cls)
+    places = copying.places
+    if not copying.plain or not places.keys() >= changes.keys():
+        made: _Value = cls(**{**dict(zip(copying.names, copying.read(value), strict=False)), **changes})
+        return made
+    values = list(copying.read(value))
+    for name, new in changes.items():
+        values[places[name]] = new
+    copy: _Value = object.__new__(cls)
+    for set_slot, each in zip(copying.setters, values, strict=False):
+        set_slot(copy, each)
+    return copy
 
 
 def updated(value: _Value, **changes: Any) -> _Value:

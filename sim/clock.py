@@ -45,7 +45,9 @@ class Timeline:
 
     def after(self, delay_s: float, event: Callable[[], None]) -> None:
         """Let `event` happen in `delay_s` seconds."""
-        self.at(self.now + delay_s, event)
+        self._sequence += 1
+        now = self.now
+        heappush(self._events, (now + delay_s if delay_s > 0.0 else now, self._sequence, event))
 
     def soon(self, event: Callable[[], None]) -> None:
         """Let `event` happen now, before whatever else waits for this moment."""
@@ -73,8 +75,15 @@ class Timeline:
     def run_until(self, when: float) -> None:
         """Let everything up to and including `when` happen."""
         events, soon = self._events, self._soon
-        while soon or (events and events[0][0] <= when):
-            self.step()
+        while True:
+            if soon:
+                event = soon.popleft()
+            elif events and events[0][0] <= when:
+                self.now, _, event = heappop(events)
+                self.fired += 1
+            else:
+                break
+            event()
         self.now = max(self.now, when)
 
     def step(self) -> bool:

@@ -478,6 +478,8 @@ class Object(Shape):
     unknown: Unknown = attrs.field(default="refuse", kw_only=True)
     rule: Callable[[Mapping[str, Any]], Sequence[Problem]] | None = attrs.field(default=None, kw_only=True)
     _names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    # Per field: its name, how its value is read, what it is worth when absent and when null, and whether a blank will not do.
+    _quickly: tuple[tuple[str, Callable[[Any], Any], Any, Any, bool], ...] = attrs.field(init=False, eq=False, repr=False)
 
     @_names.default
     def _collect_names(self) -> frozenset[str]:
@@ -485,6 +487,17 @@ class Object(Shape):
         if len(set(names)) < len(names):
             raise ValueError(f"a field of {self.name or 'an object'} is declared twice")
         return frozenset(names)
+
+    @_quickly.default
+    def _prepare(self) -> tuple[tuple[str, Callable[[Any], Any], Any, Any, bool], ...]:
+        return tuple(self._prepared(field) for field in self.fields)
+
+    def _prepared(self, field: Field) -> tuple[str, Callable[[Any], Any], Any, Any, bool]:
+        absent = UNSURE if field.required else field.default
+        null = absent if self.unknown == "ignore" else UNSURE
+        if field.nullable:
+            null = UNSURE if field.read_only else None
+        return field.name, _unsure if field.read_only else field.shape.quick, absent, null, field.required
 
     def read(self, value: object, spot: Spot) -> Any:
         if not isinstance(value, dict):
@@ -509,17 +522,16 @@ class Object(Shape):
         if type(value) is not dict:
             return UNSURE
         out = {}
-        for field in self.fields:
-            name = field.name
+        for name, quick, absent, null, required in self._quickly:
             taken = value.get(name, ABSENT)
-            if taken is None and not field.nullable and self.unknown == "ignore":
-                taken = ABSENT
-            if taken is ABSENT or taken is None:
-                taken = self._nothing_sent(field, taken)
-            elif field.read_only or (field.required and type(taken) is str and not taken.strip()):
+            if taken is ABSENT:
+                taken = absent
+            elif taken is None:
+                taken = null
+            elif required and type(taken) is str and not taken.strip():
                 return UNSURE
             else:
-                taken = field.shape.quick(taken)
+                taken = quick(taken)
             if taken is UNSURE:
                 return UNSURE
             if taken is not ABSENT:
@@ -527,12 +539,6 @@ class Object(Shape):
         if self.unknown == "refuse" and not value.keys() <= self._names:
             return UNSURE
         return UNSURE if self.rule is not None and self.rule(out) else out
-
-    def _nothing_sent(self, field: Field, value: Any) -> Any:
-        """What an absent or null field is worth."""
-        if value is None:
-            return None if field.nullable and not field.read_only else UNSURE
-        return UNSURE if field.required else field.default
 
     def _read_field(self, field: Field, value: Any, around: Spot) -> Any:
         if value is None and not field.nullable and self.unknown == "ignore":
@@ -579,6 +585,10 @@ class Object(Shape):
         if self.unknown == "refuse":
             out["additionalProperties"] = False
         return out
+
+
+def _unsure(value: Any) -> Any:
+    return UNSURE
 
 
 def _start() -> Spot:

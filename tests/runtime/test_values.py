@@ -22,6 +22,37 @@ class Single:
     made: int = attrs.field(init=False, default=7)
 
 
+@attrs.frozen
+class Converted:
+    number: int = attrs.field(converter=int)
+
+
+@attrs.frozen
+class Positive:
+    number: int = attrs.field(validator=attrs.validators.gt(0))
+
+
+@attrs.frozen
+class Doubled:
+    number: int
+    twice: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "twice", 2 * self.number)
+
+
+@attrs.frozen(slots=False)
+class Loose:
+    number: int
+    other: int = 1
+
+
+@attrs.frozen(cache_hash=True)
+class Hashed:
+    number: int
+    other: int = 1
+
+
 @given(st.dictionaries(st.sampled_from(["version", "status", "metadata", "endpoints", "expires_at"]), st.integers() | st.none()))
 def test_a_changed_copy_is_that_of_attrs(changes: dict[str, Any]) -> None:
     copy = evolve(RECORD, **changes)
@@ -35,6 +66,20 @@ def test_private_names_and_fields_that_make_themselves() -> None:
     value = Single(1, 5)
     assert evolve(value, only=3) == attrs.evolve(value, only=3) == Single(3, 5)
     assert evolve(value, hidden=3) == attrs.evolve(value, hidden=3)
+
+
+def test_what_a_class_does_when_it_is_made_is_done_to_its_copies() -> None:
+    assert evolve(Converted(1), number="2") == Converted(2)
+    with pytest.raises(ValueError, match="must be > 0"):
+        evolve(Positive(1), number=0)
+    assert evolve(Doubled(1), number=3).twice == 6
+    assert evolve(Loose(1), number=2) == Loose(2)
+
+
+def test_a_copy_has_a_hash_of_its_own() -> None:
+    value = Hashed(1)
+    assert hash(value) == hash(Hashed(1))
+    assert hash(evolve(value, number=2)) == hash(Hashed(2))
 
 
 def test_an_unknown_field_is_an_error() -> None:
