@@ -1054,6 +1054,11 @@ class Engine:
                 cell.handlers = actor_type.handlers
 
     @property
+    def resets(self) -> int:
+        """How often it has forgotten everything volatile and gone on with a reopened store."""
+        return self._epoch
+
+    @property
     def in_memory(self) -> Iterable[Ref]:
         return self._cells.keys()
 

@@ -39,6 +39,7 @@ def wipe(host: Host) -> None:
     host.become(another(host.who))
     host.token = ""
     host.store.write_image(MemoryStore(KINDS, disk=Disk()))
+    host.store.disk.full, host.store.disk.failures_ahead = False, 0
     host.restart()
 
 

@@ -168,7 +168,7 @@ class HeartbeatsFlow(Checker):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._sent: dict[tuple[str, str], float] = {}
-        self._flying: dict[tuple[str, str], int] = {}
+        self._flying: dict[tuple[str, str], tuple[int, int]] = {}
         self._looking: set[tuple[str, str]] = set()
 
     def on_start(self, host: Any) -> None:
@@ -186,9 +186,11 @@ class HeartbeatsFlow(Checker):
     def on_request(self, host: Any, request: RemoteRequest) -> None:
         if request.path == HEARTBEAT and not _pause(request):
             key = (host.name, request.peer_id)
-            if self._flying.get(key, -1) == host.incarnation:
+            # What was under way when a platform had to read its disk again is forgotten there, as in a restart.
+            life = (host.incarnation, host.engine.resets)
+            if self._flying.get(key) == life:
                 self.complain(host, f"{request.peer_id}: a second heartbeat leaves while one is under way")
-            self._flying[key] = host.incarnation
+            self._flying[key] = life
             self._sent[key] = self.facts.now
 
     def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:

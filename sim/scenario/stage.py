@@ -269,12 +269,18 @@ class Stage:
             StageError: it cannot happen now.
         """
         if self.world.tracer is None:
-            action.perform(self, name)
+            self._do(action, name)
             return
         given = (f"{key}={getattr(action, field.name)}" for key, field in keys_of(type(action)).items())
         with self.world.tracer.because_of(None):
             self.world.note("", "step", " ".join((word, *given)))
+            self._do(action, name)
+
+    def _do(self, action: Action, name: str | None) -> None:
+        try:
             action.perform(self, name)
+        except StoreError as error:
+            raise StageError(f"a platform does not start: {error}") from error
 
     # --- time ----------------------------------------------------------------------------------------------------
 

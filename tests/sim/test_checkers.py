@@ -101,6 +101,30 @@ ENDED_AND_PAUSED: tuple[dict[str, Any], ...] = (
 )
 
 
+def test_a_heartbeat_from_before_the_disk_was_read_again_is_no_longer_under_way() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 2, "do": "loss", "between": ["a", "b"], "rate": 1.0},
+        {"t": 3, "do": "restart", "on": "a"},
+        {"t": 3.301, "do": "disk_full", "on": "a"},
+    )
+    assert held(361199, "6s", *PEERED, *steps) == ()
+
+
+def test_a_platform_that_is_wiped_gets_an_empty_disk() -> None:
+    assert held(1, "9s", *PEERED, {"t": 5, "do": "disk_full", "on": "a"}, {"t": 8, "do": "wipe", "on": "a"}) == ()
+
+
+def test_an_earlier_copy_on_a_full_disk_cannot_be_started_which_is_no_exception() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 4, "do": "keep_copy", "on": "a"},
+        {"t": 5, "do": "disk_full", "on": "a"},
+        {"t": 8, "do": "put_back", "on": "a"},
+    )
+    (failure,) = held(1, "9s", *PEERED, *steps)
+    assert failure.checker == "step"
+    assert "does not start" in failure.text
+
+
 def test_a_process_that_stands_still_ends_no_peering() -> None:
     assert held(798401, "424s", *PEERED, *ENDED_AND_PAUSED) == ()
 
