@@ -108,6 +108,15 @@ GRANT_DENIAL_SOURCES_MAX: Final = 256
 GRANT_USE_TOLD_EVERY_S: Final = 3_600.0
 GRANT_USAGE_WRITTEN_EVERY_S: Final = 60.0
 
+# Grants that others gave us.
+RECEIVED_GRANTS_PER_PEER_MAX: Final = 256
+RECEIVED_GRANT_KEPT_S: Final = 7 * DAY_S
+"""How long a bearer outlives its expiry, so that an operator sees what has become of it."""
+RECEIVED_GRANTS_TRIED_MAX: Final = 3
+"""Bearers that one read presents at most, one after the other, when the issuer says of each that it has ended."""
+RESOURCES_REPLY_BYTES_MAX: Final = 4 * 1_048_576 + 65_536
+"""An answer of a peer's resources endpoints: a whole page of 4 MiB within its envelope."""
+
 # Operator surface.
 PAGE_MAX: Final = 200
 PAGE_DEFAULT: Final = 50
@@ -130,6 +139,8 @@ assert GRANT_TTL_SECONDS_MIN <= GRANT_TTL_DEFAULT_S <= GRANT_TTL_DAYS_MAX * DAY_
 assert GRANT_METADATA_BYTES_MAX < OBJECT_BYTES_MAX < BODY_BYTES_MAX
 assert BODY_BYTES_MAX <= ACCEPT_BODY_BYTES_MAX <= REPLY_BYTES_MAX
 assert BUNDLE_BYTES_MAX < ACCEPT_BODY_BYTES_MAX
+assert REPLY_BYTES_MAX < RESOURCES_REPLY_BYTES_MAX
+assert SKEW_MAX_S < RECEIVED_GRANT_KEPT_S
 assert OBJECT_BYTES_MAX < BODY_BYTES_MAX
 assert PAGE_DEFAULT <= PAGE_MAX
 assert GOVERNANCE_SETTLE_S < GOVERNANCE_INTERVAL_S < FINDINGS_RESOLVED_KEPT_S

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from actors.limits import REPLY_BYTES_MAX
 from runtime.secret import Secret
 
 # --- Remote: calls to other platforms -------------------------------------------------------------------------------
@@ -61,6 +62,7 @@ class RemoteRequest:
         expectation: what the server must prove.
         timeout_s: cap for the whole exchange, all URLs included.
         connect_timeout_s: cap for one TCP connect.
+        reply_bytes_max: a longer answer is cut off and reported as a fault.
 
     Result: `RemoteReply` for any HTTP answer, whatever its status. Faults (all `RemoteFault` but the first):
     `no_outbound_identity` (503, no bytes sent), `server_identity_unverified`, `remote_unreachable` (`details.probed`),
@@ -79,6 +81,7 @@ class RemoteRequest:
     sealed_fields: Mapping[str, bytes] = attrs.field(factory=dict)
     sealed_purpose: str = "acceptance-token"
     sealed_bearer: bytes | None = None
+    reply_bytes_max: int = REPLY_BYTES_MAX
 
 
 @attrs.frozen

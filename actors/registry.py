@@ -17,6 +17,7 @@ from actors.offering.lease import LeaseActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
 from actors.peer.record import restored
+from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor, ResourceActor
 from actors.revoked_certificate.actor import RevokedCertificateActor
 from actors.schema_rule.actor import SchemaRuleActor
@@ -35,6 +36,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     ContinuityActor,
     CatalogueActor,
     ResourceActor,
+    ReceivedGrantActor,
     BridgeActor,
     OfferingActor,
     LeaseActor,

@@ -22,7 +22,7 @@ from OpenSSL import SSL
 
 from actors.addresses import inside, is_literal
 from actors.certificates import fingerprint
-from actors.limits import PROBE_CANDIDATES_MAX, REPLY_BYTES_MAX, SKEW_MAX_S
+from actors.limits import PROBE_CANDIDATES_MAX, SKEW_MAX_S
 from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
@@ -236,7 +236,7 @@ class RemoteClient:
                 async with self.pool.connection(purpose, connect, fresh=fresh) as connection:
                     reused = connection.reused
                     reply = await connection.exchange(
-                        request.method, PATH_PREFIX + request.path, headers=headers, body=body, reply_bytes_max=REPLY_BYTES_MAX
+                        request.method, PATH_PREFIX + request.path, headers=headers, body=body, reply_bytes_max=request.reply_bytes_max
                     )
                     assert isinstance(connection.stream, TlsStream)
                     return reply, connection.stream.chain

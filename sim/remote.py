@@ -20,7 +20,7 @@ import msgspec
 from actors import certificates
 from actors.addresses import inside
 from actors.door.call import Answer, Call
-from actors.limits import PROBE_CANDIDATES_MAX, REPLY_BYTES_MAX, SKEW_MAX_S
+from actors.limits import PROBE_CANDIDATES_MAX, SKEW_MAX_S
 from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
@@ -276,7 +276,7 @@ class _Exchange:
     def _received(self, connection: Connection, answer: Answer, raw: bytes) -> None:
         if self.finished or self.connection is not connection or connection.path.state != "open":
             return
-        if len(raw) > REPLY_BYTES_MAX:
+        if len(raw) > self.request.reply_bytes_max:
             self.probed[-1].update(reachable=True, error="reply_too_large")
             self.finish(unusable_answer(self.probed, "reply_too_large", answer.status))
             return

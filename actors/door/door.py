@@ -28,6 +28,7 @@ from actors.door.grants.decisions import Decisions
 from actors.door.offerings import federation as offerings_federation
 from actors.door.offerings import handlers as offerings
 from actors.door.rate_limits import Blocks, RateLimits, source_key
+from actors.door.received_grants import handlers as received_grants
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
@@ -105,6 +106,7 @@ class Door:
             ending.HANDLERS,
             trust.HANDLERS,
             grants.HANDLERS,
+            received_grants.HANDLERS,
             continuity.HANDLERS,
             overview.HANDLERS,
             accounts.HANDLERS,

@@ -1,0 +1,205 @@
+"""Calls about grants that peers gave us: from bodies to messages of the held grant, and back to JSON.
+
+Lives here: one function per route. Must not live here: the judgement of calls that come in (`actors.door.grants`), which never looks at
+what this folder keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.door import cursors, shapes
+from actors.door.grants.authorise import admitted_peer, presented
+from actors.door.grants.handlers import own_peer
+from actors.door.received_grants import relay
+from actors.door.request import Request
+from actors.grant import lifecycle, projection, standing
+from actors.grant.chain import Ask, holds
+from actors.grant.record import KIND as GRANT
+from actors.grant.record import GrantRecord
+from actors.grant.tokens import Bearer
+from actors.limits import RECEIVED_GRANTS_PER_PEER_MAX, RECEIVED_GRANTS_TRIED_MAX
+from actors.peer.record import PeerRecord
+from actors.ports import RemoteReply
+from actors.received_grant.actor import NOT_FOUND
+from actors.received_grant.messages import Call, Deliver, Forget, Receive
+from actors.received_grant.record import KIND, ReceivedGrantRecord, fitting, held_key, of_peer, to_json
+from actors.received_grant.remote_answers import BEARER_OVER, parse_facts
+from runtime.actor import Ref
+from runtime.clock import iso
+from runtime.errors import Fault, FaultError, OperatorFault
+from runtime.ids import uuid7
+from runtime.store.port import Condition, Query
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+LIMIT: Final = "grants_per_peer"
+
+
+# --- operators ------------------------------------------------------------------------------------------------------
+
+
+def list_received_grants(door: Door, request: Request) -> None:
+    peer = own_peer(door, request)
+    rows = door.engine.store.query(of_peer(peer.id, RECEIVED_GRANTS_PER_PEER_MAX))
+    page = [to_json(row.record, peer, request.wall) for row in rows]
+    request.ok(page, meta={"count": len(page), "next_cursor": None})
+
+
+def receive_grant(door: Door, request: Request) -> None:
+    peer = own_peer(door, request)
+    message = Receive(account_id=request.account_id, peer_id=peer.id, bearer=request.body["bearer_token"], by=request.by, mark=request.mark)
+
+    def answered(outcome: ReceivedGrantRecord) -> None:
+        request.ok({"received_grant": to_json(outcome, peer, door.engine.clock.wall())}, status=201)
+
+    door.relay(request, Ref(KIND.name, uuid7(request.wall, door.chance)), message, answered)
+
+
+def forget_grant(door: Door, request: Request) -> None:
+    record = own_received_grant(door, request)
+
+    def answered(outcome: ReceivedGrantRecord) -> None:
+        request.ok({"id": outcome.id, "forgotten": True})
+
+    door.relay(request, Ref(KIND.name, record.id), Forget(by=request.by, mark=request.mark), answered)
+
+
+def own_received_grant(door: Door, request: Request) -> ReceivedGrantRecord:
+    """The held grant that the path names, of the peer that it names.
+
+    Raises:
+        FaultError: `peer_not_found` or `not_found`.
+    """
+    peer = own_peer(door, request)
+    row = door.engine.directory.row(KIND.name, request.parameters["received_grant_id"])
+    if row is None or row.record.federation_peer_id != peer.id:
+        raise FaultError(NOT_FOUND)
+    record: ReceivedGrantRecord = row.record
+    return record
+
+
+# --- reading a peer's resources -------------------------------------------------------------------------------------
+
+
+def list_remote_resources(door: Door, request: Request) -> None:
+    kind = relay.canonical(request.parameters["kind"])
+
+    def served(reply: RemoteReply, used: ReceivedGrantRecord) -> None:
+        data, meta = relay.read_list(reply, kind)
+        told = {"count": len(data), **meta, "received_grant_id": used.id, "fetched_at": iso(door.engine.clock.wall())}
+        request.ok(data, meta=told)
+
+    _read(door, request, kind, None, served)
+
+
+def get_remote_resource(door: Door, request: Request) -> None:
+    kind = relay.canonical(request.parameters["kind"])
+
+    def served(reply: RemoteReply, used: ReceivedGrantRecord) -> None:
+        record = relay.read_record(reply.body.get("data"), kind)
+        if record["id"] != request.parameters["resource_id"]:
+            raise FaultError(relay.another_record())
+        fetched_at = iso(door.engine.clock.wall())
+        request.ok({"resource": record, "received_grant_id": used.id, "fetched_at": fetched_at})
+
+    _read(door, request, kind, request.parameters["resource_id"], served)
+
+
+def _read(
+    door: Door,
+    request: Request,
+    kind: str,
+    resource_id: str | None,
+    served: Callable[[RemoteReply, ReceivedGrantRecord], None],
+) -> None:
+    """Read from the peer with the bearer that fits best; if the issuer says that it has ended, a few others are tried."""
+    peer = own_peer(door, request)
+    path = relay.path_of(kind, resource_id, request.call.query)
+    rows = door.engine.store.query(of_peer(peer.id, RECEIVED_GRANTS_PER_PEER_MAX))
+    left = fitting([row.record for row in rows], peer, kind, resource_id, "read", request.wall)[:RECEIVED_GRANTS_TRIED_MAX]
+    if not left:
+        raise FaultError(_none_fits(peer, kind, resource_id))
+
+    def ask_next() -> None:
+        used = left.pop(0)
+
+        def answered(reply: RemoteReply) -> None:
+            fault = relay.fault_of(reply)
+            if fault is None:
+                served(reply, used)
+            elif reply.status == 401 and fault.details.get("remote_code") in BEARER_OVER and left:
+                ask_next()
+            else:
+                raise FaultError(fault)
+
+        door.relay(request, Ref(KIND.name, used.id), Call(path), answered)
+
+    ask_next()
+
+
+def _none_fits(peer: PeerRecord, kind: str, resource_id: str | None) -> Fault:
+    text = "we hold no grant of this peer that could serve this call now; ask its operator for one"
+    return OperatorFault("no_received_grant", text, 409, {"status": peer.status, "resource_kind": kind, "resource_id": resource_id})
+
+
+# --- peers ----------------------------------------------------------------------------------------------------------
+
+
+def federation_grants(door: Door, request: Request) -> None:
+    """The caller's own grants: what it may know of them, and whether the bearer that it sent along is that of the grant."""
+    peer = admitted_peer(door, request, LIMIT)
+    query = shapes.read_query(request.route.query, request.call.query, unknown="ignore")
+    bearer = presented(request.call.headers.get("authorization"))
+    if query.get("grant_id") is not None:
+        row = door.engine.directory.row(GRANT.name, query["grant_id"])
+        records = [row.record] if row is not None and row.record.federation_peer_id == peer.id else []
+        following = None
+    else:
+        after = cursors.decode(query["cursor"]) if query.get("cursor") else None
+        wanted = Query(GRANT.name, ((Condition("peer_id", "=", peer.id),),), newest_first=True, after_id=after, limit=query["limit"] + 1)
+        rows = door.engine.store.query(wanted)
+        records = [row.record for row in rows[: query["limit"]]]
+        following = cursors.encode(records[-1].id) if len(rows) > query["limit"] else None
+    data = [_to_holder(record, peer, bearer, request.wall) for record in records if lifecycle.state(record, request.wall) != "archived"]
+    request.ok(data, meta={"count": len(data), "next_cursor": following})
+
+
+def _to_holder(record: GrantRecord, peer: PeerRecord, bearer: Any, wall: float) -> dict[str, Any]:
+    mine = isinstance(bearer, Bearer) and bearer.grant_id == record.id
+    fits = holds(Ask(wall, standing.facts(peer), bearer, record, "read")) if mine else None
+    return {**projection.to_holder(record, peer, wall), "presented": fits}
+
+
+def federation_grant_delivery(door: Door, request: Request) -> None:
+    """Take a bearer from its issuer."""
+    peer = admitted_peer(door, request, LIMIT)
+    body = door.read_body(request)
+    facts = parse_facts({**body["grant"], **_as_sent(body["grant"])})
+    if isinstance(facts, str):
+        raise FaultError(OperatorFault("invalid_parameter", f"grant.{facts}: cannot be used", 400, {"field": f"grant.{facts}"}))
+    held = door.engine.directory.find(KIND.name, "held", held_key(peer.id, facts.grant_id))
+    message = Deliver(account_id=peer.account_id, peer_id=peer.id, facts=facts, bearer=body["bearer_token"])
+
+    def answered(outcome: ReceivedGrantRecord) -> None:
+        request.ok({"grant_id": outcome.grant_id, "acknowledged": True})
+
+    door.relay(request, Ref(KIND.name, held or uuid7(request.wall, door.chance)), message, answered)
+
+
+def _as_sent(grant: Mapping[str, Any]) -> dict[str, str]:
+    """Times as text again: the shape has read them."""
+    return {name: iso(grant[name]) for name in ("issued_at", "expires_at")}
+
+
+HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "list_received_grants": list_received_grants,
+    "receive_grant": receive_grant,
+    "forget_grant": forget_grant,
+    "list_remote_resources": list_remote_resources,
+    "get_remote_resource": get_remote_resource,
+    "federation_grants": federation_grants,
+    "federation_grant_delivery": federation_grant_delivery,
+}

@@ -1,0 +1,232 @@
+"""The actor of one held grant: takes the bearer in, presents it, and destroys it.
+
+Lives here: one handler per message. The bearer is sealed before anything else happens to it and is never opened here. Must not live here:
+which of several grants to use (see `record.fitting`), or the meaning of a resource.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from actors.grant import tokens
+from actors.idempotency.record import remember
+from actors.limits import RECEIVED_GRANTS_PER_PEER_MAX, RESOURCES_REPLY_BYTES_MAX
+from actors.peer.dependants import DEPENDANTS, Dependant
+from actors.peer.messages import PeeringEnded
+from actors.peer.outbound import exchange
+from actors.peer.record import KIND as PEER
+from actors.peer.record import PeerRecord
+from actors.peer.remote_answers import remote_code
+from actors.peer.standing import in_force
+from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
+from actors.received_grant.messages import BearerSealed, Call, Checked, Deliver, Forget, Receive, Replied
+from actors.received_grant.record import KIND, GrantFacts, ReceivedGrantRecord, Source, held_key, of_peer, to_json
+from actors.received_grant.remote_answers import BEARER_OVER, confirmed
+from runtime.actor import Actor, Due, handles
+from runtime.cell import Ask
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
+from runtime.store.port import Condition, Query, Row
+
+NOT_FOUND = OperatorFault("not_found", "there is no such received grant", 404)
+PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer", 404)
+MALFORMED = OperatorFault("grant_token_malformed", "this is not the bearer of a grant: fg-, the id of the grant, a dot, 43 characters", 422)
+FULL = OperatorFault("received_grants_full", f"{RECEIVED_GRANTS_PER_PEER_MAX} grants of this peer are held already; forget some", 409)
+
+# A migration under way may still present its bearer; so they go when the revocation completes.
+DEPENDANTS.append(Dependant(kind=KIND.name, phase="complete", open=()))
+
+
+class ReceivedGrantActor(Actor):
+    """One held grant."""
+
+    kind = KIND
+
+    # --- taking in -----------------------------------------------------------------------------------------------
+
+    @handles(Receive)
+    def on_receive(self, message: Receive, ctx: Context) -> None:
+        bearer = tokens.parse(message.bearer.reveal())
+        if bearer is None:
+            ctx.reply(MALFORMED)
+            return
+        fault = self._already_held(ctx, message.peer_id, bearer.grant_id) or self._unwelcome(ctx, message)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        ctx.call(Seal(message.bearer, GRANT_BEARER_PURPOSE), then=BearerSealed, tag=(message, bearer.grant_id, ctx.defer()))
+
+    @handles(Deliver)
+    def on_deliver(self, message: Deliver, ctx: Context) -> None:
+        bearer = tokens.parse(message.bearer.reveal())
+        if bearer is None or bearer.grant_id != message.facts.grant_id:
+            ctx.reply(MALFORMED)
+            return
+        fault = self._unwelcome(ctx, message)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        ctx.call(Seal(message.bearer, GRANT_BEARER_PURPOSE), then=BearerSealed, tag=(message, bearer.grant_id, ctx.defer()))
+
+    @handles(BearerSealed)
+    def on_bearer_sealed(self, message: BearerSealed, ctx: Context) -> None:
+        asked, grant_id, address = message.tag
+        if message.fault is not None:
+            ctx.answer(address, message.fault)
+            return
+        sealed: bytes = message.outcome
+        if isinstance(asked, Deliver):
+            self._hold(ctx, asked, asked.facts, sealed, address)
+            return
+        row = self._peer(ctx, asked.peer_id)
+        if row is None:
+            ctx.answer(address, PEER_NOT_FOUND)
+            return
+        path = f"/federation_api/grants?grant_id={grant_id}"
+        request = exchange(row.record, row.evidence, ctx.settings, ctx.wall, "GET", path)
+        if isinstance(request, Fault):
+            ctx.answer(address, request)
+            return
+        ctx.call(attrs.evolve(request, sealed_bearer=sealed), then=Checked, tag=(asked, grant_id, sealed, address))
+
+    @handles(Checked)
+    def on_checked(self, message: Checked, ctx: Context) -> None:
+        asked, grant_id, sealed, address = message.tag
+        reply = message.outcome
+        facts = confirmed(reply, grant_id) if isinstance(reply, RemoteReply) else message.fault
+        if isinstance(facts, GrantFacts):
+            self._hold(ctx, asked, facts, sealed, address)
+        else:
+            ctx.answer(address, facts)
+
+    def _hold(self, ctx: Context, asked: Receive | Deliver, facts: GrantFacts, sealed: bytes, address: Ask | None) -> None:
+        """Keep the bearer. Every guard is asked again: much may have happened since the first time."""
+        by_issuer = isinstance(asked, Deliver)
+        fault = self._unwelcome(ctx, asked)
+        if fault is None and not by_issuer:
+            fault = self._already_held(ctx, asked.peer_id, facts.grant_id)
+        row = self._peer(ctx, asked.peer_id)
+        if fault is not None or row is None:
+            ctx.answer(address, fault or PEER_NOT_FOUND)
+            return
+        source: Source = "delivery" if by_issuer else "operator"
+        by = None if isinstance(asked, Deliver) else asked.by
+        record = ReceivedGrantRecord(
+            id=ctx.ref.id,
+            account_id=asked.account_id,
+            federation_peer_id=asked.peer_id,
+            peering_epoch=row.record.peering_epoch,
+            grant_id=facts.grant_id,
+            sealed_bearer=sealed,
+            remote_subject=facts.remote_subject,
+            resource_kind=facts.resource_kind,
+            resource_id=facts.resource_id,
+            permission_scopes=facts.permission_scopes,
+            issued_at=facts.issued_at,
+            expires_at=facts.expires_at,
+            source=source,
+            received_at=ctx.wall,
+            received_by=by,
+            updated_at=ctx.wall,
+        )
+        who = row.record.remote_instance_id if by_issuer else by
+        self._tell(ctx, record, "received", "remote" if by_issuer else "user", who, source=source)
+        ctx.save(record)
+        if isinstance(asked, Receive):
+            remember(ctx, asked.mark, 201, {"received_grant": to_json(ctx.record, row.record, ctx.wall)})
+        ctx.answer(address, ctx.record)
+
+    def _already_held(self, ctx: Context, peer_id: str, grant_id: str) -> Fault | None:
+        found = ctx.find(KIND.name, "held", held_key(peer_id, grant_id))
+        if found is None:
+            return None
+        text = "this grant is held already; forget it first to put another bearer in its place"
+        return OperatorFault("grant_already_held", text, 409, {"received_grant_id": found})
+
+    def _unwelcome(self, ctx: Context, asked: Receive | Deliver) -> Fault | None:
+        """Why nothing of this peer can be taken in now, or None."""
+        row = self._peer(ctx, asked.peer_id)
+        if row is None or row.record.account_id != asked.account_id or row.record.peer_kind != "platform":
+            return PEER_NOT_FOUND
+        peer: PeerRecord = row.record
+        if peer.status == "revoked":
+            return OperatorFault("peer_revoked", "this peering has ended; its grants ended with it", 409)
+        if not in_force(peer, peer.peering_epoch, ctx.wall):
+            return OperatorFault("peer_not_ready", f"the peer is {peer.status}; its grants are of no use now", 409, {"status": peer.status})
+        if self.record is None and len(ctx.query(of_peer(peer.id, RECEIVED_GRANTS_PER_PEER_MAX))) >= RECEIVED_GRANTS_PER_PEER_MAX:
+            return FULL
+        return None
+
+    # --- use -----------------------------------------------------------------------------------------------------
+
+    @handles(Call)
+    def on_call(self, message: Call, ctx: Context) -> None:
+        record: ReceivedGrantRecord | None = self.record
+        row = self._peer(ctx, record.federation_peer_id) if record is not None else None
+        if record is None or row is None:
+            ctx.reply(NOT_FOUND)
+            return
+        request = exchange(row.record, row.evidence, ctx.settings, ctx.wall, "GET", message.path)
+        if isinstance(request, Fault):
+            ctx.reply(request)
+            return
+        presenting = attrs.evolve(request, sealed_bearer=record.sealed_bearer, reply_bytes_max=RESOURCES_REPLY_BYTES_MAX)
+        ctx.call(presenting, then=Replied, tag=(record.sealed_bearer, ctx.defer()))
+
+    @handles(Replied)
+    def on_replied(self, message: Replied, ctx: Context) -> None:
+        presented, address = message.tag
+        record: ReceivedGrantRecord | None = self.record
+        reply = message.outcome
+        code = remote_code(reply) if isinstance(reply, RemoteReply) and reply.status == 401 else None
+        # The word of the issuer is about the bearer that was presented, which a delivery may have replaced since.
+        if record is not None and record.sealed_bearer == presented and code in BEARER_OVER and record.refused_code is None:
+            self._tell(ctx, record, "refused", "remote", None, code=code)
+            ctx.save(attrs.evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
+        ctx.answer(address, message.fault if message.fault is not None else reply)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    @handles(Forget)
+    def on_forget(self, message: Forget, ctx: Context) -> None:
+        record: ReceivedGrantRecord | None = self.record
+        if record is None:
+            ctx.reply(NOT_FOUND)
+            return
+        self._destroy(ctx, record, "user", message.by, "forgotten")
+        remember(ctx, message.mark, 200, {"id": record.id, "forgotten": True})
+        ctx.reply(record)
+
+    @handles(PeeringEnded)
+    def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
+        record: ReceivedGrantRecord | None = self.record
+        if record is not None and record.peering_epoch <= message.peering_epoch:
+            self._destroy(ctx, record, "system", None, "peer_revoked")
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        if self.record is not None:
+            self._destroy(ctx, self.record, "system", None, "expired")
+
+    def _destroy(self, ctx: Context, record: ReceivedGrantRecord, by_kind: str, by: str | None, why: str) -> None:
+        self._tell(ctx, record, "destroyed", by_kind, by, reason=why)
+        ctx.remove()
+
+    def _tell(self, ctx: Context, record: ReceivedGrantRecord, what: str, by_kind: str, by: str | None, **facts: Any) -> None:
+        """The audit entry in the peer's chain and the event of one change, always together."""
+        about = {
+            "federation_peer_id": record.federation_peer_id,
+            "received_grant_id": record.id,
+            "grant_id": record.grant_id,
+            "resource_kind": record.resource_kind,
+            "resource_id": record.resource_id,
+            "permission_scopes": list(record.permission_scopes),
+        }
+        ctx.audit_in(record.federation_peer_id, f"received_grant.{what}", by_kind, by, **about, **facts)
+        ctx.emit(f"federation.received_grant.{what}", "low", record.account_id, **about, **facts)
+
+    def _peer(self, ctx: Context, peer_id: str) -> Row | None:
+        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
+        return rows[0] if rows else None

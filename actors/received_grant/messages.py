@@ -1,0 +1,64 @@
+"""What may be said to a held grant, and what it answers."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.idempotency.record import Mark
+from actors.received_grant.record import GrantFacts
+from runtime.actor import CallResult
+from runtime.secret import Secret
+
+
+@attrs.frozen(kw_only=True)
+class Receive:
+    """An operator brings a bearer. It is kept once the issuer has said that it is good.
+
+    Answer: the record, or a fault (`grant_token_malformed`, `grant_already_held`, `received_grants_full`, `remote_rejected`, …).
+    """
+
+    account_id: str
+    peer_id: str
+    bearer: Secret
+    by: str | None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Deliver:
+    """The issuer itself brings a bearer over its connection. One that is held already is replaced: it was rotated. Answer: as above."""
+
+    account_id: str
+    peer_id: str
+    facts: GrantFacts
+    bearer: Secret
+
+
+@attrs.frozen(kw_only=True)
+class Forget:
+    """Destroy the bearer. Answer: the record that was, or `not_found`."""
+
+    by: str | None
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class Call:
+    """Read from the issuer with this bearer. `path` is below `/api/v1/system`, with its query string.
+
+    Answer: the `RemoteReply`, whatever its status, or a fault.
+    """
+
+    path: str
+
+
+class BearerSealed(CallResult):
+    """The vault has sealed the bearer."""
+
+
+class Checked(CallResult):
+    """The issuer has said what it knows of the grant."""
+
+
+class Replied(CallResult):
+    """The issuer has answered a call."""
