@@ -195,6 +195,10 @@ class ReceivedGrantActor(Actor):
         if record is None:
             ctx.reply(NOT_FOUND)
             return
+        if message.expected_version is not None and message.expected_version != record.version:
+            text = "the received grant has changed since; read it again"
+            ctx.reply(OperatorFault("version_conflict", text, 409, {"version": record.version}))
+            return
         self._destroy(ctx, record, "user", message.by, "forgotten")
         remember(ctx, message.mark, 200, {"id": record.id, "forgotten": True})
         ctx.reply(record)

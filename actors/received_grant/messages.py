@@ -36,9 +36,10 @@ class Deliver:
 
 @attrs.frozen(kw_only=True)
 class Forget:
-    """Destroy the bearer. Answer: the record that was, or `not_found`."""
+    """Destroy the bearer. Answer: the record that was, `not_found` or `version_conflict`."""
 
     by: str | None
+    expected_version: int | None = None
     mark: Mark | None = None
 
 

@@ -97,7 +97,6 @@ REMOTE_RESOURCE: Final = Object(
     (
         Field("resource", EXPORTED, required=True),
         Field("received_grant_id", Identifier(), required=True),
-        Field("fetched_at", Instant(), required=True),
     ),
     name="RemoteResource",
     unknown="ignore",

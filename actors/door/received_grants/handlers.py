@@ -64,7 +64,8 @@ def forget_grant(door: Door, request: Request) -> None:
     def answered(outcome: ReceivedGrantRecord) -> None:
         request.ok({"id": outcome.id, "forgotten": True})
 
-    door.relay(request, Ref(KIND.name, record.id), Forget(by=request.by, mark=request.mark), answered)
+    message = Forget(by=request.by, expected_version=request.expected_version(), mark=request.mark)
+    door.relay(request, Ref(KIND.name, record.id), message, answered)
 
 
 def own_received_grant(door: Door, request: Request) -> ReceivedGrantRecord:
@@ -89,7 +90,7 @@ def list_remote_resources(door: Door, request: Request) -> None:
 
     def served(reply: RemoteReply, used: ReceivedGrantRecord) -> None:
         data, meta = relay.read_list(reply, kind)
-        told = {"count": len(data), **meta, "received_grant_id": used.id, "fetched_at": iso(door.engine.clock.wall())}
+        told = {"count": len(data), **meta, "received_grant_id": used.id}
         request.ok(data, meta=told)
 
     _read(door, request, kind, None, served)
@@ -102,8 +103,7 @@ def get_remote_resource(door: Door, request: Request) -> None:
         record = relay.read_record(reply.body.get("data"), kind)
         if record["id"] != request.parameters["resource_id"]:
             raise FaultError(relay.another_record())
-        fetched_at = iso(door.engine.clock.wall())
-        request.ok({"resource": record, "received_grant_id": used.id, "fetched_at": fetched_at})
+        request.ok({"resource": record, "received_grant_id": used.id})
 
     _read(door, request, kind, request.parameters["resource_id"], served)
 

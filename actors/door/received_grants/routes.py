@@ -77,8 +77,9 @@ _OPERATORS: Final = (
         summary="Destroy the bearer of a grant that a peer gave us",
         description="The grant itself stays; only its issuer can revoke it.",
         success={200: bodies.FORGOTTEN},
-        errors={404: _NO_PEER},
+        errors={404: _NO_PEER, 409: ("version_conflict",)},
         idempotent=True,
+        conditional=True,
     ),
     Route(
         name="list_remote_resources",
@@ -102,6 +103,7 @@ _OPERATORS: Final = (
             422: _passed_on(422),
             **_UNSERVED,
         },
+        conditional=True,
     ),
     Route(
         name="get_remote_resource",
@@ -122,6 +124,7 @@ _OPERATORS: Final = (
             422: _passed_on(422),
             **_UNSERVED,
         },
+        conditional=True,
     ),
 )
 

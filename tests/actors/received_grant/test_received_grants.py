@@ -245,6 +245,7 @@ def test_forgetting_destroys_the_bearer_and_leaves_the_grant(two: Peers) -> None
     grant_id, bearer = two.issue()
     entry = receive(two, bearer).data["received_grant"]
     assert held(two, "DELETE", f"/{NOBODY}").status == 404
+    assert held(two, "DELETE", f"/{entry['id']}", if_match='"v7.0"').body["code"] == "version_conflict"
     reply = held(two, "DELETE", f"/{entry['id']}")
     assert reply.data == {"id": entry["id"], "forgotten": True}
     assert two.b.store.query(Query(KIND.name)) == []
