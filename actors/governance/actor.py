@@ -18,6 +18,7 @@ from actors.findings import Finding
 from actors.governance import scanner
 from actors.governance.messages import ScanSlice, ScanTick, Start
 from actors.governance.record import KIND, GovernanceRecord, appeared, merge
+from actors.grant.record import KIND as GRANT
 from actors.limits import FINDINGS_OPEN_MAX, GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
@@ -87,10 +88,14 @@ class GovernanceActor(Actor):
         bridges = [row.record for row in ctx.query(Query(BRIDGE.name, (active,), limit=FINDINGS_OPEN_MAX))]
         broken = (Condition("account_id", "=", ctx.ref.id), Condition("state", "=", "failed"))
         shipments = [row.record for row in ctx.query(Query(SHIPMENT.name, (broken,), limit=FINDINGS_OPEN_MAX))]
+        here = Condition("account_id", "=", ctx.ref.id)
+        suspicious = ((here, Condition("corrupt", "=", 1)), (here, Condition("wide", "=", 1)))
+        grants = [row.record for row in ctx.query(Query(GRANT.name, suspicious, limit=FINDINGS_OPEN_MAX))]
         across = (
             *scanner.scan_across(running.records, ctx.settings),
             *scanner.scan_bridges(bridges, running.records),
             *scanner.scan_shipments(shipments),
+            *scanner.scan_grants(grants, ctx.wall),
         )
         self._keep(ctx, (*running.found, *across))
 

@@ -16,6 +16,8 @@ from actors import certificates, residency
 from actors.audit_archive.record import ShipmentRecord
 from actors.bridge.record import BridgeRecord, effective_state
 from actors.findings import Finding, make
+from actors.grant import lifecycle
+from actors.grant.record import BROAD_SCOPES, GrantRecord
 from actors.limits import (
     ASYMMETRIC_HEARTBEAT_S,
     CLOCK_SKEW_WARNING_S,
@@ -77,6 +79,21 @@ def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -
         if bridge.state == "active" and effective_state(bridge, known.get(bridge.federation_peer_id)) == "revoked"
         for facts in ({"bridge_id": bridge.id, "sdwan_network_id": bridge.sdwan_network_id},)
     )
+
+
+def scan_grants(grants: Sequence[GrantRecord], wall: float) -> tuple[Finding, ...]:
+    """Grants in force that admit from anywhere, and grants that somebody else has written."""
+    return tuple(_grant_finding(each) for each in grants if each.corrupt or (each.unrestricted and lifecycle.state(each, wall) == "active"))
+
+
+def _grant_finding(grant: GrantRecord) -> Finding:
+    context: dict[str, Any] = {"account_id": grant.account_id, "grant_id": grant.id}
+    if grant.corrupt:
+        return make("grant_axis_corrupt", grant.federation_peer_id, context, grant_id=grant.id)
+    broad = not BROAD_SCOPES.isdisjoint(grant.permission_scopes)
+    facts = {"grant_id": grant.id, "scopes": ", ".join(grant.permission_scopes), "resource_kind": grant.resource_kind}
+    kind = "unrestricted_broad_grant" if broad else "unrestricted_grant_scope"
+    return make(kind, grant.federation_peer_id, {**context, **facts}, **facts)
 
 
 def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:

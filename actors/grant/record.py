@@ -134,6 +134,7 @@ def _project(record: GrantRecord) -> dict[str, Any]:
         "open_peer_id": None if over else record.federation_peer_id,
         "target": target(record.federation_peer_id, record.resource_kind, record.resource_id),
         "corrupt": 1 if record.corrupt else None,
+        "wide": 1 if record.unrestricted and not over else None,
     }
 
 
@@ -146,7 +147,7 @@ def _due(record: GrantRecord) -> float | None:
 KIND = Kind(
     name="grant",
     record=GrantRecord,
-    columns={"account_id": "text", "peer_id": "text", "open_peer_id": "text", "target": "text", "corrupt": "integer"},
+    columns={"account_id": "text", "peer_id": "text", "open_peer_id": "text", "target": "text", "corrupt": "integer", "wide": "integer"},
     project=_project,
     unique={"slot": "grant_exists"},
     keys=lambda record: {"slot": None if _ended(record) else slot_of(record)},

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from actors.bridge.record import BridgeRecord
 from actors.findings import KINDS
-from actors.governance.scanner import scan, scan_across, scan_bridges, scan_peer
+from actors.governance.scanner import scan, scan_across, scan_bridges, scan_grants, scan_peer
+from actors.grant.record import GrantRecord
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import STATUSES
 from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, TrustedAnchor
@@ -30,6 +31,12 @@ SETTINGS = Settings(
     federation=FederationSettings(prefix="fd00:1::/48"),
     platform_version="1.4.2",
 )
+
+
+OF_OTHER_ROWS = {
+    "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
+}  # fmt: skip
+"""Kinds of findings that do not come from the rows of peers."""
 
 
 def anchor(number: int = 1, **fields: Any) -> TrustedAnchor:
@@ -164,7 +171,7 @@ def test_each_kind_is_tried_on_both_sides() -> None:
         tried = {kind for kind, _, _, outcome in INSTANTS if outcome is expected}
         across = {"shared_trust_anchor", "prefix_overlap_with_other_peer"}
         # The grant of a managed child is not recorded yet, so nothing can be seen of it.
-        assert tried | across | {"managed_child_grant_missing", "bridge_without_peer", "audit_seal_failed"} == set(KINDS)
+        assert tried | across | {"managed_child_grant_missing", *OF_OTHER_ROWS} == set(KINDS)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -337,3 +344,27 @@ def test_an_active_bridge_of_an_ended_peering_is_told_and_one_of_a_paused_peer_i
     (told,) = scan_bridges([bridge, attrs.evolve(bridge, id="c", state="revoked")], [])
     assert (told.kind, told.federation_peer_id, told.payload["bridge_id"]) == ("bridge_without_peer", "p", "b")
     assert len(scan_bridges([bridge], [attrs.evolve(peer, peering_epoch=1)])) == 1
+
+
+def test_grants_that_admit_from_anywhere_are_told_while_they_are_in_force() -> None:
+    facts: dict[str, Any] = {
+        "account_id": "a",
+        "federation_peer_id": "p",
+        "remote_subject": "s",
+        "resource_kind": "NodeModule",
+        "updated_at": 0.0,
+    }
+    wide = GrantRecord(id="wide", issued_at=0.0, expires_at=100.0, **facts)
+    broad = attrs.evolve(wide, id="broad", permission_scopes=("read", "migrate"))
+    narrow = attrs.evolve(wide, id="narrow", source_cidrs=("192.0.2.0/24",))
+    over = attrs.evolve(wide, id="over", revoked_at=5.0)
+    blank = attrs.evolve(wide, id="blank", source_cidrs=())
+    told = {
+        finding.payload["grant_id"]: (finding.kind, finding.severity) for finding in scan_grants([wide, broad, narrow, over, blank], 10.0)
+    }
+    assert told == {
+        "wide": ("unrestricted_grant_scope", "medium"),
+        "broad": ("unrestricted_broad_grant", "high"),
+        "blank": ("grant_axis_corrupt", "high"),
+    }
+    assert {finding.payload["grant_id"] for finding in scan_grants([wide, blank], 200.0)} == {"blank"}
