@@ -204,6 +204,30 @@ class SignedCertificate:
     not_after: float
 
 
+@attrs.frozen
+class SignStatement:
+    """Sign bytes as this instance: with a new Ed25519 key, certified by our CA and forgotten afterwards. Result: `SignedStatement`.
+
+    `purpose` goes before the content (see `signed_bytes`), so that no signature of one purpose serves another. Faults: `ca_unavailable`.
+    """
+
+    purpose: str
+    content: bytes
+
+
+@attrs.frozen
+class SignedStatement:
+    """A signature (RFC 8032) and the certificate of the key that made it."""
+
+    signature: bytes
+    certificate_pem: str
+
+
+def signed_bytes(purpose: str, content: bytes) -> bytes:
+    """What a statement's signature covers."""
+    return purpose.encode() + b"\0" + content
+
+
 # --- Vault: sealing -------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
 from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
+from actors.migration.actor import MigrationActor
+from actors.migration.arrival import ArrivalActor, StagedStepActor
 from actors.offering.actor import OfferingActor
 from actors.offering.lease import LeaseActor
 from actors.operator.actor import OperatorActor
@@ -42,6 +44,9 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     LeaseActor,
     Archivist,
     ShipmentRow,
+    MigrationActor,
+    ArrivalActor,
+    StagedStepActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -25,7 +25,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from actors import certificates
 from actors.limits import DAY_S, NOT_BEFORE_BACKDATE_S
-from actors.ports import OUTBOUND_KEY_PURPOSE, IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, SignedCertificate, SignRequest
+from actors.ports import (
+    OUTBOUND_KEY_PURPOSE,
+    IssuedIdentity,
+    IssueIdentity,
+    MadeRequest,
+    MakeRequest,
+    SignedCertificate,
+    SignedStatement,
+    SignRequest,
+    SignStatement,
+    signed_bytes,
+)
 from net.private_files import PrivateFileError, create_private, read_private
 from net.vault import Vault, VaultError
 from runtime.clock import Clock
@@ -35,6 +46,7 @@ from runtime.random import Randomness
 
 ROOT_LIFETIME_S: Final = 15 * 365.25 * DAY_S
 SERIAL_BITS: Final = 127
+STATEMENT_LIFETIME_S: Final = DAY_S
 STORE_NAME: Final = "authority.json"
 _STORE_VERSION: Final = 1
 _ROOT_KEY_PURPOSE: Final = "authority-root-key"
@@ -42,6 +54,8 @@ _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2F
 
 LeafKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 LeafPublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
+Asked = IssueIdentity | MakeRequest | SignRequest | SignStatement
+Answered = IssuedIdentity | MadeRequest | SignedCertificate | SignedStatement | Fault
 
 
 class AuthorityError(Exception):
@@ -98,8 +112,10 @@ class Authority:
         key, root = _open_store(path, stored, instance_id, vault)
         return cls(key, root, instance_id=instance_id, clock=clock, randomness=randomness, vault=vault)
 
-    def handle(self, request: IssueIdentity | MakeRequest | SignRequest) -> IssuedIdentity | MadeRequest | SignedCertificate | Fault:
+    def handle(self, request: Asked) -> Answered:
         """Answer a request of the domain's port."""
+        if isinstance(request, SignStatement):
+            return self.sign_statement(request)
         if isinstance(request, IssueIdentity):
             return self.issue_identity(request)
         return self.make_request(request) if isinstance(request, MakeRequest) else self.sign_request(request)
@@ -152,6 +168,15 @@ class Authority:
             not_before=certificate.not_valid_before_utc.timestamp(),
             not_after=certificate.not_valid_after_utc.timestamp(),
         )
+
+    def sign_statement(self, request: SignStatement) -> SignedStatement | Fault:
+        """A signature that this instance made, with the certificate that shows it; `ca_unavailable` if the root has ended."""
+        key = new_ed25519_key(self._randomness)
+        try:
+            certificate = self._client_leaf(key.public_key(), f"statement {self.instance_id}", self.instance_id, STATEMENT_LIFETIME_S)
+        except AuthorityError as error:
+            return _unavailable(error)
+        return SignedStatement(key.sign(signed_bytes(request.purpose, request.content)), _pem(certificate))
 
     def listener_leaves(
         self, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime_s: float

@@ -21,3 +21,8 @@ def uuid7(wall: float, chance: random.Random) -> str:
 def is_uuid(text: object) -> bool:
     """Whether `text` is a canonical lower-case UUID of any version."""
     return isinstance(text, str) and _UUID.fullmatch(text) is not None
+
+
+def is_uuid7(text: object) -> bool:
+    """Whether `text` is a canonical UUID of version 7."""
+    return isinstance(text, str) and is_uuid(text) and text[14] == "7" and text[19] in "89ab"

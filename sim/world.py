@@ -31,30 +31,28 @@ from actors.operator.permissions import PERMISSIONS
 from actors.ports import (
     CheckObject,
     HashPassword,
-    IssuedIdentity,
     IssueIdentity,
-    MadeRequest,
     MakeRequest,
     Open,
     ProbeRequest,
     RemoteRequest,
     Seal,
-    SignedCertificate,
     SignRequest,
+    SignStatement,
     SignToken,
     StoreObject,
     VerifyPassword,
 )
 from actors.registry import ACTORS, KINDS
 from actors.settings import FederationSettings, Identity, Settings
-from net.authority import Authority
+from net.authority import Answered, Asked, Authority
 from net.credentials import Credentials, HashCost
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.actor import Ref
 from runtime.buggify import Buggify
 from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
-from runtime.errors import Fault, InternalFault
+from runtime.errors import InternalFault
 from runtime.random import SeededRandomness
 from runtime.reopening import Reopening
 from runtime.secret import Secret
@@ -100,7 +98,7 @@ class SwitchedAuthority(Authority):
 
     down = False
 
-    def handle(self, request: IssueIdentity | MakeRequest | SignRequest) -> IssuedIdentity | MadeRequest | SignedCertificate | Fault:
+    def handle(self, request: Asked) -> Answered:
         if self.down:
             return InternalFault("ca_unavailable", "the certificate authority cannot be read", 503, retry_after_s=1.0)
         return super().handle(request)
@@ -490,7 +488,7 @@ class Host:
         return {
             RemoteRequest: self._watched(remote.request),
             ProbeRequest: remote.probe,
-            **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest), authority),
+            **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest, SignStatement), authority),
             **dict.fromkeys((Seal, Open), vault),
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
             **dict.fromkeys((StoreObject, CheckObject), _direct(self.archive.handle)),

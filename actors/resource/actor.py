@@ -5,18 +5,18 @@ Lives here: one handler per message. Must not live here: what a batch comes to (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from actors.idempotency.record import remember
 from actors.inventory.registry import REGISTRY
+from actors.migration.receiving import Receiving
 from actors.problems import refusal
 from actors.resource import projection
 from actors.resource.catalogue import KIND as CATALOGUE
-from actors.resource.catalogue import Catalogue, next_stamp
-from actors.resource.limits import IDS_TOLD_MAX, OWNED_MAX
+from actors.resource.limits import OWNED_MAX
 from actors.resource.messages import Delete, Deleted, Draft, Forget, Update, Write, Written
 from actors.resource.plan import Committed, Plan, lock_of
 from actors.resource.record import KIND, ResourceRecord, owned_by
@@ -34,7 +34,7 @@ def moved_fault(record: ResourceRecord) -> OperatorFault:
     return OperatorFault("resource_moved", "this resource has moved to another platform", 410, details)
 
 
-class CatalogueActor(Actor):
+class CatalogueActor(Receiving):
     """One account's catalogue; the single writer of its resources."""
 
     kind = CATALOGUE
@@ -50,7 +50,7 @@ class CatalogueActor(Actor):
         if plan.problems:
             ctx.reply(refusal(plan.problems))
             return
-        written = {record.id: record for record in self._store(ctx, [(write.record, write.former) for write in plan.writes])}
+        written = {record.id: record for record in self.store(ctx, [(write.record, write.former) for write in plan.writes])}
         outcomes = tuple(plan.outcomes[place] for place in range(len(message.drafts)))
         records = tuple(written.get(id) or plan.committed.record(id) for id, _ in outcomes)
         answer = Written(outcomes, tuple(record for record in records if record is not None))
@@ -77,7 +77,7 @@ class CatalogueActor(Actor):
         if plan.problems:
             ctx.reply(refusal(plan.problems))
             return
-        stored = self._store(ctx, [(write.record, write.former) for write in plan.writes])
+        stored = self.store(ctx, [(write.record, write.former) for write in plan.writes])
         record = stored[0] if stored else former
         remember(ctx, message.mark, 200, projection.one(record))
         ctx.reply(record)
@@ -95,7 +95,7 @@ class CatalogueActor(Actor):
             ctx.reply(fault)
             return
         ended = [(tombstone(record, ctx.wall), record) for record in (former, *owned)]
-        stored = self._store(ctx, ended)
+        stored = self.store(ctx, ended)
         remember(ctx, message.mark, 200, projection.deleted(stored))
         ctx.reply(Deleted(tuple(stored)))
 
@@ -105,35 +105,6 @@ class CatalogueActor(Actor):
         due = KIND.due(record) if record is not None else None
         if record is not None and record.account_id == ctx.ref.id and due is not None and due <= ctx.wall:
             ctx.delete_row(KIND.name, record.id)
-
-    # --- storing -------------------------------------------------------------------------------------------------
-
-    def _store(self, ctx: Context, writes: Iterable[tuple[ResourceRecord, ResourceRecord | None]]) -> list[ResourceRecord]:
-        """Write records, each stamped later than the one before, and tell of it."""
-        catalogue: Catalogue = self.record or Catalogue(id=ctx.ref.id)
-        stamp = catalogue.stamp
-        stored: list[ResourceRecord] = []
-        told: dict[str, dict[str, list[str]]] = {}
-        for wanted, former in writes:
-            stamp = next_stamp(stamp, ctx.wall)
-            record = attrs.evolve(
-                wanted,
-                version=1 if former is None else former.version + 1,
-                created_at=ctx.wall if former is None else former.created_at,
-                updated_at=stamp,
-                origin=wanted.origin or (former.origin if former is not None else {}),
-            )
-            ctx.put_row(KIND.name, record, None if former is None else former.version)
-            stored.append(record)
-            change = "deleted" if not record.lives else "created" if former is None or not former.lives else "updated"
-            told.setdefault(record.kind, {}).setdefault(change, []).append(record.id)
-        if stored:
-            ctx.save(attrs.evolve(catalogue, stamp=stamp))
-        for kind, changes in told.items():
-            counts = {change: len(ids) for change, ids in changes.items()}
-            ids = [id for changed in changes.values() for id in changed]
-            ctx.emit("resource.changed", "low", ctx.ref.id, resource_kind=kind, **counts, ids=ids[:IDS_TOLD_MAX])
-        return stored
 
 
 class ResourceActor(Actor):

@@ -17,7 +17,7 @@ from actors.inventory.registry import REGISTRY
 from actors.problems import Problem
 from actors.resource.limits import RECORD_BYTES_MAX
 from actors.resource.messages import Change, Draft
-from actors.resource.record import KIND, ResourceRecord, natural_key, scope
+from actors.resource.record import KIND, ResourceRecord, natural_key, owner_of, scope
 from runtime.store.port import Condition, Query, Row
 
 Select = Callable[[Query], list[Row]]
@@ -196,6 +196,12 @@ class Plan:
             created_at=0.0,
             updated_at=0.0,
         )
+        owner_id = owner_of(record)
+        owner = self.committed.record(owner_id) if owner_id is not None and owner_id not in self._ids else None
+        if owner is not None and (locked := lock_of(owner)) is not None:
+            # What a record owns moves with it, so nothing may be added to one that is on its way.
+            self._problem(draft, *locked)
+            return
         self.take(place, record, former, key)
 
     def take(self, place: int, record: ResourceRecord, former: ResourceRecord | None, key: str | None) -> None:

@@ -31,6 +31,7 @@ from actors.ports import (
     RemoteRequest,
     Seal,
     SignRequest,
+    SignStatement,
 )
 from actors.registry import ACTORS, KINDS
 from actors.settings import FederationSettings, Identity, Limit, Settings
@@ -183,7 +184,7 @@ class Platform:
         )
         ports: dict[type, Callable[[Any, Callable[[Any], None]], None]] = {
             kind: lambda request, done: self._local(lambda: done(self.authority.handle(request)))
-            for kind in (IssueIdentity, MakeRequest, SignRequest)
+            for kind in (IssueIdentity, MakeRequest, SignRequest, SignStatement)
         }
         ports |= {kind: lambda request, done: self._local(lambda: done(self.vault.handle(request))) for kind in (Seal, Open)}
         ports[RemoteRequest] = self._send

@@ -1,0 +1,1 @@
+"""Migrations: resources that move, or are copied, from one platform to another."""

@@ -1,0 +1,308 @@
+"""One migration at its source: what operators decide, and the way from a plan to a receipt.
+
+Lives here: one handler per message. Every status says what is to be done next (`_go_on`), and everything asked of another may be asked
+again, so whoever takes up a migration after a crash looks at its status and goes on. Must not live here: the calls themselves
+(`transfer`), or anything about a kind of resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from actors import residency
+from actors.idempotency.record import Mark, remember
+from actors.migration.lifecycle import Trigger, transition
+from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, Plan, PreflightAnswered, Release, SetStep
+from actors.migration.planning import current_steps
+from actors.migration.receiving import residency_outcome
+from actors.migration.record import MigrationRecord, shown
+from actors.migration.steps import plan_digest
+from actors.migration.transfer import Transfer, refused_by, without_payloads
+from actors.peer import standing
+from actors.peer.record import KIND as PEER
+from actors.peer.record import PeerRecord
+from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
+from runtime.actor import Due, handles
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
+from runtime.store.port import Condition, Query
+
+NOT_FOUND = OperatorFault("migration_not_found", "there is no such migration here", 404)
+
+
+class MigrationActor(Transfer):
+    """One migration."""
+
+    # --- what operators say --------------------------------------------------------------------------------------
+
+    @handles(Plan)
+    def on_plan(self, message: Plan, ctx: Context) -> None:
+        if self.record is not None or self.planning is not None:
+            ctx.reply(OperatorFault("migration_id_conflict", "another migration has this id", 409))
+            return
+        planned = planned_record(ctx, message)
+        if isinstance(planned, Fault):
+            ctx.reply(planned)
+            return
+        self.planning = (ctx.defer(), message, planned)
+        ctx.call(Seal(message.bearer, GRANT_BEARER_PURPOSE), then=BearerSealed)
+
+    @handles(BearerSealed)
+    def on_bearer_sealed(self, message: BearerSealed, ctx: Context) -> None:
+        if self.planning is None:
+            return
+        (address, asked, planned), self.planning = self.planning, None
+        if message.fault is not None:
+            ctx.answer(address, message.fault)
+            return
+        record = attrs.evolve(planned, sealed_bearer=message.outcome)
+        told = {"operation": record.operation, "steps": len(record.steps), "plan_digest": record.plan_digest}
+        self.note(ctx, record, "migration.planned", asked.by, **told)
+        ctx.emit(
+            "migration.planned", "low", record.account_id, migration_id=record.id, federation_peer_id=record.destination_peer_id, **told
+        )
+        if not asked.dry_run:
+            record = self.stepped(ctx, record, "validate", by=asked.by)
+        self.keep(ctx, record)
+        remember(ctx, asked.mark, 201, {"migration": shown(ctx.record)})
+        ctx.answer(address, ctx.record)
+        self.go_on(ctx)
+
+    @handles(Act)
+    def on_act(self, message: Act, ctx: Context) -> None:
+        fault = self._fault(message.expected_version) or act_fault(ctx, self.record, message)
+        if fault is not None:
+            ctx.reply(fault)
+            return
+        record: MigrationRecord = attrs.evolve(
+            self.record, acknowledge_residency=self.record.acknowledge_residency or message.acknowledge_residency
+        )
+        if message.act == "cancel":
+            releasing = record.operation == "migrate" and record.status != "planned"
+            record = self.stepped(ctx, attrs.evolve(record, applying=False, releasing=releasing), "cancel", by=message.by)
+        elif message.act == "retry":
+            again = ctx.new_id()
+            record = attrs.evolve(record, transfer_id=again, attempt=record.attempt + 1, error=None)
+            record = attrs.evolve(record, applying=True, releasing=False, cleared_digest=None)
+            record = self.replanned(ctx, self.stepped(ctx, record, "retry", by=message.by))
+        else:
+            record = attrs.evolve(record, applying=message.act == "apply", dry_run=False)
+            record = self.replanned(ctx, self.stepped(ctx, record, "validate", by=message.by))
+        self._finish(ctx, record, message.mark)
+
+    @handles(SetStep)
+    def on_set_step(self, message: SetStep, ctx: Context) -> None:
+        fault = self._fault(message.expected_version)
+        record: MigrationRecord | None = self.record
+        if fault is not None or record is None:
+            ctx.reply(fault)
+            return
+        if record.status not in ("planned", "validating", "conflict") or record.applying:
+            text = f"a migration that is {record.status} takes no decisions about its steps"
+            ctx.reply(OperatorFault("invalid_transition", text, 422, {"from": record.status}))
+            return
+        step = next((step for step in record.steps if step.order == message.order), None)
+        if step is None or step.action != "create":
+            ctx.reply(OperatorFault("step_invalid", "the plan brings no record under this number", 422, {"index": message.order}))
+            return
+        steps = tuple(attrs.evolve(each, conflict_policy=message.policy) if each is step else each for each in record.steps)
+        self.note(ctx, record, "migration.step_decided", message.by, order=message.order, policy=message.policy)
+        record = self.replanned(ctx, attrs.evolve(record, steps=steps))
+        self._finish(ctx, record, message.mark)
+
+    def _finish(self, ctx: Context, record: MigrationRecord, mark: Mark | None) -> None:
+        self.keep(ctx, record)
+        remember(ctx, mark, 200, {"migration": shown(ctx.record)})
+        ctx.reply(ctx.record)
+        self.go_on(ctx)
+
+    def _fault(self, expected_version: int | None) -> Fault | None:
+        if self.record is None:
+            return NOT_FOUND
+        if expected_version is not None and expected_version != self.record.version:
+            text = "the migration has changed since; read it again"
+            return OperatorFault("version_conflict", text, 409, {"version": self.record.version})
+        return None
+
+    # --- from a plan to held records -------------------------------------------------------------------------------
+
+    @handles(PreflightAnswered)
+    def on_preflight_answered(self, message: PreflightAnswered, ctx: Context) -> None:
+        record: MigrationRecord = self.record
+        if record.status != "validating" or message.tag != (record.transfer_id, record.plan_digest):
+            return
+        reply = message.outcome
+        if isinstance(reply, RemoteReply) and reply.status == 200:
+            cleared = attrs.evolve(record, cleared_digest=record.plan_digest, error=None)
+            self.note(ctx, cleared, "migration.cleared", None)
+            self.keep(ctx, cleared)
+            self.go_on(ctx)
+            return
+        fault = refused_by(reply)
+        if fault.code in ("migration_conflict", "link_target_missing") and not self.transient(fault):
+            found = conflicts_of(fault)
+            logged = attrs.evolve(record, conflict_log=(*record.conflict_log, *found), error=fault.code, applying=False)
+            logged = self.stepped(ctx, logged, "conflicts_found")
+            ctx.emit("migration.conflict", "medium", record.account_id, migration_id=record.id, conflicts=len(found))
+            self.keep(ctx, logged)
+        elif self.transient(fault):
+            self.keep(ctx, attrs.evolve(record, error=fault.code))
+        else:
+            self.fail(ctx, record, fault.code)
+
+    @handles(Frozen)
+    def on_frozen(self, message: Frozen, ctx: Context) -> None:
+        record: MigrationRecord | None = self.record
+        if record is None or record.status != "validating" or not record.applying:
+            return
+        if message.fault is not None:
+            self.fail(ctx, record, message.fault.code)
+            return
+        self._begin_transfer(ctx, record)
+
+    def _begin_transfer(self, ctx: Context, record: MigrationRecord) -> None:
+        """Everything is held: is it still what was planned and found clear?"""
+        fresh = self.replanned(ctx, record)
+        if fresh.status != "validating" or fresh.plan_digest != record.cleared_digest:
+            changed = attrs.evolve(fresh, applying=False, releasing=record.operation == "migrate", cleared_digest=None)
+            self.keep(ctx, self.stepped(ctx, changed, "changed") if changed.status == "validating" else changed)
+            self.go_on(ctx)
+            return
+        self.keep(ctx, self.stepped(ctx, record, "frozen"))
+        self.go_on(ctx)
+
+    def replanned(self, ctx: Context, record: MigrationRecord) -> MigrationRecord:
+        """The record with steps and digest as the catalogue is now; failed if there is no plan any more."""
+        policies = {step.order: step.conflict_policy for step in record.steps}
+        steps = current_steps(ctx.query, record.account_id, record.root_resource_kind, record.root_resource_id, record.operation, policies)
+        if isinstance(steps, Fault):
+            refused = attrs.evolve(record, error=steps.code, applying=False)
+            return self.stepped(ctx, refused, "refused") if record.status == "validating" else refused
+        digest = plan_digest(record.header, steps)
+        return attrs.evolve(record, steps=without_payloads(steps), plan_digest=digest)
+
+    # --- going on ------------------------------------------------------------------------------------------------
+
+    def go_on(self, ctx: Context) -> None:
+        """Do what the status asks for; harmless if it was done before."""
+        record: MigrationRecord | None = ctx.record
+        if record is None:
+            return
+        if record.releasing:
+            self.catalogue(ctx, record, Release(record.id))
+        if record.status == "validating":
+            if record.cleared_digest != record.plan_digest:
+                self.ask_preflight(ctx, record)
+            elif record.applying and record.operation == "migrate":
+                ids = tuple(step.id for step in record.steps if step.action == "create")
+                self.catalogue(ctx, record, Freeze(migration_id=record.id, ids=ids))
+            elif record.applying:
+                self._begin_transfer(ctx, record)
+        else:
+            self.go_on_transferring(ctx, record)
+
+    def on_activated(self, ctx: Context) -> None:
+        self.go_on(ctx)
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        record: MigrationRecord | None = self.record
+        if record is None or record.next_look_at is None or ctx.wall < record.next_look_at:
+            return
+        self.keep(ctx, record)
+        self.go_on(ctx)
+
+
+# --- judgements ------------------------------------------------------------------------------------------------------
+
+_TRIGGERS: Mapping[str, Trigger] = {"validate": "validate", "apply": "validate", "cancel": "cancel", "retry": "retry"}
+
+
+def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | None:
+    """Why this cannot be done now, or None."""
+    if message.act in ("apply", "validate", "retry"):
+        fault = destination_fault(ctx, record.account_id, record.destination_peer_id, record.peering_epoch)
+        if fault is not None:
+            return fault
+        if message.act == "apply" and record.status == "conflict":
+            text = "records of the destination stand in the way; decide about the steps and validate again"
+            return OperatorFault("migration_conflict", text, 422, {"conflicts": [dict(entry) for entry in record.conflict_log[-16:]]})
+        peer = peer_row(ctx, record.destination_peer_id)
+        assert peer is not None
+        acknowledged = record.acknowledge_residency or message.acknowledge_residency
+        refused = residency.refusal(residency_outcome(ctx.settings, peer), acknowledged=acknowledged)
+        if refused is not None:
+            return refused
+    if transition(record.status, _TRIGGERS[message.act]) is not None:
+        return None
+    if message.act == "cancel":
+        text = f"a migration that is {record.status} can no longer be cancelled"
+        return OperatorFault("migration_not_cancellable", text, 409, {"status": record.status})
+    text = f"a migration that is {record.status} cannot be told to {message.act}"
+    return OperatorFault("invalid_transition", text, 422, {"from": record.status})
+
+
+def planned_record(ctx: Context, message: Plan) -> MigrationRecord | Fault:
+    """The migration that an operator plans, or why there is none."""
+    fault = destination_fault(ctx, message.account_id, message.destination_peer_id, None)
+    if fault is not None:
+        return fault
+    peer = peer_row(ctx, message.destination_peer_id)
+    assert peer is not None
+    outcome = residency_outcome(ctx.settings, peer)
+    refused = residency.refusal(outcome, acknowledged=message.acknowledge_residency or message.dry_run)
+    if refused is not None:
+        return refused
+    header = message.header
+    steps = current_steps(ctx.query, message.account_id, header.root_resource_kind, header.root_resource_id, header.operation, {})
+    if isinstance(steps, Fault):
+        return steps
+    return MigrationRecord(
+        id=ctx.ref.id,
+        account_id=message.account_id,
+        operation=header.operation,
+        root_resource_kind=header.root_resource_kind,
+        root_resource_id=header.root_resource_id,
+        destination_peer_id=peer.id,
+        peering_epoch=peer.peering_epoch,
+        dry_run=message.dry_run,
+        transfer_id=ctx.ref.id,
+        steps=without_payloads(steps),
+        plan_digest=plan_digest(header, steps),
+        acknowledge_residency=message.acknowledge_residency,
+        cross_jurisdiction=outcome.crossing,
+        sealed_bearer=b"",
+        created_by=message.by,
+        created_at=ctx.wall,
+        updated_at=ctx.wall,
+    )
+
+
+def peer_row(ctx: Context, peer_id: str) -> PeerRecord | None:
+    """The committed row of a peer."""
+    rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
+    return rows[0].record if rows else None
+
+
+def destination_fault(ctx: Context, account_id: str, peer_id: str, epoch: int | None) -> Fault | None:
+    """Why nothing can be sent to this peer, or None; `epoch` is that of a migration made before."""
+    peer = peer_row(ctx, peer_id)
+    if peer is None or peer.account_id != account_id or peer.peer_kind != "platform":
+        return OperatorFault("peer_not_found", "there is no such platform peer", 404)
+    if not standing.in_force(peer, peer.peering_epoch if epoch is None else epoch, ctx.wall):
+        return OperatorFault("peer_not_ready", f"the peer is {peer.status}; nothing moves to it", 409, {"status": peer.status})
+    return None
+
+
+def conflicts_of(fault: Fault) -> tuple[Mapping[str, Any], ...]:
+    """The entries of a conflict log in a refusal, as far as they have the form of one."""
+    found = fault.details.get("conflicts") or fault.details.get("missing")
+    entries = found if isinstance(found, list) else []
+    return tuple(
+        {str(name)[:64]: value for name, value in entry.items() if isinstance(value, str | int | dict | None) and len(str(value)) <= 2_048}
+        for entry in entries[:64]
+        if isinstance(entry, dict)
+    )

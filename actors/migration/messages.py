@@ -1,0 +1,209 @@
+"""What may be said to a migration, and between it and the catalogues at both ends.
+
+Lives here: frozen messages. Must not live here: behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from actors.idempotency.record import Mark
+from actors.migration.record import ArrivalRecord
+from actors.migration.steps import Header, Policy, Step
+from runtime.actor import CallResult
+from runtime.errors import Fault
+from runtime.secret import Secret
+
+# --- from operators, at the source ------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """Make a plan. With `dry_run` nothing is asked of the destination. Answer: the record, or a fault."""
+
+    account_id: str
+    by: str | None
+    header: Header
+    destination_peer_id: str
+    bearer: Secret
+    dry_run: bool
+    acknowledge_residency: bool
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Act:
+    """Validate, apply, cancel or try again. Answer: the record, or a fault.
+
+    Attributes:
+        act: one of the four words.
+        acknowledge_residency: the operator says that crossing a boundary is meant.
+    """
+
+    by: str | None
+    act: str
+    acknowledge_residency: bool = False
+    expected_version: int | None = None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SetStep:
+    """Decide what happens where a step meets a record of the destination. Answer: the record, or a fault."""
+
+    by: str | None
+    order: int
+    policy: Policy
+    expected_version: int | None = None
+    mark: Mark | None = None
+
+
+# --- between a migration and the catalogue of its source --------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Freeze:
+    """Hold these records for a migration, all or none. Answered by `Frozen`. May come twice."""
+
+    migration_id: str
+    ids: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Frozen:
+    """Every record is held now, or `fault` says why none is."""
+
+    fault: Fault | None = None
+
+
+@attrs.frozen
+class Release:
+    """Let go of whatever this migration holds. Answered by `Released`. May come twice."""
+
+    migration_id: str
+
+
+@attrs.frozen
+class Released:
+    """No record is held by the migration any more."""
+
+
+@attrs.frozen(kw_only=True)
+class Depart:
+    """The records live at the destination now: leave tombstones that say so. Answered by `Departed`. May come twice."""
+
+    migration_id: str
+    peer_id: str
+    instance_id: str
+
+
+@attrs.frozen
+class Departed:
+    """No record is held by the migration any more, and none of those it moved lives here."""
+
+
+# --- outcomes of calls -------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class BearerSealed(CallResult):
+    """The bearer, fit to be stored."""
+
+
+@attrs.frozen
+class PreflightAnswered(CallResult):
+    """What the destination says about the names of the plan."""
+
+
+@attrs.frozen
+class TransferAnswered(CallResult):
+    """The answer to opening, uploading or committing; `tag` is (attempt's id, what was asked)."""
+
+
+@attrs.frozen
+class OutcomeAnswered(CallResult):
+    """The answer to a look at the outcome, or to a fence; `tag` is (attempt's id, what was asked)."""
+
+
+@attrs.frozen
+class FinalizeAnswered(CallResult):
+    """Whether the destination knows that we have let go."""
+
+
+# --- to the catalogue of the destination -------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Open:
+    """Begin to stage a plan, or begin again with the same one. Answer: the arrival, or a fault."""
+
+    arrival: ArrivalRecord
+
+
+@attrs.frozen(kw_only=True)
+class Stage:
+    """Keep some steps of an open plan. Answer: the arrival, or a fault."""
+
+    arrival_id: str
+    steps: tuple[Step, ...]
+
+
+@attrs.frozen
+class Commit:
+    """Apply the plan in this one turn. Answer: `Landed`, or a fault; a repeated one gets the same answer."""
+
+    arrival_id: str
+
+
+@attrs.frozen
+class Landed:
+    """An applied arrival, and whether it was applied just now."""
+
+    arrival: ArrivalRecord
+    fresh: bool
+
+
+@attrs.frozen(kw_only=True)
+class Fence:
+    """Promise never to apply. Answer: the arrival, which says `fenced`, or `applied` if it came too late."""
+
+    arrival: ArrivalRecord
+
+
+@attrs.frozen
+class Finalize:
+    """The source has let go: what arrived may be written now. Answer: the arrival, or a fault."""
+
+    arrival_id: str
+
+
+@attrs.frozen
+class DropStaged:
+    """End a plan that nobody has committed in time."""
+
+    arrival_id: str
+
+
+# --- to the arrival's own actor ----------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Prove:
+    """Sign the receipt. Answer: `Proof`, or a fault."""
+
+
+@attrs.frozen
+class Signed(CallResult):
+    """The signature; `tag` is who waits for it."""
+
+
+@attrs.frozen(kw_only=True)
+class Proof:
+    """A receipt and what shows that this platform has written it."""
+
+    receipt: Mapping[str, Any]
+    signature: str
+    certificate_pem: str

@@ -1,0 +1,92 @@
+"""Steps of a plan as both platforms know them, and the digest that binds them.
+
+Lives here: values and their canonical form. Must not live here: where steps come from (`planner`) or what they do (`applying`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import attrs
+import msgspec
+
+Operation = Literal["migrate", "duplicate"]
+Action = Literal["create", "link_local", "skip"]
+Policy = Literal["fail", "skip_if_exists", "overwrite", "rename_with_suffix"]
+
+OPERATIONS: Final[tuple[Operation, ...]] = ("migrate", "duplicate")
+ACTIONS: Final[tuple[Action, ...]] = ("create", "link_local", "skip")
+POLICIES: Final[tuple[Policy, ...]] = ("fail", "skip_if_exists", "overwrite", "rename_with_suffix")
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One record of a plan.
+
+    Attributes:
+        order: place in the plan, from 0.
+        id: at the source.
+        action: `create` brings the record, `link_local` needs one of the destination's own, `skip` leaves it out.
+        natural_key: the attributes that name the record.
+        payload: all attributes of a record that is brought; empty otherwise, and in a plan that the source keeps.
+    """
+
+    order: int
+    kind: str
+    id: str
+    action: Action = "create"
+    conflict_policy: Policy = "fail"
+    natural_key: Mapping[str, Any] = attrs.field(factory=dict)
+    payload: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def to_json(self, *, payload: bool = True) -> dict[str, Any]:
+        """The form on the wire and in the digest."""
+        out: dict[str, Any] = {
+            "order": self.order,
+            "kind": self.kind,
+            "id": self.id,
+            "action": self.action,
+            "conflict_policy": self.conflict_policy,
+            "natural_key": dict(self.natural_key),
+        }
+        if payload:
+            out["payload"] = dict(self.payload)
+        return out
+
+
+@attrs.frozen(kw_only=True)
+class Header:
+    """What a plan is about."""
+
+    operation: Operation
+    root_resource_kind: str
+    root_resource_id: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The form on the wire and in the digest."""
+        return attrs.asdict(self)
+
+
+def canonical(value: Any) -> bytes:
+    """Compact JSON with sorted keys: equal values are equal bytes on both platforms."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def plan_digest(header: Header, steps: Sequence[Step]) -> str:
+    """Hex SHA-256 of the whole plan, payloads included."""
+    digest = hashlib.sha256(canonical(header.to_json()))
+    for step in steps:
+        digest.update(b"\n" + canonical(step.to_json()))
+    return digest.hexdigest()
+
+
+def receipt_digest(receipt: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a receipt: the same on both platforms."""
+    return hashlib.sha256(canonical(dict(receipt))).hexdigest()
+
+
+def size(step: Step) -> int:
+    """Bytes of a step on the wire."""
+    return len(canonical(step.to_json()))

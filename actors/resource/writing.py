@@ -1,0 +1,47 @@
+"""How the catalogue writes: every record stamped later than the one before, in one transaction with everything else of the turn.
+
+Lives here: the base of the catalogue's actor. Must not live here: a message, or a choice of what is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from actors.resource.catalogue import Catalogue, next_stamp
+from actors.resource.limits import IDS_TOLD_MAX
+from actors.resource.record import KIND, ResourceRecord
+from runtime.actor import Actor
+from runtime.context import Context
+
+
+class Writing(Actor):
+    """What all sides of the catalogue share."""
+
+    def store(self, ctx: Context, writes: Iterable[tuple[ResourceRecord, ResourceRecord | None]]) -> list[ResourceRecord]:
+        """Write records, each stamped later than the one before, and tell of it."""
+        catalogue: Catalogue = self.record or Catalogue(id=ctx.ref.id)
+        stamp = catalogue.stamp
+        stored: list[ResourceRecord] = []
+        told: dict[str, dict[str, list[str]]] = {}
+        for wanted, former in writes:
+            stamp = next_stamp(stamp, ctx.wall)
+            record = attrs.evolve(
+                wanted,
+                version=1 if former is None else former.version + 1,
+                created_at=ctx.wall if former is None else former.created_at,
+                updated_at=stamp,
+                origin=wanted.origin or (former.origin if former is not None else {}),
+            )
+            ctx.put_row(KIND.name, record, None if former is None else former.version)
+            stored.append(record)
+            change = "deleted" if not record.lives else "created" if former is None or not former.lives else "updated"
+            told.setdefault(record.kind, {}).setdefault(change, []).append(record.id)
+        if stored:
+            ctx.save(attrs.evolve(catalogue, stamp=stamp))
+        for kind, changes in told.items():
+            counts = {change: len(ids) for change, ids in changes.items()}
+            ids = [id for changed in changes.values() for id in changed]
+            ctx.emit("resource.changed", "low", ctx.ref.id, resource_kind=kind, **counts, ids=ids[:IDS_TOLD_MAX])
+        return stored
