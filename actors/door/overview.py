@@ -6,16 +6,19 @@ Lives here: one function per route. Reads come from committed rows; nothing wake
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from actors.audit_archive.record import ARCHIVE
 from actors.contract import record as contract
 from actors.door import cursors
 from actors.door.request import Request
 from actors.governance import scanner
 from actors.governance.record import KIND as GOVERNANCE
 from actors.governance.record import merge
+from actors.grant.book import KIND as BOOK
 from actors.peer import projection
 from actors.peer.record import KIND as PEER
+from actors.resource.catalogue import KIND as CATALOGUE
 from actors.schema_rule.messages import Create, Delete
 from actors.schema_rule.messages import Update as UpdateRule
 from actors.schema_rule.record import KIND as SCHEMA_RULE
@@ -24,6 +27,7 @@ from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import uuid7
+from runtime.recorder import Recorded
 from runtime.store.port import Condition, Query, Row
 
 if TYPE_CHECKING:
@@ -91,7 +95,7 @@ def get_actor_history(door: Door, request: Request) -> None:
     ref = Ref(kind, id)
     row = door.engine.directory.row(kind, id)
     history = door.engine.history(ref)
-    if row is None and not history:
+    if (row is None and not history) or _account_of(door, ref, history) != request.account_id:
         raise FaultError(OperatorFault("not_found", "there is no such actor", 404))
     turns = [
         {
@@ -107,6 +111,26 @@ def get_actor_history(door: Door, request: Request) -> None:
     ]
     state = {"kind": kind, "id": id, "version": row.record.version if row is not None else None, **door.engine.state(ref)}
     request.ok({"actor": {**state, "turns": turns}})
+
+
+def _account_of(door: Door, ref: Ref, history: Sequence[Recorded]) -> str:
+    """Whose an actor is. One that belongs to nobody else is the platform's own, and shown to the operators of its account alone."""
+    if ref.kind in _NAMED_BY_ACCOUNT:
+        return ref.id
+    directory = door.engine.directory
+    row = directory.row(ref.kind, ref.id)
+    # Of a row that is gone, or has never come to be, the last turns still say whose it was.
+    past = [said for turn in reversed(history) for said in (turn.record, turn.message)]
+    known = [row.record] if row is not None else past
+    account_id = next((said.account_id for said in known if hasattr(said, "account_id")), None)
+    if account_id is not None:
+        return str(account_id)
+    peer_id = ref.id if ref.kind == BOOK.name else next((getattr(said, "federation_peer_id", None) for said in known), None)
+    peer = directory.row(PEER.name, peer_id) if peer_id is not None else None
+    return str(peer.record.account_id) if peer is not None else door.settings.identity.account_id
+
+
+_NAMED_BY_ACCOUNT: Final = frozenset({ARCHIVE.name, CATALOGUE.name, GOVERNANCE.name})
 
 
 # --- schema rules ---------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ ROUTES: Final = (
         description="As the daily run does: entries older than `federation.audit_boundary`, read back before they count as shipped.",
         body=shared.NO_ARGUMENTS,
         success={200: bodies.SHIPPED},
-        errors={409: ("shipment_running",)},
+        errors={404: ("not_found",), 409: ("shipment_running",)},
         idempotent=True,
     ),
     Route(

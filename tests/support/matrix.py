@@ -1,0 +1,290 @@
+"""The world in which every route is called in every role: who calls, on which objects, with which bodies.
+
+Lives here: operators of each kind, the platforms that are peers in each state, objects of each kind by the place of their id in a path,
+and sample bodies out of the API's description. Must not live here: what must be answered; that is stated in the tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from actors.audit_archive.messages import Begin
+from actors.audit_archive.record import ARCHIVE
+from actors.door.call import Answer, Call, Source
+from actors.door.openapi import document
+from actors.limits import ACCESS_TOKEN_TTL_S
+from actors.operator.messages import CreateOperator
+from actors.operator.permissions import PERMISSIONS
+from actors.registry import KINDS
+from actors.settings import FederationSettings, Limit
+from runtime.actor import Ref
+from runtime.ids import uuid7
+from runtime.secret import Secret
+from runtime.store.port import Query
+from sim.world import Host, World
+from tests.support.grants import PEERS, SEED_BODY, Peers, pair, source_of
+
+SYSTEM: Final = "/api/v1/system"
+NOBODYS: Final = "0190c0de-dead-7000-8000-000000000404"
+"""An id that no object has."""
+OTHER_ACCOUNT: Final = "0190c0de-0000-7000-8000-00000000acc2"
+PASSWORD: Final = "correct horse battery staple"
+UNLIMITED: Final = {name: Limit(1_000_000, 1.0, 1_000_000) for name in FederationSettings().rate_limits}
+EXPIRED_AFTER_S: Final = ACCESS_TOKEN_TTL_S + 60.0
+ROWS_MAX: Final = 10_000
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+@attrs.frozen
+class Operation:
+    """One operation of the API's description."""
+
+    name: str
+    method: str
+    path: str
+    described: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """(the word before it, its name) of each path parameter, from left to right."""
+        parts = self.path.split("/")
+        return tuple((parts[place - 1], part[1:-1]) for place, part in enumerate(parts) if part.startswith("{"))
+
+    def documents(self, status: int, code: str | None) -> bool:
+        """Whether the description has this answer."""
+        found = self.described["responses"].get(str(status), self.described["responses"].get(status))
+        if found is None or code is None:
+            return found is not None
+        return code in found["content"]["application/json"]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+
+    def at(self, ids: Mapping[str, str]) -> str:
+        """The path with these values of its parameters."""
+        return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], self.path)
+
+
+DOCUMENT: Final = document("1.0.0")
+OPERATIONS: Final = tuple(
+    Operation(described["operationId"], method.upper(), path, described)
+    for path, item in DOCUMENT["paths"].items()
+    for method, described in item.items()
+)
+
+
+# --- bodies ---------------------------------------------------------------------------------------------------------
+
+
+def sample(schema: Mapping[str, Any]) -> Any:
+    """A small value that a schema of the description allows; whether the domain takes it is another matter."""
+    if "$ref" in schema:
+        return sample(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "default" in schema:
+        return schema["default"]
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return sample(schema[choice][0])
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: sample(schema["properties"][name]) for name in schema.get("required", ())}
+    if kind == "array":
+        return [sample(schema["items"]) for _ in range(schema.get("minItems", 0))]
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 1)
+    if kind == "boolean":
+        return False
+    if kind == "string":
+        formats = {"uuid": NOBODYS, "uri": "https://sample.example", "email": "sample@example.org", "date-time": "2030-01-01T00:00:00Z"}
+        return formats.get(schema.get("format", ""), "s" * max(1, schema.get("minLength", 1)))
+    return {}
+
+
+def body_of(operation: Operation, number: int) -> Any:
+    """A body for the operation: by hand where the domain asks for more than its schema says, else a sample. `number` makes names new."""
+    by_hand: Mapping[str, Any] = {
+        "propose_peer": {"remote_instance_url": f"https://p{number}.example"},
+        "update_peer": {"metadata": {"label": "changed"}},
+        "issue_grant": {**SEED_BODY, "remote_subject": f"subject-{number}"},
+        "narrow_grant": {"label": "changed"},
+        "update_grant": {"label": "changed"},
+        "create_bridge": {"sdwan_network_id": NOBODYS},
+        "update_bridge": {"metadata": {"label": "changed"}},
+        "create_operator": {"email": f"o{number}@example.org", "name": "O", "password": PASSWORD},
+        "update_operator": {"disabled": True},
+        "create_schema_compatibility": {"local_version": "1.0", "remote_version": f"9.{number}", "status": "compatible"},
+        "update_schema_compatibility": {"notes": "changed"},
+        "explain_grants": {"resource_kind": "NodeModule"},
+        "explain_grants_without_peer": {"resource_kind": "NodeModule"},
+        "write_resources": {"resources": [{"kind": "NodePlatform", "attributes": {"name": f"p{number}"}}]},
+        "create_resource": {"attributes": {"name": f"c{number}"}},
+        "update_resource": {"attributes": {"description": "changed"}},
+    }
+    if operation.name in by_hand:
+        return by_hand[operation.name]
+    request = operation.described.get("requestBody")
+    return None if request is None else sample(request["content"]["application/json"]["schema"])
+
+
+# --- the world ------------------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Matrix:
+    """Platform `a`, which is called, its operators by role, and its peers by what has become of them.
+
+    Attributes:
+        tokens: access token by role; see `roles`.
+        of: an account's own objects are made with the token of its operator with every permission.
+        peers: `b` and `c` are active, `suspended` and `revoked` are what they are called.
+        sources: by role of the federation API, what its connection proves.
+    """
+
+    world: World
+    a: Host
+    tokens: dict[str, str]
+    peers: dict[str, Peers]
+    sources: dict[str, Source]
+    _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, source: Source | None = None, raw: bytes | None = None,
+        **headers: str,
+    ) -> Answer:  # fmt: skip
+        """One call at the door of `a`; federation calls by a fresh connection that proves what `source` does."""
+        given = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if token is not None:
+            given["authorization"] = f"Bearer {token}"
+        content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        fresh = Source("127.0.0.1", "loopback") if source is None else attrs.evolve(source, verified={})
+        path, _, query = path.partition("?")
+        pairs = dict(part.split("=", 1) for part in query.split("&")) if query else {}
+        answers: list[Answer] = []
+        self.a.handle(Call(method, path, pairs, given, content, fresh), answers.append)
+        assert self.world.run_until(lambda: bool(answers), 120.0), f"{method} {path} was never answered"
+        return answers[0]
+
+    def made(self, path: str, body: Any, token: str, *inside: str) -> str:
+        """The id of an object that an operator has just made."""
+        answer = self.call("POST", path, body, token=token)
+        assert answer.status == 201, (path, answer.body)
+        assert answer.body is not None
+        data = answer.body["data"]
+        for name in inside:
+            data = data[name]
+        return str(data["id"])
+
+    def content(self) -> dict[str, dict[str, Any]]:
+        """Every record of `a`; evidence is no part of it."""
+        rows = {kind.name: self.a.store.query(Query(kind.name, limit=ROWS_MAX)) for kind in KINDS}
+        return {kind: {row.record.id: row.record for row in found} for kind, found in rows.items()}
+
+    def sign_in(self, email: str) -> str:
+        answer = self.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})
+        assert answer.status == 200, answer.body
+        assert answer.body is not None
+        return str(answer.body["data"]["access_token"])
+
+    def operator(self, role: str, account_id: str, permissions: tuple[str, ...]) -> str:
+        """A new operator; the access token of its session."""
+        email = role.replace(" ", "-") + "@matrix.example"
+        secret = Secret(PASSWORD)
+        message = CreateOperator(account_id=account_id, by=None, email=email, name=role, password=secret, permissions=permissions)
+        outcomes: list[Any] = []
+        id = uuid7(self.a.clock.wall(), self.a.randomness.stream("matrix"))
+        self.a.engine.ask(Ref("operator", id), message, 30.0, outcomes.append)
+        assert self.world.run_until(lambda: bool(outcomes), 10.0)
+        return self.sign_in(email)
+
+    # --- objects, by the word before their id in a path ----------------------------------------------------------
+
+    def objects(self, token: str, peer_id: str | None = None) -> dict[tuple[str, str], Callable[[], str]]:
+        """How to make a new object of the account of this operator, by the place of its id in a path; inside `peer_id`, if given."""
+
+        def peer() -> str:
+            return self.made(PEERS, {"remote_instance_url": f"https://n{self.number()}.example"}, token, "peer")
+
+        def network() -> str:
+            body = {"attributes": {"name": "n", "slug": f"n{self.number()}"}}
+            return self.made(f"{SYSTEM}/platform/resources/SdwanNetwork", body, token, "resource")
+
+        def platform() -> str:
+            body = {"attributes": {"name": f"node{self.number()}"}}
+            return self.made(f"{SYSTEM}/platform/resources/NodePlatform", body, token, "resource")
+
+        def operator() -> str:
+            body = {"email": f"made{self.number()}@example.org", "name": "M", "password": PASSWORD}
+            return self.made(f"{SYSTEM}/operators", body, token, "operator")
+
+        def rule() -> str:
+            body = {"local_version": "1.0", "remote_version": f"7.{self.number()}", "status": "compatible"}
+            return self.made(f"{SYSTEM}/federation/schema_compatibility", body, token, "schema_compatibility")
+
+        def within(collection: str, body: Callable[[], Any], name: str) -> Callable[[], str]:
+            return lambda: self.made(f"{PEERS}/{peer_id or peer()}/{collection}", body(), token, name)
+
+        return {
+            ("peers", "id"): peer,
+            ("operators", "id"): operator,
+            ("schema_compatibility", "id"): rule,
+            ("{kind}", "id"): platform,
+            ("bridges", "bridge_id"): within("bridges", lambda: {"sdwan_network_id": network()}, "bridge"),
+            ("grants", "grant_id"): within("grants", lambda: {**SEED_BODY, "remote_subject": f"made-{self.number()}"}, "grant"),
+        }
+
+
+WORDS: Final[Mapping[tuple[str, str], str]] = {("resources", "kind"): "NodePlatform", ("actors", "kind"): "peer"}
+"""Parameters that name no object."""
+
+
+def build() -> Matrix:
+    """A platform with operators in every role and peers in every state."""
+    world = World("matrix")
+    hosts = {name: world.platform(name, rate_limits=UNLIMITED).sign_in() for name in ("a", "b", "c", "d", "e", "s")}
+    a, b = hosts["a"], hosts["b"]
+    matrix = Matrix(world, a, {}, {}, {})
+    matrix.tokens["expired"] = matrix.operator("expired", a.account_id, tuple(PERMISSIONS))
+    for role, host in (("b", b), ("c", hosts["c"]), ("suspended", hosts["d"]), ("revoked", hosts["e"])):
+        matrix.peers[role] = pair(world, a, host)
+        matrix.sources[role] = source_of(host, matrix.peers[role].a_at_b)
+    known_elsewhere = pair(world, b, hosts["s"])
+    matrix.sources["stranger"] = source_of(hosts["s"], known_elsewhere.a_at_b)
+    matrix.sources["no certificate"] = Source("192.0.2.9", "tls")
+    matrix.sources["loopback"] = attrs.evolve(matrix.sources["b"], face="loopback")
+    # As the daemon does at its start.
+    a.engine.tell(Ref(ARCHIVE.name, a.account_id), Begin(a.account_id))
+    world.run_for(EXPIRED_AFTER_S)
+    for role, permissions in roles().items():
+        matrix.tokens[role] = matrix.operator(role, OTHER_ACCOUNT if role == "other account" else a.account_id, permissions)
+    for role, act in (("suspended", "suspend"), ("revoked", "revoke")):
+        path = f"{PEERS}/{matrix.peers[role].b_at_a}/{act}"
+        answer = matrix.call("POST", path, {"reason": "matrix"}, token=matrix.tokens["all"])
+        assert answer.status == 200, answer.body
+    world.run_for(5.0)
+    return matrix
+
+
+def roles() -> dict[str, tuple[str, ...]]:
+    """Operators who are signed in, with their permissions."""
+    single = {permission: (permission,) for permission in PERMISSIONS}
+    return {"no permission": (), **single, "all": tuple(PERMISSIONS), "other account": tuple(PERMISSIONS)}
+
+
+def uuids(value: Any) -> set[str]:
+    """Every id that stands in an answer."""
+    return set(_UUID.findall(json.dumps(value)))
+
+
+def digests(value: Any) -> set[str]:
+    """Every SHA-256 in an answer."""
+    return set(_DIGEST.findall(json.dumps(value)))
