@@ -29,6 +29,7 @@ from runtime.secret import Secret
 from runtime.store.port import Query
 from sim.world import Host, World
 from tests.support.grants import PEERS, SEED_BODY, Peers, pair, source_of
+from tests.support.services import OFFERINGS, WIKI
 
 SYSTEM: Final = "/api/v1/system"
 NOBODYS: Final = "0190c0de-dead-7000-8000-000000000404"
@@ -115,6 +116,8 @@ def body_of(operation: Operation, number: int) -> Any:
         "issue_grant": {**SEED_BODY, "remote_subject": f"subject-{number}"},
         "narrow_grant": {"label": "changed"},
         "update_grant": {"label": "changed"},
+        "create_offering": {**WIKI, "slug": f"made-{number}"},
+        "update_offering": {"name": "changed"},
         "create_bridge": {"sdwan_network_id": NOBODYS},
         "update_bridge": {"metadata": {"label": "changed"}},
         "create_operator": {"email": f"o{number}@example.org", "name": "O", "password": PASSWORD},
@@ -206,6 +209,32 @@ class Matrix:
         assert self.world.run_until(lambda: bool(outcomes), 10.0)
         return self.sign_in(email)
 
+    def bearer(self, subject: str, *, of: str = "a") -> str:
+        """The bearer of a grant for every `NodePlatform`, that `a` gives to `b`, or the other way round."""
+        peers = self.peers["b"]
+        body = {**SEED_BODY, "remote_subject": subject, "resource_kind": "NodePlatform"}
+        if of == "b":
+            return str(peers.ask("POST", f"{PEERS}/{peers.a_at_b}/grants", body, at=peers.b).data["bearer_token"])
+        answer = self.call("POST", peers.path, body, token=self.tokens["all"])
+        assert answer.body is not None
+        return str(answer.body["data"]["bearer_token"])
+
+    def offering(self, token: str) -> tuple[str, str]:
+        """A new offering of a service; its id and its slug."""
+        slug = f"offered-{self.number()}"
+        return self.made(OFFERINGS, {**WIKI, "slug": slug}, token, "offering"), slug
+
+    def subscription(self) -> str:
+        """A new subscription of `b` to an offering of `a`."""
+        id, slug = self.offering(self.tokens["all"])
+        assert self.call("POST", f"{OFFERINGS}/{id}/activate", {}, token=self.tokens["all"]).status == 200
+        key = uuid7(self.a.clock.wall(), self.a.randomness.stream("matrix"))
+        body = {"slug": slug, "local_hostname": f"{slug}.b.example", "idempotency_key": key}
+        answer = self.call("POST", f"{SYSTEM}/federation_api/subscriptions", body, source=self.sources["b"])
+        assert answer.status == 201, answer.body
+        assert answer.body is not None
+        return str(answer.body["data"]["grant_id"])
+
     # --- objects, by the word before their id in a path ----------------------------------------------------------
 
     def objects(self, token: str, peer_id: str | None = None) -> dict[tuple[str, str], Callable[[], str]]:
@@ -233,18 +262,33 @@ class Matrix:
         def within(collection: str, body: Callable[[], Any], name: str) -> Callable[[], str]:
             return lambda: self.made(f"{PEERS}/{peer_id or peer()}/{collection}", body(), token, name)
 
+        def received() -> str:
+            issued = self.bearer(f"received-{self.number()}", of="b")
+            return self.made(f"{PEERS}/{peer_id}/received_grants", {"bearer_token": issued}, token, "received_grant")
+
         return {
             ("peers", "id"): peer,
             ("operators", "id"): operator,
             ("schema_compatibility", "id"): rule,
             ("{kind}", "id"): platform,
+            ("service_offerings", "id"): lambda: self.offering(token)[0],
+            ("received_grants", "received_grant_id"): received,
+            ("subscriptions", "grant_id"): self.subscription,
             ("bridges", "bridge_id"): within("bridges", lambda: {"sdwan_network_id": network()}, "bridge"),
             ("grants", "grant_id"): within("grants", lambda: {**SEED_BODY, "remote_subject": f"made-{self.number()}"}, "grant"),
         }
 
 
-WORDS: Final[Mapping[tuple[str, str], str]] = {("resources", "kind"): "NodePlatform", ("actors", "kind"): "peer"}
-"""Parameters that name no object."""
+WORDS: Final[Mapping[tuple[str, str], str]] = {
+    ("resources", "kind"): "NodePlatform",
+    ("remote_resources", "kind"): "NodePlatform",
+    ("actors", "kind"): "peer",
+    ("{kind}", "resource_id"): NOBODYS,
+}
+"""Parameters that name no object of this platform."""
+
+ACCEPTED_ONLY: Final = {"grant_id", "received_grant_id"}
+"""Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
 
 
 def build() -> Matrix:
