@@ -162,3 +162,20 @@ EXCERPT_ENTRIES_MAX: Final = 5_000
 EXCERPT_ENTRIES_DEFAULT: Final = 1_000
 EXCERPT_WINDOW_DEFAULT_S: Final = 90 * 86_400.0
 """What a peer is shown of its own trail unless it asks for other bounds."""
+
+# The peer channel.
+CHANNEL_FRAME_BYTES_MAX: Final = 131_072
+CHANNEL_CALLS_IN_FLIGHT_MAX: Final = 16
+CHANNEL_QUEUE_FRAMES_MAX: Final = 64
+CHANNEL_ANSWER_S: Final = 4.0
+"""Silence after a call on a channel for which the channel is given up, so that time is left to call over HTTP instead."""
+CHANNEL_RETRY_FIRST_S: Final = 1.0
+CHANNEL_RETRY_MAX_S: Final = 600.0
+CHANNEL_PROVEN_S: Final = 60.0
+"""A channel that lasted this long was a good one: the next attempt begins again with the shortest wait."""
+CHANNEL_ECHO_BEHIND_MAX: Final = 2
+"""How many of our heartbeats the remote's echo may be behind and still be fresh: one may be under way, and one may have been lost."""
+
+assert BODY_BYTES_MAX < CHANNEL_FRAME_BYTES_MAX <= REPLY_BYTES_MAX
+assert CHANNEL_CALLS_IN_FLIGHT_MAX < CHANNEL_QUEUE_FRAMES_MAX
+assert CHANNEL_RETRY_FIRST_S < CHANNEL_RETRY_MAX_S

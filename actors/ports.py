@@ -97,6 +97,36 @@ class RemoteReply:
 
 
 @attrs.frozen
+class OpenChannel:
+    """See that a channel to a peer is up: dial one unless one is in use, whoever dialled that.
+
+    Idempotent. Attributes are those of `RemoteRequest`; `ours_wins` says which of two channels stays if both ends dial at once.
+
+    Result: `ChannelOpen`, or a `RemoteReply` with the refusal of the remote, whose server has proven itself. Faults are those of
+    `RemoteRequest`. When a channel ends, the peer's actor is told by `ChannelEnded`, whoever dialled it.
+    """
+
+    peer_id: str
+    urls: tuple[str, ...]
+    identity: ClientIdentity
+    expectation: ServerExpectation
+    ours_wins: bool
+    timeout_s: float
+    connect_timeout_s: float = 2.0
+
+
+@attrs.frozen
+class ChannelOpen:
+    """A channel is in use. `url`: where we dialled it, or `CHANNEL_URL` if the remote did."""
+
+    url: str
+
+
+CHANNEL_URL: Final = "channel:"
+"""Stands for the address of a platform that is reached over a channel which it has dialled itself."""
+
+
+@attrs.frozen
 class ProbeTarget:
     """One candidate endpoint. `cidr_hint`: try it only if one of our own addresses lies inside."""
 

@@ -54,6 +54,7 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "catalog_per_peer": Limit(60, 60.0, 30),
     "subscriptions_per_peer": Limit(60, 60.0, 30),
     "grants_per_peer": Limit(30, 60.0, 30),
+    "channels_per_peer": Limit(12, 60.0, 6),
     "peer_events_per_peer": Limit(30, 60.0, 30),
     "certificate_per_peer": Limit(5, 3600.0, 5),
     "audit_excerpts_per_peer": Limit(12, 3600.0, 12),
@@ -70,6 +71,7 @@ class FederationSettings:
 
     heartbeat_interval_s: float = 60.0
     heartbeat_eager: bool = True
+    peer_channel: bool = False
     stale_after_s: float = 300.0
     probe_connect_s: float = 0.2
     request_timeout_s: float = 10.0

@@ -16,14 +16,20 @@ import attrs
 import trio
 
 from actors.certificates import verify_server
+from actors.door.call import Answer, Call, Source
+from actors.door.channel.handlers import ChannelLeave
 from actors.door.door import Door
 from actors.door.openapi import document
+from actors.peer.messages import ChannelEnded
+from actors.peer.record import KIND as PEER
 from actors.ports import (
     CheckObject,
+    ClientIdentity,
     HashPassword,
     IssueIdentity,
     MakeRequest,
     Open,
+    OpenChannel,
     ProbeRequest,
     RemoteRequest,
     Seal,
@@ -37,20 +43,24 @@ from actors.registry import ACTORS
 from actors.settings import Settings
 from api.events import EventHub
 from api.faces import Door as FacesDoor
-from api.faces import Faces
+from api.faces import Faces, ask
 from api.hang_ups import HangUps
 from api.health import Readiness
 from api.http import HttpApp
+from api.transcoding import Receive, Send
 from api.version import VERSION
 from net.addresses import Dialler, local_addresses
 from net.authority import Authority
+from net.channel_wires import AsgiWire
+from net.channels import ChannelParts, Channels
 from net.credentials import Credentials
-from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
+from net.limits import CHANNEL_SILENCE_MIN_S, DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.listener import Listener
 from net.ports import PortRunner
 from net.remote import RemoteClient
 from net.tls import ListenerLeaf
 from net.vault import Vault
+from runtime.actor import Ref
 from runtime.clock import Clock
 from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
@@ -114,14 +124,16 @@ class Composition:
         self._ports = ports
         self._reopening = Reopening(parts.clock)
         self.remote = self._remote()
+        self.channels = Channels(self.remote, ports, self._channel_parts())
         self.engine = self._engine(self.port_table(PortRunner(ports)))
         self.driver = StepDriver(self.engine)
         self.door = Door(self.engine, parts.settings, parts.credentials.public_key_pem)
         self.hub = EventHub(self.store)
         self.engine.on_events.append(self.hub.publish)
-        self.app = self.faces()
+        self.made_faces = self.faces()
+        self.app = HttpApp(self.made_faces)
         self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock)
-        self.hang_ups = HangUps(self.listener.cut_peer, self.remote.forget)
+        self.hang_ups = HangUps(self._cut, self.remote.forget)
         self.engine.on_events.append(self.hang_ups.publish)
 
     def _remote(self) -> RemoteClient:
@@ -138,7 +150,8 @@ class Composition:
         """Every port of the domain and its real side."""
         authority, vault, credentials = self.parts.authority, self.parts.vault, self.parts.credentials
         return {
-            RemoteRequest: runner.asynchronous(self.remote.request),
+            RemoteRequest: runner.asynchronous(self.channels.request),
+            OpenChannel: runner.asynchronous(self.channels.open),
             ProbeRequest: runner.asynchronous(self.remote.probe),
             IssueIdentity: runner.direct(authority.handle),
             MakeRequest: runner.direct(authority.handle),
@@ -193,18 +206,50 @@ class Composition:
         """The door as the faces see it; a world may stand before it and watch."""
         return self.door
 
-    def faces(self) -> HttpApp:
-        """The HTTP application of this platform."""
+    def faces(self) -> Faces:
+        """What the HTTP application of this platform is made of."""
         parts = self.parts
         chance = parts.randomness.stream("requests")
-        faces = Faces(
+        return Faces(
             door=self.outer_door(),
             events=self.hub,
             health=Readiness(self.engine, parts.clock, lambda: self.store, parts.certificates_end),
             openapi=document(VERSION),
             new_request_id=lambda: uuid7(parts.clock.wall(), chance),
+            channels=self,
         )
-        return HttpApp(faces)
+
+    # --- channels ------------------------------------------------------------------------------------------------
+
+    def _channel_parts(self) -> ChannelParts:
+        federation, vault = self.parts.settings.federation, self.parts.vault
+
+        async def serve(call: Call) -> Answer:
+            request_id = self.made_faces.new_request_id()
+            return await ask(self.made_faces, attrs.evolve(call, headers={**call.headers, "x-request-id": request_id}))
+
+        return ChannelParts(
+            serve=serve,
+            other_end=lambda source: self.door.other_end(source),
+            ended=self._channel_ended,
+            open_sealed=lambda sealed, purpose: vault.open(sealed, purpose).reveal_bytes(),
+            silence_s=max(CHANNEL_SILENCE_MIN_S, 3 * federation.heartbeat_interval_s),
+        )
+
+    def prove(self, identity: ClientIdentity, source: Source) -> str | None:
+        """What proves this platform to a peer that has dialled."""
+        return self.channels.proof(identity, self.listener.stream(source.connection_id))
+
+    async def accept(self, receive: Receive, send: Send, source: Source, leave: ChannelLeave, proof: str) -> None:
+        """Use a channel that a peer has dialled."""
+        await self.channels.accept(AsgiWire(receive, send), leave.peer_id, source, proof, ours_wins=leave.ours_wins)
+
+    def _channel_ended(self, peer_id: str, lasted_s: float) -> None:
+        self.engine.tell(Ref(PEER.name, peer_id), ChannelEnded(lasted_s))
+
+    def _cut(self, peer_id: str) -> None:
+        self.channels.cut(peer_id)
+        self.listener.cut_peer(peer_id)
 
     def services(self, public: Listeners, loopback: Listeners) -> list[ChildSpec]:
         """What runs as long as the platform does, in the order in which it starts."""
@@ -237,6 +282,7 @@ class Composition:
     def hang_up(self) -> None:
         """End what would wait for ever: event streams and kept connections."""
         self.hub.close()
+        self.channels.close()
         self.remote.close()
 
     async def drain(self) -> None:

@@ -207,6 +207,7 @@ class Option:
 # Options whose key has a level more than their attribute.
 _NESTED_KEYS: Final = {
     ("federation", "heartbeat_eager"): ("federation", "heartbeat", "eager"),
+    ("federation", "peer_channel"): ("federation", "channel", "enabled"),
     ("federation", "residency_mode"): ("federation", "residency", "mode"),
     ("federation", "residency_unknown"): ("federation", "residency", "unknown"),
 }

@@ -102,3 +102,12 @@ DEFAULT_LISTENER_LIMITS: Final = ListenerLimits()
 assert DEFAULT_LISTENER_LIMITS.keep_alive_s > CLIENT_KEEP_ALIVE_S
 assert CLIENT_KEEP_ALIVE_S < CLIENT_CONNECTION_AGE_S
 assert CLIENT_HEADER_BYTES < REPLY_BYTES_MAX <= COMMAND_REPLY_BYTES
+
+# The peer channel. Each end pings (the listener by `websocket_ping_s`), and each gives up an end that says nothing.
+CHANNEL_OPEN_S: Final = 8.0
+CHANNEL_PING_S: Final = 25.0
+CHANNEL_PONG_S: Final = 10.0
+CHANNEL_SEND_S: Final = 5.0
+CHANNEL_CLOSE_S: Final = 1.0
+CHANNEL_RETIRED_S: Final = 2.0
+CHANNEL_SILENCE_MIN_S: Final = 180.0

@@ -209,7 +209,7 @@ class Listener:
         """Let one connection fail alone."""
         remote = "?"
         try:
-            client, server = _endpoints(transport)
+            client, server = endpoints_of(transport)
             remote = client[0]
             source_key = _source_key(remote)
             reason = self._overload(source_key)
@@ -322,7 +322,7 @@ def _protocol_config(limits: ListenerLimits, clock: Clock) -> Config:
     return config
 
 
-def _endpoints(transport: trio.abc.Stream) -> tuple[tuple[str, int], tuple[str, int]]:
+def endpoints_of(transport: trio.abc.Stream) -> tuple[tuple[str, int], tuple[str, int]]:
     """Remote and local (address, port). A stream that is no socket says them itself, as `remote_address` and `local_address`."""
     if not isinstance(transport, trio.SocketStream):
         return transport.remote_address, transport.local_address  # type: ignore[attr-defined]

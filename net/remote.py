@@ -27,6 +27,7 @@ from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     ClientIdentity,
+    OpenChannel,
     Probed,
     ProbeRequest,
     ProbeResult,
@@ -272,6 +273,26 @@ class RemoteClient:
         with trio.move_on_after(request.handshake_timeout_s):
             await stream.aclose()
         return Probed(url, True, elapsed_ms)
+
+    # --- channels ---------------------------------------------------------------------------------------------------
+
+    def present(self, peer_id: str, identity: ClientIdentity) -> None:
+        """See that our identity for a peer can be used now.
+
+        Raises:
+            NoIdentity: it cannot.
+        """
+        self._context(peer_id, identity)
+
+    async def connect(self, request: OpenChannel, url: str) -> TlsStream:
+        """A connection of its own to the platform at `url`, which has proven to be the one expected.
+
+        Raises:
+            NoIdentity: our identity cannot be used; nothing was sent.
+            NotReady: there is no such connection; nothing was sent.
+        """
+        context = self._context(request.peer_id, request.identity)
+        return await self._open(_base_url(url), context, request.expectation, request.connect_timeout_s, CLIENT_HANDSHAKE_S)
 
     # --- connections ------------------------------------------------------------------------------------------------
 

@@ -204,6 +204,15 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """The protocol agreed on in the handshake (ALPN, RFC 7301), or the empty string."""
         return self._tls.get_alpn_proto_negotiated().decode("ascii", "replace")
 
+    def binding(self, label: bytes, size: int) -> bytes | None:
+        """Secret bytes that only the two ends of this connection know (RFC 8446, section 7.5); None below TLS 1.3.
+
+        Earlier versions let whoever stands between the ends give both the same bytes.
+        """
+        if self._tls.get_protocol_version_name() != "TLSv1.3":
+            return None
+        return self._tls.export_keying_material(label, size)
+
     def _presented_chain(self) -> tuple[bytes, ...]:
         # As OpenSSL's own objects: a stricter parser would fail here on a certificate that deserves an answer with a reason.
         leaf = self._tls.get_peer_certificate()

@@ -36,6 +36,7 @@ from net.http_client import IDEMPOTENT
 from net.limits import CLIENT_HANDSHAKE_S
 from net.remote_faults import connection_lost, no_identity, seal_broken, timed_out, unreachable, unusable_answer
 from net.vault import VaultError
+from sim.channels import SimulatedChannels
 from sim.clock import Timeout
 from sim.connections import Connection, Dial, Kept, Purpose
 from sim.links import RETRANSMIT_FIRST_S, Transit
@@ -57,11 +58,18 @@ class SimulatedRemote:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.kept = Kept()
+        self.channels: SimulatedChannels | None = None
         self._incarnation = host.incarnation
         self._identities: dict[ClientIdentity, tuple[tuple[bytes, ...], float, float] | str] = {}
 
     def request(self, request: RemoteRequest, done: Done) -> None:
-        """Send a request; exactly one outcome comes back, at the latest after its time limit."""
+        """Send a request, on a channel if there is one; exactly one outcome comes back, at the latest after its time limit."""
+        if self.channels is None:
+            self._over_http(request, done)
+        else:
+            self.channels.request(request, done, lambda left: self._over_http(left, done))
+
+    def _over_http(self, request: RemoteRequest, done: Done) -> None:
         presented = self._presented(request.identity)
         if request.identity is None and request.path != ACCEPT_PATH:
             done(no_identity("there is none for this peer"))
@@ -121,6 +129,11 @@ class SimulatedRemote:
 
         limits = request.connect_timeout_s, request.handshake_timeout_s
         Dial(self.host, url, presented, request.expectation, *limits, opened, failed).start()
+
+    def with_channels(self) -> SimulatedChannels:
+        """The channels of this incarnation, on which requests travel from now on."""
+        self.channels = SimulatedChannels(self.host, self._presented)
+        return self.channels
 
     def _presented(self, identity: ClientIdentity | None) -> tuple[bytes, ...] | str:
         """The certificates that we present, or why we cannot."""

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -34,6 +34,7 @@ from actors.ports import (
     IssueIdentity,
     MakeRequest,
     Open,
+    OpenChannel,
     ProbeRequest,
     RemoteRequest,
     Seal,
@@ -45,6 +46,7 @@ from actors.ports import (
 )
 from actors.registry import ACTORS, KINDS
 from actors.settings import FederationSettings, Identity, Settings
+from api.hang_ups import ENDINGS, HANG_UP_AFTER_S
 from net.authority import Answered, Asked, Authority
 from net.credentials import Credentials, HashCost
 from net.vault import MASTER_KEY_BYTES, Vault
@@ -56,9 +58,10 @@ from runtime.errors import InternalFault
 from runtime.random import SeededRandomness
 from runtime.reopening import Reopening
 from runtime.secret import Secret
-from runtime.store.port import Committed, Unit
+from runtime.store.port import Committed, Event, Unit
 from runtime.trace import Trace
 from sim.archive import MemoryArchive
+from sim.channels import SimulatedChannels
 from sim.clock import HostClock, Timeline
 from sim.identities import SERVER_LEAF_LIFETIME_S, Person, person
 from sim.links import Links
@@ -266,6 +269,7 @@ class Host:
             names.views[realm] = (place.address,)
         self.boot_epoch = 0
         self.copy: MemoryStore | None = None
+        self.channels: SimulatedChannels | None = None
         self.federation = federation
         self.become(person(name, world.seed) if who is None else who)
         self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
@@ -334,10 +338,19 @@ class Host:
         reopening = Reopening(self.clock)
         self.engine.on_unknown = lambda error: self._reopen_in(reopening.pause_s())
         self.door = Door(self.engine, settings, self.credentials.public_key_pem)
+        if self.federation.peer_channel:
+            self.engine.on_events.append(self._hang_up)
         if self.world.onlooker is not None:
             self.world.onlooker.started(self)
         self.engine.start()
         self._pump_now()
+
+    def _hang_up(self, events: Sequence[Event]) -> None:
+        """As the daemon: the channel of a peer ends a moment after the event that paused or ended its peering."""
+        for event in events:
+            if event.kind in ENDINGS and self.channels is not None:
+                cut = partial(self.channels.cut, str(event.payload["federation_peer_id"]))
+                self.world.timeline.after(HANG_UP_AFTER_S, self._fenced(cut))
 
     def settings(self) -> Settings:
         """What the process that starts now is told of itself."""
@@ -484,9 +497,11 @@ class Host:
 
     def _ports(self) -> Mapping[type, PortStart]:
         remote = SimulatedRemote(self)
+        self.channels = remote.with_channels()
         authority, vault, credentials = (_direct(port.handle) for port in (self.authority, self.vault, self.credentials))
         return {
             RemoteRequest: self._watched(remote.request),
+            OpenChannel: self.channels.open,
             ProbeRequest: remote.probe,
             **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest, SignStatement), authority),
             **dict.fromkeys((Seal, Open), vault),

@@ -31,7 +31,19 @@ class Admitted:
 
 
 def admit(directory: Directory, source: Source, family: Inbound, wall: float) -> Admitted | Fault:
-    """The peer behind a connection, if its certificate proves it and its status serves this family of calls.
+    """The peer behind a connection, if its certificate proves it and its status serves this family of calls."""
+    found = recognise(directory, source, wall)
+    if isinstance(found, Fault):
+        return found
+    fault = check_status(found.record, family, wall)
+    if fault is not None:
+        return fault
+    source.verified["peer_id"] = found.record.id
+    return found
+
+
+def recognise(directory: Directory, source: Source, wall: float) -> Admitted | Fault:
+    """The peer behind a connection, if its certificate proves it, whatever its status serves.
 
     What a certificate says about itself and who signed it cannot change, so that is remembered for the connection (and for the anchors
     it was checked against); dates, the row, its anchors and its status are looked at anew on every call.
@@ -48,10 +60,9 @@ def admit(directory: Directory, source: Source, family: Inbound, wall: float) ->
     row = find_row(directory, source, leaf)
     if row is None:
         return RemoteFault("unknown_peer_subject", "no peer of this platform has this subject", 401)
-    fault = check_anchor(source, leaf, row.record, wall) or check_instance(leaf, row.record) or check_status(row.record, family, wall)
+    fault = check_anchor(source, leaf, row.record, wall) or check_instance(leaf, row.record)
     if fault is not None:
         return fault
-    source.verified["peer_id"] = row.record.id
     return Admitted(row.record, row.evidence, source.verified["anchor"])
 
 

@@ -19,6 +19,7 @@ class Source:
         face: `tls` (the public port) or `loopback` (plain HTTP on 127.0.0.1, operator API only).
         certificates: DER of the certificates presented by the client on this TLS connection, leaf first; empty if none.
         connection_id: names the connection in logs.
+        channel: the connection is a peer channel, so that the arrival of a call does not show that its answer will arrive.
         network_id: the overlay network to whose address the accepting listener is bound; None for public listeners.
         verified: scratch of the door for this connection: the last certificate verdict, so that a kept connection pays for the
             public-key check once. The door re-checks everything that can change on every call.
@@ -29,6 +30,7 @@ class Source:
     certificates: tuple[bytes, ...] = ()
     connection_id: str = ""
     network_id: str | None = None
+    channel: bool = False
     verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 

@@ -20,7 +20,8 @@ from actors.contract import record as contract
 from actors.door import accounts, federation, overview, peers, shapes
 from actors.door.audit import handlers as audit
 from actors.door.bridges import handlers as bridges
-from actors.door.call import Answer, Call, failure
+from actors.door.call import Answer, Call, Source, failure
+from actors.door.channel import handlers as channel
 from actors.door.continuity import handlers as continuity
 from actors.door.ending import handlers as ending
 from actors.door.grants import handlers as grants
@@ -116,6 +117,7 @@ class Door:
             offerings.HANDLERS,
             offerings_federation.HANDLERS,
             audit.HANDLERS,
+            channel.HANDLERS,
         )
         self._handlers: dict[str, Handler] = {name: handler for family in families for name, handler in family.items()}
 
@@ -233,6 +235,17 @@ class Door:
         except FaultError as error:
             return failure(error.fault, call.headers.get("x-request-id", ""))
         return Stream(self, call, claims)
+
+    # --- channels ------------------------------------------------------------------------------------------------
+
+    def open_channel(self, call: Call) -> channel.ChannelLeave | Answer:
+        """Leave for a peer to have a channel with us, or the refusal to send in place of the upgrade."""
+        request_id = _request_id(call.headers.get("x-request-id")) or uuid7(self.engine.clock.wall(), self.chance)
+        return channel.open_channel(self, call, request_id)
+
+    def other_end(self, source: Source) -> str | Fault:
+        """The id of the peer that is at the other end of a connection by what is known now, whatever its status serves."""
+        return channel.other_end(self, source)
 
     # --- idempotency ---------------------------------------------------------------------------------------------
 

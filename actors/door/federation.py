@@ -122,7 +122,7 @@ def federation_heartbeat(door: Door, request: Request) -> None:
             request.fail(error.fault)
             return
         body, refused = {}, error.fault
-    message = _beat(door, body, admitted.record.account_id, refused)
+    message = _beat(door, body, admitted.record.account_id, refused, request.call.source.channel)
 
     def answered(outcome: Any) -> None:
         fault = outcome_fault(outcome)
@@ -135,7 +135,8 @@ def federation_heartbeat(door: Door, request: Request) -> None:
     door.engine.ask(Ref(KIND.name, admitted.record.id), message, door.deadline_s, answered)
 
 
-def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault | None) -> Beat:
+def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault | None, channel: bool) -> Beat:
+    acknowledged = body.get("last_ack") or {}
     slugs, endpoints = body.get("extension_slugs"), body.get("endpoints")
     return Beat(
         boot_epoch=body.get("boot_epoch") or 0,
@@ -147,7 +148,9 @@ def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault |
         sync_cursor=body.get("sync_cursor"),
         extension_slugs=None if slugs is None else tuple(slugs),
         **{name: body.get(name) for name in _BEAT_FIELDS},
-        acknowledged_epoch=(body.get("last_ack") or {}).get("epoch") or 0,
+        acknowledged_epoch=acknowledged.get("epoch") or 0,
+        acknowledged_sequence=acknowledged.get("sequence") or 0,
+        over_channel=channel,
         refused=refused,
         matrix=door.schema_rules(account_id),
     )

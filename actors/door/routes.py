@@ -17,6 +17,7 @@ from actors.door import bodies
 from actors.door.audit.routes import ROUTES as _AUDIT
 from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
+from actors.door.channel.routes import ROUTES as _CHANNEL
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.grants.routes import ROUTES as _GRANTS
@@ -612,6 +613,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_PLATFORM_AND_FEDERATION,
     *_ACCOUNTS,
     *_FEDERATION_API,
+    *_CHANNEL,
     *_SERVICES,
 )
 BY_NAME: Final[Mapping[str, Route]] = {route.name: route for route in ROUTES}

@@ -40,6 +40,7 @@ class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continu
         return (
             self.minting is not None
             or self.calling is not None
+            or self.dialling
             or self.beating
             or bool(self.asked)
             or self.telling

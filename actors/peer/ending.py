@@ -106,6 +106,7 @@ class Ending(Heartbeats):
         for key in ("heartbeat", "early-heartbeat", "liveness"):
             ctx.cancel(key)
         self.watching = self.beating = False
+        self.forget_channel(ctx)
 
     def _tell_pause(self, ctx: Context, record: PeerRecord) -> None:
         """The last heartbeat. If it is lost, the remote hears of the pause from the answer to its own next one."""

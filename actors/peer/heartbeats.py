@@ -13,8 +13,10 @@ from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
+from actors.peer.channel import echo_is_fresh
+from actors.peer.channel_keeping import ChannelKeeping
 from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
-from actors.peer.liveness import REMOTE_SUSPENDED_US, Liveness, degraded, refused_by_remote
+from actors.peer.liveness import REMOTE_SUSPENDED_US, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import NO_IDENTITY, SYSTEM, Party, call_refusal, may_enrol, note, reachable_identity, step, wants_heartbeats
@@ -33,7 +35,7 @@ EARLY_REFUSALS = frozenset({"unknown_peer_subject", "peer_not_admitted", "client
 """What a remote answers that has not committed its own accept yet."""
 
 
-class Heartbeats(Liveness):
+class Heartbeats(ChannelKeeping):
     """Handlers of heartbeats in both directions."""
 
     beating: bool = False
@@ -50,6 +52,7 @@ class Heartbeats(Liveness):
             if not self.watching:
                 self.schedule_liveness(ctx)
             self._beat(ctx)
+            self.keep_channel(ctx)
 
     @handles(EarlyHeartbeat)
     def on_early_heartbeat(self, message: EarlyHeartbeat, ctx: Context) -> None:
@@ -229,9 +232,12 @@ class Heartbeats(Liveness):
         numbered = message.refused is None and message.boot_epoch > 0
         newer = not numbered or (message.boot_epoch, message.sequence) > (evidence.remote_boot_epoch, evidence.remote_sequence)
         flipped = numbered and message.boot_epoch < evidence.remote_boot_epoch
+        two_way = not message.over_channel or echo_is_fresh(
+            ctx.settings.identity.boot_epoch, evidence.sent_sequence, message.acknowledged_epoch, message.acknowledged_sequence
+        )
         proof = evolve(
             evidence,
-            last_heartbeat_at=ctx.wall,
+            last_heartbeat_at=ctx.wall if two_way else evidence.last_heartbeat_at,
             last_inbound_heartbeat_at=ctx.wall,
             remote_boot_epoch=message.boot_epoch if numbered and newer else evidence.remote_boot_epoch,
             remote_sequence=message.sequence if numbered and newer else evidence.remote_sequence,
@@ -247,7 +253,7 @@ class Heartbeats(Liveness):
         if message.refused is None and newer:
             changed = _declared(changed, message)
             changed = updated(changed, remote_state="suspended_us" if message.peer_state == "suspended" else "ok")
-        after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id))
+        after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id), two_way=two_way)
         ctx.reply(message.refused if message.refused is not None else self._acknowledgement(ctx, after, proof, message))
 
     @handles(ProvenInbound)
@@ -273,8 +279,11 @@ class Heartbeats(Liveness):
 
     # --- what contact brings about -------------------------------------------------------------------------------
 
-    def _contact(self, ctx: Context, evidence: PeerEvidence, record: PeerRecord, by: Party) -> PeerRecord:
-        """Two-way evidence: enrol, activate or recover, each as a step of its own, in one save together with what the remote told."""
+    def _contact(self, ctx: Context, evidence: PeerEvidence, record: PeerRecord, by: Party, *, two_way: bool = True) -> PeerRecord:
+        """Evidence: enrol, activate or recover, each as a step of its own, in one save together with what the remote told.
+
+        `two_way`: it shows that messages pass in both directions; otherwise the remote lives, but nothing is activated or recovered.
+        """
         before: PeerRecord = self.record
         ctx.set_evidence(evidence)
         if record.declared_residency != before.declared_residency:
@@ -282,7 +291,7 @@ class Heartbeats(Liveness):
                  declared_by="remote_peer")  # fmt: skip
         paused = record.remote_state == "suspended_us"
         record = self._enrolled(ctx, record, by)
-        if record.status in ("enrolled", "degraded") and not paused:
+        if record.status in ("enrolled", "degraded") and not paused and two_way:
             record = step(ctx, record, "heartbeat_succeeded", by)
             record = evolve(record, metadata={key: value for key, value in record.metadata.items() if key != "degraded_reason"})
         elif record.status == "active" and paused:

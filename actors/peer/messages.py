@@ -238,7 +238,9 @@ class Beat:
     """An authenticated inbound heartbeat. A field that is None was absent and changes nothing. Answer: JSON-ready dict, or a fault.
 
     Attributes:
-        acknowledged_epoch: the start of ours that the sender has heard of last; 0 if it says nothing.
+        acknowledged_epoch, acknowledged_sequence: the start of ours that the sender has heard of last, and the number of our heartbeat
+            that it has heard last; 0 if it says nothing.
+        over_channel: it came over a channel, where its arrival alone does not show that anything of ours arrives.
         refused: why the rest of the body cannot be stored, as a fault; the sender is alive all the same.
         matrix: what the account's operators decided about pairs of versions.
     """
@@ -260,6 +262,8 @@ class Beat:
     jurisdiction: str | None = None
     anchor_fingerprint: str | None = None
     acknowledged_epoch: int = 0
+    acknowledged_sequence: int = 0
+    over_channel: bool = False
     refused: Any = None
     matrix: tuple[MatrixRow, ...] = ()
 
@@ -302,6 +306,23 @@ class PeeringEnded:
 @attrs.frozen
 class HeartbeatTick:
     """Time for the periodic heartbeat."""
+
+
+@attrs.frozen
+class ChannelTick:
+    """Time for the next attempt to have a channel."""
+
+
+@attrs.frozen
+class ChannelAnswered(CallResult):
+    """A channel is in use, or could not be had."""
+
+
+@attrs.frozen
+class ChannelEnded:
+    """There is no channel any more; the last one was in use for `lasted_s` seconds. No answer."""
+
+    lasted_s: float
 
 
 @attrs.frozen

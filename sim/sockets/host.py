@@ -19,6 +19,7 @@ import trio
 from cryptography import x509
 
 from actors.door.call import Answer, Call
+from actors.door.channel.handlers import ChannelLeave
 from actors.ports import ProbeRequest, RemoteRequest
 from actors.settings import FederationSettings
 from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
@@ -273,11 +274,14 @@ class WatchedDoor:
     def authorize_stream(self, call: Call) -> StreamSession | Answer:
         return self._door.authorize_stream(call)
 
+    def open_channel(self, call: Call) -> ChannelLeave | Answer:
+        return self._door.open_channel(call)
+
     def _caller(self, connection: str) -> str:
         """The name of the host at the other end of a connection; several may share an address."""
         composition = self._host.composition
-        stream = None if composition is None else composition.listener.stream(connection)
+        stream = None if composition is None else composition.listener.stream(connection) or composition.channels.stream(connection)
         transport = stream.transport if isinstance(stream, TlsStream) else None
         socket = transport.socket if isinstance(transport, trio.SocketStream) else None
         path = socket.connection.path if isinstance(socket, SimSocket) and socket.connection is not None else None
-        return "" if path is None else path.source
+        return "" if path is None else path.target if path.source == self._host.name else path.source

@@ -26,6 +26,7 @@ from actors.ports import (
     IssueIdentity,
     MakeRequest,
     Open,
+    OpenChannel,
     ProbeRequest,
     RemoteReply,
     RemoteRequest,
@@ -188,6 +189,7 @@ class Platform:
         }
         ports |= {kind: lambda request, done: self._local(lambda: done(self.vault.handle(request))) for kind in (Seal, Open)}
         ports[RemoteRequest] = self._send
+        ports[OpenChannel] = lambda request, done: self.open_channel(request, done)
         ports[ProbeRequest] = lambda request, done: done(InternalFault("unavailable", "this network has no prober", 503))
         self._watch_commits()
         self.engine = Engine(
@@ -247,6 +249,10 @@ class Platform:
 
     def _send(self, request: RemoteRequest, done: Callable[[Any], None]) -> None:
         self.network.under_way.append(Exchange(self, self.life, request, done))
+
+    def open_channel(self, request: OpenChannel, done: Callable[[Any], None]) -> None:
+        """The port of channels, which a test may replace: here there are none."""
+        done(RemoteFault("remote_unreachable", "this network has no channels", 502))
 
     def hear(self, exchange: Exchange, outcome: Any) -> None:
         """The outcome of an exchange reaches its sender, if that process still lives."""

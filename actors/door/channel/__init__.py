@@ -1,0 +1,1 @@
+"""The peer channel at the door."""

@@ -1,0 +1,95 @@
+"""The peer channel as values: what may travel on it, who dials, when an echo is fresh, how long to wait before the next attempt.
+
+Lives here: pure rules that both ends, both levels of the simulator and the actor share. Must not live here: a connection, or a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from actors.limits import CHANNEL_ECHO_BEHIND_MAX, CHANNEL_RETRY_FIRST_S, CHANNEL_RETRY_MAX_S
+
+PROTOCOL: Final = "powernode.channel.v1"
+"""The WebSocket subprotocol. A change that an older platform would misunderstand gets another number."""
+
+CHANNEL_PATH: Final = "/federation_api/channel"
+
+CHANNEL_CALLS: Final = frozenset(
+    {
+        ("POST", "/federation_api/heartbeat"),
+        ("POST", "/federation_api/peer_events"),
+        ("GET", "/federation_api/trust_bundle"),
+    }
+)
+"""Calls that may travel on a channel. Each may be repeated without harm, so one whose answer was lost is asked again over HTTP."""
+
+
+@attrs.frozen
+class Held:
+    """A channel in use. `ours`: this platform dialled it."""
+
+    channel: object
+    ours: bool
+
+
+class Register:
+    """The one channel that is in use with each peer.
+
+    Both ends may dial at the same time. Each then sees both channels and decides by the same rule which one goes, without a word.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def held(self, peer_id: str) -> Held | None:
+        """The channel in use with a peer."""
+        return self._held.get(peer_id)
+
+    def all(self) -> tuple[Held, ...]:
+        """Every channel in use."""
+        return tuple(self._held.values())
+
+    def take(self, peer_id: str, newcomer: Held, *, ours_wins: bool) -> Held | None:
+        """Put a channel to use. Returns the one that has to go, which may be the newcomer.
+
+        Of two that the same end dialled the newer stays, because whoever dials again has lost the older one.
+        """
+        former = self._held.get(peer_id)
+        if former is not None and former.ours != newcomer.ours and newcomer.ours != ours_wins:
+            return newcomer
+        self._held[peer_id] = newcomer
+        return former
+
+    def drop(self, peer_id: str, channel: object) -> bool:
+        """A channel has ended. Whether it was the one in use, so that there is none now."""
+        held = self._held.get(peer_id)
+        if held is None or held.channel is not channel:
+            return False
+        del self._held[peer_id]
+        return True
+
+
+def ours_wins(own_instance_id: str, remote_instance_id: str | None) -> bool:
+    """Whether, of two channels with the same peer, the one that we dialled stays: both ends give opposite answers."""
+    return own_instance_id < (remote_instance_id or "")
+
+
+def wait_s(attempts: int, chance: float) -> float:
+    """How long to wait before dialling again after `attempts` failures in a row. `chance`, in [0, 1), spreads the platforms.
+
+    Doubles from one second to ten minutes, and is then taken at half to whole length, so that a thousand peers of a platform that has
+    just restarted do not all come at once.
+    """
+    longest = min(CHANNEL_RETRY_FIRST_S * 2.0 ** min(attempts, 16), CHANNEL_RETRY_MAX_S)
+    return longest * (0.5 + chance / 2)
+
+
+def echo_is_fresh(boot_epoch: int, sent_sequence: int, echoed_epoch: int, echoed_sequence: int) -> bool:
+    """Whether what the remote has heard of us last shows that our heartbeats of late reach it."""
+    oldest = max(1, sent_sequence - CHANNEL_ECHO_BEHIND_MAX)
+    return echoed_epoch == boot_epoch and oldest <= echoed_sequence <= sent_sequence

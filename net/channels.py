@@ -1,0 +1,309 @@
+"""The peer channels of one platform: dialling, taking what others dialled, and choosing between channel and HTTP for each call.
+
+Lives here: the real side of the ports `OpenChannel` and, in front of the HTTP client, `Remote`. Must not live here: when to dial and when
+to dial again (the peer's actor decides), frames (`net.channel`), or admission (the door).
+
+A call travels on a channel only if both ends could prove themselves now: our own certificate for the peer is in force, and what the other
+end has proven still makes it this peer. What the channel does not answer goes over HTTP, within the time of the call.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import msgspec
+import trio
+import trio_websocket
+
+from actors.door.call import Source
+from actors.limits import CHANNEL_ANSWER_S, CHANNEL_FRAME_BYTES_MAX
+from actors.peer.channel import CHANNEL_CALLS, CHANNEL_PATH, PROTOCOL, Held, Register
+from actors.ports import CHANNEL_URL, OUTBOUND_KEY_PURPOSE, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest
+from net import channel_proof
+from net.channel import (
+    BROKE_PROTOCOL,
+    CUT_OFF,
+    GOING_AWAY,
+    NO_ANSWER,
+    PATH_PREFIX,
+    REPLACED,
+    AnswerFrame,
+    Channel,
+    ChannelLost,
+    FrameRefused,
+    ServeCall,
+    Wire,
+    WireClosed,
+    body_of,
+    decode,
+    encode,
+)
+from net.channel_proof import ProofFrame, UnprovenError
+from net.channel_wires import HANDSHAKE_ENDED, DialledWire
+from net.http_client import encode_object
+from net.limits import CHANNEL_OPEN_S, CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S
+from net.listener import endpoints_of
+from net.remote import NoIdentity, NotReady, RemoteClient
+from net.remote_faults import no_identity, timed_out, unreachable
+from net.tls import TlsStream
+from runtime.errors import Fault, RemoteFault
+
+log = logging.getLogger("net.channel")
+
+OpenSealed = Callable[[bytes, str], bytes]
+OtherEnd = Callable[[Source], str | Fault]
+ToldOfEnd = Callable[[str, float], None]
+
+
+@attrs.frozen(kw_only=True)
+class ChannelParts:
+    """What channels need of their platform.
+
+    Attributes:
+        serve: has the door decide about a call.
+        other_end: which peer the door recognises at the other end of a connection now.
+        ended: told the peer and how long the channel was in use, when there is none any more.
+        open_sealed: opens our sealed key for the proof.
+        silence_s: how long nothing may arrive on a channel.
+    """
+
+    serve: ServeCall
+    other_end: OtherEnd
+    ended: ToldOfEnd
+    open_sealed: OpenSealed
+    silence_s: float
+
+
+class Channels:
+    """Every channel of one platform. `nursery` is where those live that it dialled."""
+
+    def __init__(self, remote: RemoteClient, nursery: trio.Nursery, parts: ChannelParts) -> None:
+        self._remote = remote
+        self._nursery = nursery
+        self._parts = parts
+        self._register = Register()
+        self._numbers = itertools.count(1)
+        self._streams: dict[str, TlsStream] = {}
+
+    def __len__(self) -> int:
+        return len(self._register)
+
+    def stream(self, connection: str) -> TlsStream | None:
+        """The stream of a channel that we dialled, by the number that its `Source` has."""
+        return self._streams.get(connection)
+
+    def cut(self, peer_id: str) -> None:
+        """End the channel with a peer whose peering is paused or over."""
+        held = self._register.held(peer_id)
+        if held is not None:
+            _channel(held).cut(CUT_OFF)
+
+    def close(self) -> None:
+        """End every channel: the platform is stopping."""
+        for held in self._register.all():
+            _channel(held).cut(GOING_AWAY)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    async def request(self, request: RemoteRequest) -> RemoteReply | Fault:
+        """Carry out one exchange, on the channel if there is one, otherwise over HTTP."""
+        started = trio.current_time()
+        channel = self._usable(request)
+        if channel is None:
+            return await self._remote.request(request)
+        try:
+            assert request.identity is not None
+            self._remote.present(request.peer_id, request.identity)
+        except NoIdentity as error:
+            return no_identity(str(error))
+        body = b"" if request.body is None else encode_object(request.body)
+        with trio.move_on_after(min(CHANNEL_ANSWER_S, request.timeout_s)) as waiting, suppress(ChannelLost):
+            frame = await channel.exchange(request.method, request.path, body)
+            reply = _reply(frame, channel, trio.current_time() - started)
+            if reply is not None:
+                return reply
+        if waiting.cancelled_caught:
+            channel.cut(NO_ANSWER)
+        left_s = request.timeout_s - (trio.current_time() - started)
+        if left_s <= 0:
+            return timed_out(request.timeout_s, [{"url": channel.url, "reachable": True}])
+        return await self._remote.request(attrs.evolve(request, timeout_s=left_s))
+
+    def _usable(self, request: RemoteRequest) -> Channel | None:
+        held = self._register.held(request.peer_id)
+        if held is None or request.identity is None or (request.method, request.path) not in CHANNEL_CALLS:
+            return None
+        channel = _channel(held)
+        if channel.ended or self._parts.other_end(channel.source) != request.peer_id:
+            return None
+        return channel
+
+    # --- dialling ---------------------------------------------------------------------------------------------------
+
+    async def open(self, request: OpenChannel) -> ChannelOpen | RemoteReply | Fault:
+        """See that there is a channel; see `actors.ports.OpenChannel`."""
+        held = self._register.held(request.peer_id)
+        if held is not None and not _channel(held).ended:
+            return ChannelOpen(_channel(held).url)
+        probed: list[dict[str, Any]] = []
+        with trio.move_on_after(request.timeout_s):
+            return await self._dial(request, probed)
+        return timed_out(request.timeout_s, probed)
+
+    async def _dial(self, request: OpenChannel, probed: list[dict[str, Any]]) -> ChannelOpen | RemoteReply | Fault:
+        for url in request.urls:
+            entry: dict[str, Any] = {"url": url, "reachable": False}
+            probed.append(entry)
+            try:
+                stream = await self._remote.connect(request, url)
+            except NoIdentity as error:
+                return no_identity(str(error))
+            except NotReady as error:
+                entry.update(error=error.code, reason=error.reason)
+            else:
+                outcome: ChannelOpen | RemoteReply | Fault = await self._nursery.start(self._hold, stream, request, url)
+                return outcome
+        return unreachable(probed)
+
+    async def _hold(
+        self, stream: TlsStream, request: OpenChannel, url: str, *, task_status: trio.TaskStatus[ChannelOpen | RemoteReply | Fault]
+    ) -> None:
+        """One channel that we dialled, from the upgrade to its end. What became of the upgrade is the status."""
+        try:
+            async with trio.open_nursery() as nursery:
+                wire, channel = await self._upgraded(nursery, stream, request, url)
+                task_status.started(ChannelOpen(url))
+                nursery.start_soon(_keep_alive, wire, channel)
+                await self._use(channel, ours=True, ours_wins=request.ours_wins)
+                nursery.cancel_scope.cancel()
+        except* trio_websocket.ConnectionRejected as group:
+            task_status.started(_refusal(_first(group), url))
+        except* (UnprovenError, FrameRefused, WireClosed, *HANDSHAKE_ENDED) as group:
+            reason = str(_first(group)) or type(_first(group)).__name__
+            task_status.started(RemoteFault("remote_error", "the remote opened no channel", 502, {"url": url, "reason": reason}))
+        finally:
+            stream.abort()
+
+    async def _upgraded(self, nursery: trio.Nursery, stream: TlsStream, request: OpenChannel, url: str) -> tuple[DialledWire, Channel]:
+        number = f"d{next(self._numbers)}"
+        with trio.move_on_after(CHANNEL_OPEN_S):
+            connection = await trio_websocket.wrap_client_stream(
+                nursery,
+                stream,  # type: ignore[arg-type]
+                url.removeprefix("https://"),
+                PATH_PREFIX + CHANNEL_PATH,
+                subprotocols=(PROTOCOL,),
+                max_message_size=CHANNEL_FRAME_BYTES_MAX,
+            )
+            wire = DialledWire(connection, stream)
+            if connection.subprotocol != PROTOCOL:
+                raise UnprovenError("the remote speaks another protocol")
+            proof = decode(await wire.receive())
+            binding = stream.binding(channel_proof.LABEL, channel_proof.BINDING_BYTES)
+            if not isinstance(proof, ProofFrame) or binding is None:
+                raise UnprovenError("the remote has sent no proof, or TLS is older than 1.3")
+            certificates = channel_proof.check(proof, binding)
+            remote, _ = endpoints_of(stream.transport)
+            source = Source(remote[0], "tls", certificates, number, channel=True)
+            if self._parts.other_end(source) != request.peer_id:
+                raise UnprovenError("the certificate of the remote is not that of this peer")
+            self._streams[number] = stream
+            return wire, Channel(wire, request.peer_id, source, url, self._parts.serve, silence_s=self._parts.silence_s)
+        raise UnprovenError(f"no channel within {CHANNEL_OPEN_S:g} s")
+
+    # --- listening --------------------------------------------------------------------------------------------------
+
+    def proof(self, identity: ClientIdentity, stream: object) -> str | None:
+        """The frame that proves us to whoever dialled on `stream`; None if nothing can."""
+        binding = stream.binding(channel_proof.LABEL, channel_proof.BINDING_BYTES) if isinstance(stream, TlsStream) else None
+        if binding is None:
+            return None
+        try:
+            key_pem = self._parts.open_sealed(identity.sealed_key, OUTBOUND_KEY_PURPOSE)
+        except Exception:
+            # The error may quote what it failed on, so nothing of it travels on.
+            return None
+        try:
+            return encode(channel_proof.prove(identity.certificate_pem, key_pem, binding))
+        except UnprovenError:
+            return None
+
+    async def accept(self, wire: Wire, peer_id: str, source: Source, proof: str, *, ours_wins: bool) -> None:
+        """Use a channel that a peer has dialled, until it ends."""
+        with trio.move_on_after(CHANNEL_OPEN_S) as sending:
+            try:
+                await wire.send(proof)
+            except WireClosed:
+                return
+        if sending.cancelled_caught:
+            return
+        known = attrs.evolve(source, channel=True)
+        channel = Channel(wire, peer_id, known, CHANNEL_URL, self._parts.serve, silence_s=self._parts.silence_s)
+        await self._use(channel, ours=False, ours_wins=ours_wins)
+
+    async def _use(self, channel: Channel, *, ours: bool, ours_wins: bool) -> None:
+        """Have calls travel on a channel, until it ends or another one takes its place."""
+        loser = self._register.take(channel.peer_id, Held(channel, ours), ours_wins=ours_wins)
+        try:
+            async with trio.open_nursery() as nursery:
+                if loser is not None:
+                    nursery.start_soon(_retire, _channel(loser))
+                ending = await channel.run()
+                nursery.cancel_scope.cancel()
+            log.info("a channel ended: %s", "the other end closed it" if ending is None else ending[1], extra={"peer": channel.peer_id})
+        finally:
+            self._streams.pop(channel.source.connection_id, None)
+            if self._register.drop(channel.peer_id, channel):
+                self._parts.ended(channel.peer_id, trio.current_time() - channel.opened_at)
+
+
+async def _retire(channel: Channel) -> None:
+    """Let what is under way on a channel that lost its place finish, for a moment."""
+    await trio.sleep(CHANNEL_RETIRED_S)
+    channel.cut(REPLACED)
+
+
+async def _keep_alive(wire: DialledWire, channel: Channel) -> None:
+    while True:
+        await trio.sleep(CHANNEL_PING_S)
+        with trio.move_on_after(CHANNEL_PONG_S) as waiting:
+            try:
+                await wire.ping()
+            except WireClosed:
+                return
+        if waiting.cancelled_caught:
+            channel.cut(NO_ANSWER)
+            return
+
+
+def _channel(held: Held) -> Channel:
+    assert isinstance(held.channel, Channel)
+    return held.channel
+
+
+def _first(group: BaseExceptionGroup[Any]) -> Any:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _refusal(error: trio_websocket.ConnectionRejected, url: str) -> RemoteReply:
+    try:
+        body = msgspec.json.decode(error.body or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        body = {}
+    return RemoteReply(error.status_code, body if isinstance(body, dict) else {}, {}, url, 0.0)
+
+
+def _reply(frame: AnswerFrame, channel: Channel, elapsed_s: float) -> RemoteReply | None:
+    body = body_of(frame)
+    if body is None or not 100 <= frame.status <= 599:
+        channel.cut(BROKE_PROTOCOL)
+        return None
+    return RemoteReply(frame.status, body, frame.headers, channel.url, elapsed_s)

@@ -1,0 +1,72 @@
+"""The peer channel between real daemons, one of which can only dial out: nobody listens where its invitation says that it is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemons import PEERS, Daemon, poll, propose
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """\
+heartbeat_interval = "1s"
+stale_after = "4s"
+channel.enabled = true
+[federation.rate_limits.heartbeat_per_peer]
+rate = 100000
+burst = 100000
+"""
+
+
+def closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def public_and_hidden(tmp_path: Path) -> Iterator[tuple[Daemon, Daemon]]:
+    hidden_url = f"https://localhost:{closed_port()}"
+    public = Daemon("public", tmp_path / "public", SETTINGS)
+    hidden = Daemon("hidden", tmp_path / "hidden", SETTINGS, environment={"POWERNODE_SERVER_PUBLIC_URL": hidden_url})
+    try:
+        yield public.start().login(), hidden.start().login()
+    finally:
+        for daemon in (public, hidden):
+            if daemon.running:
+                daemon.kill()
+
+
+def shown(daemon: Daemon, peer_id: str) -> dict[str, Any]:
+    peer: dict[str, Any] = daemon.call("GET", f"{PEERS}/{peer_id}").data["peer"]
+    return peer
+
+
+def beats(daemon: Daemon, peer_id: str) -> Any:
+    return daemon.call("POST", f"{PEERS}/{peer_id}/heartbeat", {})
+
+
+def test_a_platform_that_can_only_dial_out_is_called_over_its_own_channel(public_and_hidden: tuple[Daemon, Daemon]) -> None:
+    public, hidden = public_and_hidden
+    at_public, _, invitation = propose(public, hidden)
+    accepted = hidden.call("POST", f"{PEERS}/accept", {"invitation": invitation})
+    assert accepted.status == 200, accepted.body
+    at_hidden = str(accepted.data["peer"]["id"])
+    poll(lambda: (public.status(at_public), hidden.status(at_hidden)) == ("active", "active"))
+    told = poll(lambda: (reply := beats(public, at_public)).status == 200 and reply.data, timeout_s=8.0)
+    assert told["heartbeat"]["url"] == "channel:"
+    assert beats(hidden, at_hidden).status == 200
+    # Longer than the age at which silence degrades: both sides go on hearing each other.
+    until = shown(public, at_public)["last_outbound_heartbeat_at"]
+    poll(lambda: shown(public, at_public)["last_outbound_heartbeat_at"] > until)
+    assert public.statuses(at_public).count("degraded") == hidden.statuses(at_hidden).count("degraded") == 0
+    assert public.call("POST", f"{PEERS}/{at_public}/revoke", {"reason": "over"}).status == 200
+    poll(lambda: hidden.status(at_hidden) == "revoked", timeout_s=5.0)
+    poll(lambda: not shown(public, at_public)["notification_pending"], timeout_s=5.0)
+    assert shown(hidden, at_hidden)["metadata"]["revocation_reason"] == "remote_revoked: over"
