@@ -566,14 +566,16 @@ class Engine:
     # --- evidence ------------------------------------------------------------------------------------------------
 
     def _evidence(self, cell: Cell, evidence: Any) -> None:
-        cell.actor.evidence = evidence
-        if cell.actor.record is None:
+        actor = cell.actor
+        actor.evidence = evidence
+        if actor.record is None:
             # There is no row to put it beside yet; it goes out together with the first save.
             return
-        self.directory.committed(cell.ref.kind, cell.ref.id, cell.actor.record, evidence)
+        ref = actor.ref
+        self.directory.committed(ref.kind, ref.id, actor.record, evidence)
         if not cell.dirty:
             cell.dirty = True
-            self._dirty[cell.ref] = cell
+            self._dirty[ref] = cell
         if self._flush_timer is None:
             wait_s = 0.0 if self.buggify(EVIDENCE_EARLY) else EVIDENCE_FLUSH_S
             self._flush_timer = self._timers.add(self.clock.now() + wait_s, self._flush)

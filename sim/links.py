@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import attrs
 
@@ -101,8 +101,7 @@ class Flap:
         return now >= self.since and (now - self.since) % (self.up_s + self.down_s) >= self.up_s
 
 
-@attrs.frozen
-class Transit:
+class Transit(NamedTuple):
     """What becomes of one thing sent.
 
     Attributes:

@@ -175,14 +175,16 @@ class _State:
         entries: list[AuditEntry] = []
         try:
             for write in unit.writes:
-                if isinstance(write, Put):
+                if type(write) is PutEvidence:
+                    self._put_evidence(write)
+                elif isinstance(write, Put):
                     self._put(write)
                 elif isinstance(write, AuditDraft):
                     entries.append(self._append_entry(write))
                 elif isinstance(write, EventDraft):
                     events.append(self._append_event(write))
-                else:
-                    self._delete_or_evidence(write)
+                elif isinstance(write, Delete):
+                    self._replace(self.tables[write.kind], write.id, None)
         except _RefusalError as refusal:
             self._undo(events, entries)
             return refusal.refused
@@ -218,11 +220,8 @@ class _State:
             raise _RefusalError(Refused("unique", write.kind, key, table.kind.unique[key]))
         self._replace(table, record.id, Row(record, None if former is None else former.evidence))
 
-    def _delete_or_evidence(self, write: Delete | PutEvidence) -> None:
+    def _put_evidence(self, write: PutEvidence) -> None:
         table = self.tables[write.kind]
-        if isinstance(write, Delete):
-            self._replace(table, write.id, None)
-            return
         table.check_evidence(write.evidence)
         if (former := table.rows.get(write.id)) is not None:
             self._replace(table, write.id, Row(former.record, write.evidence))

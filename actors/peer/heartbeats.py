@@ -19,7 +19,7 @@ from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
 from actors.peer.liveness import REMOTE_SUSPENDED_US, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import NO_IDENTITY, SYSTEM, Party, call_refusal, may_enrol, note, reachable_identity, step, wants_heartbeats
+from actors.peer.steps import SYSTEM, Party, callable_identity, may_enrol, note, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
 from actors.schema_versions import negotiate
 from runtime.actor import Ref, handles
@@ -98,12 +98,10 @@ class Heartbeats(ChannelKeeping):
             ctx.set_evidence(evolve(evidence, skipped_beats=evidence.skipped_beats + 1))
             return
         record: PeerRecord = self.record
-        refusal = call_refusal(record, ctx.wall)
-        known = reachable_identity(record)
-        if refusal is not None or known is None:
-            fault = refusal or NO_IDENTITY
-            ctx.set_evidence(evolve(evidence, last_error=fault.code, last_error_at=ctx.wall))
-            self._tell_asked(ctx, fault)
+        known = callable_identity(record, ctx.wall)
+        if isinstance(known, Fault):
+            ctx.set_evidence(evolve(evidence, last_error=known.code, last_error_at=ctx.wall))
+            self._tell_asked(ctx, known)
             return
         self.beating = True
         sequence = self.next_sequence(ctx)

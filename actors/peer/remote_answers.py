@@ -236,17 +236,17 @@ class HeartbeatAnswer:
 def parse_heartbeat(reply: RemoteReply) -> HeartbeatAnswer:
     """What may be stored of a heartbeat's answer. A malformed part is ignored: the acknowledgement itself is what counts."""
     data = reply.body.get("data")
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return HeartbeatAnswer()
     problems: list[Problem] = []
     endpoints = data.get("our_endpoints")
     parsed = parse_endpoints(endpoints, problems, unknown_keys=True) if isinstance(endpoints, list) else None
     compatibility = data.get("schema_compatibility")
-    version = compatibility.get("local_version") if isinstance(compatibility, Mapping) else None
+    version = compatibility.get("local_version") if isinstance(compatibility, dict) else None
     quiet: list[Problem] = []
     fingerprint = data.get("our_anchor_fingerprint")
     acknowledged = data.get("last_ack")
-    epoch = acknowledged.get("epoch") if isinstance(acknowledged, Mapping) else None
+    epoch = acknowledged.get("epoch") if isinstance(acknowledged, dict) else None
     return HeartbeatAnswer(
         endpoints=None if problems else parsed,
         platform_version=sanitize.parse_short_text(version, quiet, "local_version", chars_max=NAME_CHARS_MAX),

@@ -141,11 +141,16 @@ PEERING_EXPIRED = OperatorFault("peering_expired", "the agreed end of this peeri
 
 def call_refusal(record: PeerRecord, wall: float) -> Fault | None:
     """Why no call may leave for this peer now, or None: the peering is past its end, or our identity for it is missing or expired."""
+    known = callable_identity(record, wall)
+    return known if isinstance(known, Fault) else None
+
+
+def callable_identity(record: PeerRecord, wall: float) -> tuple[ClientIdentity, ServerExpectation] | Fault:
+    """`reachable_identity`, or why no call may leave for this peer now (`call_refusal`)."""
     if record.expires_at is not None and record.expires_at <= wall:
         return PEERING_EXPIRED
-    if reachable_identity(record) is None or record.outbound is None or record.outbound.not_after <= wall:
-        return NO_IDENTITY
-    return None
+    known = reachable_identity(record)
+    return NO_IDENTITY if known is None or record.outbound is None or record.outbound.not_after <= wall else known
 
 
 def can_be_told(record: PeerRecord, wall: float) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 
 from actors.door.call import Answer
-from runtime.store.port import PutEvidence
 from sim.checkers.registry import Checker, Commit, Visit, checker
 
 PRIVATE: Final = "PRIVATE KEY"
@@ -19,8 +18,11 @@ _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=repr)
 
 
 def _words(value: Any) -> str:
-    """Every text in a value, cheaply."""
-    return _ENCODER.encode(value).decode("utf-8", "replace")
+    """Every text in a value, more cheaply than its whole form; that, if it holds something that cannot be encoded."""
+    try:
+        return _ENCODER.encode(value).decode("utf-8", "replace")
+    except (OverflowError, RecursionError, TypeError, UnicodeEncodeError, ValueError):
+        return repr(value)
 
 
 @checker("secrecy", source="docs/trust-model.md", holds=("P3",))
@@ -48,9 +50,7 @@ class Secrecy(Checker):
 
     def on_commit(self, commit: Commit) -> None:
         for write in commit.writes:
-            # Evidence is written every minute and is all numbers but for a few words: those are searched, not their whole form.
-            text = _words(write.evidence) if isinstance(write, PutEvidence) else repr(write)
-            self._search(commit.host, f"a {type(write).__name__} of a commit", text)
+            self._search(commit.host, f"a {type(write).__name__} of a commit", _words(write))
 
     def _search(self, host: Any, what: str, text: str) -> None:
         if PRIVATE in text:

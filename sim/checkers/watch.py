@@ -6,6 +6,7 @@ Lives here: dispatch, deadlines, complaints. Must not live here: a rule. What to
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,6 +78,11 @@ class Watch:
     def _later(self, delay_s: float, look: Callable[[], None]) -> None:
         self._set += 1
         heapq.heappush(self._deadlines, (self.world.timeline.now + delay_s, self._set, look))
+
+    @property
+    def next_look_at(self) -> float:
+        """When something next has to be true, or infinity."""
+        return self._deadlines[0][0] if self._deadlines else math.inf
 
     def pass_time(self) -> None:
         """Look at what had to be true by now."""

@@ -287,23 +287,25 @@ class Stage:
     def run_to(self, at: float) -> None:
         """Let time pass up to a moment of the scenario."""
         # Not by a difference: what happens must not depend on how often time was let pass before.
-        self._run_until(lambda: False, self.started_at + at)
+        self._run_until(None, self.started_at + at)
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> bool:
         """Let time pass until `condition` holds, at most `within_s`; whether it does."""
         return self._run_until(condition, self.world.timeline.now + within_s)
 
-    def _run_until(self, condition: Callable[[], bool], deadline: float) -> bool:
-        timeline = self.world.timeline
-        while not condition():
+    def _run_until(self, condition: Callable[[], bool] | None, deadline: float) -> bool:
+        timeline, progress, watch = self.world.timeline, self._progress, self.watch
+        while condition is None or not condition():
             next_at = timeline.next_at
             if next_at is None or next_at > deadline:
-                self._progress.check_alive([call.name or call.request[1] for call in self._calls if call.waiting])
+                progress.check_alive([call.name or call.request[1] for call in self._calls if call.waiting])
                 timeline.run_until(deadline)
-                return condition()
+                return condition is not None and condition()
             timeline.step()
-            self._progress.event()
-            self.observe()
+            progress.event()
+            # Most events bring none of what `observe` looks for.
+            if self._calls or watch.complaints or watch.next_look_at <= timeline.now:
+                self.observe()
         return True
 
     # --- observation ---------------------------------------------------------------------------------------------

@@ -10,7 +10,10 @@ import pytest
 
 import sim.checkers
 from actors.peer.ending import Ending
+from runtime.secret import Secret
+from runtime.store.port import EventDraft
 from sim.checkers.registry import CHECKERS, ELSEWHERE, INVARIANTS, touched_by
+from sim.checkers.secrecy import _words
 from sim.scenario.failures import Failure
 from sim.scenario.load import parse
 from sim.scenario.run import run
@@ -139,3 +142,13 @@ def test_a_process_that_stood_still_ends_its_peering_as_soon_as_it_goes_on(monke
 def test_a_platform_that_has_stopped_over_its_disk_shows_the_silence_that_it_causes() -> None:
     steps: tuple[dict[str, Any], ...] = ({"t": 2, "do": "disk_full", "on": "a"}, {"t": 408, "do": "look", "on": "a", "peer": "b"})
     assert held(54604, "409s", *PEERED, *steps) == ()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{"a": "told"}, {"a": ["x", {"b": b"told"}]}, {"a": 2**70, "b": "told"}, {("key", "told"): 1}],
+    ids=["text", "deep", "large", "key"],
+)
+def test_secrets_are_searched_for_in_every_text_of_a_write(payload: Any) -> None:
+    assert "told" in _words(EventDraft("kind", "low", 1.0, None, payload))
+    assert "hidden" not in _words(EventDraft("kind", "low", 1.0, None, {**payload, "c": Secret("hidden")}))
