@@ -29,9 +29,12 @@ grants = LazyGroup(
     help="Allow peers to use resources. PEER is an id, the beginning of one, a URL or a host; GRANT is an id or the beginning of one.",
     lazy={
         "explain": ("api.cli.grants:explain", "Say why a call of a peer is served or refused."),
+        "forget": ("api.cli.received_grants:forget", "Destroy the bearer of a grant that a peer gave us."),
         "issue": ("api.cli.grants:issue", "Allow a peer to use resources of a kind; prints the bearer once."),
         "list": ("api.cli.grants:list_", "List the grants of a peer."),
         "narrow": ("api.cli.grants:narrow", "Allow less."),
+        "receive": ("api.cli.received_grants:receive", "Keep the bearer of a grant that a peer gave us."),
+        "received": ("api.cli.received_grants:received", "List the grants that a peer gave us."),
         "review": ("api.cli.grants:review", "Note that a grant has been looked at and is right."),
         "revoke": ("api.cli.grants:revoke", "End a grant for good."),
         "rotate": ("api.cli.grants:rotate", "Mint a new bearer for a grant; prints it once."),

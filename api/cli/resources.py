@@ -28,6 +28,7 @@ resources = LazyGroup(
         "import": ("api.cli.resource_import:import_", "Create and replace resources from a file."),
         "kinds": ("api.cli.resources:kinds", "List the kinds of resources."),
         "list": ("api.cli.resources:list_", "List the resources of one kind."),
+        "remote": ("api.cli.received_grants:remote", "Show resources of a peer."),
         "set": ("api.cli.resources:set_", "Change attributes of a resource."),
         "show": ("api.cli.resources:show", "Show one resource."),
     },

@@ -15,12 +15,13 @@ from api.cli.failures import Exit, Failure
 from runtime.secret import Secret
 
 _INVITATION = re.compile(r"pn\d+\.")
+_BEARER = re.compile(r"fg-[0-9a-fA-F]{8}-")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}(?:\.[A-Za-z0-9_-]{22})?")
 
 
 def looks_secret(argument: str) -> bool:
-    """Whether an argument is an invitation or a token rather than the name of a file."""
-    return _INVITATION.match(argument) is not None or _TOKEN.fullmatch(argument) is not None
+    """Whether an argument is an invitation, a token or the bearer of a grant rather than the name of a file."""
+    return any(pattern.match(argument) is not None for pattern in (_INVITATION, _BEARER)) or _TOKEN.fullmatch(argument) is not None
 
 
 def read_secret(source: str | None, label: str, *, confirm: bool = False) -> Secret:

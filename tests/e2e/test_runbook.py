@@ -6,10 +6,11 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.daemons import daemons, poll
+from tests.support.daemons import Daemon, daemons, poll
 
 pytestmark = [
     pytest.mark.e2e,
@@ -70,6 +71,15 @@ $BASE/api/v1/system/platform/peers/$PEER/grants \\
 }'
 """
 
+RECEIVE = """
+curl -s -X POST -H "Authorization: Bearer $JWT" -H "Content-Type: application/json" \\
+$BASE/api/v1/system/platform/peers/$PEER/received_grants -d "{\\"bearer_token\\": \\"$TOKEN\\"}"
+"""
+
+READ = """
+curl -s -H "Authorization: Bearer $JWT" $BASE/api/v1/system/platform/peers/$PEER/remote_resources/$WHAT
+"""
+
 
 def test_the_runbook_makes_two_platforms_active(tmp_path: Path) -> None:
     with daemons(tmp_path, "a", "b") as (a, b):
@@ -96,8 +106,32 @@ def test_the_runbook_makes_two_platforms_active(tmp_path: Path) -> None:
         granted = json.loads(shell(GRANT, PEER=proposed["peer"]["id"], **on_a))["data"]
         assert granted["bearer_token"].startswith(f"fg-{granted['grant']['id']}.")
         assert (granted["grant"]["unrestricted"], granted["grant"]["effective"]) == (True, True)
+        read_across(a, on_b, b_peer, granted)
 
         again = json.loads(shell(ACCEPT, PEER=b_peer, TOKEN=proposed["acceptance_token"], **on_b))
         assert again["code"] == "invalid_transition"
         assert a.stop() == 0
         assert b.stop() == 0
+
+
+def read_across(a: Daemon, on_b: dict[str, str], peer: str, granted: dict[str, Any]) -> None:
+    """Step 6b to its end: B keeps the bearer and reads A's modules with its certificate and the bearer, until A revokes the grant."""
+    nginx = {"attributes": {"name": "nginx", "variety": "subscription", "current_version": 12}}
+    created = a.call("POST", "/api/v1/system/platform/resources/NodeModule", nginx).body["data"]["resource"]
+
+    def read(what: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(shell(READ, PEER=peer, WHAT=what, **on_b))
+        return answer
+
+    assert read("NodeModule")["code"] == "no_received_grant"
+    held = json.loads(shell(RECEIVE, PEER=peer, TOKEN=granted["bearer_token"], **on_b))["data"]["received_grant"]
+    assert (held["grant_id"], held["usable"]) == (granted["grant"]["id"], True)
+    page = read("NodeModule")
+    assert [(record["id"], record["attributes"]["name"]) for record in page["data"]] == [(created["id"], "nginx")]
+    assert page["meta"]["received_grant_id"] == held["id"]
+    assert read(f"node_module/{created['id']}")["data"]["resource"]["attributes"]["current_version"] == 12
+    path = f"/api/v1/system/platform/peers/{granted['grant']['federation_peer_id']}/grants/{granted['grant']['id']}"
+    assert a.call("GET", path).body["data"]["grant"]["state"] == "active"
+    assert a.call("POST", f"{path}/revoke", {}).status == 200
+    assert read("NodeModule")["details"]["remote_code"] == "grant_revoked"
+    assert read("NodeModule")["code"] == "no_received_grant"

@@ -43,13 +43,25 @@ class Typed:
 
 
 @pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Typed]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Typed, Typed]]:
     folder = tmp_path_factory.mktemp("grants")
     with daemons(folder, "a", "b") as (a, b):
         peer_id, _, invitation = propose(a, b)
-        assert b.call("POST", f"{PEERS}/accept", {"invitation": invitation}).status == 200
-        poll(lambda: a.status(peer_id) == "active")
-        yield Typed(a, peer_id, folder)
+        accepted = b.call("POST", f"{PEERS}/accept", {"invitation": invitation})
+        assert accepted.status == 200
+        other_id = accepted.body["data"]["peer"]["id"]
+        poll(lambda: a.status(peer_id) == b.status(other_id) == "active")
+        yield Typed(a, peer_id, folder), Typed(b, other_id, folder)
+
+
+@pytest.fixture
+def typed(both: tuple[Typed, Typed]) -> Typed:
+    return both[0]
+
+
+@pytest.fixture
+def other(both: tuple[Typed, Typed]) -> Typed:
+    return both[1]
 
 
 def test_a_grant_from_its_issue_to_its_end(typed: Typed, tmp_path: Path) -> None:
@@ -86,3 +98,24 @@ def test_the_audit_chain_verifies_from_outside(typed: Typed) -> None:
     assert json.loads(typed.run("audit", "ship", "--json"))["failures"] == 0
     assert typed.run("audit", "shipments", typed.peer_id) == ""
     assert "peer.proposed" in typed.run("audit", "ask", typed.peer_id)
+
+
+def test_a_grant_that_is_received_used_and_forgotten(typed: Typed, other: Typed, tmp_path: Path) -> None:
+    bearer = typed.run("grants", "issue", typed.peer_id, "NodeTemplate", "--subject", "reader").strip()
+    assert other.run("grants", "received", other.peer_id) == ""
+    for words in (("-",), ()):
+        other.run("grants", "receive", other.peer_id, *words, code=2, text="")
+    other.run("grants", "receive", other.peer_id, bearer, code=2)
+    file = tmp_path / "bearer"
+    file.write_text(bearer + "\n")
+    shown = other.run("grants", "receive", other.peer_id, "--file", str(file))
+    other.run("grants", "receive", other.peer_id, "-", code=5, text=bearer)
+    listed = other.run("grants", "received", other.peer_id)
+    assert bearer.partition(".")[2] not in shown + listed
+    assert "NodeTemplate" in listed
+    assert other.run("resources", "remote", other.peer_id, "NodeTemplate", "--json") == ""
+    other.run("resources", "remote", other.peer_id, "NodeModule", code=5)
+    other.run("grants", "forget", other.peer_id, "ffffffff", "--yes", code=4)
+    grant_id = bearer.removeprefix("fg-").partition(".")[0]
+    assert "forgotten" in other.run("grants", "forget", other.peer_id, grant_id, "--yes")
+    assert other.run("grants", "received", other.peer_id, "--json") == ""

@@ -1,0 +1,164 @@
+"""`powernode grants received|receive|forget` and `powernode resources remote`: the holder's side of grants.
+
+Lives here: the commands about grants that peers gave us, and the reading of a peer's resources with them. Must not live here: grants that
+we give (see `grants`), or a bearer on any output.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from api.cli.application import connected
+from api.cli.client import Client, segment
+from api.cli.ending import confirm
+from api.cli.failures import Exit, Failure
+from api.cli.lazy import Command
+from api.cli.output import ago, block, emit_json, say, table
+from api.cli.peer_names import peer_path
+from api.cli.peers import resolved
+from api.cli.secrets_input import read_secret
+from api.cli.text import clean
+
+ID_CHARS = 36
+
+
+@click.command(cls=Command)
+@click.argument("peer")
+@connected
+def received(peer: str) -> None:
+    """List the grants that a peer gave us, newest first. Their bearers are never shown."""
+    client, peer_id = resolved(peer)
+    rows = client.get(peer_path(peer_id, "received_grants")).data or []
+    if client.application.as_json:
+        for row in rows:
+            emit_json(row)
+        return
+    now = client.application.clock.wall()
+    table(
+        ("id", "kind", "one resource", "scopes", "state", "usable", "source", "received", "expires"),
+        [
+            (
+                row.get("id"), row.get("resource_kind"), row.get("resource_id"), ",".join(row.get("permission_scopes") or ()),
+                row.get("state"), row.get("usable"), row.get("source"), ago(row.get("received_at"), now), row.get("expires_at"),
+            )
+            for row in rows
+        ],
+        empty="no grants of this peer; its operator issues one, and `powernode grants receive PEER` keeps it",
+    )  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("peer")
+@click.argument("source", required=False, metavar="[-]")
+@click.option("--file", type=click.Path(), metavar="FILE", help="Read the bearer from a file.")
+@connected
+def receive(peer: str, source: str | None, file: str | None) -> None:
+    """Keep the bearer of a grant that a peer gave us, sealed.
+
+    It is asked for at the terminal, read from standard input with -, or from --file; never given as an argument. The peer is asked first
+    whether it is good.
+    """
+    if source is not None and file is not None:
+        raise click.UsageError("give either - or --file")
+    secret = read_secret(file if file is not None else source, "bearer")
+    client, peer_id = resolved(peer)
+    record = client.post(peer_path(peer_id, "received_grants"), {"bearer_token": secret.reveal()}).data["received_grant"]
+    _print(client, record)
+
+
+@click.command(cls=Command)
+@click.argument("peer")
+@click.argument("grant")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def forget(peer: str, grant: str, yes: bool) -> None:
+    """Destroy the bearer of a grant that a peer gave us. GRANT is our id of it, or the issuer's, or the beginning of one."""
+    client, peer_id = resolved(peer)
+    found = _held_id(client, peer_id, grant)
+    confirm(client, f"Destroy the bearer {found}? The grant itself stays until its issuer revokes it.", yes=yes)
+    data = client.application.run(client.request, "DELETE", f"{peer_path(peer_id, 'received_grants')}/{segment(found)}").data
+    if client.application.as_json:
+        emit_json(data)
+    else:
+        say("forgotten")
+
+
+def _held_id(client: Client, peer_id: str, name: str) -> str:
+    """The id of the held grant that `name` means.
+
+    Raises:
+        Failure: none or more than one.
+    """
+    rows = client.get(peer_path(peer_id, "received_grants")).data or []
+    exact = [row for row in rows if len(name) == ID_CHARS and name in (row.get("id"), row.get("grant_id"))]
+    found = exact or [row for row in rows if name and any(str(row.get(key)).startswith(name) for key in ("id", "grant_id"))]
+    if len(found) != 1:
+        many = "more than one received grant begins" if found else "no received grant begins"
+        raise Failure("not_found", f"{many} with {clean(name)}; `powernode grants received PEER` lists them", Exit.NOT_FOUND)
+    return str(found[0]["id"])
+
+
+def _print(client: Client, record: dict[str, Any]) -> None:
+    if client.application.as_json:
+        emit_json(record)
+    else:
+        block(record.items())
+
+
+@click.command(cls=Command)
+@click.argument("peer")
+@click.argument("kind")
+@click.argument("record", required=False, metavar="[ID]")
+@click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only these; also NAME[gte]=, [lte]=, [in]=A,B.")
+@click.option("--since", metavar="TIME", help="Only those written at or after this time.")
+@click.option("--sort", metavar="NAME", help="updated_at, or the attribute that names a record.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@connected
+def remote(
+    peer: str, kind: str, record: str | None, filters: tuple[str, ...], since: str | None, sort: str | None, limit: int | None
+) -> None:
+    """Show resources of a peer, read from it now with the best grant that it gave us."""
+    client, peer_id = resolved(peer)
+    path = f"{peer_path(peer_id, 'remote_resources')}/{segment(kind)}"
+    if record is not None:
+        if filters or since or sort or limit:
+            raise click.UsageError("options narrow a list; one record is named by its id alone")
+        _print_one(client, client.get(f"{path}/{segment(record)}").data["resource"])
+        return
+    rows = client.pages(path, {"updated_since": since, "sort": sort, **_filters(filters)}, limit=limit)
+    if client.application.as_json:
+        for row in rows:
+            emit_json(row)
+        return
+    now = client.application.clock.wall()
+    table(
+        ("id", "attributes", "updated"),
+        [(row.get("id"), _summary(row), ago(row.get("updated_at"), now)) for row in rows],
+        empty="the peer shows none",
+    )
+
+
+def _filters(filters: tuple[str, ...]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for text in filters:
+        name, separator, value = text.partition("=")
+        attribute, bracket, word = name.partition("[")
+        if not separator or not name:
+            raise click.UsageError(f"a filter is written NAME=VALUE, not {text!r}")
+        found[f"filter[{attribute}]{bracket}{word}"] = value
+    return found
+
+
+def _summary(row: dict[str, Any]) -> str:
+    return " ".join(f"{clean(name)}={clean(value)}" for name, value in (row.get("attributes") or {}).items() if value is not None)
+
+
+def _print_one(client: Client, record: dict[str, Any]) -> None:
+    if client.application.as_json:
+        emit_json(record)
+        return
+    block((name, value) for name, value in record.items() if name != "attributes")
+    say()
+    block((record.get("attributes") or {}).items())
