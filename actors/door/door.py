@@ -26,6 +26,7 @@ from actors.door.continuity import handlers as continuity
 from actors.door.ending import handlers as ending
 from actors.door.grants import handlers as grants
 from actors.door.grants.decisions import Decisions
+from actors.door.migrations import handlers as migrations
 from actors.door.offerings import federation as offerings_federation
 from actors.door.offerings import handlers as offerings
 from actors.door.rate_limits import Blocks, RateLimits, source_key
@@ -114,6 +115,7 @@ class Door:
             federation.HANDLERS,
             resources.HANDLERS,
             bridges.HANDLERS,
+            migrations.HANDLERS,
             offerings.HANDLERS,
             offerings_federation.HANDLERS,
             audit.HANDLERS,

@@ -43,6 +43,10 @@ OFFERINGS_MANAGE: Final = "system.service_offerings.manage"
 SUBSCRIPTIONS_READ: Final = "system.service_subscriptions.read"
 SUBSCRIPTIONS_SUBSCRIBE: Final = "system.service_subscriptions.subscribe"
 SUBSCRIPTIONS_CANCEL: Final = "system.service_subscriptions.cancel"
+PLATFORM_READ: Final = "system.platform.read"
+MIGRATIONS_PLAN: Final = "system.migrations.plan"
+MIGRATIONS_APPLY: Final = "system.migrations.apply"
+MIGRATIONS_CANCEL: Final = "system.migrations.cancel"
 PERMISSIONS: Final = (
     PEERS_READ,
     PEERS_INVITE,
@@ -57,6 +61,10 @@ PERMISSIONS: Final = (
     SUBSCRIPTIONS_READ,
     SUBSCRIPTIONS_SUBSCRIBE,
     SUBSCRIPTIONS_CANCEL,
+    PLATFORM_READ,
+    MIGRATIONS_PLAN,
+    MIGRATIONS_APPLY,
+    MIGRATIONS_CANCEL,
 )
 
 

@@ -21,6 +21,7 @@ from actors.door.channel.routes import ROUTES as _CHANNEL
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.grants.routes import ROUTES as _GRANTS
+from actors.door.migrations.routes import ROUTES as _MIGRATIONS
 from actors.door.offerings.routes import ROUTES as _OFFERINGS
 from actors.door.received_grants.routes import ROUTES as _RECEIVED_GRANTS
 from actors.door.resources.routes import ROUTES as _RESOURCES
@@ -606,6 +607,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_TRUST,
     *_RESOURCES,
     *_BRIDGES,
+    *_MIGRATIONS,
     *_OFFERINGS,
     *_GRANTS,
     *_RECEIVED_GRANTS,

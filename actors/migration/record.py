@@ -16,7 +16,7 @@ import attrs
 
 from actors.migration.lifecycle import HOLDING, Status, Verdict
 from actors.migration.limits import RECOVERY_S
-from actors.migration.steps import Header, Operation, Step
+from actors.migration.steps import Header, Operation, Step, receipt_digest
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Condition, Kind, Query
 
@@ -220,3 +220,23 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
             "receipt": dict(record.receipt) if record.receipt is not None else None,
         }
     return out
+
+
+def shown_arrival(record: ArrivalRecord) -> dict[str, Any]:
+    """The form of the operator surface at the destination."""
+    return {
+        "id": record.id,
+        "side": "destination",
+        **record.header.to_json(),
+        "source_peer_id": record.federation_peer_id,
+        "status": record.verdict,
+        "plan_summary": {"steps": record.step_count},
+        "plan_digest": record.plan_digest,
+        "cross_jurisdiction": record.cross_jurisdiction,
+        "receipt_digest": receipt_digest(record.receipt) if record.receipt is not None else None,
+        "receipt": dict(record.receipt) if record.receipt is not None else None,
+        "error": record.refusal["code"] if record.refusal is not None else None,
+        "created_at": iso(record.opened_at),
+        "completed_at": iso_or_none(record.ended_at),
+        "version": record.version,
+    }

@@ -42,6 +42,7 @@ from runtime.store.port import Condition, Query
 BASE = "/federation_api/migrations"
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 LOG_KEPT = 200
+CODE_CHARS_MAX = 64
 
 
 class Transfer(Actor):
@@ -317,14 +318,12 @@ def data_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def refused_by(outcome: Any) -> Fault:
-    """The refusal in a remote's answer, in its own code; hostile text is cut."""
+    """The refusal in an outcome, in the remote's own code; what it says is hostile, so its sentence is ours."""
     if isinstance(outcome, Fault):
         return outcome
     assert isinstance(outcome, RemoteReply)
-    error = outcome.body.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    details = error.get("details") if isinstance(error, dict) else None
-    known = code if isinstance(code, str) and len(code) <= 64 and code.isascii() and code.isidentifier() else "remote_rejected"
+    code, details = outcome.body.get("code"), outcome.body.get("details")
+    known = code if isinstance(code, str) and len(code) <= CODE_CHARS_MAX and code.isascii() and code.isidentifier() else "remote_rejected"
     return RemoteFault(known, "the destination refuses", outcome.status, details if isinstance(details, dict) else {})
 
 

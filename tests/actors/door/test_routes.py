@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.door.routes import BY_NAME, PERMISSIONS, ROUTES, SYSTEM, Match, NoMatch, Route, errors_of, match
-from actors.door.shapes import Identifier
 
 UUID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 def filled(route: Route) -> tuple[str, dict[str, str]]:
-    values = {name: UUID if isinstance(route.parameter_shape(name), Identifier) else "peer" for name in route.parameter_names}
+    examples = ("peer", UUID, "7")
+    shapes = {name: route.parameter_shape(name) for name in route.parameter_names}
+    values = {name: next(text for text in examples if shape.accepts(text)) for name, shape in shapes.items()}
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], route.path), values
 
 

@@ -1,0 +1,1 @@
+"""Migrations at the door, for operators and for peers."""

@@ -1,0 +1,183 @@
+"""Bodies and answers of the routes of migrations."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from actors.door.shapes import ABSENT, Anything, Boolean, Choice, Field, Identifier, Instant, Integer, ListOf, Object, Shape, Text
+from actors.migration.lifecycle import STATUSES
+from actors.migration.limits import STEPS_MAX
+from actors.migration.steps import ACTIONS, OPERATIONS, POLICIES
+
+KIND_CHARS_MAX: Final = 64
+BEARER_CHARS_MAX: Final = 256
+
+_DIGEST: Final = Text(chars_min=64, chars_max=64, pattern="[0-9a-f]{64}")
+_OPERATION: Final = Field(
+    "operation",
+    Choice(OPERATIONS),
+    required=True,
+    code="operation_unknown",
+    status=422,
+    required_code="field_required",
+    required_status=422,
+    description="`migrate` moves records and keeps their ids, `duplicate` makes copies with ids of their own.",
+)
+_ROOT: Final = (
+    _OPERATION,
+    Field(
+        "root_resource_kind",
+        Text(chars_min=1, chars_max=KIND_CHARS_MAX),
+        required=True,
+        code="unknown_resource_kind",
+        status=422,
+        required_code="field_required",
+        required_status=422,
+    ),
+    Field("root_resource_id", Identifier(), required=True, required_code="field_required", required_status=422),
+)
+_ACKNOWLEDGE: Final = Field("acknowledge_residency", Boolean(), default=False, description="The crossing of a boundary is meant.")
+
+PLAN: Final = Object(
+    (
+        *_ROOT,
+        Field("destination_peer_id", Identifier(), required=True, required_code="field_required", required_status=422),
+        Field(
+            "bearer",
+            Text(chars_min=1, chars_max=BEARER_CHARS_MAX, secret=True),
+            required=True,
+            required_code="field_required",
+            required_status=422,
+            description="Of a grant that the destination has given us, with the scope `migrate` on the kind of the root. Kept sealed.",
+        ),
+        Field("dry_run", Boolean(), default=True, description="Only plan; ask nothing of the destination."),
+        _ACKNOWLEDGE,
+    ),
+    name="PlanMigrationRequest",
+)
+ACT: Final = Object((_ACKNOWLEDGE,), name="MigrationActRequest")
+CANCEL: Final = Object((), name="CancelMigrationRequest")
+SET_STEP: Final = Object(
+    (
+        Field(
+            "conflict_policy",
+            Choice(POLICIES),
+            required=True,
+            code="step_invalid",
+            status=422,
+            required_code="field_required",
+            required_status=422,
+        ),
+    ),
+    name="SetMigrationStepRequest",
+)
+
+MIGRATION: Final = Object(
+    (
+        Field("id", Identifier(), required=True),
+        Field("side", Choice(("source", "destination")), required=True),
+        Field("operation", Choice(OPERATIONS), required=True),
+        Field("root_resource_kind", Text(), required=True),
+        Field("root_resource_id", Identifier(), required=True),
+        Field("destination_peer_id", Identifier(), description="Only at the source."),
+        Field("source_peer_id", Identifier(), description="Only at the destination."),
+        Field("status", Choice((*STATUSES, "staged", "applied", "finalized", "fenced")), required=True),
+        Field("dry_run", Boolean()),
+        Field("transfer_id", Identifier(), description="What the destination calls the attempt."),
+        Field("attempt", Integer(1)),
+        Field("plan_summary", Anything(), required=True),
+        Field("plan_digest", Text(), required=True),
+        Field("cleared", Boolean(), description="Whether a preflight found nothing against the plan as it is."),
+        Field("cross_jurisdiction", Boolean(), required=True),
+        Field("receipt_digest", Text(), nullable=True),
+        Field("error", Text(), nullable=True, description="Code of the last refusal or failure."),
+        Field("created_by", Identifier(), nullable=True),
+        Field("created_at", Instant(), required=True),
+        Field("updated_at", Instant(), nullable=True),
+        Field("completed_at", Instant(), nullable=True),
+        Field("steps", ListOf(Anything(), STEPS_MAX)),
+        Field("conflict_log", ListOf(Anything(), STEPS_MAX)),
+        Field("audit_log", ListOf(Anything(), STEPS_MAX)),
+        Field("receipt", Anything(), nullable=True),
+        Field("version", Integer(), required=True),
+    ),
+    name="Migration",
+    unknown="ignore",
+)
+ONE: Final = Object((Field("migration", MIGRATION, required=True),), name="OneMigration", unknown="ignore")
+
+# --- between platforms ---------------------------------------------------------------------------------------------------
+
+
+def _part(name: str, shape: Shape, *, default: Any = ABSENT) -> Field:
+    return Field(
+        name,
+        shape,
+        required=default is ABSENT,
+        default=default,
+        code="step_invalid",
+        status=422,
+        type_code="step_invalid",
+        required_code="step_invalid",
+        required_status=422,
+    )
+
+
+def _step(*, payload: bool) -> Object:
+    fields = [
+        _part("order", Integer(0, STEPS_MAX - 1)),
+        _part("kind", Text(chars_min=1, chars_max=KIND_CHARS_MAX)),
+        _part("id", Identifier()),
+        _part("action", Choice(ACTIONS)),
+        _part("conflict_policy", Choice(POLICIES), default="fail"),
+        _part("natural_key", Anything()),
+    ]
+    if payload:
+        fields.append(_part("payload", Anything()))
+    return Object(tuple(fields), name="MigrationStep" if payload else "MigrationStepName", unknown="ignore")
+
+
+_NAMES: Final = ListOf(_step(payload=False), STEPS_MAX)
+_STEPS: Final = ListOf(_step(payload=True), STEPS_MAX)
+
+PREFLIGHT: Final = Object(
+    (*_ROOT, _ACKNOWLEDGE, Field("steps", _NAMES, required=True, required_code="plan_empty", required_status=422)),
+    name="MigrationPreflight",
+    unknown="ignore",
+)
+OPEN: Final = Object(
+    (
+        Field("migration_id", Identifier(), required=True, required_code="field_required", required_status=422),
+        *_ROOT,
+        Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422),
+        Field("step_count", Integer(1, STEPS_MAX), required=True, required_code="field_required", required_status=422),
+        _ACKNOWLEDGE,
+    ),
+    name="OpenMigration",
+    unknown="ignore",
+)
+STEPS: Final = Object(
+    (Field("steps", _STEPS, required=True, required_code="plan_empty", required_status=422),), name="MigrationSteps", unknown="ignore"
+)
+NOTHING: Final = Object((), name="MigrationCall", unknown="ignore")
+FENCE: Final = Object(_ROOT, name="FenceMigration", unknown="ignore")
+
+CLEARED: Final = Object(
+    (
+        Field("conflicts", ListOf(Anything(), STEPS_MAX), required=True),
+        Field("creates", Integer(0), required=True, description="Records that would be written."),
+    ),
+    name="MigrationPreflightAnswer",
+    unknown="ignore",
+)
+VERDICT: Final = Object(
+    (
+        Field("migration_id", Identifier(), required=True),
+        Field("status", Choice(("staged", "applied", "finalized", "fenced", "failed")), required=True),
+        Field("receipt", Anything(), nullable=True),
+        Field("signature", Text(), nullable=True, description="Ed25519 over the receipt as canonical JSON, base64."),
+        Field("certificate_pem", Text(chars_max=8_192, lines=True), nullable=True),
+    ),
+    name="MigrationVerdict",
+    unknown="ignore",
+)

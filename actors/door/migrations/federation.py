@@ -1,0 +1,246 @@
+"""Peers' calls about migrations: the destination's side.
+
+Lives here: who may ask, and from bodies to messages of the catalogue. A call about a known migration is first one of the peer from which it
+came: of anybody else's nobody learns that it exists. What was under way when a peering ended may be ended in its grace, without a grant,
+since revoking took those; nothing may begin in it. Must not live here: what a plan comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from actors import residency
+from actors.door import admission
+from actors.door.grants.authorise import admitted_peer, authorise
+from actors.inventory.registry import find
+from actors.migration import applying
+from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Stage
+from actors.migration.receiving import UNKNOWN, residency_outcome
+from actors.migration.record import ARRIVAL, ArrivalRecord
+from actors.migration.steps import Header, Step
+from actors.peer import standing
+from actors.peer.record import PeerRecord
+from actors.resource.catalogue import KIND as CATALOGUE
+from actors.resource.plan import Committed
+from runtime.actor import Ref
+from runtime.clock import iso
+from runtime.errors import Fault, FaultError, OperatorFault
+from runtime.ids import uuid7
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+    from actors.door.request import Request
+
+LIMIT: Final = "resources_per_peer"
+
+
+def preflight(door: Door, request: Request) -> None:
+    body, header, peer = _begun(door, request)
+    steps = _steps(body["steps"], payload=False)
+    committed = Committed(peer.account_id, door.engine.store.query)
+    sender = applying.Sender(peer_id=peer.id, instance_id=peer.remote_instance_id or "", migration_id="")
+    judged = applying.judge(
+        header, steps, sender, committed, lambda: uuid7(request.wall, door.chance), named_only=True, at=iso(request.wall)
+    )
+    if isinstance(judged, Fault):
+        raise FaultError(judged)
+    request.ok({"conflicts": [], "creates": len(judged.writes)})
+
+
+def open_plan(door: Door, request: Request) -> None:
+    body, header, peer = _begun(door, request)
+    wanted = _arrival(peer, body["migration_id"], header, body)
+
+    def answered(outcome: ArrivalRecord) -> None:
+        fresh = outcome.version == 1 and outcome.opened_at == request.wall
+        _say(door, request, outcome, status=201 if fresh else 200)
+
+    door.relay(request, Ref(CATALOGUE.name, peer.account_id), Open(arrival=wanted), answered)
+
+
+def upload(door: Door, request: Request) -> None:
+    known = _known(door, request)
+    body = door.read_body(request)
+    message = Stage(arrival_id=known.id, steps=_steps(body["steps"], payload=True))
+    door.relay(request, Ref(CATALOGUE.name, known.account_id), message, lambda outcome: _say(door, request, outcome, proof=False))
+
+
+def commit(door: Door, request: Request) -> None:
+    known = _known(door, request)
+
+    def answered(outcome: Landed) -> None:
+        _say(door, request, outcome.arrival, status=201 if outcome.fresh else 200)
+
+    door.relay(request, Ref(CATALOGUE.name, known.account_id), Commit(known.id), answered)
+
+
+def get_verdict(door: Door, request: Request) -> None:
+    _say(door, request, _known(door, request))
+
+
+def fence(door: Door, request: Request) -> None:
+    known = _row(door, request)
+    if known is not None:
+        peer = _known_peer(door, request, known)
+        wanted = known
+    else:
+        body, header, peer = _begun(door, request, judged=False)
+        wanted = _arrival(peer, request.parameters["id"], header, body)
+    door.relay(request, Ref(CATALOGUE.name, peer.account_id), Fence(arrival=wanted), lambda outcome: _say(door, request, outcome))
+
+
+def finalize(door: Door, request: Request) -> None:
+    known = _known(door, request)
+    door.relay(request, Ref(CATALOGUE.name, known.account_id), Finalize(known.id), lambda outcome: _say(door, request, outcome))
+
+
+# --- who may ask -------------------------------------------------------------------------------------------------------
+
+
+def _begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mapping[str, Any], Header, PeerRecord]:
+    """Body, header and peer of a call that begins something. Only a caller that has proven to be a peer has its body read.
+
+    Args:
+        judged: whether our rules about where data may live have a say; a fence brings no data.
+    """
+    source = request.call.source
+    admitted = admission.admit(door.engine.directory, source, "exchange", request.wall)
+    if isinstance(admitted, Fault):
+        # Says so as every grant-gated call does.
+        admitted_peer(door, request, LIMIT)
+        raise FaultError(admitted)
+    body = door.read_body(request)
+    kind = find(body["root_resource_kind"])
+    if kind is None or not kind.catalogued or kind.kind != body["root_resource_kind"]:
+        admitted_peer(door, request, LIMIT)
+        raise FaultError(OperatorFault("unknown_resource_kind", "there is no such kind of resource here", 422))
+    header = Header(operation=body["operation"], root_resource_kind=kind.kind, root_resource_id=body["root_resource_id"])
+    allowed = authorise(door, request, kind=kind.kind, resource_id=header.root_resource_id, scope="migrate", limit=LIMIT)
+    peer = allowed.peer
+    fault = None
+    if judged:
+        outcome = residency_outcome(door.settings, peer)
+        fault = residency.refusal(outcome, acknowledged=bool(body.get("acknowledge_residency", False)))
+    if fault is not None:
+        raise FaultError(fault)
+    return body, header, peer
+
+
+def _row(door: Door, request: Request) -> ArrivalRecord | None:
+    row = door.engine.directory.row(ARRIVAL.name, request.parameters["id"])
+    known: ArrivalRecord | None = row.record if row is not None else None
+    return known
+
+
+def _known(door: Door, request: Request) -> ArrivalRecord:
+    """The migration of the path, if the caller may ask about it.
+
+    Raises:
+        FaultError: the refusal of the caller, or `migration_not_found`, also for one of another peer.
+    """
+    known = _row(door, request)
+    if known is None:
+        authorise(door, request, kind=None, resource_id=None, scope="migrate", limit=LIMIT)
+        raise FaultError(UNKNOWN)
+    _known_peer(door, request, known)
+    return known
+
+
+def _known_peer(door: Door, request: Request, known: ArrivalRecord) -> PeerRecord:
+    finishing = _finishing(door, request, known)
+    if finishing is not None:
+        door.limit(LIMIT, finishing.id, request.now)
+        return finishing
+    root = (known.root_resource_kind, known.root_resource_id)
+    source = admission.admit(door.engine.directory, request.call.source, "exchange", request.wall)
+    if not isinstance(source, Fault) and source.record.id != known.federation_peer_id:
+        authorise(door, request, kind=None, resource_id=None, scope="migrate", limit=LIMIT)
+        raise FaultError(UNKNOWN)
+    peer = authorise(door, request, kind=root[0], resource_id=root[1], scope="migrate", limit=LIMIT).peer
+    if peer.peering_epoch != known.peering_epoch:
+        raise FaultError(UNKNOWN)
+    return peer
+
+
+def _finishing(door: Door, request: Request, known: ArrivalRecord) -> PeerRecord | None:
+    """The peer of a revoked peering that ends what it had begun, or None if this is no such call."""
+    directory, source = door.engine.directory, request.call.source
+    leaf = admission.presented_leaf(source)
+    if isinstance(leaf, Fault) or admission.check_profile(source, leaf, request.wall) is not None:
+        return None
+    if admission.check_serial(directory, leaf) is not None:
+        return None
+    row = admission.find_row(directory, source, leaf)
+    if row is None or row.record.id != known.federation_peer_id or row.record.status != "revoked":
+        return None
+    record: PeerRecord = row.record
+    if admission.check_anchor(source, leaf, record, request.wall) or admission.check_instance(leaf, record):
+        return None
+    return record if standing.may_finish(record, known.peering_epoch, request.wall) else None
+
+
+# --- values ------------------------------------------------------------------------------------------------------------
+
+
+def _arrival(peer: PeerRecord, id: str, header: Header, body: Mapping[str, Any]) -> ArrivalRecord:
+    return ArrivalRecord(
+        id=id,
+        account_id=peer.account_id,
+        federation_peer_id=peer.id,
+        peering_epoch=peer.peering_epoch,
+        source_instance_id=peer.remote_instance_id or "",
+        operation=header.operation,
+        root_resource_kind=header.root_resource_kind,
+        root_resource_id=header.root_resource_id,
+        verdict="staged",
+        plan_digest=body.get("plan_digest", ""),
+        step_count=body.get("step_count", 0),
+        acknowledge_residency=bool(body.get("acknowledge_residency", False)),
+        opened_at=0.0,
+    )
+
+
+def _steps(listed: list[Mapping[str, Any]], *, payload: bool) -> tuple[Step, ...]:
+    out: list[Step] = []
+    for place, given in enumerate(listed):
+        held = given.get("payload") if payload else {}
+        if not isinstance(given["natural_key"], dict) or not isinstance(held, dict):
+            raise FaultError(OperatorFault("step_invalid", "names and attributes are objects", 422, {"index": place}))
+        out.append(
+            Step(
+                order=given["order"],
+                kind=given["kind"],
+                id=given["id"],
+                action=given["action"],
+                conflict_policy=given["conflict_policy"],
+                natural_key=given["natural_key"],
+                payload=held,
+            )
+        )
+    return tuple(out)
+
+
+def _say(door: Door, request: Request, known: ArrivalRecord, *, status: int = 200, proof: bool = True) -> None:
+    """Answer with the verdict, and with the proven receipt if there is one."""
+    data: dict[str, Any] = {"migration_id": known.id, "status": known.verdict}
+    if known.receipt is None or not proof:
+        request.ok(data, status=status)
+        return
+
+    def proven(outcome: Proof) -> None:
+        told = {"receipt": dict(outcome.receipt), "signature": outcome.signature, "certificate_pem": outcome.certificate_pem}
+        request.ok({**data, **told}, status=status)
+
+    door.relay(request, Ref(ARRIVAL.name, known.id), Prove(), proven)
+
+
+HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "federation_preflight_migration": preflight,
+    "federation_open_migration": open_plan,
+    "federation_upload_migration": upload,
+    "federation_commit_migration": commit,
+    "federation_get_migration": get_verdict,
+    "federation_fence_migration": fence,
+    "federation_finalize_migration": finalize,
+}

@@ -1,0 +1,112 @@
+"""Operators' calls about migrations: from bodies to messages, and back to JSON."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors.door import cursors
+from actors.door.migrations import federation
+from actors.inventory.registry import find
+from actors.migration.messages import Act, Plan, SetStep
+from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord, shown, shown_arrival
+from actors.migration.steps import Header
+from runtime.actor import Ref
+from runtime.errors import FaultError, OperatorFault
+from runtime.ids import uuid7
+from runtime.store.port import Condition, Query
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+    from actors.door.request import Request
+
+NOT_FOUND = OperatorFault("migration_not_found", "there is no such migration here", 404)
+
+
+def list_migrations(door: Door, request: Request) -> None:
+    conditions = [Condition("account_id", "=", request.account_id)]
+    if request.query.get("status"):
+        conditions.append(Condition("status", "in", tuple(request.query["status"])))
+    if request.query.get("operation"):
+        conditions.append(Condition("operation", "=", request.query["operation"]))
+    after = cursors.decode(request.query["cursor"]) if request.query.get("cursor") else None
+    limit = request.query["limit"]
+    rows = door.engine.store.query(Query(MIGRATION.name, (tuple(conditions),), after_id=after, limit=limit + 1))
+    page = [row.record for row in rows[:limit]]
+    following = cursors.encode(page[-1].id) if len(rows) > limit else None
+    request.ok([shown(record, whole=False) for record in page], meta={"count": len(page), "next_cursor": following})
+
+
+def get_migration(door: Door, request: Request) -> None:
+    id = request.parameters["id"]
+    row = door.engine.directory.row(MIGRATION.name, id)
+    if row is not None and row.record.account_id == request.account_id:
+        request.ok({"migration": shown(row.record)}, version=row.record.version)
+        return
+    arrived = door.engine.directory.row(ARRIVAL.name, id)
+    if arrived is None or arrived.record.account_id != request.account_id:
+        raise FaultError(NOT_FOUND)
+    request.ok({"migration": shown_arrival(arrived.record)}, version=arrived.record.version)
+
+
+def plan_migration(door: Door, request: Request) -> None:
+    body = request.body
+    kind = find(body["root_resource_kind"])
+    if kind is None or not kind.catalogued:
+        raise FaultError(OperatorFault("unknown_resource_kind", "there is no such kind of resource here", 422))
+    message = Plan(
+        account_id=request.account_id,
+        by=request.by,
+        header=Header(operation=body["operation"], root_resource_kind=kind.kind, root_resource_id=body["root_resource_id"]),
+        destination_peer_id=body["destination_peer_id"],
+        bearer=body["bearer"],
+        dry_run=body["dry_run"],
+        acknowledge_residency=body["acknowledge_residency"],
+        mark=request.mark,
+    )
+    _shown(door, request, uuid7(request.wall, door.chance), message, status=201)
+
+
+def act_on_migration(door: Door, request: Request, *, act: str) -> None:
+    acknowledged = bool(request.body.get("acknowledge_residency", False))
+    message = Act(
+        by=request.by, act=act, acknowledge_residency=acknowledged, expected_version=request.expected_version(), mark=request.mark
+    )
+    _shown(door, request, _own(door, request), message)
+
+
+def set_migration_step(door: Door, request: Request) -> None:
+    message = SetStep(
+        by=request.by,
+        order=int(request.parameters["order"]),
+        policy=request.body["conflict_policy"],
+        expected_version=request.expected_version(),
+        mark=request.mark,
+    )
+    _shown(door, request, _own(door, request), message)
+
+
+def _own(door: Door, request: Request) -> str:
+    id = request.parameters["id"]
+    row = door.engine.directory.row(MIGRATION.name, id)
+    if row is None or row.record.account_id != request.account_id:
+        raise FaultError(NOT_FOUND)
+    return id
+
+
+def _shown(door: Door, request: Request, id: str, message: Any, *, status: int = 200) -> None:
+    def answered(outcome: MigrationRecord) -> None:
+        request.ok({"migration": shown(outcome)}, status=status, version=outcome.version)
+
+    door.relay(request, Ref(MIGRATION.name, id), message, answered)
+
+
+HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "list_migrations": list_migrations,
+    "get_migration": get_migration,
+    "plan_migration": plan_migration,
+    "set_migration_step": set_migration_step,
+    **{f"{act}_migration": functools.partial(act_on_migration, act=act) for act in ("validate", "apply", "cancel", "retry")},
+    **federation.HANDLERS,
+}

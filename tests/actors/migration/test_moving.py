@@ -1,0 +1,249 @@
+"""Whole migrations between two platforms: the happy way, every cut on the way, and what stands in it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+import pytest
+
+from actors.grant.messages import Revoke
+from actors.migration.limits import RECOVERY_S
+from actors.migration.messages import Act, SetStep
+from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
+from actors.resource.messages import Update, Written
+from runtime.actor import Ref
+from runtime.errors import Fault
+from tests.support.catalogue import BOOK, catalogue, draft, stored, told, write, written
+from tests.support.federation import ACCOUNT, OPERATOR
+from tests.support.migrations import Move, move
+
+BASE = "/federation_api/migrations"
+CRASHES_MAX = 40
+
+
+def settled(moving: Move, id: str) -> None:
+    """A migration that came to its end: one home for each record, the same verdict and receipt on both sides, nothing held."""
+    record, arrival = moving.migration(id), moving.arrival(id)
+    assert record.status == "completed", record.error
+    assert arrival is not None
+    assert arrival.verdict == "finalized"
+    assert arrival.receipt is not None
+    assert record.receipt is not None
+    assert record.receipt["receipt"] == arrival.receipt
+    for each in moving.ids:
+        assert moving.homes(each) == [("b", True)]
+
+
+def undone(moving: Move) -> None:
+    """Everything is at home and free."""
+    for each in moving.ids:
+        assert moving.homes(each) == [("a", True)]
+
+
+def never_two_homes(moving: Move) -> None:
+    """No record can be written at two places."""
+    for each in moving.ids:
+        assert sum(1 for _, writable in moving.homes(each) if writable) <= 1
+
+
+def decide(moving: Move, id: str, policy: Any) -> None:
+    """An operator decides about the root."""
+    decided = told(moving.pair.a, Ref(MIGRATION.name, id), SetStep(by=OPERATOR, order=0, policy=policy))
+    assert isinstance(decided, MigrationRecord), decided
+
+
+def test_a_module_moves_with_its_versions_and_keeps_its_ids() -> None:
+    moving = move()
+    id = moving.planned()
+    assert moving.migration(id).cleared_digest == moving.migration(id).plan_digest
+    moving.act(id, "apply")
+    settled(moving, id)
+    module = stored(moving.pair.b, moving.module.id)
+    assert module.attributes["name"] == "nginx"
+    assert module.origin["migrated_from"]["uuid"] == moving.module.id
+    # The reference to what stayed points to the destination's own.
+    assert module.attributes["node_platform_id"] != moving.module.attributes["node_platform_id"]
+    gone = stored(moving.pair.a, moving.module.id)
+    assert gone.moved is not None
+    assert gone.moved.instance_id == moving.pair.b.instance_id
+    fault = catalogue(moving.pair.a, Update(account_id=ACCOUNT, by=OPERATOR, kind="NodeModule", id=moving.module.id, changes={"tags": []}))
+    assert isinstance(fault, Fault)
+    assert fault.code == "resource_moved"
+
+
+def test_a_copy_has_ids_of_its_own_and_its_parts_point_to_it() -> None:
+    moving = move()
+    id = moving.planned("duplicate")
+    moving.act(id, "apply")
+    record, arrival = moving.migration(id), moving.arrival(id)
+    assert record.status == "completed", record.error
+    assert arrival is not None
+    assert arrival.receipt is not None
+    id_map = arrival.receipt["id_map"]
+    undone(moving)
+    for version in moving.versions:
+        assert stored(moving.pair.b, id_map[version.id]).attributes["node_module_id"] == id_map[moving.module.id]
+    assert stored(moving.pair.b, id_map[moving.module.id]).origin["duplicated_from"]["uuid"] == moving.module.id
+
+
+def test_a_dry_run_asks_nothing_and_changes_nothing() -> None:
+    moving = move()
+    before = len(moving.pair.network.passed)
+    id = moving.planned(dry_run=True)
+    assert moving.migration(id).status == "planned"
+    assert len(moving.pair.network.passed) == before
+    undone(moving)
+
+
+def test_a_name_that_is_taken_stops_it_until_an_operator_decides() -> None:
+    moving = move()
+    (taken,) = written(moving.pair.b, draft("NodeModule", name="NGINX"))
+    id = moving.planned()
+    record = moving.migration(id)
+    assert record.status == "conflict"
+    assert record.conflict_log[-1]["conflicting_id"] == taken.id
+    fault = moving.act(id, "apply")
+    assert isinstance(fault, Fault)
+    assert fault.code == "migration_conflict"
+    undone(moving)
+    decide(moving, id, "rename_with_suffix")
+    moving.act(id, "validate")
+    moving.act(id, "apply")
+    settled(moving, id)
+    assert stored(moving.pair.b, moving.module.id).attributes["name"].startswith("nginx-")
+
+
+@pytest.mark.parametrize("policy", ["skip_if_exists", "overwrite"])
+def test_what_stays_under_its_own_id_at_the_destination_owns_what_comes(policy: Any) -> None:
+    moving = move(versions=1)
+    (own,) = written(moving.pair.b, draft("NodeModule", name="nginx", description="ours"))
+    id = moving.planned()
+    decide(moving, id, policy)
+    moving.act(id, "validate")
+    moving.act(id, "apply")
+    assert moving.migration(id).status == "completed", moving.migration(id).error
+    assert stored(moving.pair.b, moving.versions[0].id).attributes["node_module_id"] == own.id
+    assert moving.homes(moving.module.id) == []
+    assert stored(moving.pair.b, own.id).attributes.get("description") == ("ours" if policy == "skip_if_exists" else None)
+
+
+def test_held_records_and_what_they_own_cannot_change() -> None:
+    moving = move()
+    moving.pair.network.lost_requests[BASE] = 1
+    id = moving.planned()
+    moving.act(id, "apply")
+    assert moving.migration(id).status == "transferring"
+    change = Update(account_id=ACCOUNT, by=OPERATOR, kind="NodeModule", id=moving.module.id, changes={"tags": ["x"]})
+    fault = catalogue(moving.pair.a, change)
+    assert isinstance(fault, Fault)
+    assert fault.code == "resource_frozen"
+    another = [draft("ModuleVersion", node_module_id=moving.module.id, number=9)]
+    refused = write(moving.pair.a, another)
+    assert isinstance(refused, Fault)
+    assert refused.code == "resource_frozen"
+    moving.act(id, "cancel")
+    assert moving.migration(id).status == "cancelled"
+    undone(moving)
+    assert isinstance(write(moving.pair.a, another), Written)
+
+
+def test_a_change_after_the_plan_is_in_the_plan_that_is_applied() -> None:
+    moving = move()
+    id = moving.planned(dry_run=True)
+    before = moving.migration(id).plan_digest
+    written(moving.pair.a, draft("ModuleVersion", node_module_id=moving.module.id, number=7))
+    moving.act(id, "apply")
+    record = moving.migration(id)
+    assert record.plan_digest != before
+    assert record.status == "completed", record.error
+    assert len(record.steps) == 5
+
+
+@pytest.mark.parametrize("path", ["", "/{id}/steps", "/{id}/commit", "/{id}/finalize"])
+@pytest.mark.parametrize("way", ["request", "answer"])
+def test_a_cut_anywhere_on_the_way_ends_well(path: str, way: Literal["request", "answer"]) -> None:
+    moving = move()
+    id = moving.planned()
+    lost = moving.pair.network.lost_requests if way == "request" else moving.pair.network.lost_answers
+    lost[BASE + path.format(id=id)] = 1
+    moving.act(id, "apply")
+    assert moving.migration(id).status != "completed"
+    never_two_homes(moving)
+    moving.pair.network.advance(3 * RECOVERY_S)
+    if (path, way) == ("/{id}/commit", "request"):
+        # The destination has not heard of the commit, and the fence made that final.
+        assert moving.migration(id).status == "failed"
+        undone(moving)
+        moving.act(id, "retry")
+    settled(moving, id)
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_at_any_commit_of_either_side_ends_well(side: str, moment: Any) -> None:
+    for number in range(1, CRASHES_MAX):
+        moving = move(versions=1)
+        platform = moving.pair.a if side == "a" else moving.pair.b
+        id = moving.planned()
+        platform.crash_at = (platform.commits + number, moment)
+        moving.pair.a.engine.ask(Ref(MIGRATION.name, id), Act(by=OPERATOR, act="apply"), 60.0, lambda outcome: None)
+        moving.pair.network.run()
+        never_two_homes(moving)
+        fired = platform.life > 1
+        platform.crash_at = None
+        moving.pair.network.advance(4 * RECOVERY_S)
+        never_two_homes(moving)
+        if moving.migration(id).status != "completed":
+            # The word of the operator was lost, or the destination had not heard of the commit.
+            undone(moving)
+            moving.act(id, "retry" if moving.migration(id).status == "failed" else "apply")
+            moving.pair.network.advance(2 * RECOVERY_S)
+        settled(moving, id)
+        if not fired:
+            assert number > 3
+            return
+    raise AssertionError("the crash never stopped firing")
+
+
+def test_a_receipt_that_somebody_else_signed_lets_nothing_go() -> None:
+    moving = move()
+    id = moving.planned()
+    authority, moving.pair.b.authority = moving.pair.b.authority, moving.pair.a.authority
+    moving.act(id, "apply")
+    assert (moving.migration(id).status, moving.migration(id).error) == ("in_doubt", "receipt_invalid")
+    for each in moving.ids:
+        assert sum(1 for _, writable in moving.homes(each) if writable) == 0
+    moving.pair.b.authority = authority
+    moving.pair.network.advance(2 * RECOVERY_S)
+    settled(moving, id)
+
+
+def test_data_that_must_not_cross_a_boundary_stays() -> None:
+    moving = move(residency_mode="refuse", data_residency="CH")
+    moving.pair.b.federation = attrs.evolve(moving.pair.b.federation, data_residency="US")
+    moving.pair.b.restart()
+    moving.pair.network.advance(120.0)
+    fault = moving.plan()
+    assert isinstance(fault, Fault)
+    assert fault.code == "residency_refused"
+
+
+def test_the_destination_keeps_to_its_own_rules_about_residency() -> None:
+    moving = move(data_residency="CH")
+    moving.pair.b.federation = attrs.evolve(moving.pair.b.federation, data_residency="US", residency_mode="refuse")
+    moving.pair.b.restart()
+    id = moving.planned()
+    assert (moving.migration(id).status, moving.migration(id).error) == ("failed", "residency_refused")
+    undone(moving)
+
+
+def test_without_the_grant_nothing_is_even_announced() -> None:
+    moving = move()
+    id = moving.planned()
+    told(moving.pair.b, Ref(BOOK, moving.pair.at_b.peer_id), Revoke(grant_id=moving.grant_id, by=OPERATOR))
+    moving.act(id, "apply")
+    record = moving.migration(id)
+    assert (record.status, record.error) == ("failed", "grant_revoked")
+    undone(moving)
+    assert moving.pair.b.store.load(ARRIVAL.name, id) is None
