@@ -39,7 +39,8 @@ def wipe(host: Host) -> None:
     host.become(another(host.who))
     host.token = ""
     host.store.write_image(MemoryStore(KINDS, disk=Disk()))
-    host.store.disk.full, host.store.disk.failures_ahead = False, 0
+    disk = host.store.disk
+    disk.full, disk.failures_ahead, disk.fsync_s = False, 0, 0.0
     host.restart()
 
 

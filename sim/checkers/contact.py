@@ -89,7 +89,7 @@ class EvidenceForward(Checker):
 
 @checker("contact_shows", source="docs/protocol.md#heartbeats", holds=("P7",))
 class ContactShows(Checker):
-    """An acknowledged heartbeat makes both rows active: the receiver's before its answer leaves, the sender's a moment after it came."""
+    """Only a live row acknowledges, and that makes both rows active: the receiver's before the answer leaves, the sender's soon after."""
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
         if visit.route != "heartbeat" or answer.status >= 300:
@@ -100,6 +100,8 @@ class ContactShows(Checker):
         told = ((answer.body or {}).get("data") or {}).get("status")
         if told != row.status:
             self.complain(visit.host, f"a heartbeat of {visit.source} is answered with {told}, but the row is {row.status}")
+        if row.status not in LIVE:
+            self.complain(visit.host, f"a heartbeat of {visit.source} is acknowledged by a row that is {row.status}")
         self._judge(visit.host, row)
 
     def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:

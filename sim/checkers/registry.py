@@ -47,7 +47,6 @@ INVARIANTS: Final[Mapping[str, str]] = {
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "P9": "audit entries are not shipped yet; `audit_chain` holds the half of it that nothing may ever vanish unshipped",
-    "I3": "there are no grants yet",
     "I12": "the end phase of a run: `convergence`",
     "I15": "not visible within one run: tests and the audit command run a seed twice and compare",
 }

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from actors.ports import RemoteReply, RemoteRequest
 from sim.checkers.facts import ders
-from sim.checkers.registry import Change, Checker, Commit, checker
+from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 from sim.checkers.tokens import fresh_receipt
 
 BY: Final = frozenset({"peer.accepted", "peer.rehandshake"})
 """Audit entries under which an anchor may come into force."""
+
+PROVEN: Final = frozenset({"enrolled", "active", "degraded"})
+"""Statuses of a row whose remote has proven that it holds its key."""
 
 
 @checker("anchors", source="docs/trust-model.md#anchors-and-pins", holds=("P10",))
@@ -70,3 +74,35 @@ class Matching(Checker):
         anchors = [self.facts.paper(der) for anchor in row.trusted_anchors for der in ders(anchor.pem)]
         if leaf is not None and not any(anchor is not None and self.facts.signed(leaf, anchor) for anchor in anchors):
             yield "the anchors"
+
+
+@checker("proven", source="docs/protocol.md#handshake", holds=("I2", "P10"))
+class Proven(Checker):
+    """Between equals a row goes beyond accepted only after an exchange that proved the remote's key, newer than the anchors of the row."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._proofs: dict[tuple[str, str], float] = {}
+        self._anchored: dict[tuple[str, str], float] = {}
+
+    def on_call(self, visit: Visit) -> None:
+        if visit.notes.get("verdict") == "served" and visit.notes.get("peer") is not None:
+            self._proofs[(visit.host.name, visit.notes["peer"])] = self.facts.now
+
+    def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
+        if request.identity is not None and isinstance(outcome, RemoteReply) and outcome.status < 300:
+            self._proofs[(host.name, request.peer_id)] = self.facts.now
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        key, after = (commit.host.name, change.id), change.after.record
+        before = change.before.record if change.before is not None else None
+        if before is None or before.trusted_anchors is not after.trusted_anchors:
+            self._anchored[key] = self.facts.now
+        if before is None or after.trust_mode != "symmetric" or before.trust_status == "established":
+            return
+        beyond = (after.status in PROVEN and before.status not in PROVEN) or after.trust_status == "established"
+        if beyond and self._proofs.get(key, -1.0) < self._anchored.get(key, 0.0):
+            self.complain(
+                commit.host, f"{change.id}: is {after.status} with trust {after.trust_status}, and nothing has proven the remote's key"
+            )

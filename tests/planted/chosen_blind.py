@@ -109,7 +109,7 @@ def owned_rows_unseen(patch: Patch) -> None:
 
 @plant("paused-and-resumed", "degraded-and-recovered")
 def blind_after_resume(patch: Patch) -> None:
-    """After a resume nobody looks at the age of the evidence any more."""
+    """After a resume nobody looks at the age of the evidence any more, and the next heartbeat believes that somebody does."""
 
     def resume(actor: Any, message: ResumePeering, ctx: Any) -> None:
         actor.schedule_liveness = lambda ctx: None
@@ -117,6 +117,7 @@ def blind_after_resume(patch: Patch) -> None:
             former(actor, message, ctx)
         finally:
             del actor.schedule_liveness
+            actor.watching = True
 
     former = handler(patch, ResumePeering, resume)
 

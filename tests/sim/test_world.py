@@ -334,6 +334,15 @@ def test_signing_in_waits_for_an_operator_who_is_made_slowly() -> None:
     assert a.token
 
 
+def test_a_wiped_platform_gets_a_disk_without_faults() -> None:
+    world = World(9)
+    a, _ = pair(world)
+    a.store.disk.fsync_s, a.store.disk.full = 3600.0, True
+    wipe(a)
+    a.sign_in()
+    assert a.token
+
+
 def test_a_host_behind_a_nat_is_seen_by_the_address_of_the_nat() -> None:
     world = World(22)
     world.network.add_nat("home", NatRules())

@@ -23,13 +23,14 @@ class ReadResources:
     on: str = attrs.field(metadata=key(PLATFORM, "who reads"))
     peer: str = attrs.field(metadata=key(PLATFORM, "whose catalogue"))
     kind: str = attrs.field(default="NodeModule", metadata=key(TEXT, "which kind of resources"))
+    lent_to: str | None = attrs.field(default=None, metadata=key(PLATFORM, "whose bearer it uses, if not its own"))
     limit: int = attrs.field(default=10, metadata=key(WHOLE, "records of a page"))
     pause_s: float = attrs.field(default=0.0, metadata=key(DURATION, "time between two pages", "pause"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        bearer = stage.bearers.get((self.peer, self.on, self.kind))
+        bearer = stage.bearers.get((self.peer, self.lent_to or self.on, self.kind))
         record = stage.row(self.on, self.peer)
         if bearer is None or record is None:
-            raise StageError(f"{self.peer} has lent no {self.kind} to {self.on} yet")
+            raise StageError(f"{self.peer} has lent no {self.kind} to {self.lent_to or self.on} yet")
         host, home = stage.host(self.on), stage.host(self.peer)
         stage.read(CatalogueReading(name, host, home, record, self.kind, bearer, self.limit, self.pause_s, host.incarnation))
