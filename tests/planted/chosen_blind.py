@@ -34,7 +34,7 @@ def superseded_certificate_admitted(patch: Patch) -> None:
     patch.setattr(actors.door.admission, "check_serial", lambda directory, leaf: None)
 
 
-@plant("suspended-amid-heartbeats", "paused-and-resumed")
+@plant("paused-before-the-proof")
 def resume_enrols_unproven(patch: Patch) -> None:
     """A resume takes trust for established although the remote never proved that it holds its key."""
     patch.setattr(actors.peer.ending, "trust_status_at", lambda record, wall: "established")
@@ -59,7 +59,7 @@ def receipt_for_anyone(patch: Patch) -> None:
     patch.setattr(actors.peer.minting.MintingSide, "_replay", replay)
 
 
-@plant("revoke-races-accept", "operator-in-a-hurry")
+@plant("revoke-while-sealing")
 def guard_not_asked_again(patch: Patch) -> None:
     """The chain does not look again, before it saves, whether the token still opens the row."""
 
@@ -98,7 +98,7 @@ def deadlines_lost_in_restart(patch: Patch) -> None:
     patch.setattr(Engine, "start", start)
 
 
-@plant("former-caller", "bridge-follows-its-peer")
+@plant("former-bearer")
 def owned_rows_unseen(patch: Patch) -> None:
     """A row that its owner writes beside its own reaches the disk, but neither the directory nor the actor that stands for it."""
     patch.setattr(Engine, "_rewritten", lambda engine, ref, record: None)
@@ -107,7 +107,7 @@ def owned_rows_unseen(patch: Patch) -> None:
 # --- liveness -------------------------------------------------------------------------------------------------------
 
 
-@plant("paused-and-resumed", "degraded-and-recovered")
+@plant("silence-after-a-resume")
 def blind_after_resume(patch: Patch) -> None:
     """After a resume nobody looks at the age of the evidence any more, and the next heartbeat believes that somebody does."""
 
@@ -125,7 +125,7 @@ def blind_after_resume(patch: Patch) -> None:
 # --- pause and end --------------------------------------------------------------------------------------------------
 
 
-@plant("revoke-races-heartbeat", "suspended-amid-heartbeats")
+@plant("heartbeat-into-the-commit-of-an-end")
 def beat_served_after_the_end(patch: Patch) -> None:
     """A heartbeat that the door let in is acknowledged although the peer was paused or ended meanwhile."""
     patch.setattr(actors.peer.heartbeats, "inbound_refusal", lambda status, family: None)
@@ -134,7 +134,7 @@ def beat_served_after_the_end(patch: Patch) -> None:
 # --- grants ---------------------------------------------------------------------------------------------------------
 
 
-@plant("catalogue-read-across", "happy-path")
+@plant("lent-before-the-proof")
 def exchange_before_proof(patch: Patch) -> None:
     """Calls that need a grant are served for a peer that is only accepted, before it has proven its key."""
     former = actors.door.grants.authorise.admit
@@ -150,13 +150,13 @@ def _held_as(patch: Patch, believed: Callable[[Ask], Ask]) -> None:
     patch.setattr(actors.grant.chain, "holds", lambda ask: former(believed(ask) if ask.grant is not None and ask.peer is not None else ask))
 
 
-@plant("catalogue-read-across")
+@plant("former-bearer")
 def former_bearer_forever(patch: Patch) -> None:
     """The bearer that a rotation replaced stays good after its overlap."""
     _held_as(patch, lambda ask: attrs.evolve(ask, grant=attrs.evolve(ask.grant, previous_token_until=float("inf"))))
 
 
-@plant("catalogue-read-across")
+@plant("bearer-of-another-peer")
 def bearer_of_another_peer(patch: Patch) -> None:
     """Any peer that has got hold of a bearer may use it."""
     _held_as(patch, lambda ask: attrs.evolve(ask, grant=attrs.evolve(ask.grant, federation_peer_id=ask.peer.id if ask.peer else None)))
