@@ -2,6 +2,7 @@
 
 Lives here: one function per fault, as in `faults`. What makes them worth a file of their own is how they were chosen: they measure what
 the checkers find that nobody wrote them for. A fault may be added here only by somebody who has not read the checkers.
+The scenarios beside a fault were named, and some of them written, once it had been looked for.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tests.planted.registry import Patch, handler, plant
 # --- authentication -------------------------------------------------------------------------------------------------
 
 
-@plant("former-caller", "stolen-key-after-the-end")
+@plant("certificate-outlives-tombstone")
 def superseded_certificate_admitted(patch: Patch) -> None:
     """A certificate that a new handshake has replaced, or that was revoked, still opens the door."""
     patch.setattr(actors.door.admission, "check_serial", lambda directory, leaf: None)

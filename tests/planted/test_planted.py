@@ -28,6 +28,17 @@ SAMPLE = (
     "reply_before_durable",
     "deadline_lost_on_restart",
     "vault_seals_nothing",
+    "superseded_certificate_admitted",
+    "resume_enrols_unproven",
+    "receipt_for_anyone",
+    "another_handshake_each_time",
+    "deadlines_lost_in_restart",
+    "owned_rows_unseen",
+    "blind_after_resume",
+    "beat_served_after_the_end",
+    "exchange_before_proof",
+    "former_bearer_forever",
+    "bearer_of_another_peer",
 )
 
 
