@@ -118,6 +118,13 @@ def _sound_request(pem: str) -> bool:
 class Acceptance(Checker):
     """An accept is answered with what it deserves, fresh or replayed, and an answer leaves only when what it tells is durable."""
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._replaced: set[str] = set()
+
+    def on_replaced(self, host: Any) -> None:
+        self._replaced.add(host.instance_id)
+
     def on_call(self, visit: Visit) -> None:
         if visit.route == "accept":
             visit.notes["accept"] = verdict(self.facts, visit, visit.wall)
@@ -135,6 +142,8 @@ class Acceptance(Checker):
             return
         if code != FRESH and code == verdict(self.facts, visit, visit.host.clock.wall()):
             return  # Somebody else was faster, or an operator or the time has changed the row meanwhile.
+        if code == "trust_frozen" and visit.host.instance_id in self._replaced:
+            return  # Whoever goes on from an earlier copy opens nothing to anybody until an operator has decided.
         if code == "peer_identity_conflict" and self._bound_elsewhere(visit):
             return
         self.complain(visit.host, f"an accept of {visit.source} deserves {deserved} and is answered {code}")

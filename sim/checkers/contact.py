@@ -55,10 +55,11 @@ class Activation(Checker):
             return
         if after == "active":
             met = self.facts.contacts.get(key)
-            if met is None or met[0] < self._since.get(key, 0.0):
+            # The turns of a row wait for its commits, each of which may stand behind another; what arrives meanwhile is contact.
+            late_s = 4 * commit.host.store.disk.fsync_s
+            if met is None or met[0] < self._since.get(key, 0.0) - late_s:
                 self.complain(commit.host, f"{change.id}: becomes active without a heartbeat since it was {before}")
-            # The turn that judged it may have waited for a commit of its row, and then for its own; each may stand behind another.
-            elif self.facts.now - met[0] > commit.host.federation.stale_after_s + 4 * commit.host.store.disk.fsync_s:
+            elif self.facts.now - met[0] > commit.host.federation.stale_after_s + late_s:
                 self.complain(commit.host, f"{change.id}: becomes active by a heartbeat of {self.facts.now - met[0]:.0f} s ago")
         self._since[key] = self.facts.now
 

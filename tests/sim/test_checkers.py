@@ -54,9 +54,9 @@ def test_checkers_call_none_of_the_code_that_they_judge() -> None:
 # --- what the search by chance has found -----------------------------------------------------------------------------------
 
 
-def held(seed: int, for_: str, *steps: dict[str, Any]) -> tuple[Failure, ...]:
+def held(seed: int, for_: str, *steps: dict[str, Any], **more: Any) -> tuple[Failure, ...]:
     world = {"seed": seed, "for": for_}
-    document = {"name": "x", "description": "x", "world": world, "platform": [{"name": "a"}, {"name": "b"}], "at": list(steps)}
+    document = {"name": "x", "description": "x", "world": world, "platform": [{"name": "a"}, {"name": "b"}], "at": list(steps), **more}
     return run(parse(to_toml(document), "x.toml")).failures
 
 
@@ -111,6 +111,35 @@ def test_a_heartbeat_from_before_the_disk_was_read_again_is_no_longer_under_way(
         {"t": 3.301, "do": "disk_full", "on": "a"},
     )
     assert held(361199, "6s", *PEERED, *steps) == ()
+
+
+def test_a_platform_on_an_earlier_copy_refuses_every_accept_alike() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 1, "do": "backup", "on": "a"},
+        {"t": 2, "do": "restore", "on": "a"},
+        {"t": 3, "do": "accept_invitation", "on": "b", "peer": "a"},
+    )
+    assert held(957853, "5s", PEERED[0], *steps) == ()
+
+
+def test_a_busy_platform_refuses_by_the_row_that_it_has_taken_note_of() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 1, "do": "slow", "on": "b", "by": "10m"},
+        {"t": 2, "do": "accept_invitation", "on": "b", "peer": "a"},
+        {"t": 1019, "do": "accept_invitation", "on": "b", "peer": "a"},
+    )
+    link = {"between": ["a", "b"], "latency": ["3ms", "1s"]}
+    assert held(490524, "1114s", PEERED[0], *steps, link=[link]) == ()
+
+
+def test_a_heartbeat_that_waits_for_the_commit_of_another_is_contact() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 1.611, "do": "suspend", "on": "a", "peer": "b"},
+        {"t": 1.641, "do": "resume", "on": "a", "peer": "b"},
+    )
+    platforms = [{"name": "a"}, {"name": "b", "fsync": "30ms"}]
+    link = {"between": ["b", "a"], "latency": ["100ms", "100ms"]}
+    assert held(313963, "4s", *PEERED, *steps, platform=platforms, link=[link]) == ()
 
 
 def test_a_platform_that_is_wiped_gets_an_empty_disk() -> None:
