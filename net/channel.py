@@ -121,7 +121,7 @@ def decode(message: str | bytes) -> CallFrame | AnswerFrame | ProofFrame:
             raise FrameRefused("too large")
         found: CallFrame | AnswerFrame | ProofFrame = _DECODER.decode(message)
         return found
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         raise FrameRefused("not a frame") from None
 
 
@@ -276,9 +276,14 @@ class Channel:
                 answer = await self._serve(Call(frame.method, PATH_PREFIX + frame.path, {}, _CALL_HEADERS, body, self.source))
         finally:
             self._serving -= 1
+        try:
+            raw = msgspec.json.encode(answer.body)
+        except (TypeError, ValueError, RecursionError):
+            log.exception("an answer cannot be written as JSON")
+            answer, raw = Answer(500, {}), b"{}"
         if not self._ended:
             told = {name: value for name, value in answer.headers.items() if name in _TOLD_HEADERS}
-            self._enqueue(AnswerFrame(frame.id, answer.status, told, msgspec.Raw(msgspec.json.encode(answer.body))))
+            self._enqueue(AnswerFrame(frame.id, answer.status, told, msgspec.Raw(raw)))
             if answer.close:
                 self.cut(CUT_OFF)
 
