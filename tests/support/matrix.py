@@ -310,6 +310,11 @@ def build() -> Matrix:
     world.run_for(EXPIRED_AFTER_S)
     for role, permissions in roles().items():
         matrix.tokens[role] = matrix.operator(role, OTHER_ACCOUNT if role == "other account" else a.account_id, permissions)
+    for role in ("signed out", "disabled"):
+        matrix.tokens[role] = matrix.operator(role, a.account_id, tuple(PERMISSIONS))
+    assert matrix.call("POST", "/api/v1/auth/logout", {}, token=matrix.tokens["signed out"]).status == 200
+    id = a.engine.directory.find("operator", "email", "disabled@matrix.example")
+    assert matrix.call("PATCH", f"{SYSTEM}/operators/{id}", {"disabled": True}, token=matrix.tokens["all"]).status == 200
     for role, act in (("suspended", "suspend"), ("revoked", "revoke")):
         path = f"{PEERS}/{matrix.peers[role].b_at_a}/{act}"
         answer = matrix.call("POST", path, {"reason": "matrix"}, token=matrix.tokens["all"])

@@ -133,8 +133,19 @@ def objects(matrix: Matrix, operation: Operation) -> dict[str, dict[str, str]]:
     return cases
 
 
-def call(matrix: Matrix, operation: Operation, case: Mapping[str, str], token: str | None) -> Answer:
-    return matrix.call(operation.method, operation.at(case), body_of(operation, matrix.number()), token=token)
+def call(matrix: Matrix, operation: Operation, case: Mapping[str, str], token: str | None, **headers: str) -> Answer:
+    return matrix.call(operation.method, operation.at(case), body_of(operation, matrix.number()), token=token, **headers)
+
+
+def forged(matrix: Matrix) -> dict[str, str]:
+    """Headers by which a caller may say that somebody else calls, from elsewhere."""
+    peer = matrix.peers["b"]
+    return {
+        "x_forwarded_for": "127.0.0.1",
+        "x_calling_instance": peer.b.instance_id,
+        "x_sdwan_network": NOBODYS,
+        "x_federation_subject": str(SEED_BODY["remote_subject"]),
+    }
 
 
 def check_refusal(operation: Operation, case: Mapping[str, str], answer: Answer) -> None:
@@ -160,6 +171,8 @@ def refused_roles(matrix: Matrix, needed: str) -> dict[str, tuple[str | None, st
         "nobody": (None, "unauthenticated"),
         "not a token": ("x.y.z", "unauthenticated"),
         "expired": (matrix.tokens["expired"], "unauthenticated"),
+        "signed out": (matrix.tokens["signed out"], "unauthenticated"),
+        "disabled": (matrix.tokens["disabled"], "unauthenticated"),
     }
     if needed != SIGNED_IN:
         others = {role: token for role, token in matrix.tokens.items() if role in roles() and needed not in roles()[role]}
@@ -191,6 +204,7 @@ def test_who_may_not_call_learns_nothing_and_changes_nothing(matrix: Matrix, ope
             assert (answer.status, code_of(answer)) == expected, (role, name, answer.body)
             assert told(answer) == told(answers["own"])
             check_refusal(operation, cases[name], answer)
+        assert told(call(matrix, operation, cases["own"], token, **forged(matrix))) == told(answers["own"])
     assert matrix.content() == before
 
 
@@ -313,8 +327,9 @@ def test_events_are_streamed_to_who_may_read_peers(matrix: Matrix) -> None:
         asked = Call("GET", "/api/v1/events", {}, {"authorization": f"Bearer {token}"}, b"", Source("127.0.0.1", "loopback"))
         found = matrix.a.door.authorize_stream(asked)
         leave[role] = found.account_id if isinstance(found, Stream) else found.status
+    ended = ("expired", "signed out", "disabled")
     may = {"all": matrix.a.account_id, READ: matrix.a.account_id, "other account": OTHER_ACCOUNT}
-    assert leave == {role: may.get(role, 401 if role == "expired" else 403) for role in matrix.tokens}
+    assert leave == {role: may.get(role, 401 if role in ended else 403) for role in matrix.tokens}
 
 
 # --- peers ----------------------------------------------------------------------------------------------------------
@@ -349,9 +364,10 @@ def test_callers_of_the_federation_api(matrix: Matrix, operation: Operation) -> 
     matrix.world.run_for(1.0)
     before = matrix.content()
     for role, expected in REFUSED.items():
-        answer = matrix.call(operation.method, operation.at(case), federation_body(operation), source=matrix.sources[role], token=bearer)
-        assert (answer.status, code_of(answer)) == EXCEPTIONS.get((operation.name, role), expected), (role, answer.body)
-        if answer.status >= 400:
+        for headers in ({}, forged(matrix)):
+            who: dict[str, Any] = {"source": matrix.sources[role], "token": bearer, **headers}
+            answer = matrix.call(operation.method, operation.at(case), federation_body(operation), **who)
+            assert (answer.status, code_of(answer)) == EXCEPTIONS.get((operation.name, role), expected), (role, answer.body)
             check_refusal(operation, case, answer)
     if gated:
         for role, token, code in (
