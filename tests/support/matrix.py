@@ -284,8 +284,13 @@ WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("remote_resources", "kind"): "NodePlatform",
     ("actors", "kind"): "peer",
     ("{kind}", "resource_id"): NOBODYS,
+    ("migrations", "id"): NOBODYS,
+    ("steps", "order"): "1",
 }
-"""Parameters that name no object of this platform."""
+"""Parameters that name no object of this platform, and migrations, of which the matrix makes none: only who may ask is shown of them."""
+
+NOT_MADE: Final = {("{kind}", "resource_id"), ("migrations", "id")}
+"""Those of `WORDS` of which there is none, so that who may call is told so."""
 
 ACCEPTED_ONLY: Final = {"grant_id", "received_grant_id"}
 """Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
