@@ -340,3 +340,65 @@ class SignToken:
     """Sign JWT claims with the instance's token key (EdDSA). Result: `Secret` (the compact JWT)."""
 
     claims: Mapping[str, Any]
+
+
+# --- Proxy: the reverse proxy's configuration -------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class ProxyRoute:
+    """How one service of a peer is reached here.
+
+    Attributes:
+        key: names the route; `[a-z0-9-]`.
+        host: the DNS name under which it is asked for, or `localhost:<port>` where `site_local`.
+        sealed_bearer: what is presented to the backend, opened only while the document is made (sealed for `GRANT_BEARER_PURPOSE`).
+        server_name, anchor_pem: how a TLS backend proves itself; both None for a protocol without TLS.
+    """
+
+    key: str
+    protocol: Literal["https", "http", "tcp", "tls"]
+    host: str
+    site_local: bool
+    backend_host: str
+    backend_port: int
+    sealed_bearer: bytes = attrs.field(repr=False)
+    server_name: str | None = None
+    anchor_pem: str | None = None
+
+
+@attrs.frozen
+class WriteRoutes:
+    """Make these the routes of an account, all of them, in place of what was there. One such request of an account at a time.
+
+    Idempotent: what is there already is not written again. Result: `RoutesWritten`. Faults: `proxy_unavailable` (503, the folder cannot be
+    written), `seal_broken`; the former routes then stand.
+    """
+
+    account_id: str
+    routes: tuple[ProxyRoute, ...]
+
+
+@attrs.frozen
+class RoutesWritten:
+    """The routes are in place; `changed` says whether anything had to be written."""
+
+    changed: bool
+
+
+@attrs.frozen
+class EnsureCertificate:
+    """Have a certificate of a public authority for a host name, made or renewed if need be. Result: `CertificateReady`.
+
+    Faults: `certificate_authority_not_configured` (503), which only an operator can change.
+    """
+
+    host: str
+    dns_credential_id: str | None = None
+
+
+@attrs.frozen
+class CertificateReady:
+    """A certificate is in place; `not_after` in seconds since the epoch."""
+
+    not_after: float

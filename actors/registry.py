@@ -23,6 +23,9 @@ from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor, ResourceActor
 from actors.revoked_certificate.actor import RevokedCertificateActor
 from actors.schema_rule.actor import SchemaRuleActor
+from actors.subscription.actor import SubscriptionActor
+from actors.subscription.catalogue import PeerCatalogueActor
+from actors.subscription.routes import ProxyRoutesActor
 from runtime.actor import Actor
 from runtime.store.port import Kind
 
@@ -42,6 +45,9 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     BridgeActor,
     OfferingActor,
     LeaseActor,
+    SubscriptionActor,
+    ProxyRoutesActor,
+    PeerCatalogueActor,
     Archivist,
     ShipmentRow,
     MigrationActor,

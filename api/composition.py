@@ -25,6 +25,7 @@ from actors.peer.record import KIND as PEER
 from actors.ports import (
     CheckObject,
     ClientIdentity,
+    EnsureCertificate,
     HashPassword,
     IssueIdentity,
     MakeRequest,
@@ -38,6 +39,7 @@ from actors.ports import (
     SignToken,
     StoreObject,
     VerifyPassword,
+    WriteRoutes,
 )
 from actors.registry import ACTORS
 from actors.settings import Settings
@@ -87,7 +89,7 @@ class Parts:
     """What a platform is made of.
 
     Attributes:
-        archive: answers the port of the archive; it may block.
+        archive, proxy: answer the ports of the archive and of the reverse proxy; they may block.
         reopen: gives up the store whose last commit ended without a verdict, and opens what is on the disk.
         leaves: the listener's certificates, made anew at every call.
         certificates_end: when our own certificates end, seconds since the epoch.
@@ -105,6 +107,7 @@ class Parts:
     credentials: Credentials
     vault: Vault
     archive: Callable[[Any], Any]
+    proxy: Callable[[Any], Any]
     dialler: Dialler
     leaves: Callable[[], Sequence[ListenerLeaf]]
     certificates_end: Callable[[], Iterable[float]]
@@ -163,6 +166,7 @@ class Composition:
             VerifyPassword: runner.threaded(credentials.handle),
             SignToken: runner.direct(credentials.handle),
             **dict.fromkeys((StoreObject, CheckObject), runner.threaded(self.parts.archive)),
+            **dict.fromkeys((WriteRoutes, EnsureCertificate), runner.threaded(self.parts.proxy)),
         }
 
     def _engine(self, ports: Mapping[type, PortStart]) -> Engine:

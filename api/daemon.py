@@ -46,6 +46,7 @@ from net.credentials import Credentials
 from net.folder_lock import FolderLock
 from net.limits import DEFAULT_LISTENER_LIMITS
 from net.listener import open_loopback, open_public
+from net.proxy import FolderProxy
 from net.tls import ListenerLeaf
 from net.vault import Vault, VaultError
 from runtime.actor import Ref
@@ -62,6 +63,7 @@ FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
 AUTHORITY_FOLDER = "authority"
 ARCHIVE_FOLDER = "archive"
+PROXY_FOLDER = "proxy"
 
 
 def serve(configuration: Configuration, *, announce_as_json: bool = False) -> int:
@@ -201,6 +203,7 @@ class Platform:
             credentials=credentials,
             vault=vault,
             archive=FolderArchive(self.configuration.data / ARCHIVE_FOLDER).handle,
+            proxy=FolderProxy(self.configuration.data / PROXY_FOLDER, vault.open).handle,
             dialler=Dialler(allowed=lambda: allowed),
             leaves=lambda: self._leaves(settings.identity.url),
             certificates_end=lambda: (self.authority.not_after, self._leaf_ends),

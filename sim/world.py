@@ -30,6 +30,7 @@ from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.ports import (
     CheckObject,
+    EnsureCertificate,
     HashPassword,
     IssueIdentity,
     MakeRequest,
@@ -43,6 +44,7 @@ from actors.ports import (
     SignToken,
     StoreObject,
     VerifyPassword,
+    WriteRoutes,
 )
 from actors.registry import ACTORS, KINDS
 from actors.settings import FederationSettings, Identity, Settings
@@ -67,6 +69,7 @@ from sim.identities import SERVER_LEAF_LIFETIME_S, Person, person
 from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
+from sim.proxy import MemoryProxy
 from sim.releases import CURRENT, Release
 from sim.remote import SimulatedRemote
 from sim.schedule import Drawn, Schedule
@@ -286,6 +289,7 @@ class Host:
         self.vault = Vault(self.randomness.token_bytes(MASTER_KEY_BYTES), self.randomness)
         self.instance_id, self.account_id, self.operator_id = who.instance_id, who.account_id, who.operator_id
         self.archive = MemoryArchive()
+        self.proxy = MemoryProxy(self.vault.open)
         self.authority = self._authority(who.root_key, who.root)
         self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
         self.server_chain = who.server_chain
@@ -507,6 +511,7 @@ class Host:
             **dict.fromkeys((Seal, Open), vault),
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
             **dict.fromkeys((StoreObject, CheckObject), _direct(self.archive.handle)),
+            **dict.fromkeys((WriteRoutes, EnsureCertificate), _direct(self.proxy.handle)),
         }
 
     def send_as_platform(self, request: RemoteRequest) -> None:

@@ -34,6 +34,7 @@ from actors.door.received_grants import handlers as received_grants
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
+from actors.door.subscriptions import handlers as subscriptions
 from actors.door.trust import handlers as trust
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
@@ -117,6 +118,7 @@ class Door:
             bridges.HANDLERS,
             migrations.HANDLERS,
             offerings.HANDLERS,
+            subscriptions.HANDLERS,
             offerings_federation.HANDLERS,
             audit.HANDLERS,
             channel.HANDLERS,

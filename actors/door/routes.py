@@ -50,6 +50,7 @@ from actors.door.route import (
     Route,
 )
 from actors.door.shapes import Object, Text
+from actors.door.subscriptions.routes import ROUTES as _SUBSCRIPTIONS
 from actors.door.trust.routes import ROUTES as _TRUST
 from runtime.errors import OperatorFault
 
@@ -609,6 +610,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_BRIDGES,
     *_MIGRATIONS,
     *_OFFERINGS,
+    *_SUBSCRIPTIONS,
     *_GRANTS,
     *_RECEIVED_GRANTS,
     *_AUDIT,

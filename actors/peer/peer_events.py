@@ -15,13 +15,19 @@ from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
 from actors.peer.record import PeerRecord
 from actors.peer.steps import Party, note
-from runtime.clock import iso, iso_or_none
+from actors.subscription.messages import Told
+from runtime.actor import Ref
+from runtime.clock import iso, iso_or_none, parse_iso
 from runtime.context import Context
+from runtime.store.port import Condition, Query
 
 PEER_REVOKED: Final = "platform.peer.revoked"
 PEER_EMANCIPATED: Final = "platform.peer.emancipated"
 COMPROMISE_DISCLOSED: Final = "peer.compromise_disclosed"
 HANDSHAKE_ABANDONED: Final = "handshake_abandoned"
+GRANT_REVOKED: Final = "service.grant_revoked"
+OFFERING_RETIRING: Final = "service.offering_retiring"
+SUBSCRIPTION: Final = "service_subscription"
 
 
 @attrs.frozen(kw_only=True)
@@ -88,6 +94,32 @@ def _handshake_abandoned(ctx: Context, record: PeerRecord, event: PeerEvent) -> 
     return attrs.evolve(record, metadata={**record.metadata, "handshake_abandoned": reason})
 
 
+def _grant_revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """A seat of ours at the remote has ended: traffic to it stops."""
+    _tell_subscriptions(ctx, record, event, Told(reason=event.reason or "grant_revoked", revoked=True))
+    return record
+
+
+def _offering_retiring(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """A service of the remote that we use ends at a time that it names."""
+    ends_at = event.payload.get("access_ends_at")
+    parsed = parse_iso(ends_at) if isinstance(ends_at, str) else None
+    if parsed is not None:
+        note(ctx, record, "offering_retiring", "medium", slug=str(event.payload.get("slug"))[:64], access_ends_at=iso(parsed))
+        _tell_subscriptions(ctx, record, event, Told(reason="offering_retired", revoked=False, access_ends_at=parsed))
+    return record
+
+
+def _tell_subscriptions(ctx: Context, record: PeerRecord, event: PeerEvent, message: Told) -> None:
+    """Tell the subscription whose grant the event names, if it is one at this very peer."""
+    grant_id = event.payload.get("grant_id")
+    if not isinstance(grant_id, str):
+        return
+    named = (Condition("grant_id", "=", grant_id), Condition("federation_peer_id", "=", record.id))
+    for row in ctx.query(Query(SUBSCRIPTION, (named,), limit=1)):
+        ctx.send(Ref(SUBSCRIPTION, row.record.id), message)
+
+
 def _remote(record: PeerRecord) -> Party:
     return Party("remote", record.remote_instance_id)
 
@@ -97,5 +129,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     PEER_EMANCIPATED: EventKind(apply=_emancipated),
     COMPROMISE_DISCLOSED: EventKind(apply=_compromise_disclosed),
     HANDSHAKE_ABANDONED: EventKind(apply=_handshake_abandoned, proves=False),
+    GRANT_REVOKED: EventKind(apply=_grant_revoked),
+    OFFERING_RETIRING: EventKind(apply=_offering_retiring),
 }
 """Every kind that this platform understands. One that is missing here is acknowledged and ignored: a newer remote may know more kinds."""

@@ -15,6 +15,8 @@ from actors.peer.lifecycle import LIVE, Status, Trigger
 from actors.peer.record import PeerEvidence, PeerRecord, TrustStatus
 from actors.ports import ClientIdentity, ServerExpectation
 from actors.settings import Settings
+from actors.subscription.messages import Rewrite
+from runtime.actor import Ref
 from runtime.context import Context
 from runtime.errors import Fault, InternalFault, OperatorFault
 
@@ -53,6 +55,9 @@ def step(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: 
     if target is None:
         raise IllegalTransitionError(f"{record.status} has no step for {trigger}")
     announce(ctx, record, record.status, target, trigger, by, reason)
+    if (record.status in lifecycle.REACHABLE) != (target in lifecycle.REACHABLE):
+        # What is routed to a peer depends on whether it is in force.
+        ctx.send(Ref("proxy_routes", record.account_id), Rewrite())
     return attrs.evolve(record, status=target, status_since=ctx.wall, status_reason=reason, updated_at=ctx.wall)
 
 

@@ -127,6 +127,7 @@ class SocketHost(Host):
             credentials=self.credentials,
             vault=self.vault,
             archive=self.archive.handle,
+            proxy=self.proxy.handle,
             dialler=Dialler(allowed=lambda: self.federation.allowed_networks, resolve=self.level.sockets.resolve),
             leaves=self._leaves,
             certificates_end=lambda: (self.authority.not_after, self._leaves_end),

@@ -23,6 +23,7 @@ from actors.peer.record import KIND, PeerEvidence, PeerRecord
 from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
+    EnsureCertificate,
     IssueIdentity,
     MakeRequest,
     Open,
@@ -33,6 +34,7 @@ from actors.ports import (
     Seal,
     SignRequest,
     SignStatement,
+    WriteRoutes,
 )
 from actors.registry import ACTORS, KINDS
 from actors.settings import FederationSettings, Identity, Limit, Settings
@@ -45,6 +47,7 @@ from runtime.ids import uuid7
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
 from runtime.store.port import AuditEntry, BatchResult, Unit
+from sim.proxy import MemoryProxy
 from sim.store import MemoryStore
 from tests.support.engines import AtOnce, ManualClock
 
@@ -148,6 +151,7 @@ class Platform:
         self.chance = SeededRandomness(name)
         self.instance_id = uuid7(network.clock.wall(), self.chance.stream("instance"))
         self.vault = Vault(self.chance.token_bytes(32), self.chance)
+        self.proxy = MemoryProxy(self.vault.open)
         key, root = new_root(self.instance_id, now=network.clock.wall(), randomness=self.chance)
         self.authority = Authority(key, root, instance_id=self.instance_id, clock=network.clock, randomness=self.chance, vault=self.vault)
         chain_pem, _ = self.authority.listener_leaves([f"{name}.example"], [], 30 * 86_400.0)[1]
@@ -190,6 +194,7 @@ class Platform:
         ports |= {kind: lambda request, done: self._local(lambda: done(self.vault.handle(request))) for kind in (Seal, Open)}
         ports[RemoteRequest] = self._send
         ports[OpenChannel] = lambda request, done: self.open_channel(request, done)
+        ports |= {kind: lambda request, done: done(self.proxy.handle(request)) for kind in (WriteRoutes, EnsureCertificate)}
         ports[ProbeRequest] = lambda request, done: done(InternalFault("unavailable", "this network has no prober", 503))
         self._watch_commits()
         self.engine = Engine(

@@ -1,0 +1,1 @@
+"""What we subscribe to at peers, and the routes that follow from it."""

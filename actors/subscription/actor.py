@@ -1,0 +1,382 @@
+"""The actor of one subscription: from the request for a seat to its release.
+
+Lives here: one handler for each message. Must not live here: tables (see `lifecycle`), the record after a step (see `steps`), the reading
+of answers (see `answers`). Every step that waits for somebody else has a durable deadline, so that a crash leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import attrs
+
+from actors.idempotency.record import Mark, remember
+from actors.offering import backend
+from actors.peer.dependants import DEPENDANTS, Dependant
+from actors.peer.lifecycle import REACHABLE
+from actors.peer.messages import PeeringEnded
+from actors.peer.outbound import exchange
+from actors.peer.record import KIND as PEER
+from actors.peer.record import PeerRecord
+from actors.ports import GRANT_BEARER_PURPOSE, EnsureCertificate, RemoteReply, Seal
+from actors.subscription import answers, lifecycle
+from actors.subscription.messages import (
+    Answered,
+    Cancel,
+    Certified,
+    Create,
+    Looked,
+    Released,
+    Renew,
+    Retry,
+    Rewrite,
+    Routed,
+    Sealed,
+    Told,
+)
+from actors.subscription.record import KIND, SubscriptionRecord, to_json
+from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, seated, step, tell
+from runtime.actor import Actor, Due, Ref, handles
+from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
+from runtime.store.port import Condition, Query
+
+DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
+
+ATTEMPT_S: Final = 120.0
+"""When a step whose answer never comes (a crash) is tried again."""
+
+SEATS: Final = "/federation_api/subscriptions"
+NOT_FOUND: Final = OperatorFault("subscription_not_found", "there is no such subscription", 404)
+RENEWABLE: Final = frozenset({"grant_expired"})
+"""Reasons of a suspension that a new term ends."""
+
+
+class SubscriptionActor(Actor):
+    """One subscription. `waiting` holds those who asked for a step that is under way, with what is to be remembered for them."""
+
+    kind = KIND
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Any, Mark | None, int]] = []
+        self.busy = False
+
+    # --- operators -----------------------------------------------------------------------------------------------
+
+    @handles(Create)
+    def on_create(self, message: Create, ctx: Context) -> None:
+        peer = self._peer(ctx, message.peer_id)
+        if peer is None or peer.account_id != message.account_id or peer.peer_kind != "platform":
+            ctx.reply(OperatorFault("peer_not_found", "there is no such platform peer", 404))
+            return
+        if peer.status not in REACHABLE:
+            ctx.reply(OperatorFault("peer_not_ready", f"the peer is {peer.status}", 409, {"status": peer.status}))
+            return
+        record = SubscriptionRecord(
+            id=ctx.ref.id,
+            account_id=message.account_id,
+            federation_peer_id=peer.id,
+            peering_epoch=peer.peering_epoch,
+            slug=message.slug,
+            local_hostname=message.local_hostname,
+            site_local=backend.is_site_local(message.local_hostname),
+            ttl_days=message.ttl_days,
+            dns_credential_id=message.dns_credential_id,
+            created_by=message.by,
+            created_at=ctx.wall,
+            updated_at=ctx.wall,
+        )
+        tell(ctx, record, "requested", "low", message.by)
+        self.waiting.append((ctx.defer(), message.mark, 201))
+        self._proceed(ctx, record)
+
+    @handles(Cancel)
+    def on_cancel(self, message: Cancel, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is None:
+            ctx.reply(NOT_FOUND)
+        elif record.state == "cancelled":
+            ctx.reply(OperatorFault("subscription_cancelled", "this subscription is over", 409))
+        else:
+            ctx.save(cancelled(ctx, record, message.reason or "operator_initiated", message.by))
+            self._release(ctx, ctx.record)
+            self._remember(ctx, message.mark, 200)
+            ctx.reply(ctx.record)
+
+    @handles(Renew)
+    def on_renew(self, message: Renew, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is None:
+            ctx.reply(NOT_FOUND)
+        elif self.busy or not (record.state == "active" or record.suspension_reason in RENEWABLE):
+            text = f"a subscription that is {record.state} cannot be renewed now"
+            ctx.reply(OperatorFault("subscription_not_renewable", text, 409, {"status": record.state}))
+        else:
+            self.waiting.append((ctx.defer(), message.mark, 200))
+            fault = self._renew(ctx, record)
+            if fault is not None:
+                self._answer(ctx, fault)
+
+    @handles(Retry)
+    def on_retry(self, message: Retry, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is None:
+            ctx.reply(NOT_FOUND)
+        elif record.state != "pending" or self.busy:
+            ctx.reply(OperatorFault("subscription_not_pending", "there is nothing to try again now", 409, {"status": record.state}))
+        else:
+            self.waiting.append((ctx.defer(), message.mark, 200))
+            self._proceed(ctx, record)
+
+    # --- getting a seat ------------------------------------------------------------------------------------------
+
+    def _proceed(self, ctx: Context, record: SubscriptionRecord) -> None:
+        """Take the next step of a pending subscription; its deadline is saved first."""
+        record = attrs.evolve(record, next_at=ctx.wall + ATTEMPT_S, updated_at=ctx.wall)
+        ctx.save(record)
+        if record.phase == "route":
+            ctx.send(Ref(ROUTES_KIND, record.account_id), Rewrite(record.id))
+            return
+        if record.phase == "certificate":
+            self.busy = True
+            ctx.call(EnsureCertificate(record.local_hostname, record.dns_credential_id), then=Certified)
+            return
+        fault = self._ask(ctx, record, record.id)
+        if fault is not None:
+            self._failed(ctx, record, fault)
+
+    def _ask(self, ctx: Context, record: SubscriptionRecord, key: str) -> Fault | None:
+        """Ask the provider for a seat under this key; the fault if no call can leave."""
+        body = {"slug": record.slug, "local_hostname": record.local_hostname, "idempotency_key": key, "ttl_days": record.ttl_days}
+        return self._call(ctx, record, "POST", SEATS, body, Answered, key)
+
+    def _call(
+        self, ctx: Context, record: SubscriptionRecord, method: Literal["GET", "POST", "DELETE"], path: str, body: Any, then: Any, tag: Any
+    ) -> Fault | None:
+        peer = self._peer(ctx, record.federation_peer_id)
+        if peer is None or peer.peering_epoch != record.peering_epoch:
+            return OperatorFault("peer_revoked", "this peering has ended", 409)
+        request = exchange(peer, None, ctx.settings, ctx.wall, method, path, body)
+        if isinstance(request, Fault):
+            return request
+        self.busy = True
+        ctx.call(request, then=then, tag=tag)
+        return None
+
+    @handles(Answered)
+    def on_answered(self, message: Answered, ctx: Context) -> None:
+        """A seat, a new term, or a refusal. The tag is the key of the request; that of the first one is the subscription's own id."""
+        self.busy = False
+        record: SubscriptionRecord = self.record
+        if record.state == "cancelled":
+            return
+        outcome = message.outcome
+        fault = outcome if isinstance(outcome, Fault) else answers.refusal(outcome)
+        seat = answers.seat(outcome) if fault is None else fault
+        if not isinstance(seat, Fault):
+            self.busy = True
+            ctx.call(Seal(seat.bearer, GRANT_BEARER_PURPOSE), then=Sealed, tag=(seat, message.tag))
+            return
+        definite = isinstance(outcome, RemoteReply) and (outcome.status in answers.DEFINITE or fault is None)
+        if record.state != "pending":
+            self._not_renewed(ctx, record, seat, definite=definite)
+        elif definite:
+            # What an unusable answer gave away is given back.
+            code = seat.details.get("remote_code") or "unusable_answer"
+            tell(ctx, record, "failed", "medium", None, reason=code)
+            ctx.save(cancelled(ctx, record, f"rejected: {code}", owed=fault is None))
+            self._answer(ctx, seat)
+        else:
+            self._failed(ctx, record, seat)
+
+    @handles(Sealed)
+    def on_sealed(self, message: Sealed, ctx: Context) -> None:
+        self.busy = False
+        record: SubscriptionRecord = self.record
+        seat, _ = message.tag
+        if record.state == "cancelled":
+            return
+        if message.fault is not None:
+            if record.state == "pending":
+                self._failed(ctx, record, message.fault)
+            else:
+                self._answer(ctx, message.fault)
+            return
+        after = seated(record, seat, message.outcome, ctx.wall)
+        if record.state == "pending":
+            wants = seat.backend.protocol in backend.TLS_PROTOCOLS and not record.site_local
+            self._proceed(ctx, attrs.evolve(after, phase="certificate" if wants else "route"))
+            return
+        tell(ctx, after, "renewed", "low", None, grant_id=after.grant_id)
+        if after.state == "suspended":
+            after = step(ctx, after, "resume", None)
+        else:
+            after = attrs.evolve(after, look_at=next_look(after.expires_at, ctx.wall))
+            ctx.send(Ref(ROUTES_KIND, after.account_id), Rewrite())
+        ctx.save(after)
+        self._answer(ctx, None)
+
+    @handles(Certified)
+    def on_certified(self, message: Certified, ctx: Context) -> None:
+        self.busy = False
+        record: SubscriptionRecord = self.record
+        if record.state != "pending" or record.phase != "certificate":
+            return
+        if message.fault is not None:
+            self._failed(ctx, record, message.fault)
+        else:
+            self._proceed(ctx, attrs.evolve(record, phase="route", certificate_not_after=message.outcome.not_after))
+
+    @handles(Routed)
+    def on_routed(self, message: Routed, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is None or record.state != "pending" or record.phase != "route":
+            return
+        if message.fault is not None:
+            self._failed(ctx, record, message.fault)
+        else:
+            ctx.save(step(ctx, record, "activate", None))
+            self._answer(ctx, None)
+
+    def _failed(self, ctx: Context, record: SubscriptionRecord, fault: Fault) -> None:
+        """Wait for the next try, or give up after a day."""
+        if ctx.wall - record.created_at >= lifecycle.PENDING_MAX_S:
+            tell(ctx, record, "failed", "medium", None, reason=fault.code)
+            ctx.save(cancelled(ctx, record, f"gave_up: {fault.code}"))
+            self._release(ctx, ctx.record)
+        else:
+            tries = record.tries + 1
+            at = ctx.wall + lifecycle.retry_after(tries)
+            ctx.save(attrs.evolve(record, tries=tries, next_at=at, pending_reason=fault.code, updated_at=ctx.wall))
+        self._answer(ctx, None)
+
+    # --- the monitor ---------------------------------------------------------------------------------------------
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is None:
+            return
+        if record.state == "cancelled":
+            self._release(ctx, record)
+        elif record.state != "pending":
+            self._look(ctx, record)
+        elif not self.busy:
+            self._proceed(ctx, record)
+
+    def _look(self, ctx: Context, record: SubscriptionRecord) -> None:
+        """One pass: expire, give up, renew, and see whether the provider still knows of us."""
+        ended = record.expires_at is not None and record.expires_at <= ctx.wall
+        if record.state == "active" and ended:
+            record = step(ctx, record, "suspend", "grant_expired")
+        stale = record.suspended_at is not None and ctx.wall - record.suspended_at > lifecycle.STALE_AFTER_S
+        if record.state == "suspended" and stale:
+            ctx.save(cancelled(ctx, record, "auto_cancel_stale_suspension"))
+            self._release(ctx, ctx.record)
+            return
+        record = attrs.evolve(record, look_at=next_look(record.expires_at, ctx.wall), updated_at=ctx.wall)
+        ctx.save(record)
+        if self.busy:
+            return
+        soon = record.expires_at is not None and record.expires_at - ctx.wall <= lifecycle.RENEWED_BEFORE_S
+        if record.auto_renew and soon and (record.state == "active" or record.suspension_reason in RENEWABLE):
+            self._renew(ctx, record)
+        elif record.state == "active":
+            self._call(ctx, record, "GET", f"{SEATS}/{record.grant_id}", None, Looked, None)
+
+    def _renew(self, ctx: Context, record: SubscriptionRecord) -> Fault | None:
+        """Ask for a further term; after the end of the grant, for a seat anew. The fault if no call can leave."""
+        key = record.renewal_key or ctx.new_id()
+        if record.renewal_key is None:
+            record = attrs.evolve(ctx.record, renewal_key=key)
+            ctx.save(record)
+        if record.state == "suspended":
+            return self._ask(ctx, record, key)
+        return self._call(ctx, record, "POST", f"{SEATS}/{record.grant_id}/renew", {"idempotency_key": key}, Answered, key)
+
+    def _not_renewed(self, ctx: Context, record: SubscriptionRecord, fault: Fault, *, definite: bool) -> None:
+        after = attrs.evolve(record, renewal_key=None) if definite else record
+        if definite and fault.details.get("remote_code") == "subscription_not_found" and record.state == "active":
+            after = step(ctx, after, "suspend", "lease_gone")
+        if after != record:
+            ctx.save(after)
+        self._answer(ctx, fault)
+
+    @handles(Looked)
+    def on_looked(self, message: Looked, ctx: Context) -> None:
+        self.busy = False
+        record: SubscriptionRecord = self.record
+        outcome = message.outcome
+        if record.state != "active" or not isinstance(outcome, RemoteReply):
+            return
+        if outcome.status == 404 and outcome.body.get("code") == "subscription_not_found":
+            ctx.save(step(ctx, record, "suspend", "lease_gone"))
+            return
+        found = answers.look(outcome) if outcome.status == 200 else None
+        if found is not None and not isinstance(found, Fault) and found.get("access_ends_at") != record.access_ends_at:
+            ctx.save(attrs.evolve(record, access_ends_at=found.get("access_ends_at"), updated_at=ctx.wall))
+
+    @handles(Told)
+    def on_told(self, message: Told, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is None or record.state != "active":
+            return
+        if message.revoked:
+            ctx.save(step(ctx, record, "suspend", "grant_revoked"))
+        elif message.access_ends_at != record.access_ends_at:
+            ctx.save(attrs.evolve(record, access_ends_at=message.access_ends_at, updated_at=ctx.wall))
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    @handles(PeeringEnded)
+    def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is not None and record.state != "cancelled" and record.peering_epoch == message.peering_epoch:
+            ctx.save(cancelled(ctx, record, "peer_revoked", owed=False))
+
+    def _release(self, ctx: Context, record: SubscriptionRecord) -> None:
+        """Tell the provider that the seat is free, as often as it takes."""
+        if record.release is None:
+            return
+        peer = self._peer(ctx, record.federation_peer_id)
+        if peer is None or peer.peering_epoch != record.peering_epoch:
+            # With the peering all its leases have ended.
+            ctx.save(attrs.evolve(record, release=None))
+            return
+        tries = record.release.tries + 1
+        later = attrs.evolve(record.release, tries=tries, next_at=ctx.wall + lifecycle.retry_after(tries))
+        ctx.save(attrs.evolve(record, release=later))
+        self._call(ctx, record, "DELETE", f"{SEATS}/{record.release.name}", None, Released, record.release.name)
+
+    @handles(Released)
+    def on_released(self, message: Released, ctx: Context) -> None:
+        self.busy = False
+        record: SubscriptionRecord = self.record
+        outcome = message.outcome
+        if record.release is None or not isinstance(outcome, RemoteReply):
+            return
+        gone = outcome.status == 404 and outcome.body.get("code") == "subscription_not_found"
+        if 200 <= outcome.status < 300 or gone:
+            ctx.save(attrs.evolve(record, release=None, updated_at=ctx.wall))
+
+    # --- small things --------------------------------------------------------------------------------------------
+
+    def holds_work(self) -> bool:
+        return self.busy or bool(self.waiting)
+
+    def _answer(self, ctx: Context, fault: Fault | None) -> None:
+        """Answer whoever waits: the fault, or the record as this turn leaves it."""
+        waiting, self.waiting = self.waiting, []
+        for address, mark, status in waiting:
+            if fault is None:
+                self._remember(ctx, mark, status)
+            ctx.answer(address, ctx.record if fault is None else fault)
+
+    def _remember(self, ctx: Context, mark: Mark | None, status: int) -> None:
+        record: SubscriptionRecord = ctx.record
+        peer = self._peer(ctx, record.federation_peer_id)
+        remember(ctx, mark, status, {"subscription": to_json(record, peer, ctx.wall)})
+
+    def _peer(self, ctx: Context, peer_id: str) -> PeerRecord | None:
+        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
+        return rows[0].record if rows else None

@@ -1,0 +1,113 @@
+"""What may be said to a subscription, to the routes of an account, and to the kept catalogue of a peer."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.idempotency.record import Mark
+from runtime.actor import CallResult
+from runtime.errors import Fault
+
+
+@attrs.frozen(kw_only=True)
+class Create:
+    """Subscribe. Answer: the record after the first try, or `peer_not_found`, `peer_not_ready`, `hostname_taken`, `remote_rejected`.
+
+    A provider that cannot be reached is no refusal: the subscription is pending then and is tried again.
+    """
+
+    account_id: str
+    by: str | None
+    peer_id: str
+    slug: str
+    local_hostname: str
+    ttl_days: int | None = None
+    dns_credential_id: str | None = None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Cancel:
+    """End a subscription for good. Answer: the record, or `subscription_cancelled`, `version_conflict`."""
+
+    by: str | None
+    reason: str | None = None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Renew:
+    """Get a further term now. Answer: the record, or `subscription_not_renewable`, `remote_rejected`, the fault of the way there."""
+
+    by: str | None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Retry:
+    """Try what a pending subscription waits for now. Answer: the record after the try, or `subscription_not_pending`."""
+
+    by: str | None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Told:
+    """The provider tells that the grant has ended, or that the offering is going to. No answer."""
+
+    reason: str
+    revoked: bool
+    access_ends_at: float | None = None
+
+
+@attrs.frozen
+class Routed:
+    """The routes of the account have been written with this subscription's among them, or could not be. No answer."""
+
+    fault: Fault | None = None
+
+
+class Answered(CallResult):
+    """The provider has answered a request for a seat or a renewal."""
+
+
+class Sealed(CallResult):
+    """The vault has sealed the bearer."""
+
+
+class Certified(CallResult):
+    """The certificate for the host is there, or is not."""
+
+
+class Looked(CallResult):
+    """The provider has answered whether the seat lives."""
+
+
+class Released(CallResult):
+    """The provider has answered that the seat is free."""
+
+
+# --- to the routes of an account ------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Rewrite:
+    """Something that routes follow from has changed. `waiting` is a subscription that wants to hear when they are written. No answer."""
+
+    waiting: str | None = None
+
+
+class Written(CallResult):
+    """The proxy's files are as asked, or could not be written."""
+
+
+# --- to the catalogue of a peer -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Browse:
+    """Show what the peer offers: asked anew, else as last seen. Answer: `Seen`, or the fault of the way there if nothing was ever seen."""
+
+
+class Fetched(CallResult):
+    """The peer has answered a page of its catalogue."""

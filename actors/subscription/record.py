@@ -1,0 +1,180 @@
+"""One subscription: the frozen record, how it is stored and found, and its form for operators.
+
+Lives here: fields, index columns, the unique key, the deadline. Must not live here: which step is allowed (see `lifecycle`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from actors.peer.record import PeerRecord
+from actors.peer.standing import in_force
+from actors.ports import ProxyRoute
+from actors.subscription import lifecycle
+from actors.subscription.lifecycle import Phase, State
+from runtime.clock import iso, iso_or_none
+from runtime.store.port import Kind
+
+
+@attrs.frozen(kw_only=True)
+class Backend:
+    """What the provider told: where the service is, and how that place proves itself."""
+
+    host: str
+    port: int
+    protocol: str
+    server_name: str | None = None
+    anchor_pem: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Release:
+    """The word to the provider that a seat is free: an intent that survives a crash.
+
+    Attributes:
+        name: the grant, or the key of the request where the grant was never learnt.
+        next_at: when it leaves again.
+    """
+
+    name: str
+    tries: int
+    next_at: float
+
+
+@attrs.frozen(kw_only=True)
+class SubscriptionRecord:
+    """One subscription; its id is the key of its request at the provider. Times are seconds since the epoch.
+
+    Attributes:
+        peering_epoch: the peer's epoch in which it was made; in any other it is over.
+        sealed_bearer: None once the subscription is over.
+        tries, next_at: of the step that a pending one waits for.
+        look_at: when the monitor looks at it next.
+        renewal_key: of a renewal under way, so that a lost answer can be asked for again.
+    """
+
+    id: str
+    version: int = 0
+    account_id: str
+    federation_peer_id: str
+    peering_epoch: int
+    slug: str
+    local_hostname: str
+    site_local: bool
+    ttl_days: int | None = None
+    dns_credential_id: str | None = None
+    auto_renew: bool = True
+    state: State = "pending"
+    phase: Phase = "request"
+    pending_reason: str | None = None
+    suspension_reason: str | None = None
+    cancellation_reason: str | None = None
+    offering_id: str | None = None
+    grant_id: str | None = None
+    sealed_bearer: bytes | None = attrs.field(default=None, repr=False)
+    backend: Backend | None = None
+    permission_scopes: tuple[str, ...] = ()
+    expires_at: float | None = None
+    access_ends_at: float | None = None
+    certificate_not_after: float | None = None
+    renewal_key: str | None = None
+    tries: int = 0
+    next_at: float | None = None
+    look_at: float | None = None
+    release: Release | None = None
+    activated_at: float | None = None
+    suspended_at: float | None = None
+    cancelled_at: float | None = None
+    created_by: str | None = None
+    created_at: float
+    updated_at: float
+
+
+def _due(record: SubscriptionRecord) -> float | None:
+    if record.state == "cancelled":
+        return record.release.next_at if record.release is not None else None
+    if record.state == "pending":
+        return record.next_at
+    return record.look_at
+
+
+KIND = Kind(
+    name="service_subscription",
+    record=SubscriptionRecord,
+    columns={"account_id": "text", "federation_peer_id": "text", "state": "text", "open_peer_id": "text", "grant_id": "text"},
+    project=lambda record: {
+        "account_id": record.account_id,
+        "federation_peer_id": record.federation_peer_id,
+        "state": record.state,
+        "open_peer_id": record.federation_peer_id if record.state != "cancelled" else None,
+        "grant_id": record.grant_id,
+    },
+    unique={"host": "hostname_taken"},
+    keys=lambda record: {"host": f"{record.account_id} {record.local_hostname}" if record.state != "cancelled" else None},
+    due=_due,
+)
+
+
+def wants_route(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) -> bool:
+    """Whether traffic goes to the provider now: what is active, or about to be, under a peering in force and a grant that has not ended."""
+    ready = record.state == "active" or (record.state == "pending" and record.phase == "route")
+    if not ready or record.sealed_bearer is None or record.backend is None:
+        return False
+    if record.expires_at is not None and record.expires_at <= wall:
+        return False
+    return in_force(peer, record.peering_epoch, wall)
+
+
+def route_of(record: SubscriptionRecord) -> ProxyRoute:
+    """The route of a subscription that wants one."""
+    assert record.backend is not None
+    assert record.sealed_bearer is not None
+    protocol: Any = record.backend.protocol
+    return ProxyRoute(
+        key=f"sub-{record.id}",
+        protocol=protocol,
+        host=record.local_hostname,
+        site_local=record.site_local,
+        backend_host=record.backend.host,
+        backend_port=record.backend.port,
+        sealed_bearer=record.sealed_bearer,
+        server_name=record.backend.server_name,
+        anchor_pem=record.backend.anchor_pem,
+    )
+
+
+def to_json(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) -> dict[str, Any]:
+    """The form of the operator surface. The bearer is never shown."""
+    backend = record.backend
+    return {
+        "id": record.id,
+        "federation_peer_id": record.federation_peer_id,
+        "slug": record.slug,
+        "local_hostname": record.local_hostname,
+        "site_local": record.site_local,
+        "status": record.state,
+        "served": record.state == "active" and wants_route(record, peer, wall),
+        "allowed_transitions": list(lifecycle.allowed(record.state)),
+        "pending_reason": record.pending_reason,
+        "suspension_reason": record.suspension_reason,
+        "cancellation_reason": record.cancellation_reason,
+        "release_pending": record.release is not None,
+        "protocol": backend.protocol if backend is not None else None,
+        "backend_host": backend.host if backend is not None else None,
+        "backend_port": backend.port if backend is not None else None,
+        "service_offering_id": record.offering_id,
+        "grant_id": record.grant_id,
+        "permission_scopes": list(record.permission_scopes),
+        "auto_renew": record.auto_renew,
+        "expires_at": iso_or_none(record.expires_at),
+        "access_ends_at": iso_or_none(record.access_ends_at),
+        "next_try_at": iso_or_none(record.next_at),
+        "activated_at": iso_or_none(record.activated_at),
+        "suspended_at": iso_or_none(record.suspended_at),
+        "cancelled_at": iso_or_none(record.cancelled_at),
+        "created_at": iso(record.created_at),
+        "updated_at": iso(record.updated_at),
+        "version": record.version,
+    }

@@ -1,0 +1,267 @@
+"""Subscriptions through both production doors: subscribe, serve, renew, end, and what happens while the provider is away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runtime.store.port import Query
+from sim.world import Reply
+from tests.support.grants import PEERS, Peers
+from tests.support.services import OFFERINGS, offer, quiet_peers, step
+
+SUBSCRIPTIONS = "/api/v1/system/federation/service_subscriptions"
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+
+
+class Two:
+    """`a` provides, `b` subscribes."""
+
+    def __init__(self) -> None:
+        self.peers: Peers = quiet_peers()
+        self.world, self.a, self.b = self.peers.world, self.peers.a, self.peers.b
+        self.there = f"/api/v1/system/federation/peers/{self.peers.a_at_b}"
+
+    def ask(self, method: str, path: str, body: Any = None) -> Reply:
+        return self.peers.ask(method, path, body, at=self.b)
+
+    def subscribe(self, **changes: Any) -> Reply:
+        reply = self.ask("POST", f"{self.there}/subscriptions", {"slug": "wiki", "local_hostname": "wiki.b.example", **changes})
+        self.world.run_for(2.0)
+        return reply
+
+    def active(self, **changes: Any) -> dict[str, Any]:
+        reply = self.subscribe(**changes)
+        assert reply.status == 201, reply.body
+        assert reply.data["subscription"]["status"] == "active", reply.body
+        return dict(reply.data["subscription"])
+
+    def shown(self, id: str) -> dict[str, Any]:
+        return dict(self.ask("GET", f"{SUBSCRIPTIONS}/{id}").data["subscription"])
+
+    def seen(self, id: str) -> tuple[str, str | None]:
+        shown = self.shown(id)
+        return shown["status"], shown["pending_reason"] or shown["suspension_reason"] or shown["cancellation_reason"]
+
+    def routes(self) -> dict[str, Any]:
+        content = self.b.proxy.files.get(f"powernode-{self.b.account_id}.yml", b"{}")
+        found: dict[str, Any] = json.loads(content)
+        return found
+
+    def hosts(self) -> list[str]:
+        return sorted(router["rule"] for section in self.routes().values() for router in section["routers"].values())
+
+    def leases(self, id: str) -> list[str]:
+        return [row["state"] for row in self.peers.ask("GET", f"{OFFERINGS}/{id}/leases").data]
+
+    def apart(self) -> Callable[[], None]:
+        """Cut the two off from each other; the result joins them again."""
+        self.world.links.partition("a", "b")
+        return self.world.network.heal
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two()
+
+
+def test_a_service_is_subscribed_to_and_its_route_carries_the_bearer(two: Two) -> None:
+    offer(two.peers)
+    subscription = two.active()
+    assert subscription["served"] is True
+    assert two.hosts() == ["Host(`wiki.b.example`)"]
+    key = f"sub-{subscription['id']}"
+    http = two.routes()["http"]
+    assert http["services"][key]["loadBalancer"]["servers"] == [{"url": "http://10.7.0.9:8080"}]
+    header = http["middlewares"][key]["headers"]["customRequestHeaders"]["Authorization"]
+    assert header.startswith(f"Bearer fg-{subscription['grant_id']}.")
+    secret = header.partition(".")[2]
+    kept = [two.b.store.query(Query(kind)) for kind in ("service_subscription", "remembered_answer", "proxy_routes")]
+    assert secret not in repr([kept, two.b.store.events(0, 1000), two.ask("GET", SUBSCRIPTIONS).body])
+
+
+def test_the_catalogue_is_fresh_while_the_peer_answers_and_aged_while_it_is_away(two: Two) -> None:
+    offer(two.peers)
+    fresh = two.ask("GET", f"{two.there}/catalog")
+    assert (fresh.data[0]["slug"], fresh.data[0]["fresh"], fresh.data[0]["age_seconds"]) == ("wiki", True, 0)
+    two.apart()
+    two.world.run_for(HOUR)
+    kept = two.ask("GET", f"{two.there}/catalog")
+    assert (kept.status, kept.data[0]["slug"], kept.data[0]["fresh"]) == (200, "wiki", False)
+    assert kept.data[0]["age_seconds"] >= HOUR
+    assert kept.body["meta"]["stale_because"] is not None
+
+
+def test_what_the_provider_refuses_ends_the_subscription_and_frees_its_host(two: Two) -> None:
+    refused = two.subscribe(slug="nothing")
+    assert (refused.status, refused.body["code"]) == (502, "remote_rejected")
+    assert refused.body["details"]["remote_code"] == "offering_not_found"
+    assert [row["status"] for row in two.ask("GET", SUBSCRIPTIONS).data] == ["cancelled"]
+    offer(two.peers)
+    two.active()
+
+
+def test_a_host_is_taken_once(two: Two) -> None:
+    offer(two.peers, max_subscribers=None)
+    first = two.active()
+    assert two.subscribe().body["code"] == "hostname_taken"
+    two.ask("POST", f"{SUBSCRIPTIONS}/{first['id']}/cancel", {})
+    two.active()
+
+
+def test_a_site_local_forward_has_its_own_file_and_needs_no_certificate(two: Two) -> None:
+    offer(two.peers, protocol="https")
+    two.active(local_hostname="localhost:8443")
+    assert two.hosts() == []
+    (forward,) = json.loads(two.b.proxy.files[f"powernode-{two.b.account_id}.forwards.json"])["forwards"]
+    assert (forward["listen"], forward["backend"], forward["server_name"]) == ("127.0.0.1:8443", "10.7.0.9:8080", "10.7.0.9")
+    assert forward["anchor_pem"] == two.a.authority.ca_bundle_pem
+
+
+def test_a_public_host_waits_for_a_certificate_and_says_so(two: Two) -> None:
+    offer(two.peers, protocol="https")
+    reply = two.subscribe()
+    id = reply.data["subscription"]["id"]
+    assert two.seen(id) == ("pending", "certificate_authority_not_configured")
+    assert two.hosts() == []
+    two.b.proxy.certificates_end = two.world.timeline.now + 10 * DAY
+    retried = two.ask("POST", f"{SUBSCRIPTIONS}/{id}/retry", {})
+    assert retried.data["subscription"]["status"] == "active"
+    transport = two.routes()["http"]["serversTransports"][f"sub-{id}"]
+    assert transport == {"serverName": "10.7.0.9", "rootCAs": [two.a.authority.ca_bundle_pem]}
+
+
+def test_a_provider_that_is_away_is_asked_again_and_given_up_after_a_day(two: Two) -> None:
+    offer(two.peers)
+    join = two.apart()
+    first = two.subscribe().data["subscription"]["id"]
+    assert two.seen(first)[0] == "pending"
+    two.world.run_for(6 * MINUTE)
+    join()
+    two.world.run_for(26 * MINUTE)
+    assert two.seen(first) == ("active", None)
+    two.apart()
+    second = two.subscribe(local_hostname="other.b.example").data["subscription"]["id"]
+    two.world.run_for(DAY + 2 * HOUR)
+    status, reason = two.seen(second)
+    assert (status, str(reason).partition(":")[0]) == ("cancelled", "gave_up")
+
+
+def test_cancelling_while_the_provider_is_away_stops_traffic_now_and_frees_the_seat_later(two: Two) -> None:
+    offering = offer(two.peers)
+    id = two.active()["id"]
+    join = two.apart()
+    cancelled = two.ask("POST", f"{SUBSCRIPTIONS}/{id}/cancel", {"reason": "moved"}).data["subscription"]
+    two.world.run_for(1.0)
+    assert (cancelled["status"], cancelled["release_pending"], two.hosts()) == ("cancelled", True, [])
+    assert two.b.store.load("service_subscription", id).record.sealed_bearer is None  # type: ignore[union-attr]
+    two.b.crash()
+    two.b.start()
+    two.b.sign_in()
+    two.world.run_for(10 * MINUTE)
+    assert two.leases(offering["id"]) == ["live"]
+    join()
+    two.world.run_for(2 * HOUR)
+    assert two.leases(offering["id"]) == ["cancelled"]
+    assert two.shown(id)["release_pending"] is False
+
+
+def test_a_grant_that_the_provider_revokes_stops_traffic_at_once(two: Two) -> None:
+    offer(two.peers)
+    subscription = two.active()
+    two.peers.revoke(subscription["grant_id"])
+    two.world.run_for(3.0)
+    assert two.seen(subscription["id"]) == ("suspended", "grant_revoked")
+    assert two.hosts() == []
+
+
+def test_a_notice_that_was_lost_is_made_up_for_within_the_hour(two: Two) -> None:
+    offer(two.peers)
+    subscription = two.active()
+    join = two.apart()
+    two.peers.revoke(subscription["grant_id"])
+    two.world.run_for(5 * MINUTE)
+    join()
+    two.world.run_for(2 * HOUR)
+    assert two.seen(subscription["id"]) == ("suspended", "lease_gone")
+    assert two.hosts() == []
+
+
+def test_a_term_is_renewed_by_itself_before_its_end(two: Two) -> None:
+    offer(two.peers, default_grant_ttl_days=8)
+    subscription = two.active()
+    two.world.run_for(1 * DAY + 2 * HOUR)
+    renewed = two.shown(subscription["id"])
+    assert renewed["status"] == "active"
+    assert renewed["grant_id"] != subscription["grant_id"]
+    assert renewed["expires_at"] > subscription["expires_at"]
+    bearer = two.routes()["http"]["middlewares"][f"sub-{subscription['id']}"]["headers"]["customRequestHeaders"]["Authorization"]
+    assert bearer.startswith(f"Bearer fg-{renewed['grant_id']}.")
+
+
+def test_a_term_that_ends_while_the_provider_is_away_stops_traffic_and_comes_back_with_it(two: Two) -> None:
+    offering = offer(two.peers, default_grant_ttl_days=7)
+    subscription = two.active()
+    join = two.apart()
+    two.world.run_for(7 * DAY + HOUR)
+    assert two.seen(subscription["id"]) == ("suspended", "grant_expired")
+    assert two.hosts() == []
+    join()
+    two.world.run_for(DAY + 2 * HOUR)
+    assert two.seen(subscription["id"])[0] == "active"
+    assert two.hosts() == ["Host(`wiki.b.example`)"]
+    assert sorted(two.leases(offering["id"])) == ["expired", "live"]
+
+
+def test_routes_follow_the_peering_in_and_out_of_a_pause_and_end_with_it(two: Two) -> None:
+    offer(two.peers)
+    id = two.active()["id"]
+    here = f"{PEERS}/{two.peers.a_at_b}"
+    two.ask("POST", f"{here}/suspend", {})
+    two.world.run_for(1.0)
+    assert (two.hosts(), two.shown(id)["served"]) == ([], False)
+    two.ask("POST", f"{here}/resume", {})
+    two.world.run_for(5.0)
+    assert two.hosts() == ["Host(`wiki.b.example`)"]
+    two.ask("POST", f"{here}/revoke", {})
+    two.world.run_for(5.0)
+    assert (two.seen(id), two.hosts()) == (("cancelled", "peer_revoked"), [])
+
+
+def test_a_proxy_that_cannot_be_written_keeps_the_subscription_pending_until_it_can(two: Two) -> None:
+    offer(two.peers)
+    two.b.proxy.full = True
+    row = two.subscribe().data["subscription"]
+    assert (row["status"], row["pending_reason"], two.leases(two.peers.ask("GET", OFFERINGS).data[0]["id"])) == (
+        "pending",
+        "proxy_unavailable",
+        ["live"],
+    )
+    two.b.proxy.full = False
+    two.world.run_for(2 * MINUTE)
+    assert two.seen(row["id"]) == ("active", None)
+
+
+def test_retirement_is_announced_and_its_end_suspends(two: Two) -> None:
+    offering = offer(two.peers)
+    id = two.active()["id"]
+    step(two.peers, offering["id"], "retire")
+    two.world.run_for(2.0)
+    assert two.shown(id)["access_ends_at"] is not None
+    assert two.shown(id)["status"] == "active"
+
+
+def test_routes_are_written_once_for_one_content_and_again_after_a_start(two: Two) -> None:
+    offer(two.peers)
+    two.active()
+    writes = two.b.proxy.writes
+    two.b.proxy.files.clear()
+    two.b.crash()
+    two.b.start()
+    two.world.run_for(2.0)
+    assert two.hosts() == ["Host(`wiki.b.example`)"]
+    two.world.run_for(3 * HOUR)
+    assert two.b.proxy.writes == writes + 1
