@@ -31,6 +31,9 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "P8": "Crossed and repeated accepts end in one row on each side, with subjects and anchors that fit together.",
     "P9": "What is old ends in exactly one verified shipment.",
     "P10": "No anchor comes into force without an accept, a valid cross-signature, or an operator who approved its fingerprint.",
+    "R1": "At every instant at most one platform holds a resource of one id that can be written.",
+    "R2": "A migration ends on both sides with the same word, or is in doubt with its records held.",
+    "R3": "When faults have stopped, no migration stays in doubt or unfinished.",
     "I1": "A token is consumed at most once, whatever is lost, repeated or reordered.",
     "I2": "Nothing becomes active without two-way evidence younger than the limit.",
     "I3": "No request succeeds without a live grant that covers every axis at that instant.",
@@ -43,7 +46,10 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "I14": "A platform one release behind never meets a field that it cannot ignore.",
     "I15": "The same seed gives the same digest.",
 }
-"""What is promised: P for the protocol between two platforms, I for platforms as a whole. `docs/scenarios.md` says who holds which."""
+"""What is promised: P for the protocol between two platforms, R for resources that move, I for platforms as a whole.
+
+`docs/scenarios.md` says who holds which.
+"""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "P9": "audit entries are not shipped yet; `audit_chain` holds the half of it that nothing may ever vanish unshipped",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 
+from actors import residency
 from actors.settings import FederationSettings
 from sim.links import Burst, Latency, Link, Uniform
 from sim.names import TTL_S
@@ -52,7 +53,8 @@ def _settings() -> dict[str, tuple[str, Kind]]:
             found[field.name.removesuffix("_s")] = (field.name, DURATION)
         elif kind is not None:
             found[field.name] = (field.name, kind)
-    return found
+    words = {"data_residency": TEXT, "residency_mode": one_of(*residency.MODES), "residency_unknown": one_of(*residency.UNKNOWN_MODES)}
+    return found | {name: (name, kind) for name, kind in words.items()}
 
 
 SETTINGS: Final[Mapping[str, tuple[str, Kind]]] = _settings()

@@ -14,11 +14,14 @@ import attrs
 import pytest
 
 import actors.door.admission
+import actors.migration.giving
+import actors.migration.transfer
 import actors.peer.cascade
 import actors.peer.heartbeats
 import actors.peer.minting
 import actors.peer.tokens
 import sim.store
+from actors.migration.transfer import Transfer
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import transition
 from runtime.store.chain import GENESIS, link
@@ -26,6 +29,7 @@ from runtime.store.chain import GENESIS, link
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 HAPPY = (SCENARIOS / "happy-path.toml").read_text("utf-8")
 REVOKED = (SCENARIOS / "revoked.toml").read_text("utf-8")
+MOVES = (SCENARIOS / "resource-moves.toml").read_text("utf-8").replace('\n[[expect]]\nthat = "code"\ncall = "end"\nis = "completed"\n', "")
 PROPOSED_TWICE = """
 name = "proposed twice"
 description = "The second proposal is refused."
@@ -83,6 +87,18 @@ def keep_the_key(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(actors.peer.cascade, "completed", lambda ctx, record: attrs.evolve(completed(ctx, record), outbound=record.outbound))
 
 
+def hold_nothing(patch: pytest.MonkeyPatch) -> None:
+    def evolve(record: Any, **changes: Any) -> Any:
+        return record if set(changes) == {"frozen_by"} else attrs.evolve(record, **changes)
+
+    patch.setattr(actors.migration.giving, "attrs", SimpleNamespace(evolve=evolve))
+
+
+def guess_that_it_failed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(actors.migration.transfer, "flaw", lambda *_: "planted")
+    patch.setattr(Transfer, "_doubt", lambda actor, ctx, record, code: actor.fail(ctx, record, code))
+
+
 PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "transitions": (forget_the_audit_entry, HAPPY),
     "single_use": (leave_the_spent_token_open, HAPPY),
@@ -90,6 +106,8 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "audit_chain": (break_the_chain, HAPPY),
     "handlers": (crash_on_contact, HAPPY),
     "end_completes": (keep_the_key, REVOKED),
+    "one_home": (hold_nothing, MOVES),
+    "one_verdict": (guess_that_it_failed, MOVES),
     "one_row_per_url": (ignore_unique_keys, PROPOSED_TWICE),
 }
 """Name of the checker that notices to what plants the fault, and the scenario that shows it."""
