@@ -25,11 +25,13 @@ from actors.peer import standing
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
+from actors.received_grant.record import fitting, of_peer
 from runtime.actor import Due, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 
+NO_GRANT = OperatorFault("no_received_grant", "the destination has given us no grant that allows this", 409)
 NOT_FOUND = OperatorFault("migration_not_found", "there is no such migration here", 404)
 
 
@@ -47,6 +49,13 @@ class MigrationActor(Transfer):
         if isinstance(planned, Fault):
             ctx.reply(planned)
             return
+        if message.bearer is None:
+            sealed = held_bearer(ctx, planned)
+            if sealed is None:
+                ctx.reply(NO_GRANT)
+            else:
+                self._planned(ctx, ctx.defer(), message, attrs.evolve(planned, sealed_bearer=sealed))
+            return
         self.planning = (ctx.defer(), message, planned)
         ctx.call(Seal(message.bearer, GRANT_BEARER_PURPOSE), then=BearerSealed)
 
@@ -58,7 +67,9 @@ class MigrationActor(Transfer):
         if message.fault is not None:
             ctx.answer(address, message.fault)
             return
-        record = attrs.evolve(planned, sealed_bearer=message.outcome)
+        self._planned(ctx, address, asked, attrs.evolve(planned, sealed_bearer=message.outcome))
+
+    def _planned(self, ctx: Context, address: Any, asked: Plan, record: MigrationRecord) -> None:
         told = {"operation": record.operation, "steps": len(record.steps), "plan_digest": record.plan_digest}
         self.note(ctx, record, "migration.planned", asked.by, **told)
         ctx.emit(
@@ -87,6 +98,7 @@ class MigrationActor(Transfer):
             again = ctx.new_id()
             record = attrs.evolve(record, transfer_id=again, attempt=record.attempt + 1, error=None)
             record = attrs.evolve(record, applying=True, releasing=False, cleared_digest=None)
+            record = attrs.evolve(record, sealed_bearer=held_bearer(ctx, record) or record.sealed_bearer)
             record = self.replanned(ctx, self.stepped(ctx, record, "retry", by=message.by))
         else:
             record = attrs.evolve(record, applying=message.act == "apply", dry_run=False)
@@ -279,6 +291,15 @@ def planned_record(ctx: Context, message: Plan) -> MigrationRecord | Fault:
         created_at=ctx.wall,
         updated_at=ctx.wall,
     )
+
+
+def held_bearer(ctx: Context, record: MigrationRecord) -> bytes | None:
+    """The sealed bearer of the best grant that the destination has given us for this, or None."""
+    rows = ctx.query(of_peer(record.destination_peer_id))
+    peer = peer_row(ctx, record.destination_peer_id)
+    held = [row.record for row in rows if row.record.account_id == record.account_id]
+    found = fitting(held, peer, record.root_resource_kind, record.root_resource_id, "migrate", ctx.wall)
+    return found[0].sealed_bearer if found else None
 
 
 def peer_row(ctx: Context, peer_id: str) -> PeerRecord | None:

@@ -22,13 +22,17 @@ from runtime.secret import Secret
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """Make a plan. With `dry_run` nothing is asked of the destination. Answer: the record, or a fault."""
+    """Make a plan. With `dry_run` nothing is asked of the destination. Answer: the record, or a fault.
+
+    Attributes:
+        bearer: of the destination's grant; None to use one that is held already.
+    """
 
     account_id: str
     by: str | None
     header: Header
     destination_peer_id: str
-    bearer: Secret
+    bearer: Secret | None
     dry_run: bool
     acknowledge_residency: bool
     mark: Mark | None = None

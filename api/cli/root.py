@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "help": ("api.cli.help:help_", "Explain a topic or a command."),
     "login": ("api.cli.login:login", "Log in as an operator and keep the session."),
     "logout": ("api.cli.login:logout", "End the stored session."),
+    "migrations": ("api.cli.migrations:migrations", "Move or copy resources to peers."),
     "offerings": ("api.cli.offerings:offerings", "Offer services to peers, and see who has a seat."),
     "operators": ("api.cli.operators:operators", "Manage the people who may operate this platform."),
     "peers": ("api.cli.peers:peers", "Pair with other platforms and look after them."),

@@ -45,10 +45,10 @@ PLAN: Final = Object(
         Field(
             "bearer",
             Text(chars_min=1, chars_max=BEARER_CHARS_MAX, secret=True),
-            required=True,
-            required_code="field_required",
-            required_status=422,
-            description="Of a grant that the destination has given us, with the scope `migrate` on the kind of the root. Kept sealed.",
+            description=(
+                "Of a grant of the destination with the scope `migrate` on the kind of the root, kept sealed with the migration. "
+                "Without it a received grant is used."
+            ),
         ),
         Field("dry_run", Boolean(), default=True, description="Only plan; ask nothing of the destination."),
         _ACKNOWLEDGE,

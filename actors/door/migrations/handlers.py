@@ -60,7 +60,7 @@ def plan_migration(door: Door, request: Request) -> None:
         by=request.by,
         header=Header(operation=body["operation"], root_resource_kind=kind.kind, root_resource_id=body["root_resource_id"]),
         destination_peer_id=body["destination_peer_id"],
-        bearer=body["bearer"],
+        bearer=body.get("bearer"),
         dry_run=body["dry_run"],
         acknowledge_residency=body["acknowledge_residency"],
         mark=request.mark,

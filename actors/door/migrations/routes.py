@@ -93,7 +93,7 @@ _OPERATOR: Final = (
         errors={
             403: _RESIDENCY,
             404: ("peer_not_found", "resource_not_found"),
-            409: ("peer_not_ready", "migration_id_conflict"),
+            409: ("peer_not_ready", "migration_id_conflict", "no_received_grant"),
             413: ("plan_too_large",),
             422: ("field_required", "operation_unknown", "residency_unacknowledged", *_PLAN_PROBLEMS),
         },

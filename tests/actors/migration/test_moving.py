@@ -11,6 +11,10 @@ from actors.grant.messages import Revoke
 from actors.migration.limits import RECOVERY_S
 from actors.migration.messages import Act, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
+from actors.peer.messages import Revoke as RevokePeer
+from actors.peer.record import KIND as PEER
+from actors.received_grant.messages import Receive
+from actors.received_grant.record import KIND as RECEIVED
 from actors.resource.messages import Update, Written
 from runtime.actor import Ref
 from runtime.errors import Fault
@@ -247,3 +251,29 @@ def test_without_the_grant_nothing_is_even_announced() -> None:
     assert (record.status, record.error) == ("failed", "grant_revoked")
     undone(moving)
     assert moving.pair.b.store.load(ARRIVAL.name, id) is None
+
+
+def test_a_grant_that_is_held_already_is_used() -> None:
+    moving = move()
+    fault = moving.plan(bearer=None)
+    assert isinstance(fault, Fault)
+    assert fault.code == "no_received_grant"
+    keep = Receive(account_id=ACCOUNT, peer_id=moving.pair.at_a.peer_id, bearer=moving.bearer, by=OPERATOR)
+    held = told(moving.pair.a, Ref(RECEIVED.name, "0190c0de-0000-7000-8000-0000000000aa"), keep)
+    assert not isinstance(held, Fault), held
+    id = moving.planned(bearer=None)
+    moving.act(id, "apply")
+    settled(moving, id)
+
+
+def test_what_was_begun_may_end_in_the_grace_of_a_revocation_and_nothing_may_begin() -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_answers[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    assert moving.migration(id).status == "in_doubt"
+    told(moving.pair.b, Ref(PEER.name, moving.pair.at_b.peer_id), RevokePeer(by=OPERATOR, reason="over"))
+    moving.pair.network.advance(3 * RECOVERY_S)
+    settled(moving, id)
+    fault = moving.plan("duplicate")
+    assert isinstance(fault, Fault)

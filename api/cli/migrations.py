@@ -1,0 +1,174 @@
+"""`powernode migrations`: resources that move, or are copied, to a peer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from api.cli.application import connected, current
+from api.cli.client import Client, segment
+from api.cli.ending import confirm
+from api.cli.failures import Exit, Failure
+from api.cli.lazy import Command, LazyGroup
+from api.cli.output import ago, block, emit_json, say, table
+from api.cli.peers import resolved
+from api.cli.resources import find_record_id
+from api.cli.secrets_input import read_secret
+from api.cli.text import clean
+
+PATH = "/platform/migrations"
+
+migrations = LazyGroup(
+    "migrations",
+    help="Move or copy resources to peers. PEER is an id, the beginning of one, a URL or a host; MIGRATION is an id.",
+    lazy={
+        "apply": ("api.cli.migrations:apply", "Move or copy what was planned."),
+        "cancel": ("api.cli.migrations:cancel", "Give a migration up."),
+        "list": ("api.cli.migrations:list_", "List migrations from here to peers."),
+        "plan": ("api.cli.migrations:plan", "Plan the move or the copy of a resource."),
+        "retry": ("api.cli.migrations:retry", "Try a failed migration again."),
+        "set-step": ("api.cli.migrations:set_step", "Decide what happens where a name is taken."),
+        "show": ("api.cli.migrations:show", "Show one migration."),
+        "validate": ("api.cli.migrations:validate", "Ask the destination again what stands in the way."),
+    },
+)
+
+
+def migration_of(data: Any) -> dict[str, Any]:
+    """The migration in an answer.
+
+    Raises:
+        Failure: there is none.
+    """
+    migration = data.get("migration") if isinstance(data, dict) else None
+    if not isinstance(migration, dict):
+        raise Failure("daemon_error", "the answer holds no migration", Exit.FAILURE)
+    return migration
+
+
+def path_of(migration: str, *rest: str) -> str:
+    """The path of one migration."""
+    return "/".join((PATH, segment(migration), *rest))
+
+
+@click.command("list", cls=Command)
+@connected
+def list_() -> None:
+    """List migrations from here to peers, newest first."""
+    client = Client(current())
+    rows = client.pages(PATH)
+    if client.application.as_json:
+        for row in rows:
+            emit_json(row)
+        return
+    now = client.application.clock.wall()
+    table(
+        ("id", "operation", "kind", "root", "status", "error", "changed"),
+        [
+            (
+                row.get("id"), row.get("operation"), row.get("root_resource_kind"), row.get("root_resource_id"), row.get("status"),
+                row.get("error"), ago(row.get("updated_at"), now),
+            )
+            for row in rows
+        ],
+        empty="no migrations; `powernode migrations plan PEER KIND RESOURCE` plans one",
+    )  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("migration")
+@connected
+def show(migration: str) -> None:
+    """Show one migration, at its source or at its destination."""
+    client = Client(current())
+    _print(client, migration_of(client.get(path_of(migration)).data))
+
+
+@click.command(cls=Command)
+@click.argument("peer")
+@click.argument("kind")
+@click.argument("resource")
+@click.option("--copy", is_flag=True, help="Make a copy with ids of its own instead of moving.")
+@click.option("--dry-run", is_flag=True, help="Only plan; ask nothing of the destination.")
+@click.option("--acknowledge-residency", is_flag=True, help="Crossing a boundary is meant.")
+@click.option("--bearer-file", metavar="FILE", help="Where the bearer of a grant stands, or `-`; else a received one is used.")
+@connected
+def plan(
+    peer: str, kind: str, resource: str, copy: bool, dry_run: bool, acknowledge_residency: bool, bearer_file: str | None
+) -> None:  # fmt: skip
+    """Plan the move, or the copy, of a resource with all that it owns. Nothing moves before `apply`."""
+    client, peer_id = resolved(peer)
+    body: dict[str, Any] = {
+        "operation": "duplicate" if copy else "migrate",
+        "root_resource_kind": kind,
+        "root_resource_id": find_record_id(client, kind, resource),
+        "destination_peer_id": peer_id,
+        "dry_run": dry_run,
+        "acknowledge_residency": acknowledge_residency,
+    }
+    if bearer_file is not None:
+        body["bearer"] = read_secret(bearer_file, "bearer").reveal()
+    _print(client, migration_of(client.post(PATH, body).data))
+
+
+@click.command("set-step", cls=Command)
+@click.argument("migration")
+@click.argument("order", type=click.IntRange(min=0))
+@click.argument("policy", type=click.Choice(("fail", "skip_if_exists", "overwrite", "rename_with_suffix")))
+@click.option("--yes", is_flag=True, help="Do not ask before records of the destination are overwritten.")
+@connected
+def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
+    """Decide what happens where step ORDER meets a record of the destination; `validate` then asks again."""
+    client = Client(current())
+    if policy == "overwrite":
+        confirm(client, "Overwrite the destination's own record?", yes=yes)
+    _print(client, migration_of(client.patch(path_of(migration, "steps", str(order)), {"conflict_policy": policy}).data))
+
+
+def _act(act: str, summary: str, *, crossing: bool = False) -> click.Command:
+    def take(migration: str, acknowledge_residency: bool = False) -> None:
+        client = Client(current())
+        body = {"acknowledge_residency": True} if acknowledge_residency else {}
+        found = migration_of(client.post(path_of(migration, act), body).data)
+        if client.application.as_json:
+            emit_json(found)
+        else:
+            say(f"the migration is {clean(found.get('status'))}; `powernode migrations show {clean(found.get('id'))}` tells how it goes on")
+
+    take.__doc__ = summary
+    command = connected(take)
+    if crossing:
+        command = click.option("--acknowledge-residency", is_flag=True, help="Crossing a boundary is meant.")(command)
+    command = click.argument("migration")(command)
+    return click.command(act, cls=Command)(command)
+
+
+apply = _act("apply", "Move or copy what was planned; what stands in the way stops it.", crossing=True)
+validate = _act("validate", "Plan again, and ask the destination what stands in the way.", crossing=True)
+retry = _act("retry", "Try a failed migration again, as a new attempt.", crossing=True)
+cancel = _act("cancel", "Give a migration up; possible until everything has been uploaded.")
+
+
+def _print(client: Client, migration: dict[str, Any]) -> None:
+    if client.application.as_json:
+        emit_json(migration)
+        return
+    long = ("steps", "conflict_log", "audit_log", "receipt")
+    block((name, value) for name, value in migration.items() if name not in long)
+    steps = migration.get("steps") or []
+    if steps:
+        say()
+        table(
+            ("order", "kind", "id", "action", "policy"),
+            [(step.get("order"), step.get("kind"), step.get("id"), step.get("action"), step.get("conflict_policy")) for step in steps],
+            empty="",
+        )
+    conflicts = migration.get("conflict_log") or []
+    if conflicts:
+        say()
+        table(
+            ("step", "kind", "names", "meets", "at"),
+            [(each.get("step"), each.get("kind"), each.get("key"), each.get("conflicting_id"), each.get("at")) for each in conflicts],
+            empty="",
+        )

@@ -1,0 +1,56 @@
+"""`powernode migrations`: what is sent, and what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted, lines, listing, peer
+
+MIGRATION_ID = "0190e1c4-5555-7000-8000-000000000006"
+MODULE_ID = "0190e1c4-3333-7000-8000-000000000004"
+MIGRATION: dict[str, Any] = {
+    "id": MIGRATION_ID, "side": "source", "operation": "migrate", "status": "conflict", "root_resource_kind": "NodeModule",
+    "steps": [{"order": 0, "kind": "NodeModule", "id": MODULE_ID, "action": "create", "conflict_policy": "fail"}],
+    "conflict_log": [{"step": 0, "kind": "NodeModule", "key": {"name": "nginx"}, "conflicting_id": PEER_ID, "at": "2026-01-01T00:00:00Z"}],
+}  # fmt: skip
+ONE = granted({"migration": MIGRATION})
+BEARER = "fg-0190e1c4-1111-7000-8000-000000000001-abcdefghijklmnopqrstuvwxyz012345"
+
+
+def test_a_plan_names_the_module_and_reads_its_bearer_where_nobody_sees_it(api: OperatorApi, run: Run) -> None:
+    api.answers["get_peer"] = granted({"peer": peer()})
+    api.answers["plan_migration"] = ONE
+    result = run("migrations", "plan", PEER_ID, "NodeModule", MODULE_ID, "--copy", "--bearer-file", "-", input=BEARER + "\n")
+    assert result.exit_code == 0, result.output
+    body = api.requests[-1].body
+    assert (body["operation"], body["root_resource_id"], body["dry_run"], body["bearer"]) == ("duplicate", MODULE_ID, False, BEARER)
+    assert "abcdef" not in result.output
+    assert "nginx" in result.output
+
+
+def test_a_step_is_decided_and_overwriting_asks_first(api: OperatorApi, run: Run) -> None:
+    api.answers["set_migration_step"] = ONE
+    assert run("migrations", "set-step", MIGRATION_ID, "0", "rename_with_suffix").exit_code == 0
+    assert api.requests[-1].body == {"conflict_policy": "rename_with_suffix"}
+    sent = len(api.requests)
+    assert run("migrations", "set-step", MIGRATION_ID, "0", "overwrite", input="n\n").exit_code != 0
+    assert len(api.requests) == sent
+    assert run("migrations", "set-step", MIGRATION_ID, "0", "overwrite", "--yes").exit_code == 0
+
+
+def test_every_act_is_said_and_shown(api: OperatorApi, run: Run) -> None:
+    for act in ("apply", "validate", "retry", "cancel"):
+        api.answers[f"{act}_migration"] = ONE
+        result = run("migrations", act, MIGRATION_ID)
+        assert result.exit_code == 0, result.output
+        assert "the migration is conflict" in result.output
+        assert api.requests[-1].body == {}
+    run("migrations", "apply", MIGRATION_ID, "--acknowledge-residency")
+    assert api.requests[-1].body == {"acknowledge_residency": True}
+
+
+def test_migrations_are_listed_and_shown(api: OperatorApi, run: Run) -> None:
+    api.answers["list_migrations"] = listing([MIGRATION])
+    api.answers["get_migration"] = ONE
+    assert MIGRATION_ID in run("migrations", "list").output
+    assert list(lines(run("migrations", "show", MIGRATION_ID, "--json"))) == [MIGRATION]
