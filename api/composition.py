@@ -246,7 +246,7 @@ class Composition:
 
     async def accept(self, receive: Receive, send: Send, source: Source, leave: ChannelLeave, proof: str) -> None:
         """Use a channel that a peer has dialled."""
-        await self.channels.accept(AsgiWire(receive, send), leave.peer_id, source, proof, ours_wins=leave.ours_wins)
+        await self.channels.accept(AsgiWire(receive, send), leave.peer_id, source, proof, leave.identity, ours_wins=leave.ours_wins)
 
     def _channel_ended(self, peer_id: str, lasted_s: float) -> None:
         self.engine.tell(Ref(PEER.name, peer_id), ChannelEnded(lasted_s))

@@ -26,6 +26,7 @@ import trio
 from actors.door.call import Answer, Call, Source
 from actors.limits import CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX, CHANNEL_QUEUE_FRAMES_MAX
 from actors.peer.channel import CHANNEL_CALLS
+from actors.ports import ClientIdentity
 from net.channel_proof import ProofFrame
 from net.limits import CHANNEL_CLOSE_S, CHANNEL_SEND_S
 
@@ -44,6 +45,7 @@ TOO_MANY_CALLS: Final[Ending] = (1008, "too many calls at a time")
 NO_ANSWER: Final[Ending] = (1011, "a call was not answered in time")
 READS_TOO_SLOWLY: Final[Ending] = (1013, "frames were not read in time")
 SILENT: Final[Ending] = (1013, "nothing was heard for too long")
+OUTDATED: Final[Ending] = (4000, "a certificate has been renewed or has lost its force")
 REPLACED: Final[Ending] = (4001, "another channel is in use")
 CUT_OFF: Final[Ending] = (4003, "the peering is paused or over")
 
@@ -136,10 +138,21 @@ class Channel:
     Attributes:
         source: what the door is told of the other end with every call.
         url: where it was dialled, or `actors.ports.CHANNEL_URL`.
+        identity: the certificate by which we have proven ourselves on it.
         opened_at: by trio's clock.
     """
 
-    def __init__(self, wire: Wire, peer_id: str, source: Source, url: str, serve: ServeCall, *, silence_s: float) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        peer_id: str,
+        source: Source,
+        url: str,
+        serve: ServeCall,
+        *,
+        silence_s: float,
+        identity: ClientIdentity | None = None,
+    ) -> None:
         """
         Args:
             serve: has the door decide about a call.
@@ -148,6 +161,7 @@ class Channel:
         self.peer_id = peer_id
         self.source = source
         self.url = url
+        self.identity = identity
         self.opened_at = trio.current_time()
         self._wire = wire
         self._serve = serve

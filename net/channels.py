@@ -30,6 +30,7 @@ from net.channel import (
     CUT_OFF,
     GOING_AWAY,
     NO_ANSWER,
+    OUTDATED,
     PATH_PREFIX,
     REPLACED,
     AnswerFrame,
@@ -118,7 +119,7 @@ class Channels:
             return await self._remote.request(request)
         try:
             assert request.identity is not None
-            self._remote.present(request.peer_id, request.identity)
+            self._remote.check_dates(request.identity)
         except NoIdentity as error:
             return no_identity(str(error))
         body = b"" if request.body is None else encode_object(request.body)
@@ -139,7 +140,11 @@ class Channels:
         if held is None or request.identity is None or (request.method, request.path) not in CHANNEL_CALLS:
             return None
         channel = _channel(held)
-        if channel.ended or self._parts.other_end(channel.source) != request.peer_id:
+        if channel.ended:
+            return None
+        if channel.identity != request.identity or self._parts.other_end(channel.source) != request.peer_id:
+            # One that is dialled anew shows the certificates that are in force now.
+            channel.cut(OUTDATED)
             return None
         return channel
 
@@ -213,7 +218,9 @@ class Channels:
             if self._parts.other_end(source) != request.peer_id:
                 raise UnprovenError("the certificate of the remote is not that of this peer")
             self._streams[number] = stream
-            return wire, Channel(wire, request.peer_id, source, url, self._parts.serve, silence_s=self._parts.silence_s)
+            return wire, Channel(
+                wire, request.peer_id, source, url, self._parts.serve, silence_s=self._parts.silence_s, identity=request.identity
+            )
         raise UnprovenError(f"no channel within {CHANNEL_OPEN_S:g} s")
 
     # --- listening --------------------------------------------------------------------------------------------------
@@ -233,8 +240,8 @@ class Channels:
         except UnprovenError:
             return None
 
-    async def accept(self, wire: Wire, peer_id: str, source: Source, proof: str, *, ours_wins: bool) -> None:
-        """Use a channel that a peer has dialled, until it ends."""
+    async def accept(self, wire: Wire, peer_id: str, source: Source, proof: str, identity: ClientIdentity, *, ours_wins: bool) -> None:
+        """Use a channel that a peer has dialled, until it ends. `identity` is the one that `proof` proves."""
         with trio.move_on_after(CHANNEL_OPEN_S) as sending:
             try:
                 await wire.send(proof)
@@ -243,12 +250,15 @@ class Channels:
         if sending.cancelled_caught:
             return
         known = attrs.evolve(source, channel=True)
-        channel = Channel(wire, peer_id, known, CHANNEL_URL, self._parts.serve, silence_s=self._parts.silence_s)
+        channel = Channel(wire, peer_id, known, CHANNEL_URL, self._parts.serve, silence_s=self._parts.silence_s, identity=identity)
         await self._use(channel, ours=False, ours_wins=ours_wins)
 
     async def _use(self, channel: Channel, *, ours: bool, ours_wins: bool) -> None:
         """Have calls travel on a channel, until it ends or another one takes its place."""
         loser = self._register.take(channel.peer_id, Held(channel, ours), ours_wins=ours_wins)
+        # What is kept for calls over HTTP lies idle as long as there is a channel.
+        self._remote.forget(channel.peer_id)
+        log.info("a channel opened, dialled by %s", "us" if ours else "the peer", extra={"peer": channel.peer_id})
         try:
             async with trio.open_nursery() as nursery:
                 if loser is not None:

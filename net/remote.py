@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -58,6 +59,7 @@ log = logging.getLogger("net.remote")
 
 PATH_PREFIX: Final = "/api/v1/system"
 ACCEPT_PATH: Final = "/federation_api/accept"
+DATES_REMEMBERED: Final = 16_384
 
 OpenSealed = Callable[[bytes, str], bytes]
 
@@ -276,13 +278,16 @@ class RemoteClient:
 
     # --- channels ---------------------------------------------------------------------------------------------------
 
-    def present(self, peer_id: str, identity: ClientIdentity) -> None:
-        """See that our identity for a peer can be used now.
+    def check_dates(self, identity: ClientIdentity) -> None:
+        """See that an identity by which we have proven ourselves once is still in force.
 
         Raises:
-            NoIdentity: it cannot.
+            NoIdentity: it is not.
         """
-        self._context(peer_id, identity)
+        dates = _dates(identity.certificate_pem)
+        if dates is None:
+            raise NoIdentity("its certificate cannot be read")
+        self._check_dates(*dates)
 
     async def connect(self, request: OpenChannel, url: str) -> TlsStream:
         """A connection of its own to the platform at `url`, which has proven to be the one expected.
@@ -354,12 +359,15 @@ class RemoteClient:
             while len(self._identities) > CLIENT_IDENTITIES_MAX:
                 self._identities.popitem(last=False)
         self._identities.move_to_end(key)
-        now = self._clock.wall()
-        if now > found.not_after:
-            raise NoIdentity("its certificate has expired")
-        if now < found.not_before - SKEW_MAX_S:
-            raise NoIdentity("its certificate is not valid yet")
+        self._check_dates(found.not_before, found.not_after)
         return found.context
+
+    def _check_dates(self, not_before: float, not_after: float) -> None:
+        now = self._clock.wall()
+        if now > not_after:
+            raise NoIdentity("its certificate has expired")
+        if now < not_before - SKEW_MAX_S:
+            raise NoIdentity("its certificate is not valid yet")
 
     def _load_identity(self, identity: ClientIdentity) -> _Identity:
         if not identity.certificate_pem or not identity.sealed_key:
@@ -376,6 +384,15 @@ class RemoteClient:
         except ValueError as error:
             raise NoIdentity(str(error)) from None
         return _Identity(context, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp())
+
+
+@lru_cache(maxsize=DATES_REMEMBERED)
+def _dates(certificate_pem: str) -> tuple[float, float] | None:
+    try:
+        leaf = x509.load_pem_x509_certificates(certificate_pem.encode())[0]
+    except ValueError:
+        return None
+    return leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
 
 
 def _base_url(url: str) -> str:

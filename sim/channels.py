@@ -16,11 +16,12 @@ import attrs
 import msgspec
 
 from actors.door.call import Answer, Call, Source
+from actors.door.channel.handlers import ChannelLeave
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_CALLS_IN_FLIGHT_MAX
 from actors.peer.channel import CHANNEL_CALLS, CHANNEL_PATH, Held, Register
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
-from actors.ports import CHANNEL_URL, ChannelOpen, OpenChannel, RemoteReply, RemoteRequest
+from actors.ports import CHANNEL_URL, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest
 from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S, CHANNEL_SILENCE_MIN_S, CLIENT_HANDSHAKE_S
 from net.remote_faults import no_identity, timed_out, unreachable
 from runtime.actor import Ref
@@ -49,6 +50,7 @@ class End:
 
     Attributes:
         source: what the door here is told of the other end.
+        identity: the certificate by which this end has proven itself.
         outward: the direction in which this end sends.
         heard_at: when something arrived last.
         waiting: calls of this end that are not answered yet, each with what it is told when the channel ends.
@@ -61,8 +63,8 @@ class End:
     outward: Direction
     opened_at: float
     heard_at: float
+    identity: ClientIdentity | None = None
     ended: bool = False
-    retired: bool = False
     serving: int = 0
     incarnation: int = 0
     waiting: dict[int, Callable[[], None]] = attrs.field(factory=dict)
@@ -264,8 +266,12 @@ class SimulatedChannels:
         if held is None or request.identity is None or (request.method, request.path) not in CHANNEL_CALLS:
             return None
         use = _use(held)
-        busy = len(use.end.waiting) >= CHANNEL_CALLS_IN_FLIGHT_MAX
-        return None if use.end.ended or busy or self.host.door.other_end(use.end.source) != request.peer_id else use
+        if use.end.ended or len(use.end.waiting) >= CHANNEL_CALLS_IN_FLIGHT_MAX:
+            return None
+        if use.end.identity != request.identity or self.host.door.other_end(use.end.source) != request.peer_id:
+            use.channel.cut(use.end)
+            return None
+        return use
 
     # --- dialling ------------------------------------------------------------------------------------------------
 
@@ -398,18 +404,18 @@ class _Attempt:
             self._answered(connection, lambda: self.finish(_no_channel("the remote has no identity for us")))
             return
         server.world.record("answer", server.name, here.name, f"101 {CHANNEL_PATH}")
-        channel = self._made(connection, certificates, leave.peer_id)
+        channel = self._made(connection, certificates, leave)
         there.use(channel, channel.ends[1], ours=False, ours_wins=leave.ours_wins)
         self._answered(connection, lambda: self._proven(channel))
 
-    def _made(self, connection: Connection, certificates: tuple[bytes, ...], row_there: str) -> SimulatedChannel:
+    def _made(self, connection: Connection, certificates: tuple[bytes, ...], leave: ChannelLeave) -> SimulatedChannel:
         here, server, now = self.channels.host, connection.server, self.channels.host.world.timeline.now
         url = self.request.urls[self.index - 1]
         address = here.world.network.public_address(server.name)
         seen = Source(address, "tls", certificates, f"{server.name}:channel", channel=True)
-        ours = End(here, self.request.peer_id, seen, url, "out", now, now, incarnation=here.incarnation)
+        ours = End(here, self.request.peer_id, seen, url, "out", now, now, self.request.identity, incarnation=here.incarnation)
         known = attrs.evolve(connection.source, channel=True)
-        theirs = End(server, row_there, known, CHANNEL_URL, "back", now, now, incarnation=server.incarnation)
+        theirs = End(server, leave.peer_id, known, CHANNEL_URL, "back", now, now, leave.identity, incarnation=server.incarnation)
         return SimulatedChannel(connection.path, ours, theirs)
 
     def _answered(self, connection: Connection, then: Callable[[], Any]) -> None:

@@ -150,9 +150,9 @@ def peer_calls() -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def far_platforms(folder: Path, count: int) -> Iterator[list[Daemon]]:
-    """So many platforms in one process of their own, their operators signed in."""
-    command = [sys.executable, "-m", "tests.bench.platforms", str(folder), str(count)]
+def far_platforms(folder: Path, count: int, more: str = "") -> Iterator[list[Daemon]]:
+    """So many platforms in one process of their own, their operators signed in. `more`: lines of their section `[federation]`."""
+    command = [sys.executable, "-m", "tests.bench.platforms", str(folder), str(count), more]
     with (folder / "far.log").open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,6 +1,7 @@
 """Many real platforms in one process, each with its own folder, ports and operator: the far sides that a hub pairs with.
 
-Run as `python -m tests.bench.platforms FOLDER COUNT`. Each platform prints its own ready line; the process runs until it is ended.
+Run as `python -m tests.bench.platforms FOLDER COUNT [SETTINGS]`, where the settings are lines of the section `[federation]`.
+Each platform prints its own ready line; the process runs until it is ended.
 Composed by `api.daemon` like any other, except that the process, not each platform, hears signals.
 """
 
@@ -44,14 +45,14 @@ class FarPlatform(daemon.Platform):
         self.ready.set()
 
 
-async def run_all(folder: Path, count: int) -> None:
+async def run_all(folder: Path, count: int, more: str = "") -> None:
     """Start one after the other, so that each has the processor to itself, and never return."""
     async with trio.open_nursery() as nursery:
         for number in range(count):
             data = folder / f"far-{number}"
             data.mkdir(mode=0o700)
             file = folder / f"far-{number}.toml"
-            file.write_text(CONFIGURATION.format(tls_port=0, operator_port=0, more=""))
+            file.write_text(CONFIGURATION.format(tls_port=0, operator_port=0, more=more))
             platform = FarPlatform(load(data=data, file=file, environment={}, flags={}), announce_as_json=True)
             platform.ready = trio.Event()
             nursery.start_soon(platform.run)
@@ -61,4 +62,4 @@ async def run_all(folder: Path, count: int) -> None:
 daemon.open_signals = no_signals
 
 if __name__ == "__main__":
-    trio.run(run_all, Path(sys.argv[1]), int(sys.argv[2]))
+    trio.run(run_all, Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[3:]))

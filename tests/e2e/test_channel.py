@@ -69,4 +69,5 @@ def test_a_platform_that_can_only_dial_out_is_called_over_its_own_channel(public
     assert public.call("POST", f"{PEERS}/{at_public}/revoke", {"reason": "over"}).status == 200
     poll(lambda: hidden.status(at_hidden) == "revoked", timeout_s=5.0)
     poll(lambda: not shown(public, at_public)["notification_pending"], timeout_s=5.0)
+    poll(lambda: all("a channel ended" in daemon.log_file.read_text() for daemon in public_and_hidden), timeout_s=5.0)
     assert shown(hidden, at_hidden)["metadata"]["revocation_reason"] == "remote_revoked: over"
