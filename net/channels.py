@@ -36,6 +36,7 @@ from net.channel import (
     AnswerFrame,
     Channel,
     ChannelLost,
+    Ending,
     FrameRefused,
     ServeCall,
     Wire,
@@ -259,14 +260,15 @@ class Channels:
         # What is kept for calls over HTTP lies idle as long as there is a channel.
         self._remote.forget(channel.peer_id)
         log.info("a channel opened, dialled by %s", "us" if ours else "the peer", extra={"peer": channel.peer_id})
+        ending: Ending | None = CUT_OFF
         try:
             async with trio.open_nursery() as nursery:
                 if loser is not None:
                     nursery.start_soon(_retire, _channel(loser))
                 ending = await channel.run()
                 nursery.cancel_scope.cancel()
-            log.info("a channel ended: %s", "the other end closed it" if ending is None else ending[1], extra={"peer": channel.peer_id})
         finally:
+            log.info("a channel ended: %s", "the other end closed it" if ending is None else ending[1], extra={"peer": channel.peer_id})
             self._streams.pop(channel.source.connection_id, None)
             if self._register.drop(channel.peer_id, channel):
                 self._parts.ended(channel.peer_id, trio.current_time() - channel.opened_at)
