@@ -264,7 +264,14 @@ class OfferingActor(Seats):
         return len(self.live(ctx))
 
     def _emit(self, ctx: Context, record: OfferingRecord, former: State, by: str | None, *, immediate: bool) -> None:
-        told = {"offering_id": record.id, "slug": record.slug, "from": former, "to": record.status, "by": by, "immediate": immediate}
+        told = {
+            "offering_id": record.id,
+            "slug": record.slug,
+            "former_status": former,
+            "status": record.status,
+            "by": by,
+            "immediate": immediate,
+        }
         ctx.audit(f"offering.{PAST[record.status]}", "user", by, **told)
         severity: Any = "medium" if record.status == "retired" else "low"
         ctx.emit(f"federation.offering.{PAST[record.status]}", severity, record.account_id, **told)

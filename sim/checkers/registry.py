@@ -45,6 +45,8 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "I13": "Clocks that differ by up to the tolerance change no decision except through that tolerance.",
     "I14": "A platform one release behind never meets a field that it cannot ignore.",
     "I15": "The same seed gives the same digest.",
+    "S1": "An offering never has more living leases than seats.",
+    "S2": "The routes of the proxy are a function of the active subscriptions.",
 }
 """What is promised: P for the protocol between two platforms, R for resources that move, I for platforms as a whole.
 

@@ -1,0 +1,60 @@
+"""Services between peers: seats are not given twice, and traffic follows what is subscribed.
+
+Lives here: rules about leases and routes. What the proxy would do, the checker reads from its files and not from who wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runtime.store.port import Condition, Query
+from sim.checkers.registry import Checker, Commit, checker
+
+REACHABLE = frozenset({"enrolled", "active", "degraded"})
+
+
+@checker("seats", source="docs/services.md#seats", holds=("S1",))
+class Seats(Checker):
+    """No offering has more living leases than seats, each has a grant of its own, and what has ended never lives again."""
+
+    def on_commit(self, commit: Commit) -> None:
+        for change in commit.changes:
+            if change.kind != "subscription_lease" or change.after is None:
+                continue
+            lease = change.after.record
+            if change.before is not None and change.before.record.state != "live" and lease.state == "live":
+                self.complain(commit.host, f"{lease.id}: the lease was {change.before.record.state} and lives again")
+            if lease.state == "live":
+                self._count(commit.host, lease)
+
+    def _count(self, host: Any, lease: Any) -> None:
+        offering = host.store.load("service_offering", lease.offering_id)
+        living = host.store.query(Query("subscription_lease", ((Condition("live_offering_id", "=", lease.offering_id),),)))
+        seats = offering.record.max_subscribers if offering is not None else 0
+        if seats is not None and len(living) > seats:
+            self.complain(host, f"{lease.offering_id}: {len(living)} leases live, and there are {seats} seats")
+        grants = [row.record.grant_id for row in living]
+        if len(set(grants)) < len(grants):
+            self.complain(host, f"{lease.offering_id}: two leases share a grant")
+
+
+@checker("routes", source="docs/services.md#routes", holds=("S2",))
+class Routes(Checker):
+    """At rest the proxy routes exactly the active subscriptions of peerings in force, each with a bearer of the grant that it has now."""
+
+    def on_rest(self, host: Any) -> None:
+        expected, wall = {}, host.clock.wall()
+        for row in host.store.query(Query("service_subscription", ((Condition("state", "=", "active"),),))):
+            record = row.record
+            peer = host.store.load("peer", record.federation_peer_id)
+            in_force = peer is not None and peer.record.status in REACHABLE and peer.record.peering_epoch == record.peering_epoch
+            if in_force and record.expires_at > wall and not record.site_local:
+                expected[f"sub-{record.id}"] = record.grant_id
+        found = {}
+        content = json.loads(host.proxy.files.get(f"powernode-{host.account_id}.yml", b"{}"))
+        for key, middleware in content.get("http", {}).get("middlewares", {}).items():
+            bearer = middleware["headers"]["customRequestHeaders"]["Authorization"]
+            found[key] = bearer.removeprefix("Bearer fg-").partition(".")[0]
+        if found != expected:
+            self.complain(host, f"the proxy routes {sorted(found.items())}, and {sorted(expected.items())} are active")
