@@ -1,0 +1,104 @@
+"""The same life of a channel at both levels of the simulator: whole calls on a kept path, and WebSockets over TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import pytest
+
+from actors.settings import FederationSettings
+from sim.nat import NatRules
+from sim.scenario.stage import host_class
+from sim.sockets.host import SocketHost
+from sim.world import Host, World
+from tests.sim.test_world import PEERS, propose, stored
+
+CLOSED_WITHIN_S = 5.0
+
+
+@attrs.frozen
+class Two:
+    """a can be reached; b sits behind a NAT and has accepted a's invitation."""
+
+    world: World
+    a: Host
+    b: Host
+    at_a: str
+    at_b: str
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """How many channels each has in use."""
+        return channels(self.a), channels(self.b)
+
+    def operate(self, word: str) -> None:
+        reply = self.a.call("POST", f"{PEERS}/{self.at_a}/{word}", {})
+        assert reply is not None
+        assert reply.status == 200, reply.body
+
+    def beat(self) -> str:
+        """What comes of a heartbeat from a to b."""
+        reply = self.a.call("POST", f"{PEERS}/{self.at_a}/heartbeat", {})
+        assert reply is not None
+        return str(reply.data["heartbeat"]["url"] if reply.status == 200 else reply.body["code"])
+
+
+def channels(host: Host) -> int:
+    if isinstance(host, SocketHost):
+        return 0 if host.composition is None else len(host.composition.channels)
+    assert host.channels is not None
+    return len(host.channels)
+
+
+@pytest.fixture(params=["frames", "sockets"])
+def two(request: pytest.FixtureRequest) -> Iterator[Two]:
+    world = World(1)
+    world.network.add_nat("home", NatRules())
+    hosts = []
+    for name, realm in (("a", ""), ("b", "home")):
+        host = host_class(request.param)(world, name, FederationSettings(peer_channel=True), realm=realm)
+        world.hosts[name] = host
+        host.open_signed_in()
+        host.start()
+        hosts.append(host.sign_in())
+    a, b = hosts
+    at_a, token = propose(a, b)
+    at_b, _ = propose(b, a)
+    reply = b.call("POST", f"{PEERS}/{at_b}/accept", {"acceptance_token": token})
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    found = Two(world, a, b, at_a, at_b)
+    assert world.run_until(lambda: stored(a, at_a) == stored(b, at_b) == "active" and found.channels == (1, 1), 60)
+    yield found
+    world.close()
+
+
+def test_who_cannot_be_reached_is_called_over_the_channel_that_it_dialled(two: Two) -> None:
+    assert two.beat() == "channel:"
+    two.world.run_for(800.0)
+    assert two.channels == (1, 1)
+    assert two.beat() == "channel:"
+
+
+def test_a_pause_closes_the_channel_in_time_and_its_end_brings_another(two: Two) -> None:
+    two.operate("suspend")
+    assert two.world.run_until(lambda: two.channels == (0, 0), CLOSED_WITHIN_S)
+    assert two.beat() == "peer_suspended"
+    two.world.run_for(120.0)
+    assert two.channels == (0, 0)
+    two.operate("resume")
+    assert two.world.run_until(lambda: two.channels == (1, 1), 600.0)
+
+
+def test_the_end_of_the_peering_is_told_over_the_channel_which_then_closes(two: Two) -> None:
+    two.operate("revoke")
+    assert two.world.run_until(lambda: stored(two.b, two.at_b) == "revoked", CLOSED_WITHIN_S)
+    assert two.world.run_until(lambda: two.channels == (0, 0), CLOSED_WITHIN_S)
+
+
+def test_a_channel_that_died_without_a_word_is_given_up_and_dialled_anew(two: Two) -> None:
+    for path in two.world.network.paths("a", "b"):
+        path.lose()
+    assert two.beat() == "remote_unreachable"
+    assert two.world.run_until(lambda: two.channels == (1, 1) and two.beat() == "channel:", 120.0)
