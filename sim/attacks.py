@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -93,13 +94,22 @@ def pem_of(der: bytes) -> str:
 
 
 def send(
-    world: World, target: Host, route: str, body: dict[str, Any] | None, presented: tuple[bytes, ...], address: str, source: str = ATTACKER
+    world: World,
+    target: Host,
+    route: str,
+    body: dict[str, Any] | None,
+    presented: tuple[bytes, ...],
+    address: str,
+    source: str = ATTACKER,
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> list[Answer]:
     """Let a call arrive at a platform; its answer stands in the returned list once time has passed. `source`: whose it really is."""
     answers: list[Answer] = []
     connection = Source(address, "tls", presented, f"attack-{world.timeline.now:.6f}")
     raw = b"" if body is None else json.dumps(body).encode()
-    call = Call("GET" if body is None else "POST", API + route, {}, {"content-type": "application/json"}, raw, connection)
+    given = {"content-type": "application/json", **(headers or {})}
+    call = Call("GET" if body is None else "POST", API + route, {}, given, raw, connection)
     world.record("call", source, target.name, f"{call.method} /federation_api/{route}")
     if target.running:
         target.handle(call, answers.append, source)

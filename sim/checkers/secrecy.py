@@ -14,6 +14,10 @@ from actors.door.call import Answer
 from sim.checkers.registry import Checker, Commit, Visit, checker
 
 PRIVATE: Final = "PRIVATE KEY"
+DELIVERY: Final = "grant_deliveries"
+GRANTED: Final = frozenset({"grants", DELIVERY, "resources"})
+"""What is answered to peers about grants and under them."""
+
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=repr)
 
 
@@ -27,7 +31,7 @@ def _words(value: Any) -> str:
 
 @checker("secrecy", source="docs/trust-model.md", holds=("P3",))
 class Secrecy(Checker):
-    """No token, invitation or private key is in a stored row, an event, an audit entry, or in any answer but the one that mints it."""
+    """No token, invitation, bearer or private key is in a row, an event, an audit entry, or in any answer but the one that mints it."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -42,11 +46,27 @@ class Secrecy(Checker):
                 self.complain(visit.host, f"{visit.call.method} {visit.call.path} tells a token a second time")
             self._secrets += minted
             text = repr({**data, "acceptance_token": "", "invitation": ""})
+        if isinstance(data, dict) and isinstance(data.get("bearer_token"), str):
+            if self._learn_bearer(data["bearer_token"]):
+                self.complain(visit.host, f"{visit.call.method} {visit.call.path} tells a bearer a second time")
+            text = repr({**data, "bearer_token": ""})
         self._search(visit.host, f"the answer to {visit.call.method} {visit.call.path}", text)
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
-        if visit.route == "accept":
-            self._search(visit.host, "the answer to an accept", repr(answer.body))
+        if visit.route == "accept" or (visit.route in GRANTED and self._secrets):
+            self._search(visit.host, f"the answer to {visit.route}", repr(answer.body))
+
+    def on_call(self, visit: Visit) -> None:
+        if visit.route == DELIVERY and isinstance(visit.body.get("bearer_token"), str):
+            self._learn_bearer(visit.body["bearer_token"])
+
+    def _learn_bearer(self, bearer: str) -> bool:
+        """Whether its secret was known already. A bare bearer has none: its id stands in lists on purpose."""
+        _, _, secret = bearer.partition(".")
+        if secret and secret not in self._secrets:
+            self._secrets.append(secret)
+            return False
+        return bool(secret)
 
     def on_commit(self, commit: Commit) -> None:
         for write in commit.writes:

@@ -236,6 +236,17 @@ class Stage:
             raise StageError(f"the operator of {minter} has handed no token to the operator of {to} yet")
         return found[0] if which == "first" else found[-1]
 
+    def bearer(self, issuer: str, holder: str, kind: str) -> str:
+        """The newest bearer that one operator handed to another.
+
+        Raises:
+            StageError: there is none.
+        """
+        found = self.bearers.get((issuer, holder, kind))
+        if found is None:
+            raise StageError(f"the operator of {issuer} has handed no bearer for {kind} to the operator of {holder} yet")
+        return found
+
     def look_again(self, on: str) -> None:
         """Note the status of every row of a platform: its disk was replaced, which no commit tells of."""
         self.watch.replaced(self.host(on))
@@ -361,6 +372,8 @@ class Stage:
         self.world.note_effect_of(reply.cause, call.host.name, "operator", what, outcome=call.code)
         if call.name is not None:
             self.history.answers[call.name] = call.code
+        if call.hands_to is not None and call.code == "ok" and reply.data.get("bearer_token"):
+            self.bearers[call.host.name, call.hands_to, reply.data["grant"]["resource_kind"]] = reply.data["bearer_token"]
         if call.hands_to is not None and call.code == "ok" and reply.data.get("acceptance_token"):
             handed = Handed(reply.data["acceptance_token"], reply.data["invitation"])
             self._handed.setdefault((call.host.name, call.hands_to), []).append(handed)

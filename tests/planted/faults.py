@@ -14,6 +14,8 @@ import attrs
 import actors.door.admission
 import actors.door.door
 import actors.door.federation
+import actors.door.grants.authorise
+import actors.grant.chain
 import actors.peer.calling
 import actors.peer.cascade
 import actors.peer.ending
@@ -28,9 +30,12 @@ import net.vault
 import sim.connections
 import sim.store
 from actors.door.rate_limits import Blocks, RateLimits
+from actors.grant.record import GrantRecord
 from actors.peer import lifecycle
 from actors.peer.actor import PeerActor
+from actors.peer.dependants import DEPENDANTS
 from actors.peer.messages import Beat, HeartbeatAnswered, RemediationAnswered
+from actors.received_grant.actor import ReceivedGrantActor
 from runtime.engine import Engine
 from runtime.errors import OperatorFault
 from runtime.store.chain import GENESIS, link
@@ -483,3 +488,51 @@ def handler_raises(patch: Patch) -> None:
         raise RuntimeError("planted")
 
     patch.setattr(PeerActor, "_contact", contact)
+
+
+# --- grants that are given and held -----------------------------------------------------------------------------------
+
+
+@plant("grant-expires-under-skew")
+def expiry_of_grants_ignored(patch: Patch) -> None:
+    """A grant works until somebody revokes it, whatever its dates say."""
+    patch.setattr(actors.grant.chain, "STEPS", tuple(step for step in actors.grant.chain.STEPS if step.name != "in_force"))
+
+
+@plant("stolen-bearer")
+def held_bearer_opens_our_door(patch: Patch) -> None:
+    """A call under a grant that is not ours is judged by what we hold of somebody else's."""
+    gathered = actors.door.grants.authorise.gathered
+
+    def generous(door: Any, request: Any, peer: Any, *asked: Any) -> Any:
+        ask = gathered(door, request, peer, *asked)
+        found = door.engine.directory.find("received_grant", "held", f"{peer.id} {ask.bearer.grant_id}") if ask.grant is None else None
+        if found is None:
+            return ask
+        held = door.engine.directory.row("received_grant", found).record
+        shared = ("account_id", "federation_peer_id", "peering_epoch", "resource_kind", "resource_id", "permission_scopes", "expires_at")
+        facts = {name: getattr(held, name) for name in shared}
+        grant = GrantRecord(
+            id=held.grant_id, token_digest=ask.bearer.digest, remote_subject="", issued_at=held.issued_at, updated_at=0.0, **facts
+        )
+        return attrs.evolve(ask, grant=grant)
+
+    patch.setattr(actors.door.grants.authorise, "gathered", generous)
+
+
+@plant("grant-received-and-used")
+def bearer_told_in_an_event(patch: Patch) -> None:
+    """Keeping a bearer tells it to everybody who follows the events."""
+    hold = ReceivedGrantActor._hold
+
+    def telling(actor: Any, ctx: Any, asked: Any, *rest: Any) -> None:
+        ctx.emit("federation.received_grant.noted", "low", asked.account_id, bearer=asked.bearer.reveal())
+        hold(actor, ctx, asked, *rest)
+
+    patch.setattr(ReceivedGrantActor, "_hold", telling)
+
+
+@plant("revoked-peer-with-received-grants")
+def held_bearers_outlive_the_peering(patch: Patch) -> None:
+    """The end of a peering destroys none of the bearers that came under it."""
+    patch.setattr(actors.peer.ending, "DEPENDANTS", [each for each in DEPENDANTS if each.kind != "received_grant"])

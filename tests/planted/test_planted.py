@@ -39,6 +39,10 @@ SAMPLE = (
     "exchange_before_proof",
     "former_bearer_forever",
     "bearer_of_another_peer",
+    "expiry_of_grants_ignored",
+    "held_bearer_opens_our_door",
+    "bearer_told_in_an_event",
+    "held_bearers_outlive_the_peering",
 )
 
 

@@ -23,7 +23,7 @@ MIGRATIONS: Final = "/api/v1/system/platform/migrations"
 @action("plan_migration", answered=True)
 @attrs.frozen(kw_only=True)
 class PlanMigration:
-    """An operator plans the move of an imported module to a peer, with what the peer has lent for it (`lend`, scope `migrate`)."""
+    """An operator plans the move of an imported module to a peer, with what the peer has lent for it (`issue_grant`, scope `migrate`)."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose module"))
     peer: str = attrs.field(metadata=key(PLATFORM, "where to"))

@@ -28,9 +28,9 @@ class ReadResources:
     pause_s: float = attrs.field(default=0.0, metadata=key(DURATION, "time between two pages", "pause"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        bearer = stage.bearers.get((self.peer, self.lent_to or self.on, self.kind))
+        bearer = stage.bearer(self.peer, self.lent_to or self.on, self.kind)
         record = stage.row(self.on, self.peer)
-        if bearer is None or record is None:
-            raise StageError(f"{self.peer} has lent no {self.kind} to {self.lent_to or self.on} yet")
+        if record is None:
+            raise StageError(f"{self.on} has no row of {self.peer}")
         host, home = stage.host(self.on), stage.host(self.peer)
         stage.read(CatalogueReading(name, host, home, record, self.kind, bearer, self.limit, self.pause_s, host.incarnation))
