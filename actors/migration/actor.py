@@ -183,7 +183,13 @@ class MigrationActor(Transfer):
             self.keep(ctx, self.stepped(ctx, changed, "changed") if changed.status == "validating" else changed)
             self.go_on(ctx)
             return
-        self.keep(ctx, self.stepped(ctx, record, "frozen"))
+        peer = self.peer(ctx, record)
+        outcome = residency_outcome(ctx.settings, peer) if peer is not None else None
+        if peer is not None and outcome is not None and outcome.severity is not None:
+            self.note(ctx, record, "migration.cross_boundary", None)
+            ctx.emit("migration.cross_boundary", outcome.severity, record.account_id, federation_peer_id=peer.id, migration_id=record.id)
+        crossing = outcome is not None and outcome.crossing
+        self.keep(ctx, self.stepped(ctx, attrs.evolve(record, cross_jurisdiction=crossing), "frozen"))
         self.go_on(ctx)
 
     def replanned(self, ctx: Context, record: MigrationRecord) -> MigrationRecord:

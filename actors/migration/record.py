@@ -35,7 +35,7 @@ class MigrationRecord:
         releasing: the catalogue may still hold records for it and has not said otherwise.
         departed: the catalogue has let go of the records for good.
         conflict_log, audit_log: what was found and what was done, newest last.
-        sealed_bearer: the bearer of the destination's grant, sealed.
+        sealed_bearer: the bearer of the destination's grant, sealed; empty once nothing more can be sent.
         receipt: the destination's receipt with its proof, as verified.
         error: code of the last refusal or failure.
         next_look_at: when a migration that is under way is looked at again.
@@ -61,7 +61,7 @@ class MigrationRecord:
     cross_jurisdiction: bool = False
     conflict_log: tuple[Mapping[str, Any], ...] = ()
     audit_log: tuple[Mapping[str, Any], ...] = ()
-    sealed_bearer: bytes
+    sealed_bearer: bytes = attrs.field(repr=False)
     receipt: Mapping[str, Any] | None = None
     receipt_digest: str | None = None
     departed: bool = False

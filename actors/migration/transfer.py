@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from actors.migration.lifecycle import Trigger, transition
+from actors.migration.lifecycle import TERMINAL, Trigger, transition
 from actors.migration.limits import BATCH_BYTES_MAX, CONFLICTS_KEPT
 from actors.migration.messages import (
     Depart,
@@ -62,6 +62,8 @@ class Transfer(Actor):
     def keep(self, ctx: Context, record: MigrationRecord) -> None:
         """Save, with the time of the next look."""
         look = next_look(record, ctx.wall)
+        if record.status in TERMINAL:
+            record = attrs.evolve(record, sealed_bearer=b"")
         log = record.conflict_log[-CONFLICTS_KEPT:]
         ctx.save(attrs.evolve(record, next_look_at=look, updated_at=ctx.wall, conflict_log=log, audit_log=record.audit_log[-LOG_KEPT:]))
 

@@ -277,3 +277,20 @@ def test_what_was_begun_may_end_in_the_grace_of_a_revocation_and_nothing_may_beg
     settled(moving, id)
     fault = moving.plan("duplicate")
     assert isinstance(fault, Fault)
+
+
+def test_a_crossing_is_marked_and_told_at_both_ends_and_no_bearer_is_kept() -> None:
+    moving = move(data_residency="CH")
+    moving.pair.b.federation = attrs.evolve(moving.pair.b.federation, data_residency="US")
+    moving.pair.b.restart()
+    moving.pair.network.advance(120.0)
+    id = moving.planned()
+    assert moving.migration(id).sealed_bearer
+    moving.act(id, "apply")
+    settled(moving, id)
+    arrival = moving.arrival(id)
+    assert arrival is not None
+    assert (moving.migration(id).cross_jurisdiction, arrival.cross_jurisdiction) == (True, True)
+    for platform in (moving.pair.a, moving.pair.b):
+        assert platform.events().count("migration.cross_boundary") == 1
+    assert moving.migration(id).sealed_bearer == b""
