@@ -133,7 +133,18 @@ class Admission(Checker):
             return  # The row changed while the call was being served.
         if deserved == SERVED_CODE and code in NOT_YET and self._unread(visit):
             return
+        if deserved == "peer_revoked" and self._ends_in_grace(visit):
+            return
         self.complain(visit.host, f"{visit.route} of {visit.source} deserves {deserved} and is answered {code}")
+
+    def _ends_in_grace(self, visit: Visit) -> bool:
+        """Whether the call ends a migration that the peer had begun before its peering was revoked, within the grace for that."""
+        id = visit.call.path.partition("/federation_api/migrations/")[2].partition("/")[0]
+        row, peer = visit.host.store.load("arrival", id), self.facts.peers[visit.host.name].get(visit.notes.get("peer") or "")
+        if row is None or peer is None or peer.revoked_at is None or row.record.federation_peer_id != peer.id:
+            return False
+        in_time = visit.wall < peer.revoked_at + visit.host.federation.revocation_grace_s
+        return bool(in_time and row.record.opened_at <= peer.revoked_at and row.record.peering_epoch == peer.peering_epoch - 1)
 
     def _unread(self, visit: Visit) -> bool:
         """Whether a busy platform has not taken note yet of what its disk holds: until then it may refuse by the former row."""
