@@ -72,6 +72,15 @@ def _fields(template: str) -> set[str]:
 
 _REGISTRY: Final = (
     FindingKind(
+        kind="trust_anchor_changed_unverified",
+        severity="critical",
+        title="Unproven change of a CA",
+        text="The peer shows the CA {fingerprint}, which the one that we trust has not signed for ({reason}); it is not applied.",
+        remedy="Compare the fingerprint with the peer's operators by another way; if it is theirs, "
+        "`powernode peers approve-anchor {peer_id} {fingerprint}`, else `powernode peers suspend {peer_id}`.",
+        distinguished_by=("fingerprint",),
+    ),
+    FindingKind(
         kind="stale_accepted_without_handshake",
         severity="medium",
         title="Accepted but never enrolled",

@@ -33,6 +33,14 @@ SERVER_CHAIN_MAX: Final = 8
 RSA_BITS_MIN: Final = 2_048
 RSA_BITS_MAX: Final = 8_192
 
+# Rotation of a certificate authority.
+OVERLAP_DAYS_MIN: Final = 1
+OVERLAP_DAYS_DEFAULT: Final = 7
+OVERLAP_DAYS_MAX: Final = 30
+ROTATION_LOOK_S: Final = 60.0
+BUNDLE_POLLED_EVERY_S: Final = 3_600.0
+BUNDLE_POLLED_AGAIN_S: Final = 60.0
+
 # Text and objects from a remote.
 URL_CHARS_MAX: Final = 2_048
 NAME_CHARS_MAX: Final = 64

@@ -171,8 +171,43 @@ class ProbeResult:
 
 
 @attrs.frozen
+class RootKey:
+    """A root of ours that stands in the store: its certificate, and its key sealed for `ROOT_KEY_PURPOSE`."""
+
+    certificate_pem: str
+    sealed_key: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class MakeRoot:
+    """Make an Ed25519 root of our CA; nothing uses it before it is named. Result: `MadeRoot`. Faults: `ca_unavailable` (503)."""
+
+
+@attrs.frozen
+class MadeRoot:
+    """A root that is not in use yet; `not_after` is seconds since the epoch."""
+
+    key: RootKey
+    fingerprint: str
+    not_after: float
+
+
+@attrs.frozen
+class CrossSign:
+    """Sign a statement about another root of ours with the key of `root` (None: the first one). Result: `bytes`, 64 of Ed25519.
+
+    Faults: `ca_unavailable` (503). The statement is made by `actors.cross_signature`.
+    """
+
+    statement: bytes
+    root: RootKey | None
+
+
+@attrs.frozen
 class IssueIdentity:
     """Make an Ed25519 key and a federation client certificate for ourselves, signed by our CA (symmetric trust).
+
+    `root` signs; None is the first one.
 
     `common_name` is the subject that the remote assigned to us (`fed:<their row id>`). Result: `IssuedIdentity`.
     Faults: `ca_unavailable` (503). Not idempotent: every call makes a new key.
@@ -181,6 +216,7 @@ class IssueIdentity:
     common_name: str
     instance_id: str
     lifetime_s: float
+    root: RootKey | None = None
 
 
 @attrs.frozen
@@ -221,6 +257,7 @@ class SignRequest:
     common_name: str
     instance_id: str
     lifetime_s: float
+    root: RootKey | None = None
 
 
 @attrs.frozen
@@ -263,6 +300,9 @@ def signed_bytes(purpose: str, content: bytes) -> bytes:
 
 OUTBOUND_KEY_PURPOSE: Final = "outbound-key"
 """Purpose of the private keys in `ClientIdentity`, `IssuedIdentity` and `MadeRequest` (PKCS #8, PEM)."""
+
+ROOT_KEY_PURPOSE: Final = "authority-rotated-root-key"
+"""Purpose of the keys of roots in the store (PKCS #8, PEM)."""
 
 ACCEPTANCE_TOKEN_PURPOSE: Final = "acceptance-token"
 """Purpose of a remote's token that waits to be sent (`RemoteRequest.sealed_fields`)."""

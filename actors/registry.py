@@ -22,6 +22,7 @@ from actors.peer.record import restored
 from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor, ResourceActor
 from actors.revoked_certificate.actor import RevokedCertificateActor
+from actors.rotation.actor import RotationActor
 from actors.schema_rule.actor import SchemaRuleActor
 from actors.subscription.actor import SubscriptionActor
 from actors.subscription.catalogue import PeerCatalogueActor
@@ -39,6 +40,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     GrantActor,
     RevokedCertificateActor,
     ContinuityActor,
+    RotationActor,
     CatalogueActor,
     ResourceActor,
     ReceivedGrantActor,

@@ -27,21 +27,18 @@ from actors.ports import (
     ClientIdentity,
     EnsureCertificate,
     HashPassword,
-    IssueIdentity,
-    MakeRequest,
     Open,
     OpenChannel,
     ProbeRequest,
     RemoteRequest,
     Seal,
-    SignRequest,
-    SignStatement,
     SignToken,
     StoreObject,
     VerifyPassword,
     WriteRoutes,
 )
 from actors.registry import ACTORS
+from actors.rotation.actor import ROTATED
 from actors.settings import Settings
 from api.events import EventHub
 from api.faces import Door as FacesDoor
@@ -52,7 +49,7 @@ from api.http import HttpApp
 from api.transcoding import Receive, Send
 from api.version import VERSION
 from net.addresses import Dialler, local_addresses
-from net.authority import Authority
+from net.authority import REQUESTS, Authority
 from net.channel_wires import AsgiWire
 from net.channels import ChannelParts, Channels
 from net.credentials import Credentials
@@ -70,7 +67,7 @@ from runtime.ids import uuid7
 from runtime.random import Randomness
 from runtime.reopening import Reopening
 from runtime.services import Service
-from runtime.store.port import Store, StoreError
+from runtime.store.port import Event, Store, StoreError
 from runtime.supervision import ChildSpec
 from runtime.trace import Trace
 from runtime.trio_driver import StepDriver
@@ -138,6 +135,7 @@ class Composition:
         self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock)
         self.hang_ups = HangUps(self._cut, self.remote.forget)
         self.engine.on_events.append(self.hang_ups.publish)
+        self.engine.on_events.append(self._follow_root)
 
     def _remote(self) -> RemoteClient:
         vault = self.parts.vault
@@ -156,10 +154,7 @@ class Composition:
             RemoteRequest: runner.asynchronous(self.channels.request),
             OpenChannel: runner.asynchronous(self.channels.open),
             ProbeRequest: runner.asynchronous(self.remote.probe),
-            IssueIdentity: runner.direct(authority.handle),
-            MakeRequest: runner.direct(authority.handle),
-            SignRequest: runner.direct(authority.handle),
-            SignStatement: runner.direct(authority.handle),
+            **dict.fromkeys(REQUESTS, runner.direct(authority.handle)),
             Seal: runner.direct(vault.handle),
             Open: runner.direct(vault.handle),
             HashPassword: runner.threaded(credentials.handle),
@@ -205,6 +200,11 @@ class Composition:
             self._reopen_in(pause_s)
         else:
             self.engine.reset(self.store)
+
+    def _follow_root(self, events: Sequence[Event]) -> None:
+        """Let the listener show certificates of the root that has come into force."""
+        if any(event.kind == ROTATED for event in events):
+            self.listener.use_leaves(self.parts.leaves())
 
     def outer_door(self) -> FacesDoor:
         """The door as the faces see it; a world may stand before it and watch."""

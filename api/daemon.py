@@ -32,6 +32,7 @@ from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.operator.record import KIND as OPERATOR
 from actors.registry import DOMAIN_VERSION, KINDS
+from actors.rotation.record import KIND as ROTATION
 from actors.settings import Identity, Settings
 from actors.urls import canonical_url, host_of
 from api import logs
@@ -224,8 +225,10 @@ class Platform:
         names = dict.fromkeys([host_of(public_url), *server.dns_names, "localhost"])
         addresses = dict.fromkeys([*server.ip_addresses, "127.0.0.1", "::1"])
         literal = [name for name in names if is_literal(name)]
+        row = self.store.load(ROTATION.name, self.authority.instance_id)
+        root = row.record.current.key if row is not None and row.record.current is not None else None
         made = self.authority.listener_leaves(
-            [name for name in names if name not in literal], [*dict.fromkeys([*literal, *addresses])], LISTENER_LEAF_LIFETIME_S
+            [name for name in names if name not in literal], [*dict.fromkeys([*literal, *addresses])], LISTENER_LEAF_LIFETIME_S, root
         )
         self._leaf_ends = self.clock.wall() + LISTENER_LEAF_LIFETIME_S
         return tuple(ListenerLeaf(chain, key) for chain, key in made)

@@ -27,10 +27,15 @@ from actors import certificates
 from actors.limits import DAY_S, NOT_BEFORE_BACKDATE_S
 from actors.ports import (
     OUTBOUND_KEY_PURPOSE,
+    ROOT_KEY_PURPOSE,
+    CrossSign,
     IssuedIdentity,
     IssueIdentity,
     MadeRequest,
+    MadeRoot,
     MakeRequest,
+    MakeRoot,
+    RootKey,
     SignedCertificate,
     SignedStatement,
     SignRequest,
@@ -54,8 +59,11 @@ _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2F
 
 LeafKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 LeafPublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
-Asked = IssueIdentity | MakeRequest | SignRequest | SignStatement
-Answered = IssuedIdentity | MadeRequest | SignedCertificate | SignedStatement | Fault
+Requests = IssueIdentity | MakeRequest | SignRequest | MakeRoot | CrossSign | SignStatement
+Results = IssuedIdentity | MadeRequest | SignedCertificate | MadeRoot | SignedStatement | bytes
+Signer = tuple[ed25519.Ed25519PrivateKey, x509.Certificate]
+REQUESTS: Final = (IssueIdentity, MakeRequest, SignRequest, MakeRoot, CrossSign, SignStatement)
+"""Every request of the domain that an authority answers."""
 
 
 class AuthorityError(Exception):
@@ -112,20 +120,60 @@ class Authority:
         key, root = _open_store(path, stored, instance_id, vault)
         return cls(key, root, instance_id=instance_id, clock=clock, randomness=randomness, vault=vault)
 
-    def handle(self, request: Asked) -> Answered:
+    def handle(self, request: Requests) -> Results | Fault:
         """Answer a request of the domain's port."""
         if isinstance(request, SignStatement):
             return self.sign_statement(request)
         if isinstance(request, IssueIdentity):
             return self.issue_identity(request)
-        return self.make_request(request) if isinstance(request, MakeRequest) else self.sign_request(request)
+        if isinstance(request, MakeRequest):
+            return self.make_request(request)
+        if isinstance(request, SignRequest):
+            return self.sign_request(request)
+        return self.make_root() if isinstance(request, MakeRoot) else self.cross_sign(request)
+
+    def make_root(self) -> MadeRoot | Fault:
+        """Another root for this instance, its key sealed; `ca_unavailable` if the vault fails."""
+        key, root = new_root(self.instance_id, now=self._clock.wall(), randomness=self._randomness)
+        try:
+            sealed_key = self._vault.seal(_pkcs8(key), ROOT_KEY_PURPOSE)
+        except VaultError as error:
+            return _unavailable(error)
+        fingerprint = certificates.fingerprint(root.public_bytes(Encoding.DER))
+        return MadeRoot(RootKey(_pem(root), sealed_key), fingerprint, root.not_valid_after_utc.timestamp())
+
+    def cross_sign(self, request: CrossSign) -> bytes | Fault:
+        """The signature of a root's key over a statement; `ca_unavailable` if the key does not open."""
+        try:
+            key, _ = self._root_of(request.root)
+        except (VaultError, AuthorityError) as error:
+            return _unavailable(error)
+        return key.sign(request.statement)
+
+    def _root_of(self, root: RootKey | None) -> tuple[ed25519.Ed25519PrivateKey, x509.Certificate]:
+        """Key and certificate of the root that signs.
+
+        Raises:
+            VaultError, AuthorityError: the key does not open, or is not that of the certificate.
+        """
+        if root is None:
+            return self._key, self._root
+        try:
+            certificate = x509.load_pem_x509_certificate(root.certificate_pem.encode())
+            key = serialization.load_pem_private_key(self._vault.open(root.sealed_key, ROOT_KEY_PURPOSE).reveal_bytes(), None)
+        except (ValueError, TypeError) as error:
+            raise AuthorityError("a root of the store cannot be read") from error
+        if not isinstance(key, ed25519.Ed25519PrivateKey) or key.public_key() != certificate.public_key():
+            raise AuthorityError("the key of a root of the store is another than its certificate names")
+        return key, certificate
 
     def issue_identity(self, request: IssueIdentity) -> IssuedIdentity | Fault:
         """A new key and a client certificate for ourselves; `ca_unavailable` if the root has ended or the vault fails."""
         key = new_ed25519_key(self._randomness)
         try:
             sealed_key = self._vault.seal(_pkcs8(key), OUTBOUND_KEY_PURPOSE)
-            certificate = self._client_leaf(key.public_key(), request.common_name, request.instance_id, request.lifetime_s)
+            signer = self._root_of(request.root)
+            certificate = self._client_leaf(signer, key.public_key(), request.common_name, request.instance_id, request.lifetime_s)
         except (VaultError, AuthorityError) as error:
             return _unavailable(error)
         return IssuedIdentity(
@@ -158,12 +206,13 @@ class Authority:
         public_key = x509.load_pem_x509_csr(request.csr_pem.encode()).public_key()
         assert isinstance(public_key, ed25519.Ed25519PublicKey)
         try:
-            certificate = self._client_leaf(public_key, request.common_name, request.instance_id, request.lifetime_s)
-        except AuthorityError as error:
+            signer = self._root_of(request.root)
+            certificate = self._client_leaf(signer, public_key, request.common_name, request.instance_id, request.lifetime_s)
+        except (VaultError, AuthorityError) as error:
             return _unavailable(error)
         return SignedCertificate(
             certificate_pem=_pem(certificate),
-            ca_chain_pem=self.ca_bundle_pem,
+            ca_chain_pem=_pem(signer[1]),
             serial=f"{certificate.serial_number:x}",
             not_before=certificate.not_valid_before_utc.timestamp(),
             not_after=certificate.not_valid_after_utc.timestamp(),
@@ -173,59 +222,61 @@ class Authority:
         """A signature that this instance made, with the certificate that shows it; `ca_unavailable` if the root has ended."""
         key = new_ed25519_key(self._randomness)
         try:
-            certificate = self._client_leaf(key.public_key(), f"statement {self.instance_id}", self.instance_id, STATEMENT_LIFETIME_S)
+            certificate = self._client_leaf(
+                (self._key, self._root), key.public_key(), f"statement {self.instance_id}", self.instance_id, STATEMENT_LIFETIME_S
+            )
         except AuthorityError as error:
             return _unavailable(error)
         return SignedStatement(key.sign(signed_bytes(request.purpose, request.content)), _pem(certificate))
 
     def listener_leaves(
-        self, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime_s: float
+        self, dns_names: Sequence[str], ip_addresses: Sequence[str], lifetime_s: float, root: RootKey | None = None
     ) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
         """Server certificates for our own listener: `(chain PEM, key PEM)` over P-256, then over Ed25519.
 
         Browsers take no Ed25519 server key, peers prefer one; both chains end with the same root, which is included so that a peer that
-        knows only a pin can find it.
+        knows only a pin can find it. `root` signs; None is the first one.
 
         Raises:
-            AuthorityError: the root has ended.
+            AuthorityError: the root has ended, or cannot be read.
+            VaultError: its key does not open.
             ValueError: a name is not an ASCII DNS name, or an address is none.
         """
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns_names]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ip_addresses]
         san = x509.SubjectAlternativeName([*names, *_instance_san(self.instance_id)])
         keys: tuple[LeafKey, LeafKey] = (_new_p256_key(self._randomness), new_ed25519_key(self._randomness))
-        first, second = (
-            (
-                self._chain(
-                    self._leaf(key.public_key(), _listener_name(self.instance_id), san, ExtendedKeyUsageOID.SERVER_AUTH, lifetime_s)
-                ),
-                _pkcs8(key),
-            )
-            for key in keys
-        )
+        signer = self._root_of(root)
+        name = _listener_name(self.instance_id)
+        leaves = [self._leaf(signer, key.public_key(), name, san, ExtendedKeyUsageOID.SERVER_AUTH, lifetime_s) for key in keys]
+        first, second = (((_pem(leaf) + _pem(signer[1])).encode(), _pkcs8(key)) for leaf, key in zip(leaves, keys, strict=True))
         return first, second
 
-    def _client_leaf(self, public_key: LeafPublicKey, common_name: str, instance_id: str, lifetime_s: float) -> x509.Certificate:
-        return self._leaf(public_key, common_name, _instance_san(instance_id), ExtendedKeyUsageOID.CLIENT_AUTH, lifetime_s)
+    def _client_leaf(
+        self, signer: Signer, public_key: LeafPublicKey, common_name: str, instance_id: str, lifetime_s: float
+    ) -> x509.Certificate:
+        return self._leaf(signer, public_key, common_name, _instance_san(instance_id), ExtendedKeyUsageOID.CLIENT_AUTH, lifetime_s)
 
     def _leaf(
         self,
+        signer: Signer,
         public_key: LeafPublicKey,
         common_name: str,
         san: x509.SubjectAlternativeName,
         purpose: x509.ObjectIdentifier,
         lifetime_s: float,
     ) -> x509.Certificate:
+        key, root = signer
         now = self._clock.wall()
         # Nobody accepts a leaf outside its root's dates, so it never claims more than they give.
-        not_before = max(_instant(now - NOT_BEFORE_BACKDATE_S), self._root.not_valid_before_utc)
-        not_after = min(_instant(now + lifetime_s), self._root.not_valid_after_utc)
+        not_before = max(_instant(now - NOT_BEFORE_BACKDATE_S), root.not_valid_before_utc)
+        not_after = min(_instant(now + lifetime_s), root.not_valid_after_utc)
         if not_after.timestamp() <= now or not_before >= not_after:
             raise AuthorityError("the root certificate has ended or this host's clock stands outside its dates")
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(common_name))
-            .issuer_name(self._root.subject)
+            .issuer_name(root.subject)
             .public_key(public_key)
             .serial_number(_serial(self._randomness))
             .not_valid_before(not_before)
@@ -235,12 +286,9 @@ class Authority:
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(san, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         )
-        return builder.sign(self._key, None)
-
-    def _chain(self, leaf: x509.Certificate) -> bytes:
-        return (_pem(leaf) + self.ca_bundle_pem).encode()
+        return builder.sign(key, None)
 
 
 def new_ed25519_key(randomness: Randomness) -> ed25519.Ed25519PrivateKey:

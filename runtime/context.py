@@ -106,6 +106,10 @@ class Context:
         """The id of the committed row of any kind whose unique key has this value, or None."""
         return self.engine.store.lookup(kind, key, value)
 
+    def row(self, kind: str, id: str) -> Row | None:
+        """One committed row of any kind, or None."""
+        return self.engine.directory.row(kind, id)
+
     def audit_entries(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
         """Committed entries of one audit chain, ascending."""
         return self.engine.store.audit(chain, after_sequence, limit)

@@ -47,16 +47,19 @@ from actors.ports import (
     WriteRoutes,
 )
 from actors.registry import ACTORS, KINDS
+from actors.rotation.actor import ROTATED
+from actors.rotation.record import KIND as ROTATION
 from actors.settings import FederationSettings, Identity, Settings
 from api.hang_ups import ENDINGS, HANG_UP_AFTER_S
-from net.authority import Answered, Asked, Authority
+from net.authority import REQUESTS as AUTHORITY_REQUESTS
+from net.authority import Authority, Requests, Results
 from net.credentials import Credentials, HashCost
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.actor import Ref
 from runtime.buggify import Buggify
 from runtime.crash_policy import SupervisedCrashes
 from runtime.engine import Engine, PortStart
-from runtime.errors import InternalFault
+from runtime.errors import Fault, InternalFault
 from runtime.random import SeededRandomness
 from runtime.reopening import Reopening
 from runtime.secret import Secret
@@ -104,7 +107,7 @@ class SwitchedAuthority(Authority):
 
     down = False
 
-    def handle(self, request: Asked) -> Answered:
+    def handle(self, request: Requests) -> Results | Fault:
         if self.down:
             return InternalFault("ca_unavailable", "the certificate authority cannot be read", 503, retry_after_s=1.0)
         return super().handle(request)
@@ -300,7 +303,9 @@ class Host:
         Raises:
             AuthorityError: the root is not valid now.
         """
-        leaves = self.authority.listener_leaves([f"{self.name}.example.com"], [], SERVER_LEAF_LIFETIME_S)
+        row = self.store.load(ROTATION.name, self.instance_id)
+        root = row.record.current.key if row is not None and row.record.current is not None else None
+        leaves = self.authority.listener_leaves([f"{self.name}.example.com"], [], SERVER_LEAF_LIFETIME_S, root)
         chain = pem_blocks(leaves[1][0].decode())
         assert isinstance(chain, tuple)
         self.server_chain = chain
@@ -341,6 +346,7 @@ class Host:
         )
         reopening = Reopening(self.clock)
         self.engine.on_unknown = lambda error: self._reopen_in(reopening.pause_s())
+        self.engine.on_events.append(self._follow_root)
         self.door = Door(self.engine, settings, self.credentials.public_key_pem)
         if self.federation.peer_channel:
             self.engine.on_events.append(self._hang_up)
@@ -369,6 +375,10 @@ class Host:
             account_id=self.account_id,
         )
         return Settings(identity, self.federation, platform_version=self.release.version, release_tag=self.release.tag)
+
+    def _follow_root(self, events: Sequence[Event]) -> None:
+        if any(event.kind == ROTATED for event in events):
+            self.renew_server_chain()
 
     def crash(self, *, machine: bool = False) -> None:
         """Kill the process: fence it first, so that nothing it still tries has any effect, then keep what the disk kept.
@@ -508,6 +518,7 @@ class Host:
             OpenChannel: self.channels.open,
             ProbeRequest: remote.probe,
             **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest, SignStatement), authority),
+            **dict.fromkeys(AUTHORITY_REQUESTS, authority),
             **dict.fromkeys((Seal, Open), vault),
             **dict.fromkeys((HashPassword, VerifyPassword, SignToken), credentials),
             **dict.fromkeys((StoreObject, CheckObject), _direct(self.archive.handle)),

@@ -678,6 +678,7 @@ TRUST_BUNDLE = Object(
     (
         Field("ca_bundle_pem", _PEM, required=True),
         Field("fingerprints", ListOf(_FINGERPRINT, limits.BUNDLE_CERTIFICATES_MAX), required=True),
+        Field("rotation", Anything(), description="Our next root and the proof that it follows from the present one."),
         Field("generated_at", Instant(), required=True),
     ),
     name="TrustBundle",

@@ -17,9 +17,11 @@ from actors.door.request import NOBODY, Request, outcome_fault
 from actors.limits import CLOCK_SKEW_WARNING_S
 from actors.peer import tokens
 from actors.peer.lifecycle import Inbound
-from actors.peer.messages import Beat, ProvenInbound, Redeem, RemoteInstance
+from actors.peer.messages import AnchorUsed, Beat, ProvenInbound, ReadBundle, Redeem, RemoteInstance
 from actors.peer.minting import TOKEN_INVALID, contract_fault
 from actors.peer.record import KIND
+from actors.rotation.record import KIND as ROTATION
+from actors.rotation.record import identity_by
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.errors import Fault, FaultError, InternalFault, OperatorFault
@@ -169,7 +171,11 @@ def federation_trust_bundle(door: Door, request: Request) -> None:
         return
     if admitted.record.inbound_proven_at is None:
         door.engine.tell(Ref(KIND.name, admitted.record.id), ProvenInbound())
-    identity = door.settings.identity
+    rotation = door.engine.directory.row(ROTATION.name, door.settings.identity.instance_id)
+    if rotation is not None and rotation.record.next is not None:
+        door.relay(request, Ref(KIND.name, admitted.record.id), ReadBundle(), request.ok)
+        return
+    identity = identity_by(rotation.record if rotation is not None else None, door.settings.identity)
     request.ok({"ca_bundle_pem": identity.ca_bundle_pem, "fingerprints": [identity.ca_fingerprint], "generated_at": iso(request.wall)})
 
 
@@ -190,6 +196,9 @@ def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "h
     if wait_s is not None:
         request.fail(door.rate_limited(wait_s))
         return None
+    fingerprint = admitted.anchor_fingerprint
+    if any(anchor.state == "next" and anchor.fingerprint == fingerprint for anchor in admitted.record.trusted_anchors):
+        door.engine.tell(Ref(KIND.name, admitted.record.id), AnchorUsed(fingerprint))
     return admitted
 
 

@@ -247,6 +247,9 @@ def _may_be_reachable(record: PeerRecord, evidence: PeerEvidence) -> bool:
 
 
 def _certificates(record: PeerRecord, settings: Settings, wall: float) -> Iterator[Finding]:
+    unproven = record.unproven_anchor
+    if unproven is not None:
+        yield _finding("trust_anchor_changed_unverified", record, fingerprint=unproven.fingerprint, reason=unproven.reason)
     for name, not_after in _bound_certificates(record):
         if wall > not_after:
             yield _finding("peer_cert_expired", record, certificate=name, not_after=iso(not_after))

@@ -40,6 +40,7 @@ from actors.peer.steps import (
     trust_status_at,
 )
 from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
+from actors.rotation.record import identity_of, roots_of, rotation_of
 from runtime.actor import handles
 from runtime.buggify import site
 from runtime.context import Context
@@ -223,7 +224,7 @@ class CallingSide(Abandoning):
             self._attempt_failed(ctx, fault)
             return
         reply: RemoteReply = message.outcome
-        answer = remote_answers.parse_accept(reply, self.record, handshake, ctx.settings.identity, ctx.wall)
+        answer = remote_answers.parse_accept(reply, self.record, handshake, identity_of(ctx), ctx.wall)
         if isinstance(answer, Fault):
             if answer.code == "contract_mismatch":
                 self.abandon(ctx, reply, handshake, answer.code)
@@ -236,7 +237,8 @@ class CallingSide(Abandoning):
         self.calling.answer = answer
         if answer.assigned_subject is not None:
             lifetime_s = ctx.settings.federation.cert_ttl_s
-            ctx.call(IssueIdentity(answer.assigned_subject, ctx.settings.identity.instance_id, lifetime_s), then=CallerIdentityIssued)
+            key = roots_of(rotation_of(ctx), ctx.settings.identity).current_key
+            ctx.call(IssueIdentity(answer.assigned_subject, ctx.settings.identity.instance_id, lifetime_s, key), then=CallerIdentityIssued)
         else:
             self._conclude(ctx, None)
 
@@ -247,7 +249,7 @@ class CallingSide(Abandoning):
         if message.fault is not None:
             self._finish(ctx, message.fault, keep_handshake=True)
         else:
-            self._conclude(ctx, outbound_identity(message.outcome))
+            self._conclude(ctx, outbound_identity(message.outcome, identity_of(ctx).ca_fingerprint))
 
     def _attempt_failed(self, ctx: Context, fault: Fault) -> None:
         attempt = self.calling
@@ -352,7 +354,7 @@ def redeemed_meanwhile(record: PeerRecord) -> bool:
 
 def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[str, Any]:
     """What we say of ourselves at accept; the token is added by the port, from its sealed form."""
-    identity, federation = ctx.settings.identity, ctx.settings.federation
+    identity, federation = identity_of(ctx), ctx.settings.federation
     agreed = contract.find(handshake.contract_version)
     public = identity.ca_pin is None
     body: dict[str, Any] = {
@@ -398,6 +400,8 @@ def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: 
         trust = {
             "inbound_subject": subject_of(record.id),
             "outbound": outbound,
+            "outbound_next": None,
+            "unproven_anchor": None,
             "trusted_anchors": tuple(TrustedAnchor(anchor.fingerprint, anchor.pem, anchor.not_after) for anchor in answer.anchors),
             "server_identity": answer.server_identity,
             "trust_mode": "hierarchical" if hierarchical else "symmetric",

@@ -18,6 +18,7 @@ from actors.peer.messages import Certify, ChildCertified
 from actors.peer.record import IssuedCertificate, PeerRecord
 from actors.peer.steps import subject_of
 from actors.ports import SignedCertificate, SignRequest
+from actors.rotation.record import roots_of, rotation_of
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -37,7 +38,8 @@ class Certifying(Actor):
         if fault is not None or record is None or record.remote_instance_id is None:
             ctx.reply(fault)
             return
-        request = SignRequest(message.csr_pem, subject_of(record.id), record.remote_instance_id, ctx.settings.federation.cert_ttl_s)
+        request = SignRequest(message.csr_pem, subject_of(record.id), record.remote_instance_id, ctx.settings.federation.cert_ttl_s,
+                              roots_of(rotation_of(ctx), ctx.settings.identity).current_key)  # fmt: skip
         ctx.call(request, then=ChildCertified, tag=ctx.defer())
 
     @handles(ChildCertified)

@@ -22,7 +22,7 @@ from actors.peer.lifecycle import transition
 from actors.peer.messages import LastWordAnswered, PauseTold, PeeringEnded, ResumePeering, Revoke, Shown, Suspend
 from actors.peer.peer_events import PEER_REVOKED
 from actors.peer.projection import full
-from actors.peer.record import LastWord, PeerRecord
+from actors.peer.record import LastWord, PeerRecord, without_ended_anchors
 from actors.peer.steps import (
     PEERING_EXPIRED,
     call_refusal,
@@ -224,7 +224,7 @@ def _expired(ctx: Context, record: PeerRecord) -> PeerRecord:
         changes["receipt"] = None
     if record.handshake is not None and record.handshake.expires_at <= ctx.wall:
         changes["handshake"] = None
-    return attrs.evolve(record, **changes)
+    return without_ended_anchors(attrs.evolve(record, **changes), ctx.wall)
 
 
 def _tell_dependants(ctx: Context, record: PeerRecord) -> tuple[str, ...]:

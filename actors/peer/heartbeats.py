@@ -21,6 +21,7 @@ from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, Heartb
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import SYSTEM, Party, callable_identity, may_enrol, note, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
+from actors.rotation.record import roots_of, rotation_of
 from actors.schema_versions import negotiate
 from runtime.actor import Ref, handles
 from runtime.buggify import site
@@ -153,7 +154,7 @@ class Heartbeats(ChannelKeeping):
             "endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
             "extension_slugs": list(federation.extension_slugs),
             "sync_cursor": {},
-            "anchor_fingerprint": identity.ca_fingerprint,
+            "anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
             "last_ack": {"epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence},
         }
 
@@ -270,7 +271,7 @@ class Heartbeats(ChannelKeeping):
             "our_endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
             "schema_compatibility": compatibility.to_json(),
             "our_data_residency": federation.data_residency,
-            "our_anchor_fingerprint": identity.ca_fingerprint,
+            "our_anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
             "received_at": iso(ctx.wall),
             "last_ack": {"epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence},
         }

@@ -10,10 +10,10 @@ import attrs
 
 from actors.limits import LIVENESS_INTERVAL_S
 from actors.peer import cascade, endpoints, remote_answers
+from actors.peer.anchors import Anchors
 from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered
 from actors.peer.record import PeerRecord
-from actors.peer.renewal import Renewal
 from actors.peer.steps import NO_IDENTITY, REMOTE, SYSTEM, Party, call_refusal, is_stale, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
 from runtime.actor import handles
@@ -25,7 +25,7 @@ REPORT_AGAIN_S = 600.0
 REMOTE_SUSPENDED_US = "the remote has suspended us"
 
 
-class Liveness(Renewal):
+class Liveness(Anchors):
     """Handlers of the liveness loop of one peer."""
 
     looked: bool = False
@@ -45,6 +45,7 @@ class Liveness(Renewal):
             return
         self.schedule_liveness(ctx)
         self.renew_if_due(ctx, record)
+        self.look_at_anchors(ctx, record)
         stale_after_s = ctx.settings.federation.stale_after_s
         if record.status not in ("enrolled", "active") or not is_stale(record, self.evidence, ctx.wall, stale_after_s):
             self.looked = False

@@ -455,3 +455,44 @@ class RenewalAnswered(CallResult):
 @attrs.frozen
 class ChildCertified(CallResult):
     """Our CA has signed a child's next certificate; the tag is who waits for it."""
+
+
+@attrs.frozen
+class ApproveAnchor:
+    """An operator vouches for a CA that the remote could not prove. Answer: `Shown`, or `nothing_to_approve`, `fingerprint_mismatch`."""
+
+    by: str | None
+    fingerprint: str
+    mark: Mark | None = None
+
+
+@attrs.frozen
+class AnchorUsed:
+    """A call of the remote was verified under this anchor, which was the next one. No answer."""
+
+    fingerprint: str
+
+
+@attrs.frozen
+class ReadBundle:
+    """The remote reads our bundle while we rotate. Answer: JSON."""
+
+
+@attrs.frozen
+class BundleSigned(CallResult):
+    """Our present root has signed the statement about the next; the tag is the answer so far and who waits."""
+
+
+@attrs.frozen
+class BundleAnswered(CallResult):
+    """The remote's bundle; the tag is the approval that it serves, or None."""
+
+
+@attrs.frozen
+class NextIdentityIssued(CallResult):
+    """Our identity under the next root exists; the tag is the fingerprint of that root."""
+
+
+@attrs.frozen
+class NextTried(CallResult):
+    """A call under our next identity; the tag is its serial."""

@@ -31,6 +31,7 @@ from actors.peer.messages import (
 from actors.peer.record import OutboundIdentity, PeerRecord, Receipt, TrustedAnchor
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, may_enrol, rehandshake_allowed, step, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, Open, Seal, SignedCertificate, SignRequest
+from actors.rotation.record import identity_of, own_fingerprints, roots_of, rotation_of
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -98,7 +99,8 @@ class MintingSide(Heartbeats):
         if message.caller_inbound_subject is None or not (message.csr_pem or anchors):
             self._seal_answer(ctx)
             return
-        request = IssueIdentity(message.caller_inbound_subject, ctx.settings.identity.instance_id, ctx.settings.federation.cert_ttl_s)
+        lifetime_s, key = ctx.settings.federation.cert_ttl_s, roots_of(rotation_of(ctx), ctx.settings.identity).current_key
+        request = IssueIdentity(message.caller_inbound_subject, ctx.settings.identity.instance_id, lifetime_s, key)
         ctx.call(request, then=MinterIdentityIssued)
 
     def _wait(self, message: Redeem, address: Any, ctx: Context) -> None:
@@ -142,8 +144,8 @@ class MintingSide(Heartbeats):
             self._seal_answer(ctx)
             return
         assert redeem.instance.id is not None
-        lifetime_s = ctx.settings.federation.cert_ttl_s
-        ctx.call(SignRequest(redeem.csr_pem, subject_of(ctx.ref.id), redeem.instance.id, lifetime_s), then=CertificateSigned)
+        lifetime_s, key = ctx.settings.federation.cert_ttl_s, roots_of(rotation_of(ctx), ctx.settings.identity).current_key
+        ctx.call(SignRequest(redeem.csr_pem, subject_of(ctx.ref.id), redeem.instance.id, lifetime_s, key), then=CertificateSigned)
 
     @handles(CertificateSigned)
     def on_certificate_signed(self, message: CertificateSigned, ctx: Context) -> None:
@@ -272,7 +274,7 @@ def trust_material(message: Redeem, ctx: Context) -> tuple[certificates.Anchor, 
         reason = certificates.check_csr(message.csr_pem)
         return () if reason is None else OperatorFault("invalid_csr", certificates.REASONS[reason], 422, {"reason": reason})
     assert message.peer_ca_bundle_pem is not None
-    own = (ctx.settings.identity.ca_fingerprint,)
+    own = own_fingerprints(ctx)
     anchors = certificates.parse_bundle(message.peer_ca_bundle_pem, own_fingerprints=own, now=ctx.wall)
     if isinstance(anchors, str):
         code = "anchor_is_ours" if anchors == certificates.ANCHOR_IS_OURS else "invalid_ca_bundle"
@@ -316,14 +318,16 @@ def _with_trust(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
     assert slot.identity is not None
     hierarchical = slot.signed is not None
     if hierarchical:
-        own = certificates.load_anchors((ctx.settings.identity.ca_bundle_pem,))
+        own = certificates.load_anchors((identity_of(ctx).ca_bundle_pem,))
         anchors = own if not isinstance(own, str) else ()
     else:
         anchors = slot.anchors
     return attrs.evolve(
         record,
         inbound_subject=subject_of(record.id),
-        outbound=outbound_identity(slot.identity),
+        outbound=outbound_identity(slot.identity, identity_of(ctx).ca_fingerprint),
+        outbound_next=None,
+        unproven_anchor=None,
         trusted_anchors=tuple(TrustedAnchor(anchor.fingerprint, anchor.pem, anchor.not_after) for anchor in anchors),
         server_identity="public" if slot.message.instance.server_identity == "public" else "anchors",
         server_anchor_pem=slot.message.instance.server_ca_pem if hierarchical else None,
@@ -336,9 +340,9 @@ def _with_trust(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
     )
 
 
-def outbound_identity(issued: IssuedIdentity) -> OutboundIdentity:
+def outbound_identity(issued: IssuedIdentity, issuer: str | None) -> OutboundIdentity:
     """What the record keeps of a certificate made for ourselves."""
-    return OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after)
+    return OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after, issuer)
 
 
 def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:
@@ -349,7 +353,7 @@ def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:
     warnings = [] if record.trust_mode != "none" else ["trust_material_missing"]
     findings = scanner.scan_peer(record, None, ctx.settings, ctx.wall)
     warnings += [f"{finding.kind}: {finding.message}" for finding in findings if finding.severity in ("critical", "high")]
-    identity = ctx.settings.identity
+    identity = identity_of(ctx)
     answer: dict[str, Any] = {
         "peer_id": record.id,
         "status": "enrolled" if enrolled else ("accepted" if record.status == "proposed" else record.status),

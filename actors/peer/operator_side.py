@@ -22,6 +22,7 @@ from actors.peer.messages import Cancel, Minted, Probed, ProbeNow, Propose, Rege
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import announce, note, operator, reachable_identity, rehandshake_allowed
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
+from actors.rotation.record import identity_of
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -73,7 +74,7 @@ class OperatorSide(Actor):
 
     def _mint(self, ctx: Context, record: PeerRecord, ttl_s: int, mark: Any, status: int) -> None:
         """Put a fresh token on the row; any former one is dead with the commit."""
-        identity = ctx.settings.identity
+        identity = identity_of(ctx)
         token = tokens.mint(ctx.token_bytes(TOKEN_SECRET_BYTES), identity.ca_pin)
         newest = max(version.version for version in contract.supported())
         fingerprint = identity.ca_fingerprint if identity.ca_pin is not None else None

@@ -143,6 +143,13 @@ def trust(record: PeerRecord, wall: float) -> dict[str, Any]:
             }
             for anchor in record.trusted_anchors
         ],
+        "unproven_anchor": None
+        if record.unproven_anchor is None
+        else {
+            "fingerprint": record.unproven_anchor.fingerprint,
+            "seen_at": iso(record.unproven_anchor.seen_at),
+            "reason": record.unproven_anchor.reason,
+        },
         "outbound": None
         if outbound is None
         else {

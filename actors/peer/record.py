@@ -54,13 +54,26 @@ class TrustedAnchor:
 
 @attrs.frozen
 class OutboundIdentity:
-    """The certificate that we present to this peer, and its key sealed by the vault."""
+    """The certificate that we present to this peer, and its key sealed by the vault.
+
+    `issuer` is the fingerprint of the root of ours that made it; None is the first one, or a parent's.
+    """
 
     certificate_pem: str
     sealed_key: bytes
     serial: str
     not_before: float
     not_after: float
+    issuer: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class UnprovenAnchor:
+    """A CA that the remote shows without proof that it follows from the one we trust; it is not applied. Seen at, in epoch seconds."""
+
+    fingerprint: str
+    seen_at: float
+    reason: str
 
 
 @attrs.frozen
@@ -180,12 +193,14 @@ class PeerRecord:
     token_expired_at: float | None = None
     inbound_subject: str | None = None
     outbound: OutboundIdentity | None = None
+    outbound_next: OutboundIdentity | None = None
     issued_serial: str | None = None
     issued_not_after: float | None = None
     issued_before: tuple[IssuedCertificate, ...] = ()
     server_identity: ServerIdentity = "anchors"
     server_anchor_pem: str | None = None
     trusted_anchors: tuple[TrustedAnchor, ...] = ()
+    unproven_anchor: UnprovenAnchor | None = None
     trust_mode: TrustMode = "none"
     trust_status: TrustStatus = "none"
     inbound_proven_at: float | None = None
@@ -279,9 +294,25 @@ def _due(record: PeerRecord) -> float | None:
         record.acceptance_token_expires_at if record.acceptance_token_digest else None,
         record.receipt.at + RECEIPT_KEPT_S if record.receipt else None,
         record.handshake.expires_at if record.handshake else None,
+        *(anchor.accept_until for anchor in _ending(record)),
         *(_due_of_end(record.revocation) if record.revocation else ()),
     ]
     return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def _ending(record: PeerRecord) -> list[TrustedAnchor]:
+    """Anchors whose use ends while another goes on."""
+    ending = [anchor for anchor in record.trusted_anchors if anchor.accept_until is not None]
+    return ending if len(ending) < len(record.trusted_anchors) else []
+
+
+def without_ended_anchors(record: PeerRecord, wall: float) -> PeerRecord:
+    """The record without the anchors whose window is over; the last one is never dropped."""
+    ended = [anchor for anchor in _ending(record) if anchor.accept_until is not None and anchor.accept_until <= wall]
+    if not ended:
+        return record
+    left = tuple(attrs.evolve(anchor, state="current") for anchor in record.trusted_anchors if anchor not in ended)
+    return attrs.evolve(record, trusted_anchors=left)
 
 
 def _due_of_end(revocation: Revocation) -> tuple[float | None, ...]:

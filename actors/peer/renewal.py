@@ -23,6 +23,7 @@ from actors.peer.projection import full
 from actors.peer.record import OutboundIdentity, PeerRecord
 from actors.peer.steps import note, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, RemoteReply
+from actors.rotation.record import roots_of, rotation_of
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -90,8 +91,11 @@ class Renewal(Actor):
         self.renewal_tried_at, self.renewing = ctx.now, renewing
         instance_id, subject = ctx.settings.identity.instance_id, subject_of(record.remote_peer_id)
         if self_issued(record):
-            request = IssueIdentity(subject, instance_id, ctx.settings.federation.cert_ttl_s)
-            ctx.call(request, then=IdentityRenewed, tag=record.outbound.serial)
+            roots = roots_of(rotation_of(ctx), ctx.settings.identity)
+            key = roots.next_key if record.outbound.issuer is not None and record.outbound.issuer == roots.next else roots.current_key
+            request = IssueIdentity(subject, instance_id, ctx.settings.federation.cert_ttl_s, key)
+            issuer = roots.next if key is not None and key == roots.next_key else roots.current
+            ctx.call(request, then=IdentityRenewed, tag=(record.outbound.serial, issuer))
         else:
             ctx.call(MakeRequest(subject, instance_id), then=RenewalRequestMade, tag=record.outbound.serial)
 
@@ -101,8 +105,8 @@ class Renewal(Actor):
             self._renewal_ended(ctx, message.fault)
             return
         issued: IssuedIdentity = message.outcome
-        outbound = OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after)
-        self._renewed(ctx, message.tag, outbound)
+        serial, issuer = message.tag
+        self._renewed(ctx, serial, outbound_of(issued, issuer))
 
     @handles(RenewalRequestMade)
     def on_renewal_request_made(self, message: RenewalRequestMade, ctx: Context) -> None:
@@ -159,6 +163,11 @@ class Renewal(Actor):
         if fault is None:
             remember(ctx, renewing.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
         ctx.answer(renewing.waiting, fault if fault is not None else Shown(ctx.record, self.evidence))
+
+
+def outbound_of(issued: IssuedIdentity, issuer: str | None) -> OutboundIdentity:
+    """What the record keeps of a certificate that the root `issuer` of ours made."""
+    return OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after, issuer)
 
 
 def self_issued(record: PeerRecord) -> bool:

@@ -21,6 +21,7 @@ peers = LazyGroup(
     help="Pair with other platforms and look after them. PEER is an id, the beginning of one, a URL or a host.",
     lazy={
         "accept": ("api.cli.pairing:accept", "Accept the invitation of another platform."),
+        "approve-anchor": ("api.cli.anchors:approve_anchor", "Trust a CA of a peer that its former one did not sign for."),
         "audit": ("api.cli.peers:audit", "Print the audit trail of a peer."),
         "cancel": ("api.cli.pairing:cancel", "Withdraw a proposal; its token stops working at once."),
         "heartbeat": ("api.cli.peers:heartbeat", "Send one heartbeat to a peer now."),
@@ -28,6 +29,7 @@ peers = LazyGroup(
         "list": ("api.cli.peers:list_", "List peers, newest first."),
         "probe": ("api.cli.peers:probe", "Try the addresses of a peer, in the order in which they are used."),
         "regenerate": ("api.cli.pairing:regenerate", "Make a new invitation; the former one stops working at once."),
+        "renew": ("api.cli.anchors:renew", "Renew our client certificate for a peer now."),
         "resume": ("api.cli.ending:resume", "End the pause of a peering; the next heartbeat makes it active."),
         "revoke": ("api.cli.ending:revoke", "End a peering for good."),
         "show": ("api.cli.peers:show", "Show everything about one peer."),

@@ -12,7 +12,7 @@ from sim.checkers.facts import ders
 from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 from sim.checkers.tokens import fresh_receipt
 
-BY: Final = frozenset({"peer.accepted", "peer.rehandshake"})
+BY: Final = frozenset({"peer.accepted", "peer.rehandshake", "peer.anchor_announced", "peer.anchor_approved"})
 """Audit entries under which an anchor may come into force."""
 
 PROVEN: Final = frozenset({"enrolled", "active", "degraded"})

@@ -24,20 +24,18 @@ from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     EnsureCertificate,
-    IssueIdentity,
-    MakeRequest,
     Open,
     OpenChannel,
     ProbeRequest,
     RemoteReply,
     RemoteRequest,
     Seal,
-    SignRequest,
-    SignStatement,
     WriteRoutes,
 )
 from actors.registry import ACTORS, KINDS
+from actors.rotation.actor import ROTATED
 from actors.settings import FederationSettings, Identity, Limit, Settings
+from net.authority import REQUESTS as AUTHORITY_REQUESTS
 from net.authority import Authority, new_root
 from net.vault import Vault, VaultError
 from runtime.actor import Ref
@@ -46,7 +44,7 @@ from runtime.errors import Fault, InternalFault, RemoteFault
 from runtime.ids import uuid7
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
-from runtime.store.port import AuditEntry, BatchResult, Unit
+from runtime.store.port import AuditEntry, BatchResult, Event, Unit
 from sim.proxy import MemoryProxy
 from sim.store import MemoryStore
 from tests.support.engines import AtOnce, ManualClock
@@ -188,8 +186,7 @@ class Platform:
             platform_version="1.4.0",
         )
         ports: dict[type, Callable[[Any, Callable[[Any], None]], None]] = {
-            kind: lambda request, done: self._local(lambda: done(self.authority.handle(request)))
-            for kind in (IssueIdentity, MakeRequest, SignRequest, SignStatement)
+            kind: lambda request, done: self._local(lambda: done(self.authority.handle(request))) for kind in AUTHORITY_REQUESTS
         }
         ports |= {kind: lambda request, done: self._local(lambda: done(self.vault.handle(request))) for kind in (Seal, Open)}
         ports[RemoteRequest] = self._send
@@ -202,7 +199,17 @@ class Platform:
             crash_policy=AtOnce(),
         )  # fmt: skip
         self.door = Door(self.engine, self.settings, b"no operator signs in here")
+        self.engine.on_events.append(self._follow_root)
         self.engine.start()
+
+    def _follow_root(self, events: Sequence[Event]) -> None:
+        if any(event.kind == ROTATED for event in events):
+            row = self.store.load("rotation", self.instance_id)
+            assert row is not None
+            chain_pem, _ = self.authority.listener_leaves([f"{self.name}.example"], [], 30 * 86_400.0, row.record.current.key)[1]
+            blocks = certificates.pem_blocks(chain_pem.decode())
+            assert not isinstance(blocks, str)
+            self.server_chain = blocks
 
     def _local(self, answer: Callable[[], None]) -> None:
         if self.held is None:

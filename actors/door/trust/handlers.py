@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.door.federation import admitted_peer
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
-from actors.peer.messages import Certify, RenewNow
+from actors.limits import OVERLAP_DAYS_DEFAULT
+from actors.peer.messages import ApproveAnchor, Certify, RenewNow
 from actors.peer.record import KIND
+from actors.rotation.messages import Rotate
+from actors.rotation.record import KIND as ROTATION
+from actors.rotation.record import RotationRecord
+from actors.rotation.shown import shown
 from runtime.actor import Ref
+from runtime.store.port import Condition, Query
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -30,7 +36,33 @@ def federation_certificate(door: Door, request: Request) -> None:
     door.relay(request, Ref(KIND.name, admitted.record.id), Certify(body["csr_pem"]), request.ok)
 
 
+def approve_peer_anchor(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    relay_shown(door, request, row.record.id, ApproveAnchor(request.by, request.body["fingerprint"], request.mark))
+
+
+def rotate_trust(door: Door, request: Request) -> None:
+    body = request.body
+    days = body.get("overlap_days") or OVERLAP_DAYS_DEFAULT
+    message = Rotate(by=request.by, overlap_days=days, force=bool(body.get("force")), reason=body.get("reason"), mark=request.mark)
+    ref = Ref(ROTATION.name, door.settings.identity.instance_id)
+    door.relay(request, ref, message, lambda outcome: request.ok({"rotation": _shown(door, outcome.record, request.wall)}, status=202))
+
+
+def get_trust_rotation(door: Door, request: Request) -> None:
+    row = door.engine.directory.row(ROTATION.name, door.settings.identity.instance_id)
+    request.ok({"rotation": _shown(door, row.record if row is not None else None, request.wall)})
+
+
+def _shown(door: Door, record: RotationRecord | None, wall: float) -> dict[str, Any]:
+    rows = door.engine.store.query(Query(KIND.name, ((Condition("status", "!=", "revoked"),),)))
+    return shown(record, door.settings.identity, rows, wall)
+
+
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "renew_peer_trust": renew_peer_trust,
+    "approve_peer_anchor": approve_peer_anchor,
+    "rotate_trust": rotate_trust,
+    "get_trust_rotation": get_trust_rotation,
     "federation_certificate": federation_certificate,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.door import bodies as shared
-from actors.door.route import CERTIFICATE_REFUSALS, FEDERATION, PEERS_MANAGE, SERVER_FAILED, STATUS_REFUSALS, SYSTEM, Route
+from actors.door.route import CERTIFICATE_REFUSALS, FEDERATION, PEERS_MANAGE, PEERS_READ, SERVER_FAILED, STATUS_REFUSALS, SYSTEM, Route
 from actors.door.trust import bodies
 
 _TAG: Final = "Platform peers"
@@ -29,6 +29,52 @@ ROUTES: Final = (
             504: ("remote_timeout",),
         },
         idempotent=True,
+    ),
+    Route(
+        name="approve_peer_anchor",
+        method="POST",
+        path=f"{_PEER}/trust/approve_anchor",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Trust a CA of a peer that its former one did not sign for",
+        description="Compare the fingerprint with the peer's operators by another way first. The server must show that very CA.",
+        body=bodies.APPROVAL,
+        success={200: shared.ONE_PEER},
+        errors={
+            409: ("nothing_to_approve", "peering_expired", "already_revoked", "peer_suspended", "peer_not_ready", "peer_degraded"),
+            422: ("fingerprint_mismatch",),
+            502: SERVER_FAILED,
+            503: ("no_outbound_identity",),
+            504: ("remote_timeout",),
+        },
+        idempotent=True,
+        opens_trust=True,
+    ),
+    Route(
+        name="rotate_trust",
+        method="POST",
+        path=f"{SYSTEM}/platform/trust/rotate",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag="Federation",
+        summary="Begin to replace the root of this platform's own CA",
+        description="Peers accept both roots for the overlap; our identities and our listener follow. See the progress per peer.",
+        body=bodies.ROTATE,
+        success={202: bodies.ROTATION},
+        errors={409: ("rotation_under_way", "tokens_outlive_overlap"), 503: ("ca_unavailable",)},
+        idempotent=True,
+        opens_trust=True,
+    ),
+    Route(
+        name="get_trust_rotation",
+        method="GET",
+        path=f"{SYSTEM}/platform/trust/rotation",
+        face="operator",
+        permission=PEERS_READ,
+        tag="Federation",
+        summary="How far the rotation of the root has come, per peer",
+        success={200: bodies.ROTATION},
     ),
     Route(
         name="federation_certificate",

@@ -1,0 +1,1 @@
+"""The rotation of this platform's own certificate authority."""
