@@ -10,6 +10,7 @@ import attrs
 
 from actors.idempotency.record import remember
 from actors.limits import DAY_S, ROTATION_LOOK_S
+from actors.peer.lifecycle import LIVE
 from actors.peer.record import KIND as PEER
 from actors.ports import MadeRoot, MakeRoot
 from actors.rotation.messages import RootMade, Rotate, Rotating
@@ -42,6 +43,10 @@ class RotationActor(Actor):
         record: RotationRecord | None = self.record
         if record is not None and record.next is not None:
             return UNDER_WAY
+        signed = [row.record for row in self._peers(ctx) if row.record.trust_mode == "hierarchical" and row.record.spawn_role == "parent"]
+        if any(peer.status in LIVE for peer in signed):
+            text = "this platform signs for children, who would be left under the former root; end or re-pair these peerings first"
+            return OperatorFault("children_stay_behind", text, 409, {"peer_ids": [peer.id for peer in signed][:64]})
         ends = ctx.wall + message.overlap_days * DAY_S
         open_tokens = [row.record for row in self._peers(ctx) if row.record.acceptance_token_digest is not None]
         cut = [peer.id for peer in open_tokens if (peer.acceptance_token_expires_at or 0.0) > ends]
@@ -76,7 +81,9 @@ class RotationActor(Actor):
         ctx.audit("trust.rotation_begun", "user", asked.by, **facts)
         ctx.emit("federation.trust.rotation_begun", "high", ctx.settings.identity.account_id or None, **facts)
         ctx.save(after)
-        remember(ctx, asked.mark, 202, {"rotation": shown(ctx.record, ctx.settings.identity, self._peers(ctx), ctx.wall)})
+        remember(
+            ctx, asked.mark, 202, {"rotation": shown(ctx.record, ctx.settings.identity, self._peers(ctx), ctx.settings.identity.account_id)}
+        )
         ctx.answer(address, Rotating(ctx.record))
 
     @handles(Due)

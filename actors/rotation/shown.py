@@ -11,8 +11,11 @@ from runtime.clock import iso, iso_or_none
 from runtime.store.port import Row
 
 
-def shown(record: RotationRecord | None, identity: Identity, rows: Sequence[Row], wall: float) -> dict[str, Any]:
-    """Roots, window and progress per peer. `complete` only once no live peer is left behind, whatever the window says."""
+def shown(record: RotationRecord | None, identity: Identity, rows: Sequence[Row], account_id: str) -> dict[str, Any]:
+    """Roots, window and progress per peer. `complete` only once no live peer is left behind, whatever the window says.
+
+    Peers of every account are counted; those of `account_id` alone are named.
+    """
     roots = roots_of(record, identity)
     target = roots.target[0]
     peers = [
@@ -22,8 +25,9 @@ def shown(record: RotationRecord | None, identity: Identity, rows: Sequence[Row]
             "progress": progress_of(row.record, target, identity.ca_fingerprint),
         }
         for row in rows
+        if row.record.account_id == account_id
     ]
-    waiting = [peer for peer in peers if peer["progress"] == "waiting"]
+    waiting = sum(progress_of(row.record, target, identity.ca_fingerprint) == "waiting" for row in rows)
     rotating = roots.next is not None
     return {
         "rotating": rotating,
@@ -34,7 +38,7 @@ def shown(record: RotationRecord | None, identity: Identity, rows: Sequence[Row]
         "forced": record is not None and record.forced,
         "reason": record.reason if record is not None else None,
         "completed_at": iso_or_none(record.completed_at if record is not None else None),
-        "waiting": len(waiting),
+        "waiting": waiting,
         "complete": not rotating and not waiting,
         "peers": peers,
     }

@@ -124,6 +124,7 @@ def body_of(operation: Operation, number: int) -> Any:
         "update_operator": {"disabled": True},
         "create_schema_compatibility": {"local_version": "1.0", "remote_version": f"9.{number}", "status": "compatible"},
         "update_schema_compatibility": {"notes": "changed"},
+        "approve_peer_anchor": {"fingerprint": "sha256:" + "0" * 64},
         "explain_grants": {"resource_kind": "NodeModule"},
         "explain_grants_without_peer": {"resource_kind": "NodeModule"},
         "write_resources": {"resources": [{"kind": "NodePlatform", "attributes": {"name": f"p{number}"}}]},
@@ -268,6 +269,7 @@ class Matrix:
 
         return {
             ("peers", "id"): peer,
+            ("peers", "peer_id"): peer,
             ("operators", "id"): operator,
             ("schema_compatibility", "id"): rule,
             ("{kind}", "id"): platform,
@@ -285,11 +287,13 @@ WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("actors", "kind"): "peer",
     ("{kind}", "resource_id"): NOBODYS,
     ("migrations", "id"): NOBODYS,
+    ("service_subscriptions", "id"): NOBODYS,
     ("steps", "order"): "1",
 }
-"""Parameters that name no object of this platform, and migrations, of which the matrix makes none: only who may ask is shown of them."""
+"""Parameters that name no object of this platform, and migrations and subscriptions, of
+which the matrix makes none: only who may ask is shown of them."""
 
-NOT_MADE: Final = {("{kind}", "resource_id"), ("migrations", "id")}
+NOT_MADE: Final = {("{kind}", "resource_id"), ("migrations", "id"), ("service_subscriptions", "id")}
 """Those of `WORDS` of which there is none, so that who may call is told so."""
 
 ACCEPTED_ONLY: Final = {"grant_id", "received_grant_id"}

@@ -46,17 +46,17 @@ def rotate_trust(door: Door, request: Request) -> None:
     days = body.get("overlap_days") or OVERLAP_DAYS_DEFAULT
     message = Rotate(by=request.by, overlap_days=days, force=bool(body.get("force")), reason=body.get("reason"), mark=request.mark)
     ref = Ref(ROTATION.name, door.settings.identity.instance_id)
-    door.relay(request, ref, message, lambda outcome: request.ok({"rotation": _shown(door, outcome.record, request.wall)}, status=202))
+    door.relay(request, ref, message, lambda outcome: request.ok({"rotation": _shown(door, request, outcome.record)}, status=202))
 
 
 def get_trust_rotation(door: Door, request: Request) -> None:
     row = door.engine.directory.row(ROTATION.name, door.settings.identity.instance_id)
-    request.ok({"rotation": _shown(door, row.record if row is not None else None, request.wall)})
+    request.ok({"rotation": _shown(door, request, row.record if row is not None else None)})
 
 
-def _shown(door: Door, record: RotationRecord | None, wall: float) -> dict[str, Any]:
+def _shown(door: Door, request: Request, record: RotationRecord | None) -> dict[str, Any]:
     rows = door.engine.store.query(Query(KIND.name, ((Condition("status", "!=", "revoked"),),)))
-    return shown(record, door.settings.identity, rows, wall)
+    return shown(record, door.settings.identity, rows, request.account_id)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

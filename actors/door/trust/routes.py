@@ -62,7 +62,7 @@ ROUTES: Final = (
         description="Peers accept both roots for the overlap; our identities and our listener follow. See the progress per peer.",
         body=bodies.ROTATE,
         success={202: bodies.ROTATION},
-        errors={409: ("rotation_under_way", "tokens_outlive_overlap"), 503: ("ca_unavailable",)},
+        errors={409: ("rotation_under_way", "tokens_outlive_overlap", "children_stay_behind"), 503: ("ca_unavailable",)},
         idempotent=True,
         opens_trust=True,
     ),
@@ -75,6 +75,7 @@ ROUTES: Final = (
         tag="Federation",
         summary="How far the rotation of the root has come, per peer",
         success={200: bodies.ROTATION},
+        conditional=True,
     ),
     Route(
         name="federation_certificate",

@@ -58,6 +58,13 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST|PATCH", "/system/platform/migrations(/.*)?", "system.migrations.plan"),
     ("GET", "/system/federation/service_offerings(/.*)?", "system.service_offerings.read"),
     ("POST|PATCH|DELETE", "/system/federation/service_offerings(/.*)?", "system.service_offerings.manage"),
+    ("GET", "/system/federation/(peers/{peer_id}/catalog|service_subscriptions(/.*)?)", "system.service_subscriptions.read"),
+    ("POST", "/system/federation/service_subscriptions/{id}/cancel", "system.service_subscriptions.cancel"),
+    (
+        "POST",
+        "/system/federation/(peers/{peer_id}/subscriptions|service_subscriptions/{id}/(renew|retry))",
+        "system.service_subscriptions.subscribe",
+    ),
     ("GET", "/system/federation/(governance|contract_versions|schema_compatibility)(/.*)?", READ),
     ("POST|PATCH|DELETE", "/system/federation/(governance|schema_compatibility)(/.*)?", MANAGE),
 )

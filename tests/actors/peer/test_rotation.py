@@ -165,3 +165,11 @@ def _spoil(flaw: str, two: Pair, offered: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(signature, bytes)
         return {"signature": base64.b64encode(signature).decode()}
     return {"signature": base64.b64encode(b"\0" * 64).decode()}
+
+
+def test_a_platform_that_signed_for_children_does_not_leave_them_behind() -> None:
+    two = pair(role_of_b="child")
+    two.connect()
+    refused = rotate(two, two.a)
+    assert (refused.code, refused.status, refused.details["peer_ids"]) == ("children_stay_behind", 409, [two.at_a.peer_id])
+    assert isinstance(rotate(two, two.b), Rotating)
