@@ -154,12 +154,20 @@ class Admission(Checker):
 
 @checker("impersonation", source="docs/trust-model.md#inbound-calls", holds=("P6",))
 class Impersonation(Checker):
-    """Nobody is served as a peer but the platform that this peer really is."""
+    """Nobody is served as a peer but the platform that this peer really is, or was when the call left it."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._were: dict[str, set[str | None]] = {}
+
+    def on_start(self, host: Any) -> None:
+        # A platform that lost everything starts as another one, while calls of the former are still under way.
+        self._were.setdefault(host.name, set()).add(host.instance_id)
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
         id = visit.notes.get("peer")
         if id is None or answer.status >= 400:
             return
         row = self.facts.peers[visit.host.name][id]
-        if visit.source not in {host.name for host in self.facts.instance(row.remote_instance_id)}:
+        if row.remote_instance_id not in self._were.get(visit.source, ()):
             self.complain(visit.host, f"{visit.route} of {visit.source} is served as {row.remote_instance_url}")

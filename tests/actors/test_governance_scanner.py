@@ -17,7 +17,7 @@ from actors.governance.scanner import scan, scan_across, scan_bridges, scan_gran
 from actors.grant.record import GrantRecord
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import STATUSES
-from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, TrustedAnchor
+from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, TrustedAnchor, UnprovenAnchor
 from actors.schema_versions import MatrixRow
 from actors.settings import FederationSettings, Identity, Settings
 from runtime.store.port import Row
@@ -98,6 +98,13 @@ INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("stale_accepted_without_handshake", {"status": "accepted", "status_since": WALL, "signed_at": None}, {}, True),
     ("stale_accepted_without_handshake", {"status": "accepted", "status_since": 0.0, "peer_kind": "sdwan_only"}, {}, False),
     ("stale_accepted_without_handshake", {"status": "accepted", "metadata": {"handshake_abandoned": "so"}}, {}, True),
+    (
+        "trust_anchor_changed_unverified",
+        {"unproven_anchor": UnprovenAnchor(fingerprint="sha256:" + "0" * 64, seen_at=WALL, reason="no proof")},
+        {},
+        True,
+    ),
+    ("trust_anchor_changed_unverified", {"unproven_anchor": None}, {}, False),
     ("platform_restored_by_hand", {}, {"echoed_epoch": 2}, True),
     ("platform_restored_by_hand", {}, {"echoed_epoch": 1}, False),
     ("peer_compromise_disclosed", {"compromise_disclosed_at": WALL}, {}, True),

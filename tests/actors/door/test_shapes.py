@@ -357,6 +357,7 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
             lambda ports: [{"url": f"https://b.example.com:{port}", "scope": "lan", "priority": port} for port in ports]
         ),
         "remote_prefix_advertisement": st.sampled_from(["fd00:1::/48", "fd12:3456:789a:1::/64", None]),
+        "fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format),
         "remote_ca_fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format) | st.none(),
         "metadata": st.dictionaries(st.text(max_size=8).filter(_no_secret), st.integers(0, 9) | st.text(max_size=8), max_size=5),
         "attributes": st.dictionaries(st.text(max_size=8), st.integers(0, 9) | st.text(max_size=8), max_size=5),

@@ -121,7 +121,7 @@ def test_only_the_real_peer_learns_that_it_was_revoked_and_only_for_a_week(two: 
     assert (answer.status, answer.body["code"]) == (403, "peer_revoked")
     answer = say(two, "platform.peer.revoked", (der,))
     assert (answer.status, answer.body["code"]) == (401, "client_certificate_invalid")
-    two.network.advance(1.0)
+    two.network.advance(2.0)
     answer = say(two, "platform.peer.revoked", certificate)
     assert (answer.status, answer.body["code"]) == (401, "unknown_peer_subject")
 
@@ -252,7 +252,7 @@ def test_a_contract_that_is_not_ours_is_told_to_the_remote_which_then_needs_a_ne
     outcome = two.accept()
     assert not isinstance(outcome, Accepted)
     assert outcome.code == "contract_mismatch"
-    two.network.advance(1.0)
+    two.network.advance(2.0)
     assert ("b", "a", EVENTS, 200) in two.network.passed
     row = two.a.record(two.at_a.peer_id)
     assert two.b.record(two.at_b.peer_id).status == "proposed"
