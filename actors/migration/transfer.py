@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from actors.migration.lifecycle import TERMINAL, Trigger, transition
+from actors.migration.lifecycle import HOLDING, TERMINAL, Trigger, transition
 from actors.migration.limits import BATCH_BYTES_MAX, CONFLICTS_KEPT
 from actors.migration.messages import (
     Depart,
@@ -284,7 +284,9 @@ class Transfer(Actor):
     def _call(self, ctx: Context, record: MigrationRecord, method: Any, path: str, body: Any, then: Any, tag: Any) -> None:
         peer = self.peer(ctx, record)
         known = reachable_identity(peer) if peer is not None else None
-        may = standing.may_finish(peer, record.peering_epoch, ctx.wall)
+        # The grace of a revocation is for what holds records already; looking and planning begin nothing then.
+        stands = standing.may_finish if record.status in HOLDING else standing.in_force
+        may = stands(peer, record.peering_epoch, ctx.wall)
         if peer is None or known is None or not may or not can_be_told(peer, ctx.wall):
             # Not a word of the destination's: what is in doubt stays so.
             ctx.after(0.0, then(UNREACHABLE, tag), "unreachable")
