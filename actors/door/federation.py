@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from actors.door.admission import Admitted, admit
 from actors.door.call import success
+from actors.door.callers import admitted_caller
 from actors.door.continuity.handlers import FROZEN_THERE, refuse_while_frozen
 from actors.door.rate_limits import source_key
 from actors.door.request import NOBODY, Request, outcome_fault
 from actors.limits import CLOCK_SKEW_WARNING_S
 from actors.peer import tokens
-from actors.peer.lifecycle import Inbound
-from actors.peer.messages import AnchorUsed, Beat, ProvenInbound, ReadBundle, Redeem, RemoteInstance
+from actors.peer.messages import Beat, ProvenInbound, ReadBundle, Redeem, RemoteInstance
 from actors.peer.minting import TOKEN_INVALID, contract_fault
 from actors.peer.record import KIND
 from actors.rotation.record import KIND as ROTATION
@@ -113,9 +112,7 @@ _INSTANCE_FIELDS = (
 
 def federation_heartbeat(door: Door, request: Request) -> None:
     """Take a peer's heartbeat. A body that cannot be stored still shows that the peer lives."""
-    admitted = admitted_peer(door, request, "heartbeat_per_peer")
-    if admitted is None:
-        return
+    admitted = admitted_caller(door, request, "heartbeat_per_peer")
     refused: Fault | None = None
     try:
         body = door.read_body(request)
@@ -166,9 +163,7 @@ _BEAT_FIELDS = (
 
 def federation_trust_bundle(door: Door, request: Request) -> None:
     """Our anchors, for a peer that has proven itself."""
-    admitted = admitted_peer(door, request, "trust_bundle_per_peer")
-    if admitted is None:
-        return
+    admitted = admitted_caller(door, request, "trust_bundle_per_peer")
     if admitted.record.inbound_proven_at is None:
         door.engine.tell(Ref(KIND.name, admitted.record.id), ProvenInbound())
     rotation = door.engine.directory.row(ROTATION.name, door.settings.identity.instance_id)
@@ -177,29 +172,6 @@ def federation_trust_bundle(door: Door, request: Request) -> None:
         return
     identity = identity_by(rotation.record if rotation is not None else None, door.settings.identity)
     request.ok({"ca_bundle_pem": identity.ca_bundle_pem, "fingerprints": [identity.ca_fingerprint], "generated_at": iso(request.wall)})
-
-
-def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "heartbeat") -> Admitted | None:
-    """The peer that calls, after its rate limit; None if the call was refused."""
-    source = request.call.source
-    admitted = admit(door.engine.directory, source, family, request.wall)
-    limits = door.settings.federation.rate_limits
-    if isinstance(admitted, Fault):
-        key = f"unknown_certificate_per_source {source_key(source.address)}"
-        wait_s = door.rate_limits.take(key, limits["unknown_certificate_per_source"], request.now)
-        if wait_s is not None:
-            request.fail(door.rate_limited(wait_s), close=True)
-        else:
-            request.fail(admitted)
-        return None
-    wait_s = door.rate_limits.take(f"{limit} {admitted.record.id}", limits[limit], request.now)
-    if wait_s is not None:
-        request.fail(door.rate_limited(wait_s))
-        return None
-    fingerprint = admitted.anchor_fingerprint
-    if any(anchor.state == "next" and anchor.fingerprint == fingerprint for anchor in admitted.record.trusted_anchors):
-        door.engine.tell(Ref(KIND.name, admitted.record.id), AnchorUsed(fingerprint))
-    return admitted
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

@@ -12,6 +12,7 @@ import attrs
 
 import actors.certificates
 import actors.door.admission
+import actors.door.callers
 import actors.door.federation
 import actors.peer.minting
 import sim.store
@@ -65,7 +66,7 @@ def _(patch: Patch) -> None:
         row = directory._store.query(Query(KIND.name))[0]
         return actors.door.admission.Admitted(row.record, row.evidence, "")
 
-    patch.setattr(actors.door.federation, "admit", trusting)
+    patch.setattr(actors.door.callers, "admit", trusting)
 
 
 @deleted("the certificate is in date", "forged-certificates")

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 import actors.door.admission
-import actors.door.grants.authorise
+import actors.door.callers
 import actors.grant.chain
 import actors.peer.calling
 import actors.peer.ending
@@ -138,12 +138,12 @@ def beat_served_after_the_end(patch: Patch) -> None:
 @plant("lent-before-the-proof")
 def exchange_before_proof(patch: Patch) -> None:
     """Calls that need a grant are served for a peer that is only accepted, before it has proven its key."""
-    former = actors.door.grants.authorise.admit
+    former = actors.door.callers.admit
 
     def admit(directory: Any, source: Any, family: Any, wall: float) -> Any:
         return former(directory, source, "heartbeat" if family == "exchange" else family, wall)
 
-    patch.setattr(actors.door.grants.authorise, "admit", admit)
+    patch.setattr(actors.door.callers, "admit", admit)
 
 
 def _held_as(patch: Patch, believed: Callable[[Ask], Ask]) -> None:

@@ -11,7 +11,7 @@ from actors.audit_archive import excerpts
 from actors.audit_archive.messages import ShipNow, Shipped
 from actors.audit_archive.record import ARCHIVE, SHIPMENT
 from actors.door import cursors, shapes
-from actors.door.federation import admitted_peer
+from actors.door.callers import admitted_caller
 from actors.door.peers import own_row
 from actors.limits import PAGE_MAX
 from actors.peer.messages import AskExcerpts, ExcerptsRead
@@ -54,9 +54,7 @@ def request_audit_excerpts(door: Door, request: Request) -> None:
 
 def federation_audit_excerpts(door: Door, request: Request) -> None:
     """The caller's own part of our trail; the look is an entry of it before anything is shown."""
-    admitted = admitted_peer(door, request, "audit_excerpts_per_peer", "exchange")
-    if admitted is None:
-        return
+    admitted = admitted_caller(door, request, "audit_excerpts_per_peer", "exchange")
     record = admitted.record
     if record.status != "active":
         request.fail(RemoteFault("peer_not_active", "excerpts are for active peers", 403))

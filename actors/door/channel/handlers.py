@@ -13,13 +13,13 @@ import attrs
 
 from actors.door.admission import recognise
 from actors.door.call import Answer, Call, Source
-from actors.door.federation import admitted_peer
-from actors.door.request import Request
+from actors.door.callers import admitted_caller
+from actors.door.request import ClosingFaultError, Request
 from actors.door.routes import BY_NAME
 from actors.peer.channel import ours_wins
 from actors.peer.steps import NO_IDENTITY, call_refusal, reachable_identity
 from actors.ports import ClientIdentity
-from runtime.errors import Fault, OperatorFault
+from runtime.errors import Fault, FaultError, OperatorFault
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -42,19 +42,19 @@ class ChannelLeave:
     ours_wins: bool
 
 
-def leave_for_channel(door: Door, request: Request) -> ChannelLeave | None:
-    """Whether the caller may have a channel; None if it was refused."""
+def leave_for_channel(door: Door, request: Request) -> ChannelLeave:
+    """The caller's leave to have a channel.
+
+    Raises:
+        FaultError: the refusal.
+    """
     if not door.settings.federation.peer_channel:
-        request.fail(NO_CHANNELS)
-        return None
-    admitted = admitted_peer(door, request, "channels_per_peer")
-    if admitted is None:
-        return None
+        raise FaultError(NO_CHANNELS)
+    admitted = admitted_caller(door, request, "channels_per_peer")
     refusal = call_refusal(admitted.record, request.wall)
     known = reachable_identity(admitted.record)
     if refusal is not None or known is None:
-        request.fail(NO_IDENTITY)
-        return None
+        raise FaultError(NO_IDENTITY)
     wins = ours_wins(door.settings.identity.instance_id, admitted.record.remote_instance_id)
     return ChannelLeave(admitted.record.id, known[0], wins)
 
@@ -64,8 +64,11 @@ def open_channel(door: Door, call: Call, request_id: str) -> ChannelLeave | Answ
     answers: list[Answer] = []
     clock = door.engine.clock
     request = Request(BY_NAME["federation_channel"], {}, call, request_id, clock.now(), clock.wall(), answers.append)
-    leave = leave_for_channel(door, request)
-    return answers[0] if leave is None else leave
+    try:
+        return leave_for_channel(door, request)
+    except FaultError as error:
+        request.fail(error.fault, close=isinstance(error, ClosingFaultError))
+        return answers[0]
 
 
 def other_end(door: Door, source: Source) -> str | Fault:
@@ -76,8 +79,8 @@ def other_end(door: Door, source: Source) -> str | Fault:
 
 def federation_channel(door: Door, request: Request) -> None:
     """A call without an upgrade."""
-    if leave_for_channel(door, request) is not None:
-        request.fail(UPGRADE_REQUIRED)
+    leave_for_channel(door, request)
+    raise FaultError(UPGRADE_REQUIRED)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {"federation_channel": federation_channel}

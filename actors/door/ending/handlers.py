@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from actors.door.admission import check_status
-from actors.door.federation import admitted_peer
+from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
 from actors.peer.messages import HearEvent, ResumePeering, Revoke, Suspend
@@ -37,9 +37,7 @@ def revoke_peer(door: Door, request: Request) -> None:
 
 def federation_peer_events(door: Door, request: Request) -> None:
     """Hear an event of a peer. Only the end of the peering is heard in a pause as well."""
-    admitted = admitted_peer(door, request, "peer_events_per_peer", "last_word")
-    if admitted is None:
-        return
+    admitted = admitted_caller(door, request, "peer_events_per_peer", "last_word")
     body = door.read_body(request)
     kind = EVENT_KINDS.get(body["kind"])
     fault = check_status(admitted.record, kind.family if kind is not None else "heartbeat", request.wall)

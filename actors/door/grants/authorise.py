@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from actors.bridge.record import active_bridge
-from actors.door.admission import admit
+from actors.door.callers import recognised_caller
 from actors.door.continuity.handlers import FROZEN_THERE, refuse_while_frozen
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
-from actors.door.request import ClosingFaultError, Request
+from actors.door.request import Request
 from actors.grant import standing, tokens
 from actors.grant.actor import BOOK
 from actors.grant.chain import Ask, Malformed, Verdict, decide
@@ -70,16 +70,7 @@ def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "e
     """
     if family == "exchange":
         refuse_while_frozen(door, FROZEN_THERE)
-    source = request.call.source
-    admitted = admit(door.engine.directory, source, family, request.wall)
-    limits = door.settings.federation.rate_limits
-    if isinstance(admitted, Fault):
-        key = f"unknown_certificate_per_source {source_key(source.address)}"
-        wait_s = door.rate_limits.take(key, limits["unknown_certificate_per_source"], request.now)
-        if wait_s is not None:
-            raise ClosingFaultError(door.rate_limited(wait_s))
-        raise FaultError(admitted)
-    peer = admitted.record
+    peer = recognised_caller(door, request, family).record
     fault = schema_fault(door, peer, kind)
     if fault is not None:
         raise FaultError(fault)

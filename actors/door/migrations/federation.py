@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors import residency
 from actors.door import admission
-from actors.door.grants.authorise import admitted_peer, authorise
+from actors.door.callers import recognised_caller
+from actors.door.grants.authorise import authorise
 from actors.inventory.registry import find
 from actors.migration import applying
 from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Stage
@@ -104,17 +105,16 @@ def _begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mappin
     Args:
         judged: whether our rules about where data may live have a say; a fence brings no data.
     """
-    source = request.call.source
-    admitted = admission.admit(door.engine.directory, source, "exchange", request.wall)
-    if isinstance(admitted, Fault):
-        # Says so as every grant-gated call does.
-        admitted_peer(door, request, LIMIT)
-        raise FaultError(admitted)
-    body = door.read_body(request)
-    kind = find(body["root_resource_kind"])
-    if kind is None or not kind.catalogued or kind.kind != body["root_resource_kind"]:
-        admitted_peer(door, request, LIMIT)
-        raise FaultError(OperatorFault("unknown_resource_kind", "there is no such kind of resource here", 422))
+    caller = recognised_caller(door, request, "exchange")
+    try:
+        body = door.read_body(request)
+        kind = find(body["root_resource_kind"])
+        if kind is None or not kind.catalogued or kind.kind != body["root_resource_kind"]:
+            raise FaultError(OperatorFault("unknown_resource_kind", "there is no such kind of resource here", 422))
+    except FaultError:
+        # What cannot be read costs as much as what can.
+        door.limit(LIMIT, caller.record.id, request.now)
+        raise
     header = Header(operation=body["operation"], root_resource_kind=kind.kind, root_resource_id=body["root_resource_id"])
     allowed = authorise(door, request, kind=kind.kind, resource_id=header.root_resource_id, scope="migrate", limit=LIMIT)
     peer = allowed.peer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from actors.door.federation import admitted_peer
+from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
 from actors.limits import OVERLAP_DAYS_DEFAULT
@@ -29,9 +29,7 @@ def renew_peer_trust(door: Door, request: Request) -> None:
 
 def federation_certificate(door: Door, request: Request) -> None:
     """Sign a child's next key; the certificate that it shows now says whose child it is."""
-    admitted = admitted_peer(door, request, "certificate_per_peer")
-    if admitted is None:
-        return
+    admitted = admitted_caller(door, request, "certificate_per_peer")
     body = door.read_body(request)
     door.relay(request, Ref(KIND.name, admitted.record.id), Certify(body["csr_pem"]), request.ok)
 

@@ -1,0 +1,54 @@
+"""Which peer calls the federation API: admission, what it costs a stranger, and what it tells the peer.
+
+Lives here: the one way from a connection to an admitted caller, for every route of the federation API. Must not live here: the checks of
+the certificate themselves (`actors.door.admission`), or what a grant allows (`actors.door.grants.authorise`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.door.admission import Admitted, admit
+from actors.door.rate_limits import source_key
+from actors.door.request import ClosingFaultError, Request
+from actors.peer.lifecycle import Inbound
+from actors.peer.messages import AnchorUsed
+from actors.peer.record import KIND
+from runtime.actor import Ref
+from runtime.errors import Fault, FaultError
+
+if TYPE_CHECKING:
+    from actors.door.door import Door
+
+
+def recognised_caller(door: Door, request: Request, family: Inbound) -> Admitted:
+    """The peer that calls, before anything that it may or may not do.
+
+    A peer that proves itself by an anchor that is still to come shows that its new root is in use, and its row hears so.
+
+    Raises:
+        FaultError: the refusal of the first check that fails (federation 8.6). Sources that keep failing lose their connection.
+    """
+    source = request.call.source
+    admitted = admit(door.engine.directory, source, family, request.wall)
+    if isinstance(admitted, Fault):
+        limit = door.settings.federation.rate_limits["unknown_certificate_per_source"]
+        wait_s = door.rate_limits.take(f"unknown_certificate_per_source {source_key(source.address)}", limit, request.now)
+        if wait_s is not None:
+            raise ClosingFaultError(door.rate_limited(wait_s))
+        raise FaultError(admitted)
+    fingerprint = admitted.anchor_fingerprint
+    if any(anchor.state == "next" and anchor.fingerprint == fingerprint for anchor in admitted.record.trusted_anchors):
+        door.engine.tell(Ref(KIND.name, admitted.record.id), AnchorUsed(fingerprint))
+    return admitted
+
+
+def admitted_caller(door: Door, request: Request, limit: str, family: Inbound = "heartbeat") -> Admitted:
+    """The peer that calls, after its rate limit `limit`.
+
+    Raises:
+        FaultError: the refusal of `recognised_caller`, or `rate_limited`.
+    """
+    admitted = recognised_caller(door, request, family)
+    door.limit(limit, admitted.record.id, request.now)
+    return admitted
