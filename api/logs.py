@@ -41,6 +41,9 @@ def configure(clock: Clock, *, level: str, as_json: bool) -> None:
     """Send every record of the process to standard error; libraries only from `warning` on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(clock, as_json))
+    # No line says which code, thread or process wrote it, so nobody looks it up (logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

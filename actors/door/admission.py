@@ -54,7 +54,7 @@ def recognise(directory: Directory, source: Source, wall: float) -> Admitted | F
     reason = check_profile(source, leaf, wall)
     if reason is not None:
         return _invalid(reason)
-    fault = check_serial(directory, leaf)
+    fault = check_serial(directory, source, leaf)
     if fault is not None:
         return fault
     row = find_row(directory, source, leaf)
@@ -86,10 +86,14 @@ def check_profile(source: Source, leaf: certificates.Leaf, wall: float) -> str |
     return reason
 
 
-def check_serial(directory: Directory, leaf: certificates.Leaf) -> Fault | None:
+def check_serial(directory: Directory, source: Source, leaf: certificates.Leaf) -> Fault | None:
     """Whether the certificate was revoked. One that ended only with its peering goes on while the tombstone recognises the caller."""
+    looked_at = directory.version(REVOKED_CERTIFICATE.name)
+    if source.verified.get("unrevoked") == looked_at:
+        return None
     revoked = directory.row(REVOKED_CERTIFICATE.name, leaf.serial)
     if revoked is None:
+        source.verified["unrevoked"] = looked_at
         return None
     if revoked.record.reason == "peer_revoked":
         peer = directory.row(KIND.name, revoked.record.federation_peer_id)

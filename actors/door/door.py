@@ -12,7 +12,7 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -60,6 +60,8 @@ REQUEST_ID_CHARS_MAX = 64
 BEARER = "bearer "
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 
+_Read = TypeVar("_Read")
+
 Handler = Callable[["Door", Request], None]
 
 
@@ -103,7 +105,7 @@ class Door:
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
-        self._rules: dict[str, tuple[tuple[int, int], tuple[MatrixRow, ...]]] = {}
+        self._read: dict[tuple[str, str], tuple[tuple[int, int], Any]] = {}
         families = (
             peers.HANDLERS,
             ending.HANDLERS,
@@ -340,14 +342,22 @@ class Door:
         self.limit(name, source_key(request.call.source.address), request.now)
 
     def schema_rules(self, account_id: str) -> tuple[MatrixRow, ...]:
-        """What the account's operators decided about pairs of versions; read anew when a rule has changed."""
-        version = self.engine.directory.version(SCHEMA_RULE.name)
-        known = self._rules.get(account_id)
-        if known is None or known[0] != version:
+        """What the account's operators decided about pairs of versions."""
+
+        def read() -> tuple[MatrixRow, ...]:
             query = Query(SCHEMA_RULE.name, ((Condition("account_id", "=", account_id),),))
-            rows = tuple(to_matrix_row(row.record) for row in self.engine.store.query(query))
-            known = self._rules[account_id] = (version, rows)
-        return known[1]
+            return tuple(to_matrix_row(row.record) for row in self.engine.store.query(query))
+
+        return self.remembered(SCHEMA_RULE.name, account_id, read)
+
+    def remembered(self, kind: str, key: str, read: Callable[[], _Read]) -> _Read:
+        """What `read` makes of rows of this kind; read anew when one of them may have changed. `key`: one of few, and ours."""
+        version = self.engine.directory.version(kind)
+        known = self._read.get((kind, key))
+        if known is None or known[0] != version:
+            known = self._read[kind, key] = (version, read())
+        found: _Read = known[1]
+        return found
 
 
 def _request_id(header: str | None) -> str | None:

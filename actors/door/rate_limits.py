@@ -11,6 +11,7 @@ makes newcomers wait and touches nobody else.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 from collections import OrderedDict
@@ -25,10 +26,13 @@ OVERFLOW_BUCKETS: Final = 1_024
 DROP_TRIES: Final = 8
 TRACKED_SOURCES_MAX: Final = 8_192
 SOURCE_PREFIX_BITS: Final = 64
+SOURCE_KEYS: Final = 4_096
+"""Addresses whose keys are remembered."""
 
 assert OVERFLOW_BUCKETS < BUCKETS_MAX
 
 
+@functools.lru_cache(SOURCE_KEYS)
 def source_key(address: str) -> str:
     """What counts as one source: an IPv4 address, or the /64 of an IPv6 address, since one host usually owns all of that.
 

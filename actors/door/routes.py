@@ -7,6 +7,7 @@ handlers, or anything that depends on who calls. A family of its own has a folde
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Final
 
@@ -731,6 +732,9 @@ _FIXED: Final = _index_fixed(ROUTES)
 _NO_PARAMETERS: Final[Mapping[str, str]] = {}
 _NOT_FOUND: Final = NoMatch()
 
+WALKED_PATHS: Final = 1_024
+"""Paths whose routes are remembered."""
+
 
 def match(method: str, path: str) -> Match | NoMatch:
     """The route of a call. Paths are compared exactly: no case folding, no trailing slash, no empty segments.
@@ -745,7 +749,9 @@ def match(method: str, path: str) -> Match | NoMatch:
     return _walk(method, path)
 
 
+@functools.lru_cache(WALKED_PATHS)
 def _walk(method: str, path: str) -> Match | NoMatch:
+    """The route of a path with parameters. Both the face and the door ask for it, and callers ask for the same things again."""
     if len(path) > PATH_CHARS_MAX:
         return _NOT_FOUND
     node, values = _TREE, []

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -26,6 +26,7 @@ from api.daemon import store_file
 from runtime.clock import SystemClock
 from runtime.store.port import Put, Query, Unit
 from runtime.store.sqlite import SqliteStore
+from tests.bench.daemon_with_bare_path import BARE
 from tests.bench.figures import Figure
 from tests.support.certificates import INSTANCE_ID, PeerPki
 from tests.support.daemons import PEERS, Daemon, daemons, poll
@@ -45,8 +46,17 @@ heartbeat.eager = false
 """
 RATES = "".join(
     f"[federation.rate_limits.{name}]\nrate = 1000000\nburst = 1000000\n"
-    for name in ("heartbeat_per_peer", "trust_bundle_per_peer", "propose_per_operator", "accept_per_source", "accept_overall")
+    for name in (
+        "heartbeat_per_peer",
+        "trust_bundle_per_peer",
+        "propose_per_operator",
+        "accept_per_source",
+        "accept_overall",
+        "resources_per_peer",
+    )
 )
+MODULE = {"name": "nginx", "variety": "subscription", "current_version": 12, "oci_digest": f"sha256:{'0' * 64}"}
+GRANT = {"remote_subject": "operator@far.example", "resource_kind": "NodeModule", "permission_scopes": ["read"]}
 
 _CLOCK = SystemClock()
 
@@ -102,40 +112,37 @@ def become_peer(daemon: Daemon) -> PeerPki:
     return pki
 
 
-def calls_per_s(daemon: Daemon, pki: PeerPki, path: str) -> tuple[float, float]:
+def calls_per_s(daemon: Daemon, pki: PeerPki, path: str, bearer: str | None = None) -> tuple[float, float]:
     """Requests per second of wall time, and per second of the daemon's processor time, over connections already warm."""
     assert daemon.process is not None
     pid = daemon.process.pid
+    headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(daemon.public_url, ([pki.leaf()], pki.key))) for _ in range(CONNECTIONS)]
-        together(clients, path, 5)
+        together(clients, path, headers, 5)
         began, used = _CLOCK.now(), processor_s(pid)
-        together(clients, path, CALLS_PER_CONNECTION)
+        together(clients, path, headers, CALLS_PER_CONNECTION)
         calls = CONNECTIONS * CALLS_PER_CONNECTION
         return calls / (_CLOCK.now() - began), calls / (processor_s(pid) - used)
 
 
-def together(clients: list[Connection], path: str, times: int) -> None:
+def together(clients: list[Connection], path: str, headers: Mapping[str, str], times: int) -> None:
     """Ask on all connections at once, so that the daemon and not the client is what everybody waits for."""
     for _ in range(times):
         for client in clients:
-            client.send("GET", path)
+            client.send("GET", path, headers=headers)
         for client in clients:
             assert client.receive().status == 200
 
 
-def peer_calls() -> dict[str, float]:
+def against_bare(daemon: Daemon, pki: PeerPki, path: str, bearer: str | None = None) -> dict[str, float]:
     """Processor time is compared, not wall time: what else runs here must not count for or against either side."""
-    with scratch() as folder:
-        daemon = Daemon("a", folder / "a", QUIET + RATES, launcher=("-m", "tests.bench.daemon_with_bare_path"))
-        with running(daemon):
-            pki = become_peer(daemon.login())
-            calls_per_s(daemon, pki, f"{FEDERATION_API}/trust_bundle")
-            pairs = []
-            for number in range(ROUNDS):
-                paths = [f"{FEDERATION_API}/trust_bundle", "/bare"]
-                found = {path: calls_per_s(daemon, pki, path) for path in (paths if number % 2 == 0 else paths[::-1])}
-                pairs.append((found[paths[0]], found[paths[1]]))
+    calls_per_s(daemon, pki, path, bearer)
+    pairs = []
+    for number in range(ROUNDS):
+        paths = [path, BARE + path]
+        found = {each: calls_per_s(daemon, pki, each, bearer) for each in (paths if number % 2 == 0 else paths[::-1])}
+        pairs.append((found[paths[0]], found[paths[1]]))
     return {
         "figure": statistics.median(ours[1] / bare[1] for ours, bare in pairs),
         "wall_ratio": statistics.median(ours[0] / bare[0] for ours, bare in pairs),
@@ -144,6 +151,34 @@ def peer_calls() -> dict[str, float]:
         "ours_per_processor_s": statistics.median(ours[1] for ours, _ in pairs),
         "bare_per_processor_s": statistics.median(bare[1] for _, bare in pairs),
     }
+
+
+@contextlib.contextmanager
+def with_a_peer() -> Iterator[tuple[Daemon, PeerPki]]:
+    """A daemon that has the bare paths too, and somebody who is its peer."""
+    with scratch() as folder:
+        daemon = Daemon("a", folder / "a", QUIET + RATES, launcher=("-m", "tests.bench.daemon_with_bare_path"))
+        with running(daemon):
+            yield daemon, become_peer(daemon.login())
+
+
+def peer_calls() -> dict[str, float]:
+    with with_a_peer() as (daemon, pki):
+        return against_bare(daemon, pki, f"{FEDERATION_API}/trust_bundle")
+
+
+def granted_reads() -> dict[str, float]:
+    """One record of the catalogue, read under a grant with a bearer; each read is judged anew."""
+    with with_a_peer() as (daemon, pki):
+        with connected(daemon.public_url, ([pki.leaf()], pki.key)) as peer:
+            assert peer.request("GET", f"{FEDERATION_API}/trust_bundle").status == 200
+        made = daemon.call("POST", "/api/v1/system/platform/resources/NodeModule", {"attributes": MODULE})
+        assert made.status == 201, made.body
+        peer_id = daemon.call("GET", PEERS).data[0]["id"]
+        granted = daemon.call("POST", f"{PEERS}/{peer_id}/grants", GRANT)
+        assert granted.status == 201, granted.body
+        path = f"{FEDERATION_API}/resources/NodeModule/{made.data['resource']['id']}"
+        return against_bare(daemon, pki, path, granted.data["bearer_token"])
 
 
 # --- pairing -----------------------------------------------------------------------------------------------------------
@@ -233,6 +268,30 @@ def start_with_peers() -> dict[str, float]:
         return starts(lambda number: daemon)
 
 
+def list_of_peers() -> dict[str, float]:
+    """The operator turns the pages of all peers, over loopback, answer and its reading included."""
+    with scratch() as folder:
+        daemon = Daemon("a", folder / "a", QUIET)
+        start_s(daemon)
+        plant_peers(store_file(daemon.data), KNOWN_PEERS)
+        with running(daemon):
+            times = sorted(page_times(daemon.login()))
+    return {"figure": 1e3 * times[int(len(times) * 0.99)], "p50_ms": 1e3 * statistics.median(times), "pages": len(times)}
+
+
+def page_times(daemon: Daemon) -> Iterator[float]:
+    """Seconds of each page of a hundred, all peers twice over."""
+    for _ in range(2):
+        cursor = ""
+        while cursor is not None:
+            began = _CLOCK.now()
+            page = daemon.call("GET", f"{PEERS}?limit=100{cursor and '&cursor='}{cursor}")
+            yield _CLOCK.now() - began
+            assert page.status == 200, page.body
+            assert page.body is not None
+            cursor = page.body["meta"].get("next_cursor")
+
+
 def plant_peers(path: Path, count: int) -> None:
     """Write peers into the store of a daemon that does not run."""
     delivered: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -283,6 +342,8 @@ def planted_peer(number: int, *, account_id: str, pki: PeerPki, wall: float) -> 
 
 FIGURES = [
     Figure("calls of a peer over kept mTLS / a bare ASGI callable", ">= 0.75", "x", peer_calls, 0.75),
+    Figure("reads of a resource under a grant / a bare ASGI callable", ">= 0.7", "x", granted_reads, 0.7),
+    Figure("list of 100 of 10,000 peers, 99th percentile", "<= 30", "ms", list_of_peers, 30.0, "lower"),
     Figure("invitation to active on both sides, median of 50", "<= 300", "ms", pairing_median, 300.0, "lower"),
     Figure("invitation to active on both sides, 99th percentile", "<= 1000", "ms", pairing_slowest, 1000.0, "lower"),
     Figure("resident memory of a daemon after 50 pairings", "<= 100", "MB", weight_after_pairing, 100.0, "lower"),

@@ -1,7 +1,7 @@
-"""The real daemon with one path more, `/bare`, which a bare ASGI callable answers: what its own listener costs without its application.
+"""The real daemon with more paths, `/bare/…`, which a bare ASGI callable answers: what its own listener costs without its application.
 
-Run as `python -m tests.bench.daemon_with_bare_path serve …`. The bare answer is, octet for octet, the first answer that the federation
-API has given, so both are equally long and go through the same listener, connection and client certificate.
+Run as `python -m tests.bench.daemon_with_bare_path serve …`. The bare answer of a path is, octet for octet, the first answer that the
+federation API has given under that path, so both are equally long and go through the same listener, connection and client certificate.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from actors.door.routes import FEDERATION
-from api.composition import Composition
+from api import composition
+from api.faces import Faces
 from api.http import HttpApp
+
+BARE = "/bare"
 
 
 class WithBarePath:
@@ -18,35 +21,38 @@ class WithBarePath:
 
     def __init__(self, app: HttpApp) -> None:
         self._app = app
-        self._answer: list[Any] = []
         self.load = app.load
+        self._answers: dict[str, list[Any]] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            if scope["path"] == "/bare":
-                for message in self._answer:
+            path = scope["path"]
+            if path.startswith(BARE):
+                for message in self._answers[path.removeprefix(BARE)]:
                     await send(message)
                 return
-            if not self._answer and scope["path"] == f"{FEDERATION}/trust_bundle":
-                send = self._remembering(send)
+            if path.startswith(FEDERATION) and path not in self._answers:
+                send = self._remembering(path, send)
         await self._app(scope, receive, send)
 
-    def _remembering(self, send: Any) -> Any:
+    def _remembering(self, path: str, send: Any) -> Any:
+        kept = self._answers[path] = []
+
         async def remember(message: Any) -> None:
-            self._answer.append(message)
+            kept.append(message)
             await send(message)
 
         return remember
 
 
-compose = Composition.faces
+class HttpAppWithBarePath(WithBarePath):
+    """What the composition makes in place of the platform's application."""
+
+    def __init__(self, faces: Faces) -> None:
+        super().__init__(HttpApp(faces))
 
 
-def faces(self: Composition) -> Any:
-    return WithBarePath(compose(self))
-
-
-Composition.faces = faces  # type: ignore[assignment, method-assign]
+composition.HttpApp = HttpAppWithBarePath  # type: ignore[assignment, misc]
 
 if __name__ == "__main__":
     from api.cli import main

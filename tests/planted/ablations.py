@@ -87,7 +87,7 @@ def _(patch: Patch) -> None:
 
 @deleted("the serial is not revoked", "certificate-outlives-tombstone")
 def _(patch: Patch) -> None:
-    patch.setattr(actors.door.admission, "check_serial", lambda directory, leaf: None)
+    patch.setattr(actors.door.admission, "check_serial", lambda directory, source, leaf: None)
 
 
 @deleted("the subject is that of a row", "forged-certificates")

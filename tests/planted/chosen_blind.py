@@ -32,7 +32,7 @@ from tests.planted.registry import Patch, handler, plant
 @plant("certificate-outlives-tombstone")
 def superseded_certificate_admitted(patch: Patch) -> None:
     """A certificate that a new handshake has replaced, or that was revoked, still opens the door."""
-    patch.setattr(actors.door.admission, "check_serial", lambda directory, leaf: None)
+    patch.setattr(actors.door.admission, "check_serial", lambda directory, source, leaf: None)
 
 
 @plant("paused-before-the-proof")

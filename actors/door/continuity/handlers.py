@@ -21,8 +21,12 @@ FROZEN_THERE: Final = InternalFault("trust_frozen", "this platform opens and ser
 
 
 def _record(door: Door) -> ContinuityRecord | None:
-    row = door.engine.directory.row(KIND.name, door.settings.identity.instance_id)
-    return row.record if row is not None else None
+    def read() -> ContinuityRecord | None:
+        row = door.engine.directory.row(KIND.name, door.settings.identity.instance_id)
+        return row.record if row is not None else None
+
+    # Every call of a peer asks, and most platforms have no such row.
+    return door.remembered(KIND.name, door.settings.identity.instance_id, read)
 
 
 def refuse_while_frozen(door: Door, fault: OperatorFault | InternalFault) -> None:

@@ -128,8 +128,11 @@ def authorise(
     assert grant is not None
     door.engine.tell(Ref(GRANT.name, grant.id), Used(source_key(source.address), grant.bare_token))
     if access.isEnabledFor(logging.INFO):
-        facts = {"peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name}
-        access.info("served", extra={**facts, "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope})
+        facts = {
+            "peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name,
+            "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope,
+        }  # fmt: skip
+        access.info("served", extra=facts)
     return Authorised(peer, grant, ask.instance_id, ask.network_id, source.address)
 
 

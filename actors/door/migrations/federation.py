@@ -169,7 +169,7 @@ def _finishing(door: Door, request: Request, known: ArrivalRecord) -> PeerRecord
     leaf = admission.presented_leaf(source)
     if isinstance(leaf, Fault) or admission.check_profile(source, leaf, request.wall) is not None:
         return None
-    if admission.check_serial(directory, leaf) is not None:
+    if admission.check_serial(directory, source, leaf) is not None:
         return None
     row = admission.find_row(directory, source, leaf)
     if row is None or row.record.id != known.federation_peer_id or row.record.status != "revoked":

@@ -157,11 +157,13 @@ def federation_get_resource(door: Door, request: Request) -> None:
         raise FaultError(moved_fault(record))
     if record is None or not record.lives:
         raise FaultError(NOT_FOUND)
-    headers = {"etag": record.etag}
-    if any(tag in ("*", record.etag) for tag in request.call.headers.get("if-none-match", "").replace(" ", "").split(",")):
+    shown = projection.exported(record)
+    headers = {"etag": shown["etag"]}
+    held = request.call.headers.get("if-none-match")
+    if held is not None and not {"*", shown["etag"]}.isdisjoint(held.replace(" ", "").split(",")):
         request.answer(Answer(304, None, headers))
     else:
-        request.answer(success(projection.exported(record), headers=headers))
+        request.answer(success(shown, headers=headers))
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
