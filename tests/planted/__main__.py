@@ -1,29 +1,83 @@
-"""`python -m tests.planted [--json] [NAME…]`: plant each fault, tell who found it and after how many runs. Exit 1 if one was not found."""
+"""`python -m tests.planted`: plant each fault, tell who found it and after how many runs.
+
+Lives here: the command. Must not live here: how a plant is looked for (see `hunt`).
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-
-import attrs
+from pathlib import Path
+from typing import Any
 
 import tests.planted.chosen_blind
 import tests.planted.faults  # noqa: F401  # registers the faults
-from tests.planted.hunt import hunt
+from runtime.clock import SystemClock
+from sim.sweep import quiet
+from tests.planted.hunt import SEEDS_MAX, hunt, shrunk
 from tests.planted.registry import PLANTS
+
+_CLOCK = SystemClock()
 
 
 def main(arguments: list[str]) -> int:
-    as_json, names = "--json" in arguments, [each for each in arguments if not each.startswith("-")]
-    caught = {name: hunt(PLANTS[name]) for name in names or PLANTS}
-    if as_json:
-        print(json.dumps([attrs.asdict(found) if found else {"plant": name, "runs": None} for name, found in caught.items()], indent=1))
-    else:
-        for name, found in caught.items():
-            place = f"{found.runs:5d}  {found.checker:20s} {found.file} seed {found.seed}" if found else " never"
-            print(f"{name:36s} {place}")
-        print(f"{sum(found is not None for found in caught.values())} of {len(caught)} found")
-    return 0 if all(caught.values()) else 1
+    options = _parser().parse_args(arguments)
+    unknown = [name for name in options.names if name not in PLANTS]
+    if unknown:
+        print(f"no such fault: {', '.join(unknown)}; --list shows all", file=sys.stderr)
+        return 2
+    if options.list:
+        for name, plant in PLANTS.items():
+            print(f"{name:36s} {plant.fault}")
+        return 0
+    quiet()
+    rows = []
+    for name in options.names or PLANTS:
+        row = _row(name, options.seeds, smallest=options.shrink)
+        rows.append(row)
+        print(_line(row), file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
+    found = sum(row["runs"] is not None for row in rows)
+    print(f"{found} of {len(rows)} found", file=sys.stderr if options.json == "-" else sys.stdout)
+    if options.json is not None:
+        text = json.dumps({"found": found, "of": len(rows), "seeds_max": options.seeds, "plants": rows}, indent=1)
+        print(text) if options.json == "-" else Path(options.json).write_text(text + "\n", encoding="utf-8")
+    return 0 if found == len(rows) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.planted",
+        description="Plant each fault in the production code, one at a time, and sweep the shipped scenarios until one fails that passes "
+        "without it: the scenarios named beside the fault first, then the others, cheap ones first. Exit 1 if a fault is not found.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which faults; all if not given")
+    parser.add_argument("--list", action="store_true", help="show the faults and hunt none")
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, metavar="K", help="seeds for each file (default: %(default)s)")
+    parser.add_argument("--shrink", action="store_true", help="also shrink each failure, and tell how many steps are left")
+    parser.add_argument("--json", metavar="FILE", help="also write the table as JSON; - for standard output")
+    return parser
+
+
+def _row(name: str, seeds: int, *, smallest: bool) -> dict[str, Any]:
+    """What came of the hunt for one fault; `runs` is None if it was not found."""
+    started = _CLOCK.now()
+    caught = hunt(PLANTS[name], seeds)
+    row: dict[str, Any] = {"plant": name, "fault": PLANTS[name].fault, "blind": PLANTS[name].blind, "runs": None}
+    if caught is not None:
+        row |= {"runs": caught.runs, "seconds": round(_CLOCK.now() - started, 2), "checker": caught.checker, "file": caught.file}
+        row |= {"seed": caught.seed, "text": caught.text}
+        if smallest:
+            small = shrunk(caught)
+            row |= {"steps": small.steps_after, "shrink_runs": small.runs}
+    return row
+
+
+def _line(row: dict[str, Any]) -> str:
+    if row["runs"] is None:
+        return f"{row['plant']:36s} never"
+    small = f"  {row['steps']} steps after {row['shrink_runs']} runs" if "steps" in row else ""
+    return f"{row['plant']:36s} {row['runs']:4d} runs {row['seconds']:6.2f} s  {row['checker']:20s} {row['file']} seed {row['seed']}{small}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ import pytest
 from sim.scenario.load import load
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
-from tests.planted.registry import Plant
+from sim.scenario.write import read_document
+from sim.shrink import Shrunk, shrink
+from tests.planted.registry import PLANTS, SCENARIOS, Plant
 
 SEEDS_MAX = 10
 """Seeds for each file, before the plant counts as not found."""
@@ -61,7 +63,7 @@ def planted(plant: Plant) -> Iterator[None]:
 
 
 def hunt(plant: Plant, seeds: int = SEEDS_MAX) -> Caught | None:
-    """Run the scenarios, the likely ones first, seed by seed, until one fails."""
+    """Run the scenarios, the likely ones first and then the cheap ones, seed by seed, until one fails."""
     runs = 0
     for seed in range(1, seeds + 1):
         for file in plant.files:
@@ -72,6 +74,12 @@ def hunt(plant: Plant, seeds: int = SEEDS_MAX) -> Caught | None:
                 first = result.failures[0]
                 return Caught(plant.name, plant.fault, runs, file.name, seed, first.checker, first.text)
     return None
+
+
+def shrunk(caught: Caught) -> Shrunk:
+    """The smallest scenario in which a plant is noticed as it was caught."""
+    with planted(PLANTS[caught.plant]):
+        return shrink(read_document(SCENARIOS / caught.file), caught.seed, caught.file)
 
 
 def _run(file: Path, seed: int) -> Result | None:

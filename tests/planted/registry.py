@@ -5,13 +5,25 @@ Lives here: the value of a plant, and the decorator. Must not live here: a fault
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 
+from sim.scenario.load import load
+
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
+COST_MAX = 50.0
+"""Scenarios that cost more than so many hours of a platform's life are not searched: a thousand cheap runs find more in the same time."""
+
+
+@functools.cache
+def by_cost() -> tuple[Path, ...]:
+    """The shipped scenarios that a hunt can afford, cheap ones first."""
+    costs = {file: load(file).cost for file in sorted(SCENARIOS.glob("*.toml"))}
+    return tuple(sorted((file for file, cost in costs.items() if cost <= COST_MAX), key=lambda file: (costs[file], file.name)))
 
 
 class Patch(Protocol):
@@ -30,18 +42,20 @@ class Plant:
         fault: what is wrong, in one line.
         apply: plants it, for as long as the patch lasts.
         scenarios: files in which it is looked for first; a hunt goes on with all others.
+        blind: it was chosen by somebody who had not read the checkers.
     """
 
     name: str
     fault: str
     apply: Callable[[Patch], None]
     scenarios: tuple[str, ...]
+    blind: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The scenario files in the order of a hunt."""
+        """The scenario files in the order of a hunt: the named ones, then all others, cheap ones first."""
         first = [SCENARIOS / f"{name}.toml" for name in self.scenarios]
-        return (*first, *(file for file in sorted(SCENARIOS.glob("*.toml")) if file not in first))
+        return (*first, *(file for file in by_cost() if file not in first))
 
 
 PLANTS: dict[str, Plant] = {}
@@ -53,7 +67,8 @@ def plant(*scenarios: str) -> Callable[[Callable[[Patch], None]], Callable[[Patc
 
     def register(apply: Callable[[Patch], None]) -> Callable[[Patch], None]:
         assert apply.__name__ not in PLANTS, apply.__name__
-        PLANTS[apply.__name__] = Plant(apply.__name__, (apply.__doc__ or "").strip(), apply, scenarios or ("happy-path",))
+        blind = apply.__module__.endswith(".chosen_blind")
+        PLANTS[apply.__name__] = Plant(apply.__name__, (apply.__doc__ or "").strip(), apply, scenarios or ("happy-path",), blind)
         return apply
 
     return register

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+import tests.planted.__main__
 import tests.planted.chosen_blind
-import tests.planted.faults  # noqa: F401  # registers the faults
+import tests.planted.faults  # registers the faults
 from sim.checkers.registry import CHECKERS
-from tests.planted.hunt import hunt
+from tests.planted.__main__ import main
+from tests.planted.hunt import hunt, loaded
 from tests.planted.registry import PLANTS
 
 SAMPLE = (
@@ -50,6 +54,33 @@ def test_there_are_at_least_twenty() -> None:
     assert len(PLANTS) >= 20
     assert all(plant.fault.endswith(".") for plant in PLANTS.values())
     assert all(file.exists() for plant in PLANTS.values() for file in plant.files)
+
+
+def test_a_hunt_looks_where_it_is_told_first_and_then_where_it_is_cheap() -> None:
+    files = PLANTS["token_burnt_before_commit"].files
+    costs = [loaded(file).cost for file in files[1:]]
+    assert files[0].stem == "happy-path"
+    assert costs == sorted(costs)
+    assert len(set(files)) == len(files) > 100
+
+
+def test_the_command_tells_its_table_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["digest_not_cleared", "--seeds", "1", "--shrink", "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["found"], told["of"]) == (1, 1)
+    (row,) = told["plants"]
+    assert row["runs"] == 1
+    assert row["steps"] <= 5
+    assert row["checker"] in CHECKERS
+
+
+def test_asking_for_help_or_for_what_is_not_there_hunts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tests.planted.__main__, "hunt", lambda *given: pytest.fail("it hunts"))
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert main(["no_such_fault"]) == 2
+    assert main(["--list"]) == 0
 
 
 @pytest.mark.parametrize("name", SAMPLE)
