@@ -21,7 +21,7 @@ from api.cli.application import Application, connected
 from api.cli.client import Client
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, note, say, table
+from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved, trail
 from runtime.store.chain import verify as broken_at
@@ -162,22 +162,20 @@ def shipments(peer: str) -> None:
     """List what of a peer's audit chain is in the archive, newest first."""
     client, peer_id = resolved(peer)
     rows = client.pages(peer_path(peer_id, "audit_shipments"))
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("number", "entries", "status", "until", "shipped", "sha256"),
-        [
-            (
-                row.get("number"), f"{row.get('first_sequence')}–{row.get('last_sequence')}", row.get("status"), row.get("period_end"),
-                ago(row.get("shipped_at"), now), str(row.get("sha256"))[:12],
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("number"),
+            f"{row.get('first_sequence')}–{row.get('last_sequence')}",
+            row.get("status"),
+            row.get("period_end"),
+            ago(row.get("shipped_at"), now),
+            str(row.get("sha256"))[:12],
+        ),
         empty="nothing has been shipped; entries are once they are older than `federation.audit_boundary`",
-    )  # fmt: skip
+    )
 
 
 @click.command(cls=Command)

@@ -11,7 +11,7 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, say, table
+from api.cli.output import ago, block, emit_json, listing, say
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
 from api.cli.resources import find_record_id
@@ -51,17 +51,17 @@ def list_(peer: str) -> None:
     """List the bridges of a peer, newest first."""
     client, peer_id = resolved(peer)
     rows = client.pages(peer_path(peer_id, "bridges"))
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("id", "network", "state", "amounts to", "changed"),
-        [
-            (row.get("id"), row.get("sdwan_network_id"), row.get("state"), row.get("effective_state"), ago(row.get("updated_at"), now))
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("id"),
+            row.get("sdwan_network_id"),
+            row.get("state"),
+            row.get("effective_state"),
+            ago(row.get("updated_at"), now),
+        ),
         empty="no bridges; `powernode bridges create PEER --network NETWORK` proposes one",
     )
 

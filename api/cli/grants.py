@@ -18,7 +18,7 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, note, say, table
+from api.cli.output import ago, block, emit_json, listing, note, say, table
 from api.cli.pairing import DurationType
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
@@ -88,22 +88,22 @@ def list_(peer: str, state: str | None, kind: str | None) -> None:
     client, peer_id = resolved(peer)
     query = {name: value for name, value in (("state", state), ("resource_kind", kind)) if value is not None}
     rows = client.pages(peer_path(peer_id, "grants"), query)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("id", "kind", "scopes", "for", "state", "effective", "used", "expires"),
-        [
-            (
-                row.get("id"), row.get("resource_kind"), ",".join(row.get("permission_scopes") or ()), row.get("remote_subject"),
-                row.get("state"), row.get("effective"), ago(row.get("last_used_at"), now), row.get("expires_at"),
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("id"),
+            row.get("resource_kind"),
+            ",".join(row.get("permission_scopes") or ()),
+            row.get("remote_subject"),
+            row.get("state"),
+            row.get("effective"),
+            ago(row.get("last_used_at"), now),
+            row.get("expires_at"),
+        ),
         empty="no grants; `powernode grants issue PEER KIND --subject WHO` makes one",
-    )  # fmt: skip
+    )
 
 
 @click.command(cls=Command)

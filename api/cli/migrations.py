@@ -11,7 +11,7 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, say, table
+from api.cli.output import ago, block, emit_json, listing, say, table
 from api.cli.peers import resolved
 from api.cli.resources import find_record_id
 from api.cli.secrets_input import read_secret
@@ -58,22 +58,21 @@ def list_() -> None:
     """List migrations from here to peers, newest first."""
     client = Client(current())
     rows = client.pages(PATH)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("id", "operation", "kind", "root", "status", "error", "changed"),
-        [
-            (
-                row.get("id"), row.get("operation"), row.get("root_resource_kind"), row.get("root_resource_id"), row.get("status"),
-                row.get("error"), ago(row.get("updated_at"), now),
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("id"),
+            row.get("operation"),
+            row.get("root_resource_kind"),
+            row.get("root_resource_id"),
+            row.get("status"),
+            row.get("error"),
+            ago(row.get("updated_at"), now),
+        ),
         empty="no migrations; `powernode migrations plan PEER KIND RESOURCE` plans one",
-    )  # fmt: skip
+    )
 
 
 @click.command(cls=Command)

@@ -13,7 +13,7 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, say, table
+from api.cli.output import ago, block, emit_json, listing, say
 from api.cli.text import clean
 from runtime.ids import is_uuid
 
@@ -72,23 +72,18 @@ def list_() -> None:
     """List what is offered, newest first."""
     client = Client(current())
     rows = client.pages(BASE)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    table(
+    listing(
+        client.application,
+        rows,
         ("slug", "name", "protocol", "status", "seats", "id"),
-        [
-            (
-                row.get("slug"),
-                row.get("name"),
-                row.get("protocol"),
-                row.get("status"),
-                f"{row.get('live_leases')}/{row.get('max_subscribers') or 'any'}",
-                row.get("id"),
-            )
-            for row in rows
-        ],
+        lambda row, _: (
+            row.get("slug"),
+            row.get("name"),
+            row.get("protocol"),
+            row.get("status"),
+            f"{row.get('live_leases')}/{row.get('max_subscribers') or 'any'}",
+            row.get("id"),
+        ),
         empty="nothing is offered; `powernode offerings create SLUG` drafts an offering",
     )
 
@@ -198,23 +193,17 @@ def leases(offering: str) -> None:
     """List who has, or had, a seat, newest first."""
     client = Client(current())
     rows = client.pages(path_of(resolved_offering(client, offering), "leases"))
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("peer", "host", "state", "since", "expires"),
-        [
-            (
-                row.get("federation_peer_id"),
-                row.get("local_hostname"),
-                row.get("state"),
-                ago(row.get("created_at"), now),
-                row.get("expires_at"),
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("federation_peer_id"),
+            row.get("local_hostname"),
+            row.get("state"),
+            ago(row.get("created_at"), now),
+            row.get("expires_at"),
+        ),
         empty="nobody has subscribed",
     )
 

@@ -14,7 +14,7 @@ from api.cli.client import Client, segment
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.login import ask_email
-from api.cli.output import ago, block, emit_json, note, say, table
+from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.secrets_input import read_secret
 from api.cli.text import clean
 from runtime.ids import is_uuid
@@ -62,24 +62,18 @@ def list_() -> None:
     """List operators."""
     client = Client(current())
     rows = client.pages("/operators")
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("id", "email", "name", "disabled", "created", "permissions"),
-        [
-            (
-                row.get("id"),
-                row.get("email"),
-                row.get("name"),
-                "yes" if row.get("disabled") else "no",
-                ago(row.get("created_at"), now),
-                ", ".join(str(permission) for permission in row.get("permissions") or []),
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("id"),
+            row.get("email"),
+            row.get("name"),
+            "yes" if row.get("disabled") else "no",
+            ago(row.get("created_at"), now),
+            ", ".join(str(permission) for permission in row.get("permissions") or []),
+        ),
         empty="no operators",
     )
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from api.cli.text import clean
 from api.durations import approximate
+
+if TYPE_CHECKING:
+    from api.cli.application import Application
 
 STYLES: Final[Mapping[str, str]] = {
     "active": "green",
@@ -72,6 +75,28 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     Console(file=buffer, force_terminal=terminal, width=width, highlight=False).print(grid)
     for line in buffer.getvalue().splitlines():
         click.echo(line.rstrip())
+
+
+def listing(
+    application: Application,
+    rows: Iterable[dict[str, Any]],
+    columns: Sequence[str],
+    cells: Callable[[dict[str, Any], float], Sequence[object]],
+    *,
+    empty: str,
+) -> None:
+    """Rows of an answer: for programs one JSON value a line, for people a table.
+
+    Args:
+        cells: makes the cells of a row; it is given the row and the wall clock's now (seconds since the epoch).
+        empty: said instead of no row.
+    """
+    if application.as_json:
+        for row in rows:
+            emit_json(row)
+        return
+    now = application.clock.wall()
+    table(columns, (cells(row, now) for row in rows), empty=empty)
 
 
 def block(pairs: Iterable[tuple[str, object]]) -> None:

@@ -12,7 +12,7 @@ import click
 from api.cli.application import connected, current
 from api.cli.client import PAGE, Client
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, cell, emit_json, note, say, table
+from api.cli.output import ago, block, cell, emit_json, listing, note, say, table
 from api.cli.peer_names import find_peer_id, peer_of, peer_path
 from api.cli.text import clean
 
@@ -57,25 +57,19 @@ def list_(status: str | None, role: str | None, mode: str | None, limit: int | N
     """List peers, newest first."""
     client = Client(current())
     rows = client.pages("/platform/peers", {"status": status, "spawn_role": role, "spawn_mode": mode}, limit=limit)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("id", "platform", "status", "since", "trust", "heartbeat", "note"),
-        [
-            (
-                row.get("id"),
-                row.get("remote_instance_url"),
-                row.get("status"),
-                ago(row.get("status_since"), now),
-                row.get("trust_status"),
-                ago(row.get("last_heartbeat_at"), now),
-                _remark(row, now),
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("id"),
+            row.get("remote_instance_url"),
+            row.get("status"),
+            ago(row.get("status_since"), now),
+            row.get("trust_status"),
+            ago(row.get("last_heartbeat_at"), now),
+            _remark(row, now),
+        ),
         empty="no peers; `powernode peers invite https://…` proposes the first one",
     )
 

@@ -15,9 +15,10 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
-from api.cli.output import ago, block, emit_json, say, table
+from api.cli.output import ago, block, emit_json, listing, say
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
+from api.cli.record_filters import narrowed, query_of
 from api.cli.secrets_input import read_secret
 from api.cli.text import clean
 
@@ -31,22 +32,23 @@ def received(peer: str) -> None:
     """List the grants that a peer gave us, newest first. Their bearers are never shown."""
     client, peer_id = resolved(peer)
     rows = client.get(peer_path(peer_id, "received_grants")).data or []
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    listing(
+        client.application,
+        rows,
         ("id", "kind", "one resource", "scopes", "state", "usable", "source", "received", "expires"),
-        [
-            (
-                row.get("id"), row.get("resource_kind"), row.get("resource_id"), ",".join(row.get("permission_scopes") or ()),
-                row.get("state"), row.get("usable"), row.get("source"), ago(row.get("received_at"), now), row.get("expires_at"),
-            )
-            for row in rows
-        ],
+        lambda row, now: (
+            row.get("id"),
+            row.get("resource_kind"),
+            row.get("resource_id"),
+            ",".join(row.get("permission_scopes") or ()),
+            row.get("state"),
+            row.get("usable"),
+            row.get("source"),
+            ago(row.get("received_at"), now),
+            row.get("expires_at"),
+        ),
         empty="no grants of this peer; its operator issues one, and `powernode grants receive PEER` keeps it",
-    )  # fmt: skip
+    )
 
 
 @click.command(cls=Command)
@@ -111,10 +113,7 @@ def _print(client: Client, record: dict[str, Any]) -> None:
 @click.argument("peer")
 @click.argument("kind")
 @click.argument("record", required=False, metavar="[ID]")
-@click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only these; also NAME[gte]=, [lte]=, [in]=A,B.")
-@click.option("--since", metavar="TIME", help="Only those written at or after this time.")
-@click.option("--sort", metavar="NAME", help="updated_at, or the attribute that names a record.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@narrowed
 @connected
 def remote(
     peer: str, kind: str, record: str | None, filters: tuple[str, ...], since: str | None, sort: str | None, limit: int | None
@@ -127,28 +126,14 @@ def remote(
             raise click.UsageError("options narrow a list; one record is named by its id alone")
         _print_one(client, client.get(f"{path}/{segment(record)}").data["resource"])
         return
-    rows = client.pages(path, {"updated_since": since, "sort": sort, **_filters(filters)}, limit=limit)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    table(
+    rows = client.pages(path, query_of(filters, since, sort), limit=limit)
+    listing(
+        client.application,
+        rows,
         ("id", "attributes", "updated"),
-        [(row.get("id"), _summary(row), ago(row.get("updated_at"), now)) for row in rows],
+        lambda row, now: (row.get("id"), _summary(row), ago(row.get("updated_at"), now)),
         empty="the peer shows none",
     )
-
-
-def _filters(filters: tuple[str, ...]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for text in filters:
-        name, separator, value = text.partition("=")
-        attribute, bracket, word = name.partition("[")
-        if not separator or not name:
-            raise click.UsageError(f"a filter is written NAME=VALUE, not {text!r}")
-        found[f"filter[{attribute}]{bracket}{word}"] = value
-    return found
 
 
 def _summary(row: dict[str, Any]) -> str:

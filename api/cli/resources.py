@@ -15,7 +15,8 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, say, table
+from api.cli.output import ago, block, emit_json, listing, say
+from api.cli.record_filters import narrowed, query_of
 from runtime.ids import is_uuid
 
 BASE = "/platform/resources"
@@ -88,12 +89,8 @@ def kinds() -> None:
     """List the kinds of resources, with how many there are."""
     client = Client(current())
     rows = client.get(BASE).data or []
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
     columns = ("kind", "alias", "count", "named by", "filterable", "scopes")
-    table(columns, [[*(row.get(name) for name in columns[:3]), *_lists(row)] for row in rows], empty="no kinds")
+    listing(client.application, rows, columns, lambda row, _: [*(row.get(name) for name in columns[:3]), *_lists(row)], empty="no kinds")
 
 
 def _lists(row: dict[str, Any]) -> list[str]:
@@ -102,32 +99,21 @@ def _lists(row: dict[str, Any]) -> list[str]:
 
 @click.command("list", cls=Command)
 @click.argument("kind")
-@click.option(
-    "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only these; also NAME[gte]=, [lte]=, [in]=A,B. May be repeated."
-)
-@click.option("--since", metavar="TIME", help="Only those written at or after this time.")
+@narrowed
 @click.option("--deleted", is_flag=True, help="Deleted ones too.")
-@click.option("--sort", metavar="NAME", help="updated_at, or the attribute that names a record.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @connected
 def list_(kind: str, filters: tuple[str, ...], since: str | None, deleted: bool, sort: str | None, limit: int | None) -> None:
     """List the resources of one kind."""
     client = Client(current())
-    query: dict[str, object] = {"updated_since": since, "include_deleted": "true" if deleted else None, "sort": sort}
-    for text in filters:
-        name, separator, value = text.partition("=")
-        attribute, bracket, word = name.partition("[")
-        if not separator or not name:
-            raise Failure("usage", f"a filter is written NAME=VALUE, not {text!r}", Exit.USAGE)
-        query[f"filter[{attribute}]{bracket}{word}"] = value
+    query = query_of(filters, since, sort) | {"include_deleted": "true" if deleted else None}
     rows = client.pages(path_of(kind), query, limit=limit)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    now = client.application.clock.wall()
-    shown = [(row.get("id"), _summary(row), row.get("version"), ago(row.get("updated_at"), now)) for row in rows]
-    table(("id", "attributes", "version", "updated"), shown, empty="none; `powernode resources import FILE` fills the catalogue")
+    listing(
+        client.application,
+        rows,
+        ("id", "attributes", "version", "updated"),
+        lambda row, now: (row.get("id"), _summary(row), row.get("version"), ago(row.get("updated_at"), now)),
+        empty="none; `powernode resources import FILE` fills the catalogue",
+    )
 
 
 def _summary(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.lazy import Command, LazyGroup
 from api.cli.offerings import part_of
-from api.cli.output import block, emit_json, say, table
+from api.cli.output import block, emit_json, listing, say
 from api.cli.peers import resolved
 from api.cli.text import clean
 
@@ -39,23 +39,18 @@ def catalog(peer: str) -> None:
     """Browse what a peer offers. While it is away, what was seen last is shown with its age."""
     client, peer_id = resolved(peer)
     rows = client.get(f"/federation/peers/{segment(peer_id)}/catalog").data
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    table(
+    listing(
+        client.application,
+        rows,
         ("slug", "name", "protocol", "status", "open", "seen"),
-        [
-            (
-                row.get("slug"),
-                row.get("name"),
-                row.get("protocol"),
-                row.get("status"),
-                "yes" if row.get("accepting_new_subscriptions") else "no",
-                "now" if row.get("fresh") else f"{row.get('age_seconds')} s ago; the peer is away",
-            )
-            for row in rows
-        ],
+        lambda row, _: (
+            row.get("slug"),
+            row.get("name"),
+            row.get("protocol"),
+            row.get("status"),
+            "yes" if row.get("accepting_new_subscriptions") else "no",
+            "now" if row.get("fresh") else f"{row.get('age_seconds')} s ago; the peer is away",
+        ),
         empty="the peer offers nothing to this platform",
     )
 
@@ -80,13 +75,11 @@ def list_() -> None:
     """List subscriptions, newest first."""
     client = Client(current())
     rows = client.pages(BASE)
-    if client.application.as_json:
-        for row in rows:
-            emit_json(row)
-        return
-    table(
+    listing(
+        client.application,
+        rows,
         ("host", "service", "status", "why", "expires", "id"),
-        [(row.get("local_hostname"), row.get("slug"), row.get("status"), _why(row), row.get("expires_at"), row.get("id")) for row in rows],
+        lambda row, _: (row.get("local_hostname"), row.get("slug"), row.get("status"), _why(row), row.get("expires_at"), row.get("id")),
         empty="no subscriptions; `powernode services catalog PEER` shows what a peer offers",
     )
 
