@@ -97,3 +97,15 @@ def statuses(frames: History, sockets: History, tolerance_s: float) -> Iterator[
         told.add(row)
         seen = ", ".join(str(status) for status in dict.fromkeys(near))
         yield Difference("status", change.at, f"{change.peer} on {change.on} becomes {change.status} only at {level}; the other has {seen}")
+
+
+def distances(frames: History, sockets: History) -> Iterator[tuple[str, float]]:
+    """Trigger and seconds: how far apart the levels are about each change that both have. It is what the tolerances are judged by."""
+    moments: list[dict[tuple[str, str, str, str], list[float]]] = []
+    for history in (frames, sockets):
+        found: dict[tuple[str, str, str, str], list[float]] = {}
+        for change in history.changes:
+            found.setdefault((change.on, change.peer, change.status, change.trigger), []).append(change.at)
+        moments.append(found)
+    for key, here in moments[0].items():
+        yield from ((key[3], abs(one - other)) for one, other in zip(here, moments[1].get(key, ()), strict=False))

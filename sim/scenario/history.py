@@ -10,12 +10,17 @@ import attrs
 
 @attrs.frozen
 class Change:
-    """A row took a status. Times are seconds since the start of the world."""
+    """A row took a status. Times are seconds since the start of the world.
+
+    Attributes:
+        trigger: what moved it, in the words of the lifecycle table; empty where the disk was replaced.
+    """
 
     at: float
     on: str
     peer: str
     status: str
+    trigger: str = ""
 
 
 @attrs.define

@@ -356,7 +356,7 @@ class Stage:
                     (change.after.record.remote_instance_url for change in commit.changes if change.after and change.id == entry.chain), ""
                 )
                 host = next((host.name for host in self.world.hosts.values() if host.url == url), url)
-                change = Change(self.now, commit.host.name, host, entry.payload["to"])
+                change = Change(self.now, commit.host.name, host, entry.payload["to"], str(entry.payload.get("trigger")))
                 self.history.changes.append(change)
                 self._note_change(change, Ref("peer", entry.chain), entry.payload)
 
