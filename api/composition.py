@@ -18,7 +18,7 @@ import trio
 from actors.certificates import verify_server
 from actors.door.call import Answer, Call, Source
 from actors.door.channel.handlers import ChannelLeave
-from actors.door.door import Door
+from actors.door.families import PlatformDoor
 from actors.door.openapi import document
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
@@ -127,7 +127,7 @@ class Composition:
         self.channels = Channels(self.remote, ports, self._channel_parts())
         self.engine = self._engine(self.port_table(PortRunner(ports)))
         self.driver = StepDriver(self.engine)
-        self.door = Door(self.engine, parts.settings, parts.credentials.public_key_pem)
+        self.door = PlatformDoor(self.engine, parts.settings, parts.credentials.public_key_pem)
         self.hub = EventHub(self.store)
         self.engine.on_events.append(self.hub.publish)
         self.made_faces = self.faces()

@@ -25,7 +25,7 @@ from actors.certificates import pem_blocks
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import epoch_floor
 from actors.door.call import Answer, Call, Source
-from actors.door.door import Door
+from actors.door.families import PlatformDoor
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.ports import (
@@ -284,7 +284,7 @@ class Host:
         self._woken = False
         self._alarm_at = math.inf
         self.engine: Engine
-        self.door: Door
+        self.door: PlatformDoor
 
     def become(self, who: Person) -> None:
         """Be this platform from the next start on, with keys of its own."""
@@ -347,7 +347,7 @@ class Host:
         reopening = Reopening(self.clock)
         self.engine.on_unknown = lambda error: self._reopen_in(reopening.pause_s())
         self.engine.on_events.append(self._follow_root)
-        self.door = Door(self.engine, settings, self.credentials.public_key_pem)
+        self.door = PlatformDoor(self.engine, settings, self.credentials.public_key_pem)
         if self.federation.peer_channel:
             self.engine.on_events.append(self._hang_up)
         if self.world.onlooker is not None:

@@ -15,12 +15,20 @@ import attrs
 
 from actors.settings import Identity
 from runtime.clock import iso_or_none
+from runtime.errors import InternalFault, OperatorFault
 from runtime.store.port import Kind
 
 Cause = Literal["restored", "echo"]
 Decision = Literal["restored", "not_restored"]
 
 CLAIMANTS_MAX: Final = 64
+
+FROZEN_HERE: Final = OperatorFault(
+    "trust_frozen", "this platform may run on an earlier copy of its data; `powernode trust show` says why and how to go on", 409
+)
+"""To operators who would open something."""
+FROZEN_THERE: Final = InternalFault("trust_frozen", "this platform opens and serves nothing until its operators have looked at it", 503)
+"""To peers who would use something."""
 
 
 @attrs.frozen(kw_only=True)

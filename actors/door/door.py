@@ -1,8 +1,8 @@
 """The door itself: from a `Call` to exactly one `Answer`.
 
-Lives here: matching, authentication of operators, permissions, bodies and queries, idempotency keys, and the handler table. Must not
-live here: a rule of a single route (see `peers`, `accounts`, `overview`, `federation`), or any I/O. Both levels of the simulator and the
-daemon go through this class, so a check that is missing here is missing everywhere.
+Lives here: matching, authentication of operators, permissions, bodies and queries, idempotency keys. Must not live here: a rule of a
+single route (`actors.door.families` lists what answers them), or any I/O. Both levels of the simulator and the daemon go through this
+class, so a check that is missing here is missing everywhere.
 """
 
 from __future__ import annotations
@@ -16,26 +16,15 @@ from typing import Any, TypeVar
 
 import attrs
 
+from actors.continuity.record import FROZEN_HERE, ContinuityRecord, frozen_by
+from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
-from actors.door import accounts, federation, overview, peers, shapes
-from actors.door.audit import handlers as audit
-from actors.door.bridges import handlers as bridges
-from actors.door.call import Answer, Call, Source, failure
-from actors.door.channel import handlers as channel
-from actors.door.continuity import handlers as continuity
-from actors.door.ending import handlers as ending
-from actors.door.grants import handlers as grants
+from actors.door import shapes
+from actors.door.call import Answer, Call, failure
 from actors.door.grants.decisions import Decisions
-from actors.door.migrations import handlers as migrations
-from actors.door.offerings import federation as offerings_federation
-from actors.door.offerings import handlers as offerings
 from actors.door.rate_limits import Blocks, RateLimits, source_key
-from actors.door.received_grants import handlers as received_grants
 from actors.door.request import ClosingFaultError, Request, outcome_fault
-from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
-from actors.door.subscriptions import handlers as subscriptions
-from actors.door.trust import handlers as trust
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from actors.operator.actor import TOKEN_AUDIENCE
@@ -91,9 +80,10 @@ class Door:
     Args:
         engine: the platform's actors.
         token_key_pem: public key of operators' access tokens.
+        handlers: what answers each route, by the route's name.
     """
 
-    def __init__(self, engine: Engine, settings: Settings, token_key_pem: bytes) -> None:
+    def __init__(self, engine: Engine, settings: Settings, token_key_pem: bytes, handlers: Mapping[str, Handler]) -> None:
         self.engine = engine
         self.settings = settings
         self.chance = engine.randomness.stream("door")
@@ -106,26 +96,7 @@ class Door:
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
         self._read: dict[tuple[str, str], tuple[tuple[int, int], Any]] = {}
-        families = (
-            peers.HANDLERS,
-            ending.HANDLERS,
-            trust.HANDLERS,
-            grants.HANDLERS,
-            received_grants.HANDLERS,
-            continuity.HANDLERS,
-            overview.HANDLERS,
-            accounts.HANDLERS,
-            federation.HANDLERS,
-            resources.HANDLERS,
-            bridges.HANDLERS,
-            migrations.HANDLERS,
-            offerings.HANDLERS,
-            subscriptions.HANDLERS,
-            offerings_federation.HANDLERS,
-            audit.HANDLERS,
-            channel.HANDLERS,
-        )
-        self._handlers: dict[str, Handler] = {name: handler for family in families for name, handler in family.items()}
+        self._handlers = dict(handlers)
 
     @property
     def deadline_s(self) -> float:
@@ -137,7 +108,7 @@ class Door:
     def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
         """Answer the call through `done`, exactly once: at once, or when an actor has decided."""
         now, wall = self.engine.clock.now(), self.engine.clock.wall()
-        request_id = _request_id(call.headers.get("x-request-id")) or uuid7(wall, self.chance)
+        request_id = request_id_in(call.headers.get("x-request-id")) or uuid7(wall, self.chance)
         found = match(call.method, call.path)
         if isinstance(found, NoMatch):
             done(found.answer(request_id))
@@ -166,7 +137,7 @@ class Door:
             request.claims = self.authenticate(request.call.headers, request.wall)
             self._permit(request.claims, route)
             if route.opens_trust:
-                continuity.refuse_while_frozen(self, continuity.FROZEN_HERE)
+                self.refuse_while_frozen(FROZEN_HERE)
         if route.query and route.reads_query:
             request.query = shapes.read_query(route.query, request.call.query)
         if route.body is not None:
@@ -241,17 +212,6 @@ class Door:
         except FaultError as error:
             return failure(error.fault, call.headers.get("x-request-id", ""))
         return Stream(self, call, claims)
-
-    # --- channels ------------------------------------------------------------------------------------------------
-
-    def open_channel(self, call: Call) -> channel.ChannelLeave | Answer:
-        """Leave for a peer to have a channel with us, or the refusal to send in place of the upgrade."""
-        request_id = _request_id(call.headers.get("x-request-id")) or uuid7(self.engine.clock.wall(), self.chance)
-        return channel.open_channel(self, call, request_id)
-
-    def other_end(self, source: Source) -> str | Fault:
-        """The id of the peer that is at the other end of a connection by what is known now, whatever its status serves."""
-        return channel.other_end(self, source)
 
     # --- idempotency ---------------------------------------------------------------------------------------------
 
@@ -350,6 +310,26 @@ class Door:
 
         return self.remembered(SCHEMA_RULE.name, account_id, read)
 
+    @property
+    def continuity(self) -> ContinuityRecord | None:
+        """What is known of this platform's own past; most platforms have no such row."""
+        id = self.settings.identity.instance_id
+
+        def read() -> ContinuityRecord | None:
+            row = self.engine.directory.row(CONTINUITY.name, id)
+            return row.record if row is not None else None
+
+        return self.remembered(CONTINUITY.name, id, read)
+
+    def refuse_while_frozen(self, fault: OperatorFault | InternalFault) -> None:
+        """Let nothing pass while trust is frozen.
+
+        Raises:
+            FaultError: it is.
+        """
+        if frozen_by(self.continuity, self.settings.identity) is not None:
+            raise FaultError(fault)
+
     def remembered(self, kind: str, key: str, read: Callable[[], _Read]) -> _Read:
         """What `read` makes of rows of this kind; read anew when one of them may have changed. `key`: one of few, and ours."""
         version = self.engine.directory.version(kind)
@@ -360,7 +340,7 @@ class Door:
         return found
 
 
-def _request_id(header: str | None) -> str | None:
+def request_id_in(header: str | None) -> str | None:
     """The caller's own id for this request, if it is fit for logs."""
     return header if header is not None and _REQUEST_ID.fullmatch(header) else None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from actors.continuity.record import FROZEN_THERE
 from actors.door.call import success
 from actors.door.callers import admitted_caller
-from actors.door.continuity.handlers import FROZEN_THERE, refuse_while_frozen
 from actors.door.rate_limits import source_key
 from actors.door.request import NOBODY, Request, outcome_fault
 from actors.limits import CLOCK_SKEW_WARNING_S
@@ -40,7 +40,7 @@ def federation_accept(door: Door, request: Request) -> None:
     if limited is not None:
         request.fail(door.rate_limited(limited))
         return
-    refuse_while_frozen(door, FROZEN_THERE)
+    door.refuse_while_frozen(FROZEN_THERE)
     try:
         body = door.read_body(request)
     except FaultError as error:

@@ -16,7 +16,7 @@ import attrs
 
 from actors import certificates
 from actors.door.call import Answer, Call, Source
-from actors.door.door import Door
+from actors.door.families import PlatformDoor
 from actors.peer import roles
 from actors.peer.messages import Accepted, AcceptRemote, Minted, Propose, Regenerate
 from actors.peer.record import KIND, PeerEvidence, PeerRecord
@@ -198,7 +198,7 @@ class Platform:
             store=self.store, clock=self.network.clock, randomness=self.chance, actors=ACTORS, settings=self.settings, ports=ports,
             crash_policy=AtOnce(),
         )  # fmt: skip
-        self.door = Door(self.engine, self.settings, b"no operator signs in here")
+        self.door = PlatformDoor(self.engine, self.settings, b"no operator signs in here")
         self.engine.on_events.append(self._follow_root)
         self.engine.start()
 

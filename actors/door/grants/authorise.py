@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from actors.bridge.record import active_bridge
+from actors.continuity.record import FROZEN_THERE
 from actors.door.callers import recognised_caller
-from actors.door.continuity.handlers import FROZEN_THERE, refuse_while_frozen
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
 from actors.door.request import Request
@@ -69,7 +69,7 @@ def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "e
         FaultError: the refusal of the first of them that fails.
     """
     if family == "exchange":
-        refuse_while_frozen(door, FROZEN_THERE)
+        door.refuse_while_frozen(FROZEN_THERE)
     peer = recognised_caller(door, request, family).record
     fault = schema_fault(door, peer, kind)
     if fault is not None:
