@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from actors.approval.actor import ApprovalActor
 from actors.audit_archive.actor import Archivist, ShipmentRow
 from actors.bridge.actor import BridgeActor
 from actors.continuity.actor import ContinuityActor
@@ -55,6 +56,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     MigrationActor,
     ArrivalActor,
     StagedStepActor,
+    ApprovalActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from actors.door import accounts, federation, overview, peers
+from actors.door.approvals import handlers as approvals
 from actors.door.audit import handlers as audit
 from actors.door.bridges import handlers as bridges
 from actors.door.call import Answer, Call, Source
@@ -43,6 +44,7 @@ _FAMILIES: Final = (
     resources.HANDLERS,
     bridges.HANDLERS,
     migrations.HANDLERS,
+    approvals.HANDLERS,
     offerings.HANDLERS,
     subscriptions.HANDLERS,
     offerings_federation.HANDLERS,

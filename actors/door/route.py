@@ -47,6 +47,8 @@ PLATFORM_READ: Final = "system.platform.read"
 MIGRATIONS_PLAN: Final = "system.migrations.plan"
 MIGRATIONS_APPLY: Final = "system.migrations.apply"
 MIGRATIONS_CANCEL: Final = "system.migrations.cancel"
+APPROVALS_READ: Final = "system.infra_tasks.read"
+APPROVALS_CONTROL: Final = "system.infra_tasks.control"
 PERMISSIONS: Final = (
     PEERS_READ,
     PEERS_INVITE,
@@ -65,6 +67,8 @@ PERMISSIONS: Final = (
     MIGRATIONS_PLAN,
     MIGRATIONS_APPLY,
     MIGRATIONS_CANCEL,
+    APPROVALS_READ,
+    APPROVALS_CONTROL,
 )
 
 

@@ -15,6 +15,7 @@ import attrs
 
 from actors import limits
 from actors.door import bodies
+from actors.door.approvals.routes import ROUTES as _APPROVALS
 from actors.door.audit.routes import ROUTES as _AUDIT
 from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
@@ -610,6 +611,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_RESOURCES,
     *_BRIDGES,
     *_MIGRATIONS,
+    *_APPROVALS,
     *_OFFERINGS,
     *_SUBSCRIPTIONS,
     *_GRANTS,

@@ -13,20 +13,24 @@ from typing import Any
 import attrs
 
 from actors import residency
+from actors.approval.deciding import CHANGED
+from actors.approval.messages import Execute, Executed, NotApproved
+from actors.approval.record import KIND as APPROVAL
 from actors.idempotency.record import Mark, remember
 from actors.migration.lifecycle import Trigger, transition
 from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, Plan, PreflightAnswered, Release, SetStep
 from actors.migration.planning import current_steps
 from actors.migration.receiving import residency_outcome
 from actors.migration.record import MigrationRecord, shown
-from actors.migration.steps import plan_digest
+from actors.migration.steps import Policy, Step, plan_digest
 from actors.migration.transfer import Transfer, refused_by, without_payloads
 from actors.peer import standing
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from actors.received_grant.record import fitting, of_peer
-from runtime.actor import Due, handles
+from runtime.actor import Due, Ref, handles
+from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
@@ -108,22 +112,38 @@ class MigrationActor(Transfer):
     @handles(SetStep)
     def on_set_step(self, message: SetStep, ctx: Context) -> None:
         fault = self._fault(message.expected_version)
-        record: MigrationRecord | None = self.record
-        if fault is not None or record is None:
-            ctx.reply(fault)
-            return
-        if record.status not in ("planned", "validating", "conflict") or record.applying:
-            text = f"a migration that is {record.status} takes no decisions about its steps"
-            ctx.reply(OperatorFault("invalid_transition", text, 422, {"from": record.status}))
-            return
-        step = next((step for step in record.steps if step.order == message.order), None)
-        if step is None or step.action != "create":
-            ctx.reply(OperatorFault("step_invalid", "the plan brings no record under this number", 422, {"index": message.order}))
-            return
-        steps = tuple(attrs.evolve(each, conflict_policy=message.policy) if each is step else each for each in record.steps)
-        self.note(ctx, record, "migration.step_decided", message.by, order=message.order, policy=message.policy)
-        record = self.replanned(ctx, attrs.evolve(record, steps=steps))
-        self._finish(ctx, record, message.mark)
+        step = decidable_step(self.record, message.order) if fault is None else fault
+        if isinstance(step, Fault):
+            ctx.reply(step)
+        else:
+            self._finish(ctx, self._step_decided(ctx, step, message.policy, message.by), message.mark)
+
+    def _step_decided(self, ctx: Context, step: Step, policy: Policy, by: str | None) -> MigrationRecord:
+        record: MigrationRecord = self.record
+        steps = tuple(attrs.evolve(each, conflict_policy=policy) if each is step else each for each in record.steps)
+        self.note(ctx, record, "migration.step_decided", by, order=step.order, policy=policy)
+        return self.replanned(ctx, attrs.evolve(record, steps=steps))
+
+    @handles(Execute)
+    def on_execute(self, message: Execute, ctx: Context) -> None:
+        """Overwriting a record of the destination was approved. It is done if the step still is what was approved."""
+        params = message.approval.params
+        step = decidable_step(self.record, params["order"])
+        fault: Fault | None = None
+        if isinstance(step, Fault):
+            fault = step
+        elif any(params[name] != value for name, value in step_facts(step).items()):
+            fault = OperatorFault(CHANGED, "the step is not what was approved any more", 409)
+        elif step.conflict_policy != "overwrite":
+            self.keep(ctx, self._step_decided(ctx, step, "overwrite", message.approval.requested_by))
+            self.go_on(ctx)
+        ctx.send(Ref(APPROVAL.name, message.approval.id), Executed(fault=fault, result={"order": params["order"]}))
+
+    @handles(NotApproved)
+    def on_not_approved(self, message: NotApproved, ctx: Context) -> None:
+        if self.record is not None:
+            entry = {"at": iso(ctx.wall), "by": None, "why": f"approval_{message.status}", "approval_id": message.approval_id}
+            self.keep(ctx, attrs.evolve(self.record, audit_log=(*self.record.audit_log, entry)))
 
     def _finish(self, ctx: Context, record: MigrationRecord, mark: Mark | None) -> None:
         self.keep(ctx, record)
@@ -237,6 +257,24 @@ class MigrationActor(Transfer):
 # --- judgements ------------------------------------------------------------------------------------------------------
 
 _TRIGGERS: Mapping[str, Trigger] = {"validate": "validate", "apply": "validate", "cancel": "cancel", "retry": "retry"}
+
+
+def decidable_step(record: MigrationRecord | None, order: int) -> Step | Fault:
+    """The step about which an operator may decide now, or why not."""
+    if record is None:
+        return NOT_FOUND
+    if record.status not in ("planned", "validating", "conflict") or record.applying:
+        text = f"a migration that is {record.status} takes no decisions about its steps"
+        return OperatorFault("invalid_transition", text, 422, {"from": record.status})
+    step = next((step for step in record.steps if step.order == order), None)
+    if step is None or step.action != "create":
+        return OperatorFault("step_invalid", "the plan brings no record under this number", 422, {"index": order})
+    return step
+
+
+def step_facts(step: Step) -> Mapping[str, Any]:
+    """What must not change between a request to overwrite something and its approval."""
+    return {"kind": step.kind, "id": step.id, "natural_key": dict(step.natural_key)}
 
 
 def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | None:

@@ -19,6 +19,7 @@ from api.cli.transport import Exchange, TransportFailed
 from runtime.secret import Secret
 
 API: Final = "/api/v1/system"
+ROOT: Final = "/api/"
 AUTH: Final = "/api/v1/auth"
 # An operator request may take 45 s at the daemon; a little more, so that its own answer arrives instead of our timeout.
 REQUEST_TIMEOUT_S: Final = 50.0
@@ -81,12 +82,12 @@ class Client:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """One authenticated request under the operator API; an access token that has just expired is renewed once.
+        """One authenticated request, under the operator API or to a path from the root; an access token that has just expired is renewed.
 
         Raises:
             Failure: with the exit code that the command should end with.
         """
-        url = self.url + API + path + _query(query)
+        url = self.url + (path if path.startswith(ROOT) else API + path) + _query(query)
         token = await self.bearer()
         exchange = await self._exchange(method, url, body, {**(headers or {}), "authorization": f"Bearer {token.reveal()}"})
         if exchange.status == 401 and self.application.given_token() is None:

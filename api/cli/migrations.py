@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from api.cli.application import connected, current
+from api.cli.approvals import waits
 from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
@@ -122,7 +123,14 @@ def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
     client = Client(current())
     if policy == "overwrite":
         confirm(client, "Overwrite the destination's own record?", yes=yes)
-    _print(client, migration_of(client.patch(path_of(migration, "steps", str(order)), {"conflict_policy": policy}).data))
+    data = client.patch(path_of(migration, "steps", str(order)), {"conflict_policy": policy}).data
+    waiting = waits(data)
+    if waiting is None:
+        _print(client, migration_of(data))
+    elif client.application.as_json:
+        emit_json(data)
+    else:
+        say(waiting)
 
 
 def _act(act: str, summary: str, *, crossing: bool = False) -> click.Command:

@@ -15,6 +15,7 @@ from api.cli.lazy import PLUGINS, LazyGroup
 
 COMMANDS: Final = {
     "actors": ("api.cli.actors:actors", "Look into the daemon's actors."),
+    "approvals": ("api.cli.approvals:approvals", "See and decide about operations that wait for approval."),
     "audit": ("api.cli.audit:audit", "Verify audit chains, and see what of them is in the archive."),
     "backup": ("api.cli.backup:backup", "Copy the store of a platform into FILE, also while its daemon runs."),
     "bridges": ("api.cli.bridges:bridges", "Open overlay networks to peers."),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 
+from actors.approval.messages import AskApproval
 from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE
 from actors.door.call import Answer, Call, Source
@@ -57,6 +58,9 @@ class Operation:
     def parameters(self) -> tuple[tuple[str, str], ...]:
         """(the word before it, its name) of each path parameter, from left to right."""
         parts = self.path.split("/")
+        if "/federation_api/migrations" in self.path:
+            # What comes to us and what goes from us are found under one word.
+            parts[parts.index("migrations")] = "arrivals"
         return tuple((parts[place - 1], part[1:-1]) for place, part in enumerate(parts) if part.startswith("{"))
 
     def documents(self, status: int, code: str | None) -> bool:
@@ -236,6 +240,60 @@ class Matrix:
         assert answer.body is not None
         return str(answer.body["data"]["grant_id"])
 
+    def module(self, token: str) -> str:
+        """A new module that could move."""
+        system = self.made(f"{SYSTEM}/platform/resources/NodePlatform", {"attributes": {"name": f"m{self.number()}"}}, token, "resource")
+        attributes = {"name": f"module{self.number()}", "node_platform_id": system}
+        return self.made(f"{SYSTEM}/platform/resources/NodeModule", {"attributes": attributes}, token, "resource")
+
+    def migration(self, token: str) -> str:
+        """A new plan to move a module to `b`."""
+        body = {
+            "operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": self.module(token),
+            "destination_peer_id": self.peers["b"].b_at_a, "bearer": self.bearer(f"mover-{self.number()}", of="b"),
+        }  # fmt: skip
+        return self.made(f"{SYSTEM}/platform/migrations", body, token, "migration")
+
+    def mover(self) -> str:
+        """The bearer of a grant by which `b` may move modules to `a`."""
+        body = {**SEED_BODY, "remote_subject": f"mover-{self.number()}", "permission_scopes": ["migrate"]}
+        answer = self.call("POST", self.peers["b"].path, body, token=self.tokens["all"])
+        assert answer.body is not None
+        return str(answer.body["data"]["bearer_token"])
+
+    def arrival(self) -> str:
+        """A plan that `b` has announced to `a`."""
+        id = uuid7(self.a.clock.wall(), self.a.randomness.stream("matrix"))
+        body = {
+            "migration_id": id, "operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": NOBODYS,
+            "plan_digest": "0" * 64, "step_count": 1,
+        }  # fmt: skip
+        path = f"{SYSTEM}/federation_api/migrations"
+        answer = self.call("POST", path, body, source=self.sources["b"], token=self.mover())
+        assert answer.status == 201, answer.body
+        return id
+
+    def subscribed(self, token: str) -> str:
+        """A new subscription of `a` to an offering of `b`."""
+        peers, slug = self.peers["b"], f"theirs-{self.number()}"
+        made = peers.ask("POST", OFFERINGS, {**WIKI, "slug": slug}, at=peers.b)
+        assert peers.ask("POST", f"{OFFERINGS}/{made.data['offering']['id']}/activate", {}, at=peers.b).status == 200
+        body = {"slug": slug, "local_hostname": f"{slug}.a.example"}
+        return self.made(f"{SYSTEM}/federation/peers/{peers.b_at_a}/subscriptions", body, token, "subscription")
+
+    def approval(self, token: str) -> str:
+        """A new request for approval in the account of this operator."""
+        account_id = OTHER_ACCOUNT if token == self.tokens["other account"] else self.a.account_id
+        asked = AskApproval(
+            account_id=account_id, action_category="system.migration_overwrite", requested_by=None, origin="rest", federation_peer_id=None,
+            subject_kind="migration", subject_id=NOBODYS, summary="s", impact="i", plan={}, params={"order": 0},
+        )  # fmt: skip
+        outcomes: list[Any] = []
+        id = uuid7(self.a.clock.wall(), self.a.randomness.stream("matrix"))
+        self.a.engine.ask(Ref("approval", id), asked, 30.0, outcomes.append)
+        assert self.world.run_until(lambda: bool(outcomes), 10.0)
+        return id
+
     # --- objects, by the word before their id in a path ----------------------------------------------------------
 
     def objects(self, token: str, peer_id: str | None = None) -> dict[tuple[str, str], Callable[[], str]]:
@@ -276,6 +334,10 @@ class Matrix:
             ("service_offerings", "id"): lambda: self.offering(token)[0],
             ("received_grants", "received_grant_id"): received,
             ("subscriptions", "grant_id"): self.subscription,
+            ("approvals", "id"): lambda: self.approval(token),
+            ("migrations", "id"): lambda: self.migration(token),
+            ("arrivals", "id"): self.arrival,
+            ("service_subscriptions", "id"): lambda: self.subscribed(token),
             ("bridges", "bridge_id"): within("bridges", lambda: {"sdwan_network_id": network()}, "bridge"),
             ("grants", "grant_id"): within("grants", lambda: {**SEED_BODY, "remote_subject": f"made-{self.number()}"}, "grant"),
         }
@@ -286,17 +348,17 @@ WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("remote_resources", "kind"): "NodePlatform",
     ("actors", "kind"): "peer",
     ("{kind}", "resource_id"): NOBODYS,
-    ("migrations", "id"): NOBODYS,
-    ("service_subscriptions", "id"): NOBODYS,
     ("steps", "order"): "1",
 }
-"""Parameters that name no object of this platform, and migrations and subscriptions, of
-which the matrix makes none: only who may ask is shown of them."""
+"""Parameters that name no object of this platform."""
 
-NOT_MADE: Final = {("{kind}", "resource_id"), ("migrations", "id"), ("service_subscriptions", "id")}
+NOT_MADE: Final = {("{kind}", "resource_id")}
 """Those of `WORDS` of which there is none, so that who may call is told so."""
 
-ACCEPTED_ONLY: Final = {"grant_id", "received_grant_id"}
+ACCEPTED_ONLY: Final = {
+    ("grants", "grant_id"), ("subscriptions", "grant_id"), ("received_grants", "received_grant_id"), ("migrations", "id"),
+    ("service_subscriptions", "id"),
+}  # fmt: skip
 """Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
 
 

@@ -6,14 +6,17 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from actors.approval.messages import AskApproval
 from actors.door import cursors
+from actors.door.approvals.handlers import let_wait
 from actors.door.migrations import federation
 from actors.inventory.registry import find
+from actors.migration.actor import decidable_step, step_facts
 from actors.migration.messages import Act, Plan, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord, shown, shown_arrival
 from actors.migration.steps import Header
 from runtime.actor import Ref
-from runtime.errors import FaultError, OperatorFault
+from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
 from runtime.store.port import Condition, Query
 
@@ -77,6 +80,8 @@ def act_on_migration(door: Door, request: Request, *, act: str) -> None:
 
 
 def set_migration_step(door: Door, request: Request) -> None:
+    if request.body["conflict_policy"] == "overwrite" and _asks_to_overwrite(door, request):
+        return
     message = SetStep(
         by=request.by,
         order=int(request.parameters["order"]),
@@ -85,6 +90,39 @@ def set_migration_step(door: Door, request: Request) -> None:
         mark=request.mark,
     )
     _shown(door, request, _own(door, request), message)
+
+
+def _asks_to_overwrite(door: Door, request: Request) -> bool:
+    """Let the request to overwrite a record of the destination wait for approval; False if that was approved before."""
+    row = door.engine.directory.row(MIGRATION.name, _own(door, request))
+    assert row is not None
+    record: MigrationRecord = row.record
+    expected = request.expected_version()
+    if expected is not None and expected != record.version:
+        text = "the migration has changed since; read it again"
+        raise FaultError(OperatorFault("version_conflict", text, 409, {"version": record.version}))
+    step = decidable_step(record, int(request.parameters["order"]))
+    if isinstance(step, Fault):
+        raise FaultError(step)
+    if step.conflict_policy == "overwrite":
+        return False
+    met = next((dict(entry) for entry in reversed(record.conflict_log) if entry.get("step") == step.order), None)
+    asked = AskApproval(
+        account_id=record.account_id,
+        action_category="system.migration_overwrite",
+        requested_by=request.by,
+        origin="rest",
+        federation_peer_id=record.destination_peer_id,
+        subject_kind=MIGRATION.name,
+        subject_id=record.id,
+        summary=f"Overwrite a {step.kind} of the peer {record.destination_peer_id} with ours",
+        impact="The destination's record keeps its id and loses its attributes to ours when the migration is applied.",
+        plan={"migration_id": record.id, "meets": met},
+        params={"migration_id": record.id, "order": step.order, **step_facts(step)},
+        mark=request.mark,
+    )
+    let_wait(door, request, asked)
+    return True
 
 
 def _own(door: Door, request: Request) -> str:

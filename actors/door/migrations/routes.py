@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.door import bodies as shared
+from actors.door.approvals.bodies import PENDING
 from actors.door.migrations import bodies
 from actors.door.route import (
     CERTIFICATE_REFUSALS,
@@ -120,8 +121,9 @@ _OPERATOR: Final = (
         tag=_TAG,
         summary="Decide what happens where a step meets a record of the destination",
         parameters={"order": Integer(0, STEPS_MAX - 1)},
+        description="To overwrite a record of the destination waits for approval: 202, and nothing has been decided yet.",
         body=bodies.SET_STEP,
-        success={200: bodies.ONE},
+        success={200: bodies.ONE, 202: PENDING},
         errors={404: _NOT_FOUND, 409: ("version_conflict",), 422: ("field_required", "step_invalid", "invalid_transition")},
         idempotent=True,
         conditional=True,

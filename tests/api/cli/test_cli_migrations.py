@@ -54,3 +54,12 @@ def test_migrations_are_listed_and_shown(api: OperatorApi, run: Run) -> None:
     api.answers["get_migration"] = ONE
     assert MIGRATION_ID in run("migrations", "list").output
     assert list(lines(run("migrations", "show", MIGRATION_ID, "--json"))) == [MIGRATION]
+
+
+def test_what_waits_for_approval_is_said_to_wait(api: OperatorApi, run: Run) -> None:
+    waiting = {"pending": True, "deferred_operation_id": PEER_ID, "approval_request_id": MODULE_ID, "expires_at": "2026-01-01T04:00:00Z"}
+    api.answers["set_migration_step"] = granted(waiting)
+    result = run("migrations", "set-step", MIGRATION_ID, "0", "overwrite", "--yes")
+    assert result.exit_code == 0, result.output
+    assert f"powernode approvals approve {MODULE_ID}" in result.output
+    assert list(lines(run("migrations", "set-step", MIGRATION_ID, "0", "overwrite", "--yes", "--json"))) == [waiting]

@@ -1,0 +1,1 @@
+"""Operations that wait until an operator has approved them."""

@@ -1,0 +1,36 @@
+"""What can wait for approval: the closed table of categories.
+
+Lives here: the category's name, what it may touch, what its requester must be allowed to do. Must not live here: who carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import attrs
+
+BlastRadius = Literal["low", "medium", "high"]
+
+
+@attrs.frozen(kw_only=True)
+class Category:
+    """One kind of gated operation.
+
+    Attributes:
+        name: what policies and requests call it.
+        permission: what an operator who asks for it must hold, also when it is carried out; None for what peers ask for.
+        blast_radius: how far a mistake reaches.
+    """
+
+    name: str
+    permission: str | None
+    blast_radius: BlastRadius
+
+
+_ALL: Final = (
+    Category(name="system.migration_hop", permission=None, blast_radius="high"),
+    Category(name="system.migration_overwrite", permission="system.migrations.plan", blast_radius="high"),
+)
+
+CATEGORIES: Final[Mapping[str, Category]] = {category.name: category for category in _ALL}

@@ -1,0 +1,1 @@
+"""The door's routes of operations that wait for approval."""
