@@ -82,6 +82,7 @@ def stop_all(host: Host) -> None:
     """End every mishap of a host that can end by itself: its disk has room and is fast, its process runs freely, its authority signs."""
     disk = host.store.disk
     disk.fsync_s, disk.full, disk.failures_ahead = 0.0, False, 0
-    host.lag_s, host.authority.down = 0.0, False
+    host.authority.down = False
+    host.slow(0.0)
     if host.paused:
         host.unpause()

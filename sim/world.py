@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 import msgspec
@@ -233,13 +233,7 @@ class Reply:
 
 
 class Host:
-    """One platform: what survives a crash (keys, disk, clock), and the incarnation that runs now.
-
-    Class attributes:
-        stoppable: its process can be paused and slowed down.
-    """
-
-    stoppable: ClassVar[bool] = True
+    """One platform: what survives a crash (keys, disk, clock), and the incarnation that runs now."""
 
     def __init__(
         self,
@@ -449,6 +443,10 @@ class Host:
         frozen, self._frozen = self._frozen, []
         for callback in frozen:
             callback()
+
+    def slow(self, lag_s: float) -> None:
+        """Let it take up what reaches it so much later, as a busy machine does, restarts included; 0 is at once."""
+        self.lag_s = lag_s
 
     def restart(self) -> None:
         """Start again after a crash."""

@@ -16,7 +16,7 @@ from sim.links import Burst, Latency, Link, Uniform
 from sim.names import TTL_S
 from sim.nat import TCP_TIMEOUT_S, UDP_TIMEOUT_S, NatRules
 from sim.releases import RELEASES
-from sim.scenario.actions.registry import FRAMES_ONLY, Action
+from sim.scenario.actions.registry import Action
 from sim.scenario.expectations import Expectation
 from sim.scenario.kinds import (
     BURST,
@@ -259,11 +259,6 @@ class Scenario:
     steps: tuple[Step, ...]
     expected: tuple[Expected, ...]
     path: str
-
-    @property
-    def any_level(self) -> bool:
-        """Whether its platforms may be at either level."""
-        return not any(step.do in FRAMES_ONLY for step in self.steps)
 
     @property
     def cost(self) -> float:

@@ -72,6 +72,9 @@ class VirtualLoop:
 
     Args:
         order: decides which of several ready tasks runs first.
+
+    Attributes:
+        on_idle: called whenever no task can run any more at one moment.
     """
 
     def __init__(self, timeline: Timeline, order: random.Random, *, prepare: Callable[[], None] = lambda: None) -> None:
@@ -84,6 +87,7 @@ class VirtualLoop:
         self._pumping = False
         self._called = False
         self._failed = False
+        self.on_idle: Callable[[], None] = lambda: None
         self._run = compat.GuestRun(self._main, self._clock, order)
         self._clock.run = self._run
         self.pump()
@@ -117,6 +121,16 @@ class VirtualLoop:
         if not self._pumping:
             self._soon()
 
+    def hold(self, holds: compat.Judge | None) -> None:
+        """From now on ready tasks of which this is true get no turn."""
+        self._run.hold(holds)
+        self._soon()
+
+    def let_go(self) -> None:
+        """Judge again the tasks that were held."""
+        self._run.let_go()
+        self._soon()
+
     def pump(self) -> None:
         """Let every task run that can run now.
 
@@ -136,6 +150,7 @@ class VirtualLoop:
                     raise BusyError(f"tasks work without end at {self.timeline.now:.3f} s")
         finally:
             self._pumping = False
+        self.on_idle()
         if run.outcome is not None:
             if not self._failed:
                 self._failed = True

@@ -7,7 +7,8 @@ Outside of `GuestRun.inside` nothing of trio is different, so that other trio ru
 
 The seams, beside the public ones (`trio.abc.Clock`, custom socket factory and host name resolver, guest mode):
 
-* which of several ready tasks runs first: trio sorts and shuffles them if its own switch for tests is on, by a generator that is ours;
+* which of several ready tasks runs first, and which gets no turn for now: trio sorts and shuffles them if its own switch for tests is
+  on, by a generator that is ours;
 * threads: `trio.to_thread` finds the starter of threads as a global of its module, where one that computes at once takes its place;
 * the run that this thread is in: kept in a thread-local, taken out while the host of the run goes on;
 * polling: nothing of a simulated run waits for the kernel, so it is not asked.
@@ -82,6 +83,33 @@ def at_once(fn: Callable[[], Any], deliver: Callable[[outcome.Outcome[Any]], obj
     deliver(outcome.capture(fn))
 
 
+Judge = Callable[[trio.lowlevel.Task], bool]
+
+
+class _Order:
+    """In place of trio's generator: the seed decides about the order of ready tasks, and somebody may hold back some of them.
+
+    Attributes:
+        holds: whether a task gets no turn; None: all get theirs.
+        held: ready tasks that got none, to be put back by whoever held them.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self.holds: Judge | None = None
+        self.held: list[trio.lowlevel.Task] = []
+        self.random, self.uniform = chance.random, chance.uniform
+        self._shuffle = chance.shuffle
+
+    def shuffle(self, batch: list[trio.lowlevel.Task]) -> None:
+        """Put the tasks of one pass in order."""
+        if self.holds is not None:
+            free: list[trio.lowlevel.Task] = []
+            for task in batch:
+                (self.held if self.holds(task) else free).append(task)
+            batch[:] = free
+        self._shuffle(batch)
+
+
 class GuestRun:
     """One trio run, stepped by its host. Not re-entrant.
 
@@ -92,7 +120,7 @@ class GuestRun:
     def __init__(self, main: Callable[[], Awaitable[object]], clock: trio.abc.Clock, order: random.Random) -> None:
         self.outcome: outcome.Outcome[Any] | None = None
         self._ticks: deque[Callable[[], object]] = deque()
-        self._order = order
+        self._order = _Order(order)
         self._context: dict[str, Any] = {}
         self._hooks = sys.get_asyncgen_hooks()
         with self.inside():
@@ -133,6 +161,16 @@ class GuestRun:
     def has_idle_waiters(self) -> bool:
         """Whether somebody waits until all others are blocked."""
         return bool(self._runner.waiting_for_idle)
+
+    def hold(self, holds: Judge | None) -> None:
+        """From now on ready tasks of which this is true get no turn; those that were held so far are judged again."""
+        self._order.holds = holds
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let the tasks that were held be judged again, in the next pass."""
+        self._runner.runq.extend(self._order.held)
+        self._order.held.clear()
 
     def check_escapes(self) -> None:
         """Raises EscapeError if a task waits for a file descriptor other than the run's own wake-up."""
@@ -205,7 +243,7 @@ class _Inside:
         current.clear()
         current.update(self._run._context)
         _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-        _run._r = self._run._order
+        _loop._r = self._run._order
         _threads.start_thread_soon = _loop.start_thread_soon = at_once
         sys.set_asyncgen_hooks(*self._run._hooks)
 

@@ -49,8 +49,6 @@ FENCED: Final = "the process was killed"
 class SocketHost(Host):
     """One platform, whose requests travel as bytes."""
 
-    stoppable = False
-
     def __init__(self, world: World, name: str, federation: FederationSettings, **nature: Any) -> None:
         super().__init__(world, name, federation, **nature)
         self.level = level_of(world)
@@ -65,10 +63,11 @@ class SocketHost(Host):
 
     def start(self) -> None:
         self.boot_epoch = self._next_epoch()
-        self.running = True
+        self.running, self.paused = True, False
         self.world.note(self.name, "life", "start")
         process = self.process = self.level.process(self.name, self.name)
         process.machine.powered = True
+        self.level.brakes.slow(process, self.lag_s)
         self.level.loop.start(self.level.sockets.as_process, process, partial(self._live, process), name=self.name)
         self.level.loop.pump()
 
@@ -101,10 +100,12 @@ class SocketHost(Host):
         self.level.loop.pump()
         self.world.note(self.name, "life", "crash")
         self.incarnation += 1
-        self.running = False
+        self.running = self.paused = False
+        self._frozen.clear()
         self.power = self.process.machine.powered = not machine
         self.engine.halted = FENCED
         self.process.kill(silently=machine)
+        self.level.brakes.release(self.process)
         self.level.processes.pop(self.process, None)
         if machine:
             self.world.network.crashed(self.name, machine=True)
@@ -113,6 +114,21 @@ class SocketHost(Host):
         if self._scope is not None:
             self.level.loop.call(self._scope.cancel)
         self.level.loop.pump()
+
+    def pause(self) -> None:
+        assert self.process is not None
+        super().pause()
+        self.level.brakes.pause(self.process)
+
+    def unpause(self) -> None:
+        assert self.process is not None
+        self.level.loop.call(super().unpause)
+        self.level.brakes.unpause(self.process)
+
+    def slow(self, lag_s: float) -> None:
+        super().slow(lag_s)
+        if self.process is not None and self.running:
+            self.level.brakes.slow(self.process, lag_s)
 
     def parts(self) -> Parts:
         """What the process that starts now is made of."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.sockets.brakes import Brakes
 from sim.sockets.clock import VirtualLoop
 from sim.sockets.sockets import Sockets
 from sim.sockets.tcp import Process, Tcp
@@ -22,6 +23,7 @@ class SocketLevel:
         self.loop = VirtualLoop(world.timeline, world.chance.stream("tasks"))
         self.tcp = Tcp(world.timeline, world.network, world.record)
         self.sockets = Sockets(self.tcp, self.loop)
+        self.brakes = Brakes(self.loop, self.sockets)
         self.processes: dict[Process, None] = {}
         self.loop.call(self.sockets.install)
 
@@ -33,6 +35,7 @@ class SocketLevel:
 
     def close(self) -> None:
         """Kill every process, and end the run."""
+        self.brakes.release_all()
         for process in self.processes:
             process.kill(silently=True)
         self.processes.clear()

@@ -426,15 +426,22 @@ class Sockets(trio.abc.SocketFactory, trio.abc.HostnameResolver):
         Raises:
             OSError: nobody's, or that of a process that is dead.
         """
-        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        while task is not None:
-            found = self._roots.get(task)
+        found = self.owner(trio.lowlevel.current_task())
+        if found is None:
+            raise _error(errno.ENETUNREACH)
+        if not found.alive:
+            raise _error(errno.ENETDOWN)
+        return found
+
+    def owner(self, task: trio.lowlevel.Task) -> Process | None:
+        """Whose a task is, if it is anybody's."""
+        place: trio.lowlevel.Task | None = task
+        while place is not None:
+            found = self._roots.get(place)
             if found is not None:
-                if not found.alive:
-                    raise _error(errno.ENETDOWN)
                 return found
-            task = None if task.parent_nursery is None else task.parent_nursery.parent_task
-        raise _error(errno.ENETUNREACH)
+            place = None if place.parent_nursery is None else place.parent_nursery.parent_task
+        return None
 
     def socket(self, family: Any = stdlib.AF_INET, type: Any = stdlib.SOCK_STREAM, proto: int = 0) -> Any:
         if type != stdlib.SOCK_STREAM:

@@ -30,11 +30,7 @@ _CLOCK = SystemClock()
 
 def pieces(seeds: int, level: str) -> list[str]:
     """`SEED:FILE` for each seed; the files take turns."""
-    files = [
-        os.path.relpath(each.path, ROOT)
-        for each in scenarios()
-        if each.cost <= COST_MAX and each.world.level == "frames" and (level == "frames" or each.any_level)
-    ]
+    files = [os.path.relpath(each.path, ROOT) for each in scenarios() if each.cost <= COST_MAX and each.world.level == "frames"]
     return [f"{seed}:{file}" for seed, file in zip(range(seeds), itertools.cycle(files), strict=False)]
 
 

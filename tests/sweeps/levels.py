@@ -24,7 +24,7 @@ _CLOCK = SystemClock()
 def levels(progress: Progress, *, seeds: int, for_s: float | None) -> Iterator[dict[str, Any]]:
     """Compare what is not compared yet; each row as it is known."""
     end = None if for_s is None else _CLOCK.now() + for_s
-    known = [each for each in scenarios() if each.any_level and each.cost <= COST_MAX]
+    known = [each for each in scenarios() if each.cost <= COST_MAX]
     for number in range(seeds):
         for scenario in known:
             seed = scenario.world.seed + number
@@ -43,7 +43,7 @@ def levels(progress: Progress, *, seeds: int, for_s: float | None) -> Iterator[d
 def report(progress: Progress, seeds: int) -> dict[str, Any]:
     """What all rows come to."""
     rows = list(progress.rows.values())
-    known = [each for each in scenarios() if each.any_level and each.cost <= COST_MAX]
+    known = [each for each in scenarios() if each.cost <= COST_MAX]
     apart: dict[str, list[float]] = {}
     for row in rows:
         for trigger, apart_s in row["apart"]:

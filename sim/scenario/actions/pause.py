@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("pause", frames_only=True)
+@action("pause")
 @attrs.frozen(kw_only=True)
 class Pause:
     """The process does nothing any more, without ending: its machine takes in connections and requests, and nobody answers."""
@@ -22,8 +22,6 @@ class Pause:
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        if not stage.host(self.on).stoppable:
-            raise StageError(f"{self.on} is at socket level, where a process cannot be paused")
         if not stage.host(self.on).running:
             raise StageError(f"{self.on} is not running")
         # Who stands still keeps no promise about time; what it does afterwards is judged by everything else.

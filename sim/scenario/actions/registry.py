@@ -33,19 +33,15 @@ ANSWERED: Final[set[str]] = set()
 FAULTS: Final[set[str]] = set()
 """Words of the actions that do harm, so that a sweep can say how many faults it has injected."""
 
-FRAMES_ONLY: Final[set[str]] = set()
-"""Words of the actions that platforms at socket level cannot take part in."""
-
 _Class = TypeVar("_Class", bound=type)
 
 
-def action(word: str, *, answered: bool = False, fault: bool | None = None, frames_only: bool = False) -> Callable[[_Class], _Class]:
+def action(word: str, *, answered: bool = False, fault: bool | None = None) -> Callable[[_Class], _Class]:
     """Register a class under the word that files use for it.
 
     Args:
         answered: it is an operator's call.
         fault: it does harm; what no operator does is a fault unless this says otherwise.
-        frames_only: it is not there for platforms at socket level.
     """
 
     def register(cls: _Class) -> _Class:
@@ -55,8 +51,6 @@ def action(word: str, *, answered: bool = False, fault: bool | None = None, fram
             ANSWERED.add(word)
         if not answered if fault is None else fault:
             FAULTS.add(word)
-        if frames_only:
-            FRAMES_ONLY.add(word)
         return cls
 
     return register

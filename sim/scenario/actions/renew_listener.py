@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("renew_listener", fault=False, frames_only=True)
+@action("renew_listener", fault=False)
 @attrs.frozen(kw_only=True)
 class RenewListener:
     """The listener of a platform shows a new certificate of its own authority."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from sim.scenario.actions.registry import action
-from sim.scenario.failures import StageError
 from sim.scenario.kinds import DURATION, PLATFORM, key
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 NOTICEABLE_S: Final = 1.0
 
 
-@action("slow", frames_only=True)
+@action("slow")
 @attrs.frozen(kw_only=True)
 class Slow:
     """From now on every turn of the engine of a platform comes late, as on a busy machine."""
@@ -25,10 +24,8 @@ class Slow:
     by_s: float = attrs.field(metadata=key(DURATION, "how late; 0 is at once", "by"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        if not stage.host(self.on).stoppable:
-            raise StageError(f"{self.on} is at socket level, where a process cannot be slowed down")
         if self.by_s >= NOTICEABLE_S:
             # What has come in is taken up so much later that promises about time say nothing.
             for checker in ("heartbeats_flow", "silence_shows", "answered", "deadlines", "contact_shows", "evidence_forward"):
                 stage.watch.excuse(checker, self.on)
-        stage.host(self.on).lag_s = self.by_s
+        stage.host(self.on).slow(self.by_s)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("unpause", fault=False, frames_only=True)
+@action("unpause", fault=False)
 @attrs.frozen(kw_only=True)
 class Unpause:
     """A paused process goes on with everything that has come meanwhile."""

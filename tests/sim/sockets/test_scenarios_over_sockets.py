@@ -18,7 +18,7 @@ from sim.sockets.host import SocketHost
 from sim.world import Host
 
 ROOT = Path(__file__).parent.parent.parent.parent
-FILES = [file for file in sorted((ROOT / "scenarios").glob("*.toml")) if (each := load(file)).any_level and each.world.cost == "small"]
+FILES = [file for file in sorted((ROOT / "scenarios").glob("*.toml")) if load(file).world.cost == "small"]
 MIXED = """
 name = "both levels at once"
 description = "Two platforms speak TLS, and both speak to a third one in whole requests."
