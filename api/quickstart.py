@@ -1,4 +1,4 @@
-"""`powernode quickstart`: two complete platforms on this machine become peers, step by step, through their public API.
+"""`powernode quickstart`: two platforms on this machine become peers and one reads what the other grants, through their public API.
 
 Lives here: starting two daemons as separate processes, walking the runbook with the requests that an operator would send, and telling a
 person what happened. Must not live here: a shortcut. Nothing is done that an operator could not do with curl.
@@ -27,11 +27,20 @@ START_TIMEOUT_S = 30.0
 ACTIVE_TIMEOUT_S = 90.0
 POLL_S = 0.05
 SHOWN_TOKEN_CHARS = 6
-SECRET_FIELDS = frozenset({"acceptance_token", "invitation", "access_token", "refresh_token", "password"})
-SHOWN_PEER_FIELDS = (
-    "id", "status", "remote_instance_url", "spawn_role", "spawn_mode", "trust_status", "last_handshake_at", "last_heartbeat_at",
-)  # fmt: skip
+SECRET_FIELDS = frozenset({"acceptance_token", "invitation", "access_token", "refresh_token", "password", "bearer_token"})
+_OF_A_GRANT = ("id", "remote_subject", "resource_kind", "resource_id", "permission_scopes", "state", "expires_at")
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "peer": (
+        "id", "status", "remote_instance_url", "spawn_role", "spawn_mode", "trust_status", "last_handshake_at", "last_heartbeat_at",
+    ),
+    "grant": _OF_A_GRANT,
+    "received_grant": _OF_A_GRANT,
+    "resource": ("id", "kind", "attributes"),
+    "operator": ("id", "email"),
+}  # fmt: skip
+"""What is printed of the objects in an answer."""
 PEERS = "/api/v1/system/platform/peers"
+MODULES = "/api/v1/system/platform/resources/NodeModule"
 
 CONFIGURATION = """\
 [server]
@@ -121,15 +130,17 @@ def brief(body: Mapping[str, Any]) -> Any:
     """What a person wants to see of an answer."""
     data = body.get("data")
     if not isinstance(data, Mapping):
-        rows = [{key: row.get(key) for key in ("id", "status", "last_heartbeat_at")} for row in data] if isinstance(data, list) else None
+        listed = ("id", "status", "last_heartbeat_at", "kind", "attributes")
+        rows = [{key: row[key] for key in listed if key in row} for row in data] if isinstance(data, list) else None
         return rows if rows is not None else masked({key: body.get(key) for key in ("code", "error")})
-    out = {key: value for key, value in masked(data).items() if key != "peer"}
-    peer = data.get("peer")
-    return {**({"peer": {key: peer.get(key) for key in SHOWN_PEER_FIELDS}} if isinstance(peer, Mapping) else {}), **out}
+    return {
+        name: {key: value.get(key) for key in SHOWN[name]} if name in SHOWN and isinstance(value, Mapping) else value
+        for name, value in masked(data).items()
+    }
 
 
 def run(*, keep: bool, as_json: bool) -> int:
-    """Walk the runbook. Returns the exit code: 0 once both sides are active."""
+    """Walk the runbook. Returns the exit code: 0 once both sides are active and one has read what the other grants."""
     root = Path(tempfile.mkdtemp(prefix="powernode-quickstart-"))
     sites = (Site("A", root / "a"), Site("B", root / "b"))
     narrator = Narrator(as_json)
@@ -206,11 +217,14 @@ async def call(site: Site, method: str, path: str, body: Any = None, *, expect: 
 
 
 async def walk(narrator: Narrator, sites: tuple[Site, Site]) -> dict[str, Any]:
-    """The runbook: sign in, propose, hand over, register, accept, verify, become active."""
+    """The runbook: sign in, propose, hand over, register, accept, verify, become active; then grant, and read under the grant."""
     await sign_in(narrator, sites)
     token = await propose(narrator, sites)
     await register_and_accept(narrator, sites, token)
-    return await become_active(narrator, sites)
+    peers = await become_active(narrator, sites)
+    bearer = await grant(narrator, sites)
+    await read(narrator, sites, bearer)
+    return peers
 
 
 async def sign_in(narrator: Narrator, sites: tuple[Site, Site]) -> None:
@@ -279,6 +293,33 @@ async def become_active(narrator: Narrator, sites: tuple[Site, Site]) -> dict[st
     return peers
 
 
+async def grant(narrator: Narrator, sites: tuple[Site, Site]) -> str:
+    a = sites[0]
+    module = {"attributes": {"name": "nginx", "variety": "subscription", "current_version": 12}}
+    made = await call(a, "POST", MODULES, module, expect=201)
+    path = f"{PEERS}/{a.peer_id}/grants"
+    body = {
+        "remote_subject": "operator@platform-b.example.com", "resource_kind": "NodeModule", "resource_id": None,
+        "permission_scopes": ["read"], "node_instance_ids": [], "sdwan_network_ids": [], "source_cidrs": [],
+    }  # fmt: skip
+    granted = await call(a, "POST", path, body, expect=201)
+    why = "A's catalogue holds a module, and A grants B to read modules. The bearer is shown once; A keeps a digest of it."
+    narrator.step("A grants B to read its modules", why, [(a, "POST", MODULES, module, made), (a, "POST", path, body, granted)], sites)
+    return str(granted.body["data"]["bearer_token"])
+
+
+async def read(narrator: Narrator, sites: tuple[Site, Site], bearer: str) -> None:
+    b = sites[1]
+    path, body = f"{PEERS}/{b.peer_id}/received_grants", {"bearer_token": bearer}
+    kept = await call(b, "POST", path, body, expect=201)
+    there = f"{PEERS}/{b.peer_id}/remote_resources/NodeModule"
+    found = await call(b, "GET", there)
+    if [row["attributes"]["name"] for row in found.body["data"]] != ["nginx"]:
+        raise QuickstartError(f"B should read one module of A and read {found.body['data']}")
+    why = "B keeps the bearer sealed and reads A's modules: certificate and bearer together, either alone is worth nothing."
+    narrator.step("B reads A's modules", why, [(b, "POST", path, body, kept), (b, "GET", there, None, found)], sites)
+
+
 def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], *, keep: bool) -> None:
     """The last word: the outcome, and with `keep` what a person needs to go on."""
     kept = {site.name.lower(): {"public_url": site.public_url, "operator_url": site.operator_url, "token": site.token} for site in sites}
@@ -286,13 +327,15 @@ def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], 
         last = {"ok": True, "seconds": round(narrator.elapsed_s, 3), **peers}
         print(json.dumps({**last, "kept": kept} if keep else last), flush=True)
         return
-    print(f"\nBoth sides are active after {narrator.elapsed_s:.1f} s.")
+    print(f"\nBoth sides are active, and B reads what A grants, after {narrator.elapsed_s:.1f} s.")
     if keep:
         for site in sites:
             print(f"\n  {site.name}: {site.operator_url} (operators), {site.public_url} (peers)")
             print(f"     export POWERNODE_URL={site.operator_url}")
             print(f"     export POWERNODE_TOKEN={site.token}")
-        print("\nTry `powernode peers list`. Ctrl-C stops both platforms and removes their data.", flush=True)
+        print(
+            "\nTry `powernode peers list` and `powernode grants list PEER`. Ctrl-C stops both platforms and removes their data.", flush=True
+        )
 
 
 def wait_for_interrupt(as_json: bool) -> None:
