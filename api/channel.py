@@ -1,20 +1,22 @@
-"""Peer channels that other platforms dial: `GET /api/v1/system/federation_api/channel` as a WebSocket, straight on ASGI.
+"""Peer channels that other platforms dial: `GET /api/v1/system/federation_api/channel` over TLS, as a WebSocket.
 
-Lives here: the upgrade. Must not live here: who may have a channel (the door), or what
-travels on it (`net.channel`).
+Lives here: the answer to whoever asks for one. Must not live here: who may have a channel (the door), the WebSocket (`net.websocket`), or
+what travels on it (`net.channel`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from actors.door.call import Answer, Call, Source
-from actors.door.channel.handlers import NO_CHANNELS, ChannelLeave
+import attrs
+
+from actors.door.call import Answer, Call
+from actors.door.channel.handlers import ChannelLeave
 from actors.peer.channel import PROTOCOL
 from actors.peer.steps import NO_IDENTITY
 from actors.ports import ClientIdentity
-from api.event_stream import deny
-from api.transcoding import Receive, Scope, Send, call_of, refusal, source_of, wire
+from api.transcoding import Scope, call_of, refusal, request_id_of, wire
 from runtime.errors import FaultError, OperatorFault
 
 WRONG_PROTOCOL = OperatorFault("upgrade_required", f"offer the subprotocol {PROTOCOL}", 426)
@@ -28,36 +30,57 @@ class ChannelDoor(Protocol):
         ...
 
 
-class ChannelDesk(Protocol):
-    """Where a channel goes once it is open."""
+class Upgrade(Protocol):
+    """The request on our listener; see `net.websocket.Upgrade`."""
 
-    def prove(self, identity: ClientIdentity, source: Source) -> str | None:
-        """The first message, which proves this platform on the connection `source`; None if nothing can."""
+    scope: Scope
+
+    def malformed(self) -> tuple[int, list[tuple[bytes, bytes]]] | None:
+        """Why no WebSocket can come of it, as status and headers."""
         ...
 
-    async def accept(self, receive: Receive, send: Send, source: Source, leave: ChannelLeave, proof: str) -> None:
-        """Use the channel until it ends."""
+    async def refuse(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer without becoming a WebSocket."""
         ...
 
 
-async def hold(door: ChannelDoor, desk: ChannelDesk, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one WebSocket to its end."""
-    source = source_of(scope)
+Prove = Callable[[ClientIdentity], str | None]
+"""The first message, which proves this platform on the connection; None if nothing can."""
+
+
+@attrs.frozen
+class Admitted:
+    """A peer that is to have a channel now; see `ChannelLeave`. `proof` is the first message."""
+
+    peer_id: str
+    identity: ClientIdentity
+    ours_wins: bool
+    proof: str
+
+
+async def admitted(door: ChannelDoor, prove: Prove, new_request_id: Callable[[], str], upgrade: Upgrade) -> Admitted | None:
+    """Whoever may have a channel; everybody else has been refused, and this is None then."""
+    request_id = request_id_of(upgrade.scope, new_request_id)
+    found = _judged(door, prove, request_id, upgrade)
+    if isinstance(found, Admitted):
+        malformed = upgrade.malformed()
+        if malformed is None:
+            return found
+        await upgrade.refuse(malformed[0], [*malformed[1], (b"content-length", b"0")], b"")
+        return None
+    answer = wire(found, request_id, upgrade.scope)
+    await upgrade.refuse(answer.status, answer.headers, answer.body)
+    return None
+
+
+def _judged(door: ChannelDoor, prove: Prove, request_id: str, upgrade: Upgrade) -> Admitted | Answer:
     try:
-        if source.face != "tls":
-            raise FaultError(NO_CHANNELS)
-        leave = door.open_channel(call_of(scope, request_id, method="GET"))
+        leave = door.open_channel(call_of(upgrade.scope, request_id, method="GET"))
         if isinstance(leave, Answer):
-            await deny(wire(leave, request_id, scope), scope, send)
-            return
-        if PROTOCOL not in scope.get("subprotocols", ()):
-            raise FaultError(WRONG_PROTOCOL)
-        proof = desk.prove(leave.identity, source)
-        if proof is None:
-            raise FaultError(NO_IDENTITY)
+            return leave
+        if PROTOCOL not in upgrade.scope["subprotocols"]:
+            return refusal(WRONG_PROTOCOL, request_id)
+        proof = prove(leave.identity)
     except FaultError as error:
-        await deny(wire(refusal(error.fault, request_id), request_id, scope), scope, send)
-        return
-    await receive()
-    await send({"type": "websocket.accept", "subprotocol": PROTOCOL, "headers": []})
-    await desk.accept(receive, send, source, leave, proof)
+        return refusal(error.fault, request_id)
+    return refusal(NO_IDENTITY, request_id) if proof is None else Admitted(leave.peer_id, leave.identity, leave.ours_wins, proof)

@@ -16,15 +16,14 @@ import attrs
 import trio
 
 from actors.certificates import verify_server
-from actors.door.call import Answer, Call, Source
-from actors.door.channel.handlers import ChannelLeave
+from actors.door.call import Answer, Call
+from actors.door.channel.routes import CHANNEL_URL_PATH
 from actors.door.families import PlatformDoor
 from actors.door.openapi import document
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
 from actors.ports import (
     CheckObject,
-    ClientIdentity,
     EnsureCertificate,
     HashPassword,
     Open,
@@ -40,17 +39,17 @@ from actors.ports import (
 from actors.registry import ACTORS
 from actors.rotation.actor import ROTATED
 from actors.settings import Settings
+from api.channel import admitted
 from api.events import EventHub
 from api.faces import Door as FacesDoor
-from api.faces import Faces, ask
+from api.faces import Faces
 from api.hang_ups import HangUps
 from api.health import Readiness
 from api.http import HttpApp
-from api.transcoding import Receive, Send
+from api.transcoding import internal_error, source_of
 from api.version import VERSION
 from net.addresses import Dialler, local_addresses
 from net.authority import REQUESTS, Authority
-from net.channel_wires import AsgiWire
 from net.channels import ChannelParts, Channels
 from net.credentials import Credentials
 from net.limits import CHANNEL_SILENCE_MIN_S, DEFAULT_LISTENER_LIMITS, ListenerLimits
@@ -59,6 +58,7 @@ from net.ports import PortRunner
 from net.remote import RemoteClient
 from net.tls import ListenerLeaf
 from net.vault import Vault
+from net.websocket import Upgrade
 from runtime.actor import Ref
 from runtime.clock import Clock
 from runtime.crash_policy import SupervisedCrashes
@@ -132,7 +132,8 @@ class Composition:
         self.engine.on_events.append(self.hub.publish)
         self.made_faces = self.faces()
         self.app = HttpApp(self.made_faces)
-        self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock)
+        upgrades = {CHANNEL_URL_PATH.encode(): self._hold}
+        self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock, upgrades=upgrades)
         self.hang_ups = HangUps(self._cut, self.remote.forget)
         self.engine.on_events.append(self.hang_ups.publish)
         self.engine.on_events.append(self._follow_root)
@@ -220,7 +221,6 @@ class Composition:
             health=Readiness(self.engine, parts.clock, lambda: self.store, parts.certificates_end),
             openapi=document(VERSION),
             new_request_id=lambda: uuid7(parts.clock.wall(), chance),
-            channels=self,
         )
 
     # --- channels ------------------------------------------------------------------------------------------------
@@ -228,9 +228,13 @@ class Composition:
     def _channel_parts(self) -> ChannelParts:
         federation, vault = self.parts.settings.federation, self.parts.vault
 
-        async def serve(call: Call) -> Answer:
+        def serve(call: Call, done: Callable[[Answer], None]) -> None:
             request_id = self.made_faces.new_request_id()
-            return await ask(self.made_faces, attrs.evolve(call, headers={**call.headers, "x-request-id": request_id}))
+            try:
+                self.made_faces.door.handle(attrs.evolve(call, headers={**call.headers, "x-request-id": request_id}), done)
+            except Exception:
+                log.exception("the door failed on request %s", request_id)
+                done(internal_error(request_id))
 
         return ChannelParts(
             serve=serve,
@@ -240,13 +244,14 @@ class Composition:
             silence_s=max(CHANNEL_SILENCE_MIN_S, 3 * federation.heartbeat_interval_s),
         )
 
-    def prove(self, identity: ClientIdentity, source: Source) -> str | None:
-        """What proves this platform to a peer that has dialled."""
-        return self.channels.proof(identity, self.listener.stream(source.connection_id))
-
-    async def accept(self, receive: Receive, send: Send, source: Source, leave: ChannelLeave, proof: str) -> None:
-        """Use a channel that a peer has dialled."""
-        await self.channels.accept(AsgiWire(receive, send), leave.peer_id, source, proof, leave.identity, ours_wins=leave.ours_wins)
+    async def _hold(self, upgrade: Upgrade) -> Callable[[], Awaitable[None]] | None:
+        """Answer a peer that asks for a channel; what carries it then."""
+        faces = self.made_faces
+        leave = await admitted(faces.door, lambda identity: self.channels.proof(identity, upgrade.stream), faces.new_request_id, upgrade)
+        if leave is None:
+            return None
+        source = source_of(upgrade.scope)
+        return await self.channels.accept(upgrade, leave.peer_id, source, leave.proof, leave.identity, ours_wins=leave.ours_wins)
 
     def _channel_ended(self, peer_id: str, lasted_s: float) -> None:
         self.engine.tell(Ref(PEER.name, peer_id), ChannelEnded(lasted_s))
@@ -276,9 +281,14 @@ class Composition:
                 await trio.sleep(LISTENER_LEAF_RENEWED_EVERY_S)
                 self.listener.use_leaves(self.parts.leaves())
 
+        async def keep_alive(service: Service) -> None:
+            service.started()
+            await self.channels.keep_alive()
+
         return [
             ChildSpec("actors", drive),
             ChildSpec("listener", listen, shutdown=self.parts.limits.grace_s + DRAIN_S),
+            ChildSpec("channels", keep_alive),
             ChildSpec("leaf-renewal", renew),
             ChildSpec("hang-ups", self.hang_ups.run),
         ]

@@ -14,7 +14,7 @@ import trio
 
 from actors.door.call import Answer, Call
 from actors.door.routes import NoMatch
-from api.channel import ChannelDesk, ChannelDoor
+from api.channel import ChannelDoor
 from api.event_stream import EventDoor
 from api.events import EventHub
 from api.limits import ANSWER_DEADLINE_S
@@ -50,7 +50,6 @@ class Faces:
         health: what readiness asks.
         openapi: the API description as an object; written to JSON once.
         new_request_id: makes an id for a request that brings none.
-        channels: where peer channels go; without it none is opened.
         answer_deadline_s: how long a face waits for the door.
     """
 
@@ -59,7 +58,6 @@ class Faces:
     health: Health
     openapi: Mapping[str, Any]
     new_request_id: Callable[[], str]
-    channels: ChannelDesk | None = None
     answer_deadline_s: float = ANSWER_DEADLINE_S
 
 

@@ -15,9 +15,7 @@ from typing import Any, Final
 import attrs
 
 from actors.door.call import Answer
-from actors.door.channel.routes import CHANNEL_URL_PATH
 from actors.door.routes import EVENTS_PATH, FEDERATION, NoMatch, match
-from api.channel import hold
 from api.event_stream import deny, follow
 from api.faces import Faces, ask, unmatched
 from api.transcoding import (
@@ -107,7 +105,5 @@ async def _serve_websocket(faces: Faces, scope: Scope, receive: Receive, send: S
     request_id = request_id_of(scope, faces.new_request_id)
     if scope["path"] == EVENTS_PATH:
         await follow(faces.door, faces.events, request_id, scope, receive, send)
-    elif scope["path"] == CHANNEL_URL_PATH and faces.channels is not None:
-        await hold(faces.door, faces.channels, request_id, scope, receive, send)
     else:
         await deny(wire(NoMatch().answer(request_id), request_id, scope), scope, send)

@@ -14,9 +14,9 @@ does calling more often at a time than is allowed. A lost channel loses no call,
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import attrs
@@ -24,19 +24,22 @@ import msgspec
 import trio
 
 from actors.door.call import Answer, Call, Source
-from actors.limits import CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX, CHANNEL_QUEUE_FRAMES_MAX
+from actors.limits import CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX
 from actors.peer.channel import CHANNEL_CALLS
 from actors.ports import ClientIdentity
 from net.channel_proof import ProofFrame
-from net.limits import CHANNEL_CLOSE_S, CHANNEL_SEND_S
+from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S
+from net.websocket import Spawn, WireClosed, WireMisused
 
 log = logging.getLogger("net.channel")
 
 PATH_PREFIX: Final = "/api/v1/system"
 _CALL_HEADERS: Final[Mapping[str, str]] = {"content-type": "application/json"}
+NOTHING_HERE: Final = Answer(404, {"success": False, "error": "there is nothing here", "code": "not_found", "details": {}})
 _TOLD_HEADERS: Final = frozenset({"retry-after", "x-federation-warning", "x-request-id"})
 
-ServeCall = Callable[[Call], Awaitable[Answer]]
+ServeCall = Callable[[Call, Callable[[Answer], None]], None]
+"""Has the door decide about a call; what it answers is told once, now or later."""
 
 Ending = tuple[int, str]
 GOING_AWAY: Final[Ending] = (1001, "the platform is stopping")
@@ -68,12 +71,9 @@ class AnswerFrame(msgspec.Struct, frozen=True, tag="answer", tag_field="type", o
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_DECODER: Final = msgspec.json.Decoder(CallFrame | AnswerFrame | ProofFrame)
+Frame = CallFrame | AnswerFrame | ProofFrame
+_DECODER: Final = msgspec.json.Decoder(Frame)
 _ENCODER: Final = msgspec.json.Encoder()
-
-
-class WireClosed(Exception):
-    """The WebSocket has ended."""
 
 
 class ChannelLost(Exception):
@@ -85,14 +85,24 @@ class FrameRefused(Exception):
 
 
 class Wire(Protocol):
-    """A WebSocket, from either end."""
+    """A WebSocket, from either end (see `net.websocket`).
 
-    async def send(self, text: str) -> None:
-        """Send one message.
+    Attributes:
+        heard_at: when anything arrived last, by trio's clock.
+    """
 
-        Raises:
-            WireClosed
-        """
+    heard_at: float
+
+    def post(self, message: str | bytes) -> bool:
+        """Send a message as soon as possible; False if too many wait already, and then it is not sent."""
+        ...
+
+    def ping(self) -> bool:
+        """Ask for a sign of life; False as above."""
+        ...
+
+    def on_too_slow(self, call: Callable[[], None]) -> None:
+        """Have `call` called when the other end does not take in time what we send."""
         ...
 
     async def receive(self) -> str | bytes:
@@ -100,11 +110,12 @@ class Wire(Protocol):
 
         Raises:
             WireClosed
+            WireMisused
         """
         ...
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, if that is possible."""
+        """Say goodbye, if that is possible within a moment."""
         ...
 
     def abort(self) -> None:
@@ -112,22 +123,24 @@ class Wire(Protocol):
         ...
 
 
-def decode(message: str | bytes) -> CallFrame | AnswerFrame | ProofFrame:
+def decode(message: str | bytes) -> Frame:
     """A frame.
 
     Raises:
         FrameRefused
     """
     try:
+        if isinstance(message, bytes):
+            raise FrameRefused("binary")
         if len(message) > CHANNEL_FRAME_BYTES_MAX:
             raise FrameRefused("too large")
-        found: CallFrame | AnswerFrame | ProofFrame = _DECODER.decode(message)
+        found: Frame = _DECODER.decode(message)
         return found
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         raise FrameRefused("not a frame") from None
 
 
-def encode(frame: CallFrame | AnswerFrame | ProofFrame) -> str:
+def encode(frame: Frame) -> str:
     """A frame as text. A body goes in as it is, so that one that is meant for many is encoded once."""
     return _ENCODER.encode(frame).decode()
 
@@ -135,12 +148,37 @@ def encode(frame: CallFrame | AnswerFrame | ProofFrame) -> str:
 class Channel:
     """One channel in use. All methods belong to trio's thread.
 
+    There is one task for each channel, its reader: answers to the other end's calls are sent by whoever decides about them, and signs of
+    life are looked for by one task for all channels (`look`).
+
     Attributes:
         source: what the door is told of the other end with every call.
         url: where it was dialled, or `actors.ports.CHANNEL_URL`.
+        dialled: whether we dialled it, and so are the one who pings.
         identity: the certificate by which we have proven ourselves on it.
         opened_at: by trio's clock.
+        on_bytes: told of every binary message, which is no frame; without it one ends the channel.
     """
+
+    __slots__ = (
+        "_ended",
+        "_ending",
+        "_number",
+        "_pinged_at",
+        "_serve",
+        "_serving",
+        "_silence_s",
+        "_spawn",
+        "_waiting",
+        "_wire",
+        "dialled",
+        "identity",
+        "on_bytes",
+        "opened_at",
+        "peer_id",
+        "source",
+        "url",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -149,63 +187,99 @@ class Channel:
         source: Source,
         url: str,
         serve: ServeCall,
+        spawn: Spawn,
         *,
         silence_s: float,
+        dialled: bool,
         identity: ClientIdentity | None = None,
     ) -> None:
         """
         Args:
             serve: has the door decide about a call.
+            spawn: starts a task that may outlive the caller.
             silence_s: how long nothing may arrive.
         """
         self.peer_id = peer_id
         self.source = source
         self.url = url
+        self.dialled = dialled
         self.identity = identity
+        self.on_bytes: Callable[[bytes], None] | None = None
         self.opened_at = trio.current_time()
         self._wire = wire
         self._serve = serve
+        self._spawn = spawn
         self._silence_s = silence_s
-        self._numbers = itertools.count(1)
+        self._number = 0
         self._waiting: dict[int, _Waiting] = {}
         self._serving = 0
-        self._out, self._queued = trio.open_memory_channel[str](CHANNEL_QUEUE_FRAMES_MAX)
-        self._scope = trio.CancelScope()
-        self._ending: Ending = GOING_AWAY
+        self._pinged_at = -math.inf
+        self._ending: Ending | None = None
         self._ended = False
+        wire.on_too_slow(lambda: self.cut(READS_TOO_SLOWLY))
 
     @property
     def ended(self) -> bool:
         """Whether it takes no call any more."""
         return self._ended
 
-    @property
-    def busy(self) -> bool:
-        """Whether a call in either direction is under way."""
-        return bool(self._waiting) or self._serving > 0
-
     async def run(self) -> Ending | None:
         """Carry calls and answers until the channel ends. How we ended it; None if the other end did."""
         try:
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write)
-                    await self._read(nursery)
-                    nursery.cancel_scope.cancel()
+            while True:
+                try:
+                    message = await self._wire.receive()
+                    if self._ended:
+                        continue
+                    if isinstance(message, bytes) and self.on_bytes is not None:
+                        self.on_bytes(message)
+                    else:
+                        self._take(decode(message))
+                except WireClosed:
+                    return self._ending
+                except (WireMisused, FrameRefused):
+                    self._ending = self._ending or BROKE_PROTOCOL
+                    self._end()
+                    await self._wire.close(*self._ending)
+                    return self._ending
         finally:
             self._end()
-            if self._scope.cancel_called:
-                with trio.move_on_after(CHANNEL_CLOSE_S, shield=True):
-                    await self._wire.close(*self._ending)
             self._wire.abort()
-        return self._ending if self._scope.cancel_called else None
 
     def cut(self, ending: Ending) -> None:
         """End the channel now; calls under way are lost. Safe more than once."""
         if not self._ended:
             self._ending = ending
             self._end()
-        self._scope.cancel()
+            self._spawn(self._say_goodbye)
+
+    async def _say_goodbye(self) -> None:
+        assert self._ending is not None
+        try:
+            await self._wire.close(*self._ending)
+        finally:
+            # The reader wakes up by this, and the channel is over.
+            self._wire.abort()
+
+    def look(self, now: float) -> float:
+        """See to signs of life; returns when to look again, by trio's clock."""
+        heard_at = self._wire.heard_at
+        pinged = self._pinged_at > heard_at
+        if now >= heard_at + self._silence_s:
+            self.cut(SILENT)
+        elif self.dialled and pinged and now >= self._pinged_at + CHANNEL_PONG_S:
+            self.cut(NO_ANSWER)
+        elif self.dialled and not pinged and now >= heard_at + CHANNEL_PING_S:
+            self._pinged_at, pinged = now, True
+            self._send(self._wire.ping())
+        silent_at = heard_at + self._silence_s
+        if not self.dialled:
+            return silent_at
+        return min(silent_at, self._pinged_at + CHANNEL_PONG_S if pinged else heard_at + CHANNEL_PING_S)
+
+    def send_bytes(self, message: bytes) -> bool:
+        """Send a binary message. False if it was not sent: the channel has ended, or too much waits already."""
+        return not self._ended and self._wire.post(message)
 
     async def exchange(self, method: str, path: str, body: bytes) -> AnswerFrame:
         """Call the other end; `body` is JSON.
@@ -215,10 +289,11 @@ class Channel:
         """
         if self._ended or len(self._waiting) >= CHANNEL_CALLS_IN_FLIGHT_MAX:
             raise ChannelLost
-        number = next(self._numbers)
+        self._number += 1
+        number = self._number
         waiting = self._waiting[number] = _Waiting()
         try:
-            self._enqueue(CallFrame(number, method, path, msgspec.Raw(body or b"null")))
+            self._send(self._wire.post(encode(CallFrame(number, method, path, msgspec.Raw(body or b"null")))))
             await waiting.done.wait()
         finally:
             self._waiting.pop(number, None)
@@ -231,75 +306,50 @@ class Channel:
         for waiting in self._waiting.values():
             waiting.done.set()
 
-    def _enqueue(self, frame: CallFrame | AnswerFrame) -> None:
-        try:
-            self._out.send_nowait(encode(frame))
-        except trio.WouldBlock:
+    def _send(self, taken: bool) -> None:
+        if not taken:
             self.cut(READS_TOO_SLOWLY)
 
-    async def _write(self) -> None:
-        async for text in self._queued:
-            with trio.move_on_after(CHANNEL_SEND_S) as sending:
-                try:
-                    await self._wire.send(text)
-                except WireClosed:
-                    # The reader hears of it, too.
-                    self._end()
-                    return
-            if sending.cancelled_caught:
-                self.cut(READS_TOO_SLOWLY)
+    def _take(self, frame: Frame) -> None:
+        if isinstance(frame, AnswerFrame):
+            waiting = self._waiting.get(frame.re)
+            if waiting is not None:
+                # An answer to nothing is one that came too late.
+                waiting.answer = frame
+                waiting.done.set()
+        elif not isinstance(frame, CallFrame):
+            self.cut(BROKE_PROTOCOL)
+        elif self._serving >= CHANNEL_CALLS_IN_FLIGHT_MAX:
+            self.cut(TOO_MANY_CALLS)
+        else:
+            self._decide(frame)
 
-    async def _read(self, nursery: trio.Nursery) -> None:
-        while True:
-            with trio.move_on_after(self._silence_s) as silence:
-                try:
-                    message = await self._wire.receive()
-                except WireClosed:
-                    return
-            if silence.cancelled_caught:
-                self.cut(SILENT)
-                return
-            try:
-                frame = decode(message)
-            except FrameRefused:
-                self.cut(BROKE_PROTOCOL)
-                return
-            if isinstance(frame, AnswerFrame):
-                waiting = self._waiting.get(frame.re)
-                if waiting is not None:
-                    # An answer to nothing is one that came too late.
-                    waiting.answer = frame
-                    waiting.done.set()
-            elif isinstance(frame, CallFrame):
-                if self._serving >= CHANNEL_CALLS_IN_FLIGHT_MAX:
-                    self.cut(TOO_MANY_CALLS)
-                    return
-                self._serving += 1
-                nursery.start_soon(self._answer, frame)
-            else:
-                self.cut(BROKE_PROTOCOL)
-                return
+    def _decide(self, frame: CallFrame) -> None:
+        if (frame.method, frame.path) not in CHANNEL_CALLS:
+            self._answer(frame.id, NOTHING_HERE)
+            return
+        self._serving += 1
+        raw = bytes(frame.body)
+        body = b"" if raw == b"null" else raw
 
-    async def _answer(self, frame: CallFrame) -> None:
-        try:
-            if (frame.method, frame.path) not in CHANNEL_CALLS:
-                answer = Answer(404, {"success": False, "error": "there is nothing here", "code": "not_found", "details": {}})
-            else:
-                raw = bytes(frame.body)
-                body = b"" if raw == b"null" else raw
-                answer = await self._serve(Call(frame.method, PATH_PREFIX + frame.path, {}, _CALL_HEADERS, body, self.source))
-        finally:
+        def decided(answer: Answer) -> None:
             self._serving -= 1
+            self._answer(frame.id, answer)
+
+        self._serve(Call(frame.method, PATH_PREFIX + frame.path, {}, _CALL_HEADERS, body, self.source), decided)
+
+    def _answer(self, number: int, answer: Answer) -> None:
+        if self._ended:
+            return
         try:
             raw = msgspec.json.encode(answer.body)
         except (TypeError, ValueError, RecursionError):
             log.exception("an answer cannot be written as JSON")
             answer, raw = Answer(500, {}), b"{}"
-        if not self._ended:
-            told = {name: value for name, value in answer.headers.items() if name in _TOLD_HEADERS}
-            self._enqueue(AnswerFrame(frame.id, answer.status, told, msgspec.Raw(raw)))
-            if answer.close:
-                self.cut(CUT_OFF)
+        told = {name: value for name, value in answer.headers.items() if name in _TOLD_HEADERS}
+        self._send(self._wire.post(encode(AnswerFrame(number, answer.status, told, msgspec.Raw(raw)))))
+        if answer.close:
+            self.cut(CUT_OFF)
 
 
 @attrs.define(eq=False)

@@ -9,19 +9,21 @@ end has proven still makes it this peer. What the channel does not answer goes o
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import attrs
 import msgspec
 import trio
-import trio_websocket
 
 from actors.door.call import Source
-from actors.limits import CHANNEL_ANSWER_S, CHANNEL_FRAME_BYTES_MAX
+from actors.limits import CHANNEL_ANSWER_S, CHANNEL_QUEUE_FRAMES_MAX
 from actors.peer.channel import CHANNEL_CALLS, CHANNEL_PATH, PROTOCOL, Held, Register
 from actors.ports import CHANNEL_URL, OUTBOUND_KEY_PURPOSE, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest
 from net import channel_proof
@@ -40,19 +42,18 @@ from net.channel import (
     FrameRefused,
     ServeCall,
     Wire,
-    WireClosed,
     body_of,
     decode,
     encode,
 )
 from net.channel_proof import ProofFrame, UnprovenError
-from net.channel_wires import HANDSHAKE_ENDED, DialledWire
 from net.http_client import encode_object
-from net.limits import CHANNEL_OPEN_S, CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S
+from net.limits import CHANNEL_LOOK_S, CHANNEL_OPEN_S, CHANNEL_RETIRED_S
 from net.listener import endpoints_of
 from net.remote import NoIdentity, NotReady, RemoteClient
 from net.remote_faults import no_identity, timed_out, unreachable
 from net.tls import TlsStream
+from net.websocket import StreamWire, Upgrade, UpgradeFailed, UpgradeRefused, WireClosed, WireMisused, upgraded
 from runtime.errors import Fault, RemoteFault
 
 log = logging.getLogger("net.channel")
@@ -91,6 +92,7 @@ class Channels:
         self._register = Register()
         self._numbers = itertools.count(1)
         self._streams: dict[str, TlsStream] = {}
+        self._watch = trio.Event()
 
     def __len__(self) -> int:
         return len(self._register)
@@ -172,57 +174,52 @@ class Channels:
             except NotReady as error:
                 entry.update(error=error.code, reason=error.reason)
             else:
-                outcome: ChannelOpen | RemoteReply | Fault = await self._nursery.start(self._hold, stream, request, url)
-                return outcome
+                return await self._opened(stream, request, url)
         return unreachable(probed)
 
-    async def _hold(
-        self, stream: TlsStream, request: OpenChannel, url: str, *, task_status: trio.TaskStatus[ChannelOpen | RemoteReply | Fault]
-    ) -> None:
-        """One channel that we dialled, from the upgrade to its end. What became of the upgrade is the status."""
+    async def _opened(self, stream: TlsStream, request: OpenChannel, url: str) -> ChannelOpen | RemoteReply | Fault:
+        """A channel on a connection that we dialled, in use from now on, or what became of the upgrade."""
+        kept = False
         try:
-            async with trio.open_nursery() as nursery:
-                wire, channel = await self._upgraded(nursery, stream, request, url)
-                task_status.started(ChannelOpen(url))
-                nursery.start_soon(_keep_alive, wire, channel)
-                await self._use(channel, ours=True, ours_wins=request.ours_wins)
-                nursery.cancel_scope.cancel()
-        except* trio_websocket.ConnectionRejected as group:
-            task_status.started(_refusal(_first(group), url))
-        except* (UnprovenError, FrameRefused, WireClosed, *HANDSHAKE_ENDED) as group:
-            reason = str(_first(group)) or type(_first(group)).__name__
-            task_status.started(RemoteFault("remote_error", "the remote opened no channel", 502, {"url": url, "reason": reason}))
+            with trio.fail_after(CHANNEL_OPEN_S):
+                channel = await self._proven(stream, request, url)
+            run = self._in_use(channel, ours_wins=request.ours_wins)
+            self._spawn(run)
+            kept = True
+            return ChannelOpen(url)
+        except UpgradeRefused as refusal:
+            return _refusal(refusal, url)
+        except (UpgradeFailed, UnprovenError, FrameRefused, WireClosed, WireMisused, trio.TooSlowError) as error:
+            reason = str(error) or type(error).__name__
+            return RemoteFault("remote_error", "the remote opened no channel", 502, {"url": url, "reason": reason})
         finally:
-            stream.abort()
+            if not kept:
+                stream.abort()
 
-    async def _upgraded(self, nursery: trio.Nursery, stream: TlsStream, request: OpenChannel, url: str) -> tuple[DialledWire, Channel]:
+    async def _proven(self, stream: TlsStream, request: OpenChannel, url: str) -> Channel:
+        host = url.removeprefix("https://")
+        websocket = await upgraded(stream, host, PATH_PREFIX + CHANNEL_PATH, PROTOCOL)
+        wire = StreamWire(stream, websocket, self._spawn, waiting_max=CHANNEL_QUEUE_FRAMES_MAX)
+        proof = decode(await wire.receive())
+        binding = stream.binding(channel_proof.LABEL, channel_proof.BINDING_BYTES)
+        if not isinstance(proof, ProofFrame) or binding is None:
+            raise UnprovenError("the remote has sent no proof, or TLS is older than 1.3")
+        certificates = channel_proof.check(proof, binding)
+        remote, _ = endpoints_of(stream.transport)
         number = f"d{next(self._numbers)}"
-        with trio.move_on_after(CHANNEL_OPEN_S):
-            connection = await trio_websocket.wrap_client_stream(
-                nursery,
-                stream,  # type: ignore[arg-type]
-                url.removeprefix("https://"),
-                PATH_PREFIX + CHANNEL_PATH,
-                subprotocols=(PROTOCOL,),
-                max_message_size=CHANNEL_FRAME_BYTES_MAX,
-            )
-            wire = DialledWire(connection, stream)
-            if connection.subprotocol != PROTOCOL:
-                raise UnprovenError("the remote speaks another protocol")
-            proof = decode(await wire.receive())
-            binding = stream.binding(channel_proof.LABEL, channel_proof.BINDING_BYTES)
-            if not isinstance(proof, ProofFrame) or binding is None:
-                raise UnprovenError("the remote has sent no proof, or TLS is older than 1.3")
-            certificates = channel_proof.check(proof, binding)
-            remote, _ = endpoints_of(stream.transport)
-            source = Source(remote[0], "tls", certificates, number, channel=True)
-            if self._parts.other_end(source) != request.peer_id:
-                raise UnprovenError("the certificate of the remote is not that of this peer")
-            self._streams[number] = stream
-            return wire, Channel(
-                wire, request.peer_id, source, url, self._parts.serve, silence_s=self._parts.silence_s, identity=request.identity
-            )
-        raise UnprovenError(f"no channel within {CHANNEL_OPEN_S:g} s")
+        source = Source(remote[0], "tls", certificates, number, channel=True)
+        if self._parts.other_end(source) != request.peer_id:
+            raise UnprovenError("the certificate of the remote is not that of this peer")
+        self._streams[number] = stream
+        return self._channel(wire, request.peer_id, source, url, request.identity)
+
+    def _channel(self, wire: Wire, peer_id: str, source: Source, url: str, identity: ClientIdentity | None) -> Channel:
+        parts, dialled = self._parts, url != CHANNEL_URL
+        return Channel(wire, peer_id, source, url, parts.serve, self._spawn, silence_s=parts.silence_s, dialled=dialled, identity=identity)
+
+    def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        # In a pristine context, so that a channel keeps nothing of whoever opened it alive.
+        contextvars.Context().run(self._nursery.start_soon, function)
 
     # --- listening --------------------------------------------------------------------------------------------------
 
@@ -241,37 +238,53 @@ class Channels:
         except UnprovenError:
             return None
 
-    async def accept(self, wire: Wire, peer_id: str, source: Source, proof: str, identity: ClientIdentity, *, ours_wins: bool) -> None:
-        """Use a channel that a peer has dialled, until it ends. `identity` is the one that `proof` proves."""
-        with trio.move_on_after(CHANNEL_OPEN_S) as sending:
-            try:
-                await wire.send(proof)
-            except WireClosed:
-                return
-        if sending.cancelled_caught:
-            return
-        known = attrs.evolve(source, channel=True)
-        channel = Channel(wire, peer_id, known, CHANNEL_URL, self._parts.serve, silence_s=self._parts.silence_s, identity=identity)
-        await self._use(channel, ours=False, ours_wins=ours_wins)
+    async def accept(
+        self, upgrade: Upgrade, peer_id: str, source: Source, proof: str, identity: ClientIdentity, *, ours_wins: bool
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Have a channel on a connection that a peer has dialled, in use from now on. `identity` is the one that `proof` proves.
 
-    async def _use(self, channel: Channel, *, ours: bool, ours_wins: bool) -> None:
-        """Have calls travel on a channel, until it ends or another one takes its place."""
-        loser = self._register.take(channel.peer_id, Held(channel, ours), ours_wins=ours_wins)
+        Returns what carries it until it ends, or None if it has ended already.
+        """
+        try:
+            websocket = await upgrade.accept(PROTOCOL)
+        except WireClosed:
+            return None
+        wire = StreamWire(upgrade.stream, websocket, self._spawn, waiting_max=CHANNEL_QUEUE_FRAMES_MAX)
+        wire.post(proof)
+        channel = self._channel(wire, peer_id, attrs.evolve(source, channel=True), CHANNEL_URL, identity)
+        return self._in_use(channel, ours_wins=ours_wins)
+
+    # --- use --------------------------------------------------------------------------------------------------------
+
+    def _in_use(self, channel: Channel, *, ours_wins: bool) -> Callable[[], Awaitable[None]]:
+        """Have calls travel on a channel from now on. Returns what carries it until it ends or another one takes its place."""
+        loser = self._register.take(channel.peer_id, Held(channel, channel.dialled), ours_wins=ours_wins)
+        if loser is not None:
+            self._spawn(partial(_retire, _channel(loser)))
         # What is kept for calls over HTTP lies idle as long as there is a channel.
         self._remote.forget(channel.peer_id)
-        log.info("a channel opened, dialled by %s", "us" if ours else "the peer", extra={"peer": channel.peer_id})
+        log.info("a channel opened, dialled by %s", "us" if channel.dialled else "the peer", extra={"peer": channel.peer_id})
+        self._watch.set()
+        return partial(self._carry, channel)
+
+    async def _carry(self, channel: Channel) -> None:
         ending: Ending | None = CUT_OFF
         try:
-            async with trio.open_nursery() as nursery:
-                if loser is not None:
-                    nursery.start_soon(_retire, _channel(loser))
-                ending = await channel.run()
-                nursery.cancel_scope.cancel()
+            ending = await channel.run()
         finally:
             log.info("a channel ended: %s", "the other end closed it" if ending is None else ending[1], extra={"peer": channel.peer_id})
             self._streams.pop(channel.source.connection_id, None)
             if self._register.drop(channel.peer_id, channel):
                 self._parts.ended(channel.peer_id, trio.current_time() - channel.opened_at)
+
+    async def keep_alive(self) -> None:
+        """See to signs of life on every channel, for ever."""
+        while True:
+            now, self._watch = trio.current_time(), trio.Event()
+            next_at = min((_channel(held).look(now) for held in self._register.all()), default=math.inf)
+            with trio.CancelScope(deadline=next_at):
+                await self._watch.wait()
+            await trio.sleep_until(min(next_at, now) + CHANNEL_LOOK_S)
 
 
 async def _retire(channel: Channel) -> None:
@@ -280,37 +293,17 @@ async def _retire(channel: Channel) -> None:
     channel.cut(REPLACED)
 
 
-async def _keep_alive(wire: DialledWire, channel: Channel) -> None:
-    while True:
-        await trio.sleep(CHANNEL_PING_S)
-        with trio.move_on_after(CHANNEL_PONG_S) as waiting:
-            try:
-                await wire.ping()
-            except WireClosed:
-                return
-        if waiting.cancelled_caught:
-            channel.cut(NO_ANSWER)
-            return
-
-
 def _channel(held: Held) -> Channel:
     assert isinstance(held.channel, Channel)
     return held.channel
 
 
-def _first(group: BaseExceptionGroup[Any]) -> Any:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
-
-
-def _refusal(error: trio_websocket.ConnectionRejected, url: str) -> RemoteReply:
+def _refusal(error: UpgradeRefused, url: str) -> RemoteReply:
     try:
         body = msgspec.json.decode(error.body or b"{}")
     except (msgspec.DecodeError, RecursionError):
         body = {}
-    return RemoteReply(error.status_code, body if isinstance(body, dict) else {}, {}, url, 0.0)
+    return RemoteReply(error.status, body if isinstance(body, dict) else {}, {}, url, 0.0)
 
 
 def _reply(frame: AnswerFrame, channel: Channel, elapsed_s: float) -> RemoteReply | None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -220,10 +220,23 @@ def _control_part(error: BaseException, scope: Scope) -> BaseException | None:
     return control if control is None or group is error else error
 
 
+class TakenOver(Exception):
+    """The connection is to become something that is not served here; the argument is the request that asks for it."""
+
+    def __init__(self, request: h11.Request) -> None:
+        super().__init__()
+        self.request = request
+
+
 class Link(Protocol):
-    """What the protocols below need from their connection."""
+    """What the protocols below need from their connection.
+
+    Attributes:
+        upgrades: paths on which a WebSocket is not served here but given to whoever serves connections.
+    """
 
     limits: ListenerLimits
+    upgrades: Container[bytes]
 
     def refuse(self, reason: str) -> None:
         """Count a broken rule and give the connection up."""
@@ -288,6 +301,12 @@ class Http1(H11Protocol):
 
     async def _create_stream(self, request: h11.Request) -> None:
         headers = request.headers
+        if _wants_websocket(request) and request.target.partition(b"?")[0] in self.link.upgrades:
+            if self.connection.trailing_data[0]:
+                # Frames before our acceptance (RFC 6455, section 4.1).
+                await self._refuse_websocket("malformed_websocket")
+                return
+            raise TakenOver(request)
         announced = next((value for name, value in headers if name == b"content-length"), b"0")
         if int(announced) > self.link.limits.body_bytes:
             self._count("body_too_large")
@@ -320,6 +339,14 @@ class Http1(H11Protocol):
         if not isinstance(event, h11.Response):
             head, self._head = self._head, b""
             await self.send(RawData(data=head))
+
+
+def _wants_websocket(request: h11.Request) -> bool:
+    """Whether a request without a body asks for a WebSocket (RFC 6455, section 4.1)."""
+    fields = {name: value.lower() for name, value in request.headers}
+    tokens = [token.strip() for token in fields.get(b"connection", b"").split(b",")]
+    body = fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in fields
+    return request.method == b"GET" and fields.get(b"upgrade") == b"websocket" and b"upgrade" in tokens and not body
 
 
 class Http2(H2Protocol):
@@ -451,6 +478,7 @@ class HttpConnection:
 
     Attributes:
         idle: no request is open.
+        upgrade: the request by which the connection left HTTP; whoever runs it then goes on with the open stream.
     """
 
     def __init__(
@@ -468,8 +496,11 @@ class HttpConnection:
         client: tuple[str, int] | None,
         server: tuple[str, int] | None,
         refused: Refuse,
+        upgrades: Container[bytes] = (),
     ) -> None:
         self.limits = limits
+        self.upgrades = upgrades
+        self.upgrade: h11.Request | None = None
         self.idle = True
         self._refused = refused
         self._app = app
@@ -539,7 +570,8 @@ class HttpConnection:
             if self._reading.cancelled_caught and not self._gone and not self._finishing:
                 self._note_expiry()
         finally:
-            self.abort()
+            if self.upgrade is None:
+                self.abort()
         await self._protocol.handle(Closed())
 
     def _note_expiry(self) -> None:
@@ -563,6 +595,8 @@ class HttpConnection:
             return
         except ConnectionRefused as error:
             self.malformed(str(error))
+        except TakenOver as error:
+            self.upgrade = error.request
 
     def _watch_headers(self) -> None:
         """From the first byte of a request, its headers have to arrive in time; HTTP/2 has frames between requests."""

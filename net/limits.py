@@ -103,9 +103,16 @@ assert DEFAULT_LISTENER_LIMITS.keep_alive_s > CLIENT_KEEP_ALIVE_S
 assert CLIENT_KEEP_ALIVE_S < CLIENT_CONNECTION_AGE_S
 assert CLIENT_HEADER_BYTES < REPLY_BYTES_MAX <= COMMAND_REPLY_BYTES
 
-# The peer channel. Each end pings (the listener by `websocket_ping_s`), and each gives up an end that says nothing.
+# The peer channel. Whoever dialled pings when it has heard nothing for a while, so that boxes on the way keep the connection in mind, and
+# each end gives up an end that says nothing.
+UPGRADE_REFUSAL_BYTES_MAX: Final = 65_536
+WEBSOCKET_RECEIVE_BYTES: Final = 16_384
+WEBSOCKET_KEPT_BYTES: Final = 4_096
+"""A longer message leaves larger buffers behind than a silent WebSocket may keep."""
 CHANNEL_OPEN_S: Final = 8.0
 CHANNEL_PING_S: Final = 25.0
+CHANNEL_LOOK_S: Final = 5.0
+"""Signs of life are looked for no more often than this, since one look goes over all channels."""
 CHANNEL_PONG_S: Final = 10.0
 CHANNEL_SEND_S: Final = 5.0
 CHANNEL_CLOSE_S: Final = 1.0

@@ -14,7 +14,7 @@ import itertools
 import logging
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from functools import partial
@@ -32,6 +32,7 @@ from actors.door.call import Source
 from net.connection import AsgiApp, HttpConnection
 from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.tls import ListenerLeaf, TlsStream, abort, server_context
+from net.websocket import Upgrade
 from runtime.clock import Clock, SystemClock
 
 log = logging.getLogger("net.listener")
@@ -43,6 +44,13 @@ _BACKLOG: Final = 512
 _UNACKNOWLEDGED_MS: Final = 60_000
 
 
+TakeOver = Callable[[Upgrade], Awaitable[Callable[[], Awaitable[None]] | None]]
+"""Answers the request for a WebSocket. Returns what to run with it until the connection ends, or None if it was refused.
+
+What is returned keeps nothing of the request, since it may run for months. At a stop it is left alone for `grace_s`.
+"""
+
+
 @attrs.define(eq=False)
 class _Open:
     """One connection in the register."""
@@ -51,6 +59,7 @@ class _Open:
     stream: trio.abc.Stream
     scope: trio.CancelScope
     http: HttpConnection | None = None
+    upgraded: bool = False
 
 
 async def open_public(host: str, port: int) -> list[trio.SocketListener]:
@@ -94,10 +103,12 @@ class Listener:
         *,
         limits: ListenerLimits = DEFAULT_LISTENER_LIMITS,
         clock: Clock | None = None,
+        upgrades: Mapping[bytes, TakeOver] | None = None,
     ) -> None:
         """
         Args:
             app: the ASGI 3 application; a scope of type `lifespan` is sent to it once.
+            upgrades: who takes over a connection over TLS that asks for a WebSocket, by path.
             leaves: certificates of the TLS port; may be empty if only loopback ports are served.
             limits: what one client may cost.
             clock: what the Date of answers is read from; the system's if None.
@@ -109,6 +120,7 @@ class Listener:
         self.accepted: Counter[str] = Counter()
         self._app = app
         self._limits = limits
+        self._upgrades = dict(upgrades or {})
         self._tls = server_context(leaves) if leaves else None
         self._config = _protocol_config(limits, clock or SystemClock())
         self._wrapped = ASGIWrapper(app)
@@ -200,10 +212,10 @@ class Listener:
         await self._context.terminated.set()
         async with trio.open_nursery() as nursery:
             for connection in list(self._open.values()):
-                if connection.http is None:
-                    connection.scope.cancel()
-                else:
+                if connection.http is not None:
                     nursery.start_soon(connection.http.stop)
+                elif not connection.upgraded:
+                    connection.scope.cancel()
 
     async def _guard(self, face: Face, transport: trio.abc.Stream) -> None:
         """Let one connection fail alone."""
@@ -281,8 +293,22 @@ class Listener:
             client=client,
             server=server,
             refused=lambda reason: self._refuse(reason, entry.source.address),
+            upgrades=self._upgrades if entry.source.face == "tls" else (),
         )
         await entry.http.run()
+        run = await self._taken_over(entry)
+        if run is not None:
+            await run()
+
+    async def _taken_over(self, entry: _Open) -> Callable[[], Awaitable[None]] | None:
+        """What to do with a connection that has left HTTP, after the answer to its last request."""
+        request, entry.http = entry.http.upgrade if entry.http is not None else None, None
+        if request is None:
+            return None
+        assert isinstance(entry.stream, TlsStream)
+        entry.upgraded = True
+        upgrade = Upgrade(entry.stream, entry.source, request, self._config.response_headers("h11"))
+        return await self._upgrades[request.target.partition(b"?")[0]](upgrade)
 
     def _refuse(self, reason: str, remote: str, detail: str = "") -> None:
         """Count always, log within a budget: whoever can make us refuse must not be able to fill the disk."""

@@ -269,6 +269,22 @@ class TlsStream(trio.abc.HalfCloseableStream):
                     await self._drain()
                     waiting = 0
 
+    def release_buffers(self) -> None:
+        """Give back what the library keeps of past records, if nothing is under way: a memory buffer of OpenSSL never shrinks by itself.
+
+        pyOpenSSL has no public name for this; its two buffers are replaced by empty ones.
+        """
+        if self._turn.taken or self._torn or self._closed:
+            return
+        lib, tls = SSL._lib, self._tls  # type: ignore[attr-defined]
+        held = SSL._ffi.new("char **")  # type: ignore[attr-defined]
+        if any(lib.BIO_get_mem_data(buffer, held) != 0 for buffer in (tls._into_ssl, tls._from_ssl)):
+            return
+        into, out = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
+        # The connection owns its buffers, and frees the former ones here.
+        lib.SSL_set_bio(tls._ssl, into, out)
+        tls._into_ssl, tls._from_ssl = into, out
+
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a send is likely to make progress."""
         self._check_sendable()

@@ -181,17 +181,25 @@ class SimulatedChannel:
             self._listen(end)
 
     def _ping(self) -> None:
-        end = self.ends[0]
-        if self._echoed():
+        end, now = self.ends[0], self.ends[0].host.world.timeline.now
+        quiet_until = end.heard_at + CHANNEL_PING_S
+        if now < quiet_until:
+            self._after(end, quiet_until - now, self._ping)
+        elif self._echoed():
             self._after(end, CHANNEL_PING_S, self._ping)
         else:
             self._after(end, CHANNEL_PONG_S, lambda: self._after(end, CHANNEL_PING_S, self._ping) if self._echoed() else self.cut(end))
 
     def _echoed(self) -> bool:
-        now, there = self.ends[0].host.world.timeline.now, self.ends[1]
+        (end, there), now = self.ends, self.ends[0].host.world.timeline.now
         out = self.path.transit("out", PING_BYTES, "frame", now).delay_s
-        back = self.path.transit("back", PING_BYTES, "frame", now).delay_s
-        return out is not None and back is not None and there.alive and not there.ended and there.host.responsive
+        if out is None or not there.alive or there.ended or not there.host.responsive:
+            return False
+        there.heard_at = now
+        if self.path.transit("back", PING_BYTES, "frame", now).delay_s is None:
+            return False
+        end.heard_at = now
+        return True
 
     def _listen(self, end: End) -> None:
         silence_s = max(CHANNEL_SILENCE_MIN_S, 3 * end.host.federation.heartbeat_interval_s)

@@ -21,6 +21,7 @@ from net import channel_proof
 from net.channel import (
     BROKE_PROTOCOL,
     CUT_OFF,
+    NO_ANSWER,
     READS_TOO_SLOWLY,
     SILENT,
     TOO_MANY_CALLS,
@@ -28,13 +29,14 @@ from net.channel import (
     Channel,
     ChannelLost,
     FrameRefused,
-    WireClosed,
     body_of,
     decode,
     encode,
 )
 from net.channel_proof import UnprovenError, check, prove
+from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S
 from net.tls import TlsStream, client_context, server_context
+from net.websocket import Spawn, WireClosed
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE
 
@@ -44,23 +46,37 @@ HEARTBEAT = ("POST", "/federation_api/heartbeat")
 
 @attrs.define(eq=False)
 class MemoryWire:
-    """One end of a WebSocket in memory. `reads`: whether the other end takes what is sent."""
+    """One end of a WebSocket in memory, on which so many messages may wait for the other end."""
 
-    out: trio.MemorySendChannel[str]
-    arriving: trio.MemoryReceiveChannel[str]
+    out: trio.MemorySendChannel[Any]
+    arriving: trio.MemoryReceiveChannel[Any]
     closed: tuple[int, str] | None = None
+    pings: int = 0
+    heard_at: float = attrs.field(factory=trio.current_time)
 
-    async def send(self, text: str) -> None:
+    def post(self, message: str | bytes) -> bool:
         try:
-            await self.out.send(text)
+            self.out.send_nowait(message)
+        except trio.WouldBlock:
+            return False
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise WireClosed from None
+            pass
+        return True
 
-    async def receive(self) -> str:
+    def ping(self) -> bool:
+        self.pings += 1
+        return True
+
+    def on_too_slow(self, call: Callable[[], None]) -> None:
+        return
+
+    async def receive(self) -> Any:
         try:
-            return await self.arriving.receive()
+            message = await self.arriving.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
             raise WireClosed from None
+        self.heard_at = trio.current_time()
+        return message
 
     async def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
@@ -70,47 +86,62 @@ class MemoryWire:
         self.arriving.close()
 
 
-def wires() -> tuple[MemoryWire, MemoryWire]:
-    there, here_in = trio.open_memory_channel[str](0)
-    back, there_in = trio.open_memory_channel[str](0)
+def wires(room: int = CHANNEL_QUEUE_FRAMES_MAX) -> tuple[MemoryWire, MemoryWire]:
+    there, here_in = trio.open_memory_channel[Any](room)
+    back, there_in = trio.open_memory_channel[Any](room)
     return MemoryWire(there, there_in), MemoryWire(back, here_in)
 
 
 @attrs.define(eq=False)
 class Doors:
-    """The doors of both ends, which write down what comes and answer by `decide`."""
+    """The doors of both ends, which write down what comes and answer by `decide`, at once or when `release` is called."""
 
     decide: Callable[[Call], Answer] = lambda call: Answer(200, {"success": True, "data": json.loads(call.body or b"null")})
     calls: list[Call] = attrs.field(factory=list)
-    held: trio.Event | None = None
+    holds: bool = False
+    held: list[Callable[[], None]] = attrs.field(factory=list)
 
-    async def serve(self, call: Call) -> Answer:
+    def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         self.calls.append(call)
-        if self.held is not None:
-            await self.held.wait()
-        return self.decide(call)
+        if self.holds:
+            self.held.append(lambda: done(self.decide(call)))
+        else:
+            done(self.decide(call))
+
+
+def made(wire: MemoryWire, doors: Doors, spawn: Spawn, *, silence_s: float = 1_000.0, dialled: bool = True, **other: Any) -> Channel:
+    facts: dict[str, Any] = {"peer_id": "peer", "source": SOURCE, "url": "https://b.example", **other}
+    return Channel(wire, serve=doors.serve, spawn=spawn, silence_s=silence_s, dialled=dialled, **facts)
 
 
 @asynccontextmanager
-async def raw_end(doors: Doors, silence_s: float = 1_000.0) -> AsyncIterator[tuple[MemoryWire, Channel, list[Any], MemoryWire]]:
+async def raw_end(
+    doors: Doors, silence_s: float = 1_000.0, *, dialled: bool = True, room: int = CHANNEL_QUEUE_FRAMES_MAX
+) -> AsyncIterator[tuple[MemoryWire, Channel, list[Any], MemoryWire]]:
     """A channel whose other end is the test itself."""
-    test, own = wires()
-    channel, endings = Channel(own, "peer", SOURCE, "https://b.example", doors.serve, silence_s=silence_s), []
-
-    async def run() -> None:
-        endings.append(await channel.run())
-
+    endings: list[Any] = []
+    test, own = wires(room)
     async with trio.open_nursery() as nursery:
+        channel = made(own, doors, nursery.start_soon, silence_s=silence_s, dialled=dialled)
+
+        async def run() -> None:
+            endings.append(await channel.run())
+
+        async def watch() -> None:
+            while not channel.ended:
+                await trio.sleep_until(max(channel.look(trio.current_time()), trio.current_time() + 0.01))
+
         nursery.start_soon(run)
+        nursery.start_soon(watch)
         yield test, channel, endings, own
         nursery.cancel_scope.cancel()
 
 
 async def test_both_ends_call_and_each_call_carries_what_the_connection_proves() -> None:
     doors, (one, other) = Doors(), wires()
-    left = Channel(one, "b", SOURCE, "https://b.example", doors.serve, silence_s=1_000.0)
-    right = Channel(other, "a", attrs.evolve(SOURCE, address="192.0.2.2"), "channel:", doors.serve, silence_s=1_000.0)
     async with trio.open_nursery() as nursery:
+        left = made(one, doors, nursery.start_soon)
+        right = made(other, doors, nursery.start_soon, dialled=False, source=attrs.evolve(SOURCE, address="192.0.2.2"))
         nursery.start_soon(left.run)
         nursery.start_soon(right.run)
         answers = [await left.exchange(*HEARTBEAT, b'{"n":1}'), await right.exchange(*HEARTBEAT, b'{"n":2}')]
@@ -127,7 +158,7 @@ async def test_both_ends_call_and_each_call_carries_what_the_connection_proves()
 async def test_what_may_not_travel_on_a_channel_never_reaches_the_door(path: str) -> None:
     doors = Doors()
     async with raw_end(doors) as (test, _, _, _):
-        await test.send(encode(CallFrame(1, "POST", path)))
+        test.post(encode(CallFrame(1, "POST", path)))
         answer = json.loads(await test.receive())
     assert (answer["re"], answer["status"], answer["body"]["code"], doors.calls) == (1, 404, "not_found", [])
 
@@ -140,7 +171,7 @@ async def test_what_may_not_travel_on_a_channel_never_reaches_the_door(path: str
 async def test_what_is_no_frame_ends_the_channel(frame: str) -> None:
     doors = Doors()
     async with raw_end(doors) as (test, channel, endings, own):
-        await test.send(frame)
+        test.post(frame)
         await trio.testing.wait_all_tasks_blocked()
         assert endings == [BROKE_PROTOCOL]
         assert own.closed == BROKE_PROTOCOL
@@ -161,40 +192,80 @@ def test_a_frame_over_the_limit_is_refused_unread() -> None:
         decode('{"type":"call","id":1,"method":"POST","path":"/x","body":"' + "x" * CHANNEL_FRAME_BYTES_MAX + '"}')
 
 
+async def test_binary_messages_go_to_whoever_wants_them_and_end_the_channel_otherwise() -> None:
+    heard: list[bytes] = []
+    async with raw_end(Doors()) as (test, channel, endings, _):
+        channel.on_bytes = heard.append
+        test.post(b"one")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (heard, endings, channel.send_bytes(b"two"), await test.receive()) == ([b"one"], [], True, b"two")
+        channel.on_bytes = None
+        test.post(b"three")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (heard, endings, channel.send_bytes(b"four")) == ([b"one"], [BROKE_PROTOCOL], False)
+
+
 async def test_who_calls_too_often_at_a_time_loses_the_channel() -> None:
-    doors = Doors(held=trio.Event())
+    doors = Doors(holds=True)
     async with raw_end(doors) as (test, _, endings, _):
         for number in range(CHANNEL_CALLS_IN_FLIGHT_MAX):
-            await test.send(encode(CallFrame(number, *HEARTBEAT)))
+            test.post(encode(CallFrame(number, *HEARTBEAT)))
         await trio.testing.wait_all_tasks_blocked()
         assert endings == []
-        await test.send(encode(CallFrame(99, *HEARTBEAT)))
+        test.post(encode(CallFrame(99, *HEARTBEAT)))
         await trio.testing.wait_all_tasks_blocked()
         assert endings == [TOO_MANY_CALLS]
+        for late in doors.held:
+            late()
 
 
-async def test_who_does_not_read_loses_the_channel_and_the_queue_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
-    doors = Doors()
-    async with raw_end(doors) as (test, _, endings, _):
-        started = trio.current_time()
-        for number in range(CHANNEL_QUEUE_FRAMES_MAX // 4):
-            await test.send(encode(CallFrame(number, *HEARTBEAT)))
-        while not endings:
-            await trio.sleep(0.5)
+async def test_a_decision_that_comes_later_is_answered_under_its_own_number() -> None:
+    doors = Doors(holds=True)
+    async with raw_end(doors) as (test, _, _, _):
+        for number in (5, 6):
+            test.post(encode(CallFrame(number, *HEARTBEAT)))
+        await trio.testing.wait_all_tasks_blocked()
+        doors.held[1]()
+        doors.held[0]()
+        assert [json.loads(await test.receive())["re"] for _ in range(2)] == [6, 5]
+
+
+async def test_answers_that_are_not_read_cost_the_channel() -> None:
+    async with raw_end(Doors(), room=4) as (test, _, endings, _):
+        for number in range(4):
+            test.post(encode(CallFrame(number, *HEARTBEAT)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert endings == []
+        test.post(encode(CallFrame(9, *HEARTBEAT)))
+        await trio.testing.wait_all_tasks_blocked()
         assert endings == [READS_TOO_SLOWLY]
-        assert trio.current_time() - started < 10.0
 
 
 async def test_silence_ends_the_channel_and_every_frame_puts_it_off(autojump_clock: trio.testing.MockClock) -> None:
     doors = Doors()
-    async with raw_end(doors, silence_s=100.0) as (test, _, endings, _):
+    async with raw_end(doors, silence_s=100.0, dialled=False) as (test, _, endings, own):
         await trio.sleep(90.0)
-        await test.send(encode(CallFrame(1, *HEARTBEAT)))
+        test.post(encode(CallFrame(1, *HEARTBEAT)))
         await test.receive()
         await trio.sleep(90.0)
         assert endings == []
         await trio.sleep(20.0)
-        assert endings == [SILENT]
+        assert (endings, own.pings) == ([SILENT], 0)
+
+
+async def test_who_dialled_pings_in_a_silence_and_gives_up_an_end_that_does_not_answer(autojump_clock: trio.testing.MockClock) -> None:
+    async with raw_end(Doors()) as (test, _, endings, own):
+        await trio.sleep(CHANNEL_PING_S - 1.0)
+        test.post(encode(CallFrame(1, *HEARTBEAT)))
+        await trio.sleep(CHANNEL_PING_S - 1.0)
+        assert own.pings == 0
+        await trio.sleep(2.0)
+        assert own.pings == 1
+        own.heard_at = trio.current_time()
+        await trio.sleep(CHANNEL_PING_S + CHANNEL_PONG_S - 1.0)
+        assert (own.pings, endings) == (2, [])
+        await trio.sleep(2.0)
+        assert (own.pings, endings) == (2, [NO_ANSWER])
 
 
 async def test_a_call_on_a_channel_that_ends_is_lost_and_says_so() -> None:
@@ -218,7 +289,7 @@ async def test_a_call_on_a_channel_that_ends_is_lost_and_says_so() -> None:
 
 async def test_an_answer_to_nothing_is_one_that_came_too_late() -> None:
     async with raw_end(Doors()) as (test, channel, endings, _), trio.open_nursery() as nursery:
-        await test.send('{"type":"answer","re":77,"status":200}')
+        test.post('{"type":"answer","re":77,"status":200}')
         answers: list[Any] = []
 
         async def call() -> None:
@@ -226,9 +297,7 @@ async def test_an_answer_to_nothing_is_one_that_came_too_late() -> None:
 
         nursery.start_soon(call)
         asked = json.loads(await test.receive())
-        await test.send(
-            json.dumps({"type": "answer", "re": asked["id"], "status": 429, "headers": {"retry-after": "3"}, "body": {"code": "x"}})
-        )
+        test.post(json.dumps({"type": "answer", "re": asked["id"], "status": 429, "headers": {"retry-after": "3"}, "body": {"code": "x"}}))
         await trio.testing.wait_all_tasks_blocked()
         assert (answers[0].status, answers[0].headers, body_of(answers[0])) == (429, {"retry-after": "3"}, {"code": "x"})
         assert endings == []
@@ -237,7 +306,7 @@ async def test_an_answer_to_nothing_is_one_that_came_too_late() -> None:
 async def test_only_headers_that_belong_to_the_caller_travel() -> None:
     doors = Doors(decide=lambda call: Answer(429, None, {"retry-after": "3", "set-cookie": "x", "server": "y"}))
     async with raw_end(doors) as (test, _, _, _):
-        await test.send(encode(CallFrame(1, *HEARTBEAT)))
+        test.post(encode(CallFrame(1, *HEARTBEAT)))
         assert json.loads(await test.receive())["headers"] == {"retry-after": "3"}
 
 
