@@ -38,6 +38,10 @@ OVERLAP_DAYS_MIN: Final = 1
 OVERLAP_DAYS_DEFAULT: Final = 7
 OVERLAP_DAYS_MAX: Final = 30
 ROTATION_LOOK_S: Final = 60.0
+GIVEN_UP_MAX: Final = 1_000
+FOLLOW_PARENT_AGAIN_S: Final = 900.0
+"""Between two requests of a child for a certificate under its parent's next root; `certificate_per_peer` allows five an hour."""
+
 BUNDLE_POLLED_EVERY_S: Final = 3_600.0
 BUNDLE_POLLED_AGAIN_S: Final = 60.0
 

@@ -275,11 +275,13 @@ class SignedCertificate:
 class SignStatement:
     """Sign bytes as this instance: with a new Ed25519 key, certified by our CA and forgotten afterwards. Result: `SignedStatement`.
 
-    `purpose` goes before the content (see `signed_bytes`), so that no signature of one purpose serves another. Faults: `ca_unavailable`.
+    `purpose` goes before the content (see `signed_bytes`), so that no signature of one purpose serves another. `root` certifies the key;
+    None is the first one. Faults: `ca_unavailable`.
     """
 
     purpose: str
     content: bytes
+    root: RootKey | None
 
 
 @attrs.frozen

@@ -223,9 +223,9 @@ class Authority:
         key = new_ed25519_key(self._randomness)
         try:
             certificate = self._client_leaf(
-                (self._key, self._root), key.public_key(), f"statement {self.instance_id}", self.instance_id, STATEMENT_LIFETIME_S
+                self._root_of(request.root), key.public_key(), f"statement {self.instance_id}", self.instance_id, STATEMENT_LIFETIME_S
             )
-        except AuthorityError as error:
+        except (VaultError, AuthorityError) as error:
             return _unavailable(error)
         return SignedStatement(key.sign(signed_bytes(request.purpose, request.content)), _pem(certificate))
 

@@ -14,6 +14,7 @@ from actors.door.request import ClosingFaultError, Request
 from actors.peer.lifecycle import Inbound
 from actors.peer.messages import AnchorUsed
 from actors.peer.record import KIND
+from actors.rotation.record import child_of_ours
 from runtime.actor import Ref
 from runtime.errors import Fault, FaultError
 
@@ -37,8 +38,9 @@ def recognised_caller(door: Door, request: Request, family: Inbound) -> Admitted
         if wait_s is not None:
             raise ClosingFaultError(door.rate_limited(wait_s))
         raise FaultError(admitted)
-    fingerprint = admitted.anchor_fingerprint
-    if any(anchor.state == "next" and anchor.fingerprint == fingerprint for anchor in admitted.record.trusted_anchors):
+    fingerprint, record = admitted.anchor_fingerprint, admitted.record
+    unheard = child_of_ours(record) and (record.inbound_root or door.settings.identity.ca_fingerprint) != fingerprint
+    if unheard or any(anchor.state == "next" and anchor.fingerprint == fingerprint for anchor in record.trusted_anchors):
         door.engine.tell(Ref(KIND.name, admitted.record.id), AnchorUsed(fingerprint))
     return admitted
 

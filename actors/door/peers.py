@@ -165,7 +165,7 @@ def propose_peer(door: Door, request: Request) -> None:
         bridges.own_network(door, request, network_id)
 
     def answered(outcome: Any) -> None:
-        data = projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation)
+        data = projection.minted(outcome.record, door.settings, request.wall, outcome.token, outcome.invitation, outcome.ca_fingerprint)
         if network_id is None:
             request.ok(data, status=201)
         else:

@@ -133,7 +133,7 @@ _PLATFORM_PEERS = (
         success={201: bodies.PROPOSED_PEER},
         errors={
             400: ("remote_instance_url_required", "invalid_spawn_role", "invalid_spawn_mode", "invalid_ttl"),
-            409: ("peer_exists", "self_peering"),
+            409: ("peer_exists", "self_peering", "rotation_ends_soon"),
             422: (
                 "invalid_remote_url",
                 "invalid_spawn_combination",
@@ -251,7 +251,7 @@ _PLATFORM_PEERS = (
         description="The former token stops working at once. The new one and its invitation are shown once, here.",
         body=bodies.REGENERATE_TOKEN,
         success={201: bodies.MINTED_TOKEN},
-        errors={400: ("invalid_ttl",), 409: ("token_not_applicable",)},
+        errors={400: ("invalid_ttl",), 409: ("token_not_applicable", "rotation_ends_soon")},
         idempotent=True,
         opens_trust=True,
     ),

@@ -67,7 +67,7 @@ def scan(rows: Sequence[Row], settings: Settings, wall: float, matrix: Sequence[
 def scan_across(records: Sequence[PeerRecord], settings: Settings) -> tuple[Finding, ...]:
     """What only a comparison of peers shows; each case is reported once, on the later peer."""
     in_order = sorted((record for record in records if record.status != "revoked"), key=lambda record: (record.created_at, record.id))
-    return (*_shared_anchors(in_order, settings), *_prefixes_of_peers(in_order))
+    return (*_shared_anchors(in_order), *_prefixes_of_peers(in_order))
 
 
 def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -> tuple[Finding, ...]:
@@ -346,13 +346,13 @@ def _prefixes_of_peers(in_order: Sequence[PeerRecord]) -> Iterator[Finding]:
             earlier.append((network, record))
 
 
-def _shared_anchors(in_order: Sequence[PeerRecord], settings: Settings) -> Iterator[Finding]:
-    """One anchor under two remote instances. Our own anchor rightly stands behind every child that we certified."""
+def _shared_anchors(in_order: Sequence[PeerRecord]) -> Iterator[Finding]:
+    """One anchor under two remote instances. Our own roots rightly stand behind every child that we certified."""
     first: dict[str, PeerRecord] = {}
     for record in in_order:
+        if record.trust_mode == "hierarchical" and record.spawn_role == "parent":
+            continue
         for fingerprint in dict.fromkeys(anchor.fingerprint for anchor in record.trusted_anchors):
-            if fingerprint == settings.identity.ca_fingerprint:
-                continue
             earlier = first.setdefault(fingerprint, record)
             if _instance(earlier) != _instance(record):
                 yield _finding("shared_trust_anchor", record, anchor_fingerprint=fingerprint, other_peer_id=earlier.id)

@@ -13,6 +13,7 @@ from actors.migration.record import ARRIVAL, STAGED, ArrivalRecord
 from actors.migration.steps import canonical
 from actors.ports import SignStatement
 from actors.resource.catalogue import KIND as CATALOGUE
+from actors.rotation.record import signing_root
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
@@ -42,7 +43,7 @@ class ArrivalActor(Actor):
             return
         self.asked += 1
         receipt = dict(found.receipt)
-        ctx.call(SignStatement(PURPOSE, canonical(receipt)), then=Signed, tag=(ctx.defer(), receipt))
+        ctx.call(SignStatement(PURPOSE, canonical(receipt), signing_root(ctx)), then=Signed, tag=(ctx.defer(), receipt))
 
     @handles(Signed)
     def on_signed(self, message: Signed, ctx: Context) -> None:

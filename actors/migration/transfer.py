@@ -311,7 +311,8 @@ UNREACHABLE = InternalFault("peer_not_ready", "no call can leave for this peer n
 
 def trusted(peer: PeerRecord) -> tuple[str, ...]:
     """The CA certificates that a peer's statements may come from."""
-    listed = (peer.server_anchor_pem, *(anchor.pem for anchor in peer.trusted_anchors))
+    following = peer.server_anchor_next
+    listed = (peer.server_anchor_pem, following.pem if following is not None else None, *(anchor.pem for anchor in peer.trusted_anchors))
     return tuple(dict.fromkeys(pem for pem in listed if pem))
 
 

@@ -16,6 +16,7 @@ from actors.peer.messages import AbandonAgain, AbandonIdentityIssued, AbandonTol
 from actors.peer.peer_events import HANDSHAKE_ABANDONED, PEER_REVOKED
 from actors.peer.record import Handshake
 from actors.ports import ClientIdentity, IssueIdentity, RemoteReply, RemoteRequest, ServerExpectation
+from actors.rotation.record import ourselves, signing_root
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -47,7 +48,7 @@ class Abandoning(Heartbeats):
 
     def abandon(self, ctx: Context, reply: RemoteReply, handshake: Handshake, reason: str) -> None:
         """Tell the remote, if its answer holds what is needed to prove who we are."""
-        trust = remote_answers.parse_trust(reply, self.record, handshake, ctx.settings.identity, ctx.wall)
+        trust = remote_answers.parse_trust(reply, self.record, handshake, ourselves(ctx), ctx.wall)
         if isinstance(trust, Fault) or trust.instance_id is None:
             return
         pems = tuple(anchor.pem for anchor in trust.anchors)
@@ -66,8 +67,9 @@ class Abandoning(Heartbeats):
         if identity is not None:
             self._say_farewell(ctx)
         elif trust.assigned_subject is not None:
-            lifetime_s = ctx.settings.federation.cert_ttl_s
-            ctx.call(IssueIdentity(trust.assigned_subject, ctx.settings.identity.instance_id, lifetime_s), then=AbandonIdentityIssued)
+            # The remote has the bundle that our accept named, and that was the root in force.
+            lifetime_s, root = ctx.settings.federation.cert_ttl_s, signing_root(ctx)
+            ctx.call(IssueIdentity(trust.assigned_subject, ctx.settings.identity.instance_id, lifetime_s, root), then=AbandonIdentityIssued)
 
     @handles(AbandonIdentityIssued)
     def on_abandon_identity_issued(self, message: AbandonIdentityIssued, ctx: Context) -> None:

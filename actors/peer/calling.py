@@ -15,6 +15,7 @@ from actors.idempotency.record import Mark, remember
 from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
 from actors.peer import remote_answers, tokens
 from actors.peer.abandoning import Abandoning
+from actors.peer.lifecycle import LIVE
 from actors.peer.messages import (
     AcceptAnswered,
     AcceptDeadline,
@@ -40,7 +41,7 @@ from actors.peer.steps import (
     trust_status_at,
 )
 from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
-from actors.rotation.record import identity_of, roots_of, rotation_of
+from actors.rotation.record import identity_of, ourselves, parent_of_ours, roots_of, rotation_of
 from runtime.actor import handles
 from runtime.buggify import site
 from runtime.context import Context
@@ -224,7 +225,7 @@ class CallingSide(Abandoning):
             self._attempt_failed(ctx, fault)
             return
         reply: RemoteReply = message.outcome
-        answer = remote_answers.parse_accept(reply, self.record, handshake, identity_of(ctx), ctx.wall)
+        answer = remote_answers.parse_accept(reply, self.record, handshake, ourselves(ctx), ctx.wall)
         if isinstance(answer, Fault):
             if answer.code == "contract_mismatch":
                 self.abandon(ctx, reply, handshake, answer.code)
@@ -237,8 +238,9 @@ class CallingSide(Abandoning):
         self.calling.answer = answer
         if answer.assigned_subject is not None:
             lifetime_s = ctx.settings.federation.cert_ttl_s
-            key = roots_of(rotation_of(ctx), ctx.settings.identity).current_key
-            ctx.call(IssueIdentity(answer.assigned_subject, ctx.settings.identity.instance_id, lifetime_s, key), then=CallerIdentityIssued)
+            roots = roots_of(rotation_of(ctx), ctx.settings.identity)
+            request = IssueIdentity(answer.assigned_subject, ctx.settings.identity.instance_id, lifetime_s, roots.current_key)
+            ctx.call(request, then=CallerIdentityIssued, tag=roots.current)
         else:
             self._conclude(ctx, None)
 
@@ -249,7 +251,7 @@ class CallingSide(Abandoning):
         if message.fault is not None:
             self._finish(ctx, message.fault, keep_handshake=True)
         else:
-            self._conclude(ctx, outbound_identity(message.outcome, identity_of(ctx).ca_fingerprint))
+            self._conclude(ctx, outbound_identity(message.outcome, message.tag))
 
     def _attempt_failed(self, ctx: Context, fault: Fault) -> None:
         attempt = self.calling
@@ -293,7 +295,7 @@ class CallingSide(Abandoning):
         if record.status == "revoked":
             self._withdrawn(ctx)
             return
-        updated = absorbed(record, answer, outbound, ctx.wall)
+        updated = absorbed(record, answer, outbound, ctx.wall, listener_pinned=identity_of(ctx).ca_pin is not None)
         if record.status == "proposed":
             updated = step(ctx, updated, "token_redeemed", operator(attempt.by))
         else:
@@ -339,9 +341,11 @@ class CallingSide(Abandoning):
 def acceptable(record: PeerRecord, wall: float) -> bool:
     """Whether a remote's token may be used on this row.
 
-    The remote mints a token for a peering in force only if its own trust in us is gone, which we may not see: then contact is lost here.
+    The remote mints a token for a peering in force only if its own trust in us is gone, which we may not see: then contact is lost here,
+    or it is our parent, whose own calls still reach us, and shows another root than the one that signed our certificate.
     """
-    return record.status in ("proposed", "degraded") or rehandshake_allowed(record, wall)
+    left_behind = parent_of_ours(record) and record.unproven_anchor is not None and record.status in LIVE
+    return record.status in ("proposed", "degraded") or left_behind or rehandshake_allowed(record, wall)
 
 
 def redeemed_meanwhile(record: PeerRecord) -> bool:
@@ -388,7 +392,9 @@ def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[
     return body
 
 
-def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: OutboundIdentity | None, wall: float) -> PeerRecord:
+def absorbed(
+    record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: OutboundIdentity | None, wall: float, *, listener_pinned: bool
+) -> PeerRecord:
     """The record with everything that the remote's answer established; the status is not touched here."""
     handshake = record.handshake
     certified = answer.certificate
@@ -401,6 +407,8 @@ def absorbed(record: PeerRecord, answer: remote_answers.AcceptAnswer, outbound: 
             "inbound_subject": subject_of(record.id),
             "outbound": outbound,
             "outbound_next": None,
+            "told_root": None,
+            "pins_our_listener": hierarchical and listener_pinned,
             "unproven_anchor": None,
             "trusted_anchors": tuple(TrustedAnchor(anchor.fingerprint, anchor.pem, anchor.not_after) for anchor in answer.anchors),
             "server_identity": answer.server_identity,

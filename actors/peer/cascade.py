@@ -112,6 +112,8 @@ def buried(record: PeerRecord) -> PeerRecord:
         inbound_subject=None,
         trusted_anchors=(),
         server_anchor_pem=None,
+        server_anchor_next=None,
+        server_anchor_until=None,
         revocation=attrs.evolve(record.revocation, tombstone_until=None),
     )
 

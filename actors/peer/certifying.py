@@ -15,10 +15,11 @@ from actors.limits import ISSUED_CERTIFICATES_MAX, SKEW_MAX_S
 from actors.peer import cascade
 from actors.peer.lifecycle import inbound_refusal
 from actors.peer.messages import Certify, ChildCertified
+from actors.peer.moving import with_own_roots
 from actors.peer.record import IssuedCertificate, PeerRecord
 from actors.peer.steps import subject_of
 from actors.ports import SignedCertificate, SignRequest
-from actors.rotation.record import roots_of, rotation_of
+from actors.rotation.record import own_fingerprints, roots_of, rotation_of
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -38,24 +39,32 @@ class Certifying(Actor):
         if fault is not None or record is None or record.remote_instance_id is None:
             ctx.reply(fault)
             return
-        request = SignRequest(message.csr_pem, subject_of(record.id), record.remote_instance_id, ctx.settings.federation.cert_ttl_s,
-                              roots_of(rotation_of(ctx), ctx.settings.identity).current_key)  # fmt: skip
-        ctx.call(request, then=ChildCertified, tag=ctx.defer())
+        roots = roots_of(rotation_of(ctx), ctx.settings.identity)
+        # The child names the root that it holds: one that it has not heard of yet would be of no use to it.
+        asked = roots.next is not None and message.issuer == roots.next
+        issuer, key = (roots.next, roots.next_key) if asked else (roots.current, roots.current_key)
+        request = SignRequest(message.csr_pem, subject_of(record.id), record.remote_instance_id, ctx.settings.federation.cert_ttl_s, key)
+        ctx.call(request, then=ChildCertified, tag=(issuer, ctx.defer()))
 
     @handles(ChildCertified)
     def on_child_certified(self, message: ChildCertified, ctx: Context) -> None:
         record: PeerRecord | None = self.record
+        issuer, address = message.tag
         fault = message.fault or certify_fault(record)
+        if fault is None and issuer not in own_fingerprints(ctx, former=False):
+            fault = RemoteFault("ca_unavailable", "the root changed while this was signed; ask again", 503)
         if fault is not None or record is None:
-            ctx.answer(message.tag, fault)
+            ctx.answer(address, fault)
             return
         signed: SignedCertificate = message.outcome
         ctx.audit("peer.certificate_signed", "remote", record.remote_instance_id, federation_peer_id=record.id,
                   serial=signed.serial, not_after=iso(signed.not_after))  # fmt: skip
-        ctx.save(with_issued(ctx, record, signed))
+        # Whatever was handed out counts from this commit on.
+        counted = with_own_roots(record, rotation_of(ctx), ctx.settings.identity, ctx.wall)
+        ctx.save(with_issued(ctx, counted, signed))
         certificate = {"cert_pem": signed.certificate_pem, "ca_chain_pem": signed.ca_chain_pem, "serial": signed.serial,
                        "not_after": iso(signed.not_after)}  # fmt: skip
-        ctx.answer(message.tag, {"certificate": certificate})
+        ctx.answer(address, {"certificate": certificate})
 
 
 def certify_fault(record: PeerRecord | None) -> Fault | None:

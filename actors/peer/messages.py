@@ -50,11 +50,12 @@ class Regenerate:
 
 @attrs.frozen
 class Minted:
-    """A freshly minted token; the only place where its plaintext appears. `answer` is the JSON of the operator surface with it."""
+    """A freshly minted token; the only place where its plaintext appears. `ca_fingerprint` is the root that it pins."""
 
     record: PeerRecord
     token: Secret
     invitation: Secret
+    ca_fingerprint: str
 
 
 @attrs.frozen
@@ -173,9 +174,13 @@ class RenewNow:
 
 @attrs.frozen
 class Certify:
-    """A child that has proven itself asks for its next certificate. Answer: JSON, or a fault (`certificate_not_applicable`)."""
+    """A child that has proven itself asks for its next certificate. Answer: JSON, or a fault (`certificate_not_applicable`).
+
+    `issuer` is the root of ours (fingerprint) that the child holds and wants; the present one signs if it is none of ours now.
+    """
 
     csr_pem: str
+    issuer: str | None = None
 
 
 @attrs.frozen
@@ -454,7 +459,7 @@ class RenewalAnswered(CallResult):
 
 @attrs.frozen
 class ChildCertified(CallResult):
-    """Our CA has signed a child's next certificate; the tag is who waits for it."""
+    """Our CA has signed a child's next certificate; the tag is the root that signed, and who waits for it."""
 
 
 @attrs.frozen
@@ -468,7 +473,7 @@ class ApproveAnchor:
 
 @attrs.frozen
 class AnchorUsed:
-    """A call of the remote was verified under this anchor, which was the next one. No answer."""
+    """A call of the remote was verified under this anchor: the next one, or one of ours under which a child had not called. No answer."""
 
     fingerprint: str
 
@@ -480,7 +485,25 @@ class ReadBundle:
 
 @attrs.frozen
 class BundleSigned(CallResult):
-    """Our present root has signed the statement about the next; the tag is the answer so far and who waits."""
+    """Our present root has signed the statement about the next; the tag is the answer so far, that next root, and who waits."""
+
+
+@attrs.frozen
+class LookAtRoots:
+    """Our own root has changed, or is about to. No answer; a row looks by itself, too."""
+
+
+@attrs.frozen
+class NoticeTold(CallResult):
+    """The remote has heard of the end of our former root, or has not; the tag is the fingerprint of the present one."""
+
+
+@attrs.frozen
+class RotateNow:
+    """Take the next step of whichever rotation concerns this peer at once. Answer: `Shown`, or a fault (`nothing_to_rotate`)."""
+
+    by: str | None
+    mark: Mark | None = None
 
 
 @attrs.frozen

@@ -30,8 +30,9 @@ from actors.peer.messages import (
 )
 from actors.peer.record import OutboundIdentity, PeerRecord, Receipt, TrustedAnchor
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, may_enrol, rehandshake_allowed, step, subject_of
-from actors.ports import IssuedIdentity, IssueIdentity, Open, Seal, SignedCertificate, SignRequest
-from actors.rotation.record import identity_of, own_fingerprints, roots_of, rotation_of
+from actors.ports import IssuedIdentity, IssueIdentity, Open, RootKey, Seal, SignedCertificate, SignRequest
+from actors.rotation.record import identity_of, own_fingerprints, signing_root
+from actors.settings import Identity
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -55,8 +56,16 @@ class Slot:
     anchors: tuple[certificates.Anchor, ...] = ()
     identity: IssuedIdentity | None = None
     signed: SignedCertificate | None = None
+    who: Identity | None = None
+    root: RootKey | None = None
     answer: dict[str, Any] = attrs.field(factory=dict)
     record: PeerRecord | None = None
+
+    @property
+    def own(self) -> Identity:
+        """Who we were when the accept began."""
+        assert self.who is not None
+        return self.who
 
 
 class MintingSide(Heartbeats):
@@ -89,7 +98,8 @@ class MintingSide(Heartbeats):
             ctx.answer(address, fault)
             return
         assert record is not None
-        slot = Slot(message, address)
+        # One root for the whole accept, even if another comes into force meanwhile.
+        slot = Slot(message, address, who=identity_of(ctx), root=signing_root(ctx))
         anchors = trust_material(message, ctx)
         if isinstance(anchors, Fault):
             ctx.answer(address, anchors)
@@ -99,7 +109,7 @@ class MintingSide(Heartbeats):
         if message.caller_inbound_subject is None or not (message.csr_pem or anchors):
             self._seal_answer(ctx)
             return
-        lifetime_s, key = ctx.settings.federation.cert_ttl_s, roots_of(rotation_of(ctx), ctx.settings.identity).current_key
+        lifetime_s, key = ctx.settings.federation.cert_ttl_s, slot.root
         request = IssueIdentity(message.caller_inbound_subject, ctx.settings.identity.instance_id, lifetime_s, key)
         ctx.call(request, then=MinterIdentityIssued)
 
@@ -144,7 +154,7 @@ class MintingSide(Heartbeats):
             self._seal_answer(ctx)
             return
         assert redeem.instance.id is not None
-        lifetime_s, key = ctx.settings.federation.cert_ttl_s, roots_of(rotation_of(ctx), ctx.settings.identity).current_key
+        lifetime_s, key = ctx.settings.federation.cert_ttl_s, self.minting.root
         ctx.call(SignRequest(redeem.csr_pem, subject_of(ctx.ref.id), redeem.instance.id, lifetime_s, key), then=CertificateSigned)
 
     @handles(CertificateSigned)
@@ -171,6 +181,8 @@ class MintingSide(Heartbeats):
             return
         # Everything was checked before; meanwhile an operator, a deadline or our own accept call may have changed the record.
         fault = message.fault or redeem_fault(self.record, slot.message, ctx)
+        if fault is None and slot.own.ca_fingerprint != identity_of(ctx).ca_fingerprint:
+            fault = InternalFault("unavailable", "the root of this platform has just been replaced; nothing was accepted", 503)
         if fault is not None:
             self._end(ctx, fault)
             return
@@ -318,18 +330,23 @@ def _with_trust(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
     assert slot.identity is not None
     hierarchical = slot.signed is not None
     if hierarchical:
-        own = certificates.load_anchors((identity_of(ctx).ca_bundle_pem,))
+        own = certificates.load_anchors((slot.own.ca_bundle_pem,))
         anchors = own if not isinstance(own, str) else ()
     else:
         anchors = slot.anchors
     return attrs.evolve(
         record,
         inbound_subject=subject_of(record.id),
-        outbound=outbound_identity(slot.identity, identity_of(ctx).ca_fingerprint),
+        outbound=outbound_identity(slot.identity, slot.own.ca_fingerprint),
+        inbound_root=slot.own.ca_fingerprint if hierarchical else None,
+        told_root=None,
+        pins_our_listener=False,
         outbound_next=None,
         unproven_anchor=None,
         trusted_anchors=tuple(TrustedAnchor(anchor.fingerprint, anchor.pem, anchor.not_after) for anchor in anchors),
         server_identity="public" if slot.message.instance.server_identity == "public" else "anchors",
+        server_anchor_next=None,
+        server_anchor_until=None,
         server_anchor_pem=slot.message.instance.server_ca_pem if hierarchical else None,
         issued_serial=slot.signed.serial if slot.signed is not None else None,
         issued_not_after=slot.signed.not_after if slot.signed is not None else None,
@@ -353,7 +370,7 @@ def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:
     warnings = [] if record.trust_mode != "none" else ["trust_material_missing"]
     findings = scanner.scan_peer(record, None, ctx.settings, ctx.wall)
     warnings += [f"{finding.kind}: {finding.message}" for finding in findings if finding.severity in ("critical", "high")]
-    identity = identity_of(ctx)
+    identity = slot.own
     answer: dict[str, Any] = {
         "peer_id": record.id,
         "status": "enrolled" if enrolled else ("accepted" if record.status == "proposed" else record.status),

@@ -14,7 +14,7 @@ import attrs
 from actors import sanitize
 from actors.contract import record as contract
 from actors.idempotency.record import remember
-from actors.limits import PROBE_HANDSHAKE_S, TOKEN_SECRET_BYTES
+from actors.limits import PROBE_HANDSHAKE_S, TOKEN_SECRET_BYTES, TOKEN_TTL_MIN_S
 from actors.peer import cascade, endpoints, projection, tokens
 from actors.peer import invitation as invitations
 from actors.peer.lifecycle import STATUSES
@@ -22,12 +22,13 @@ from actors.peer.messages import Cancel, Minted, Probed, ProbeNow, Propose, Rege
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import announce, note, operator, reachable_identity, rehandshake_allowed
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
-from actors.rotation.record import identity_of
+from actors.rotation.record import ends_for_us, identity_of, rotation_of
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 
+ENDS_SOON = OperatorFault("rotation_ends_soon", "the root that a token would pin ends in a moment; try again afterwards", 409)
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
 
 
@@ -74,7 +75,14 @@ class OperatorSide(Actor):
 
     def _mint(self, ctx: Context, record: PeerRecord, ttl_s: int, mark: Any, status: int) -> None:
         """Put a fresh token on the row; any former one is dead with the commit."""
-        identity = identity_of(ctx)
+        identity, rotation = identity_of(ctx), rotation_of(ctx)
+        expires_at = ctx.wall + ttl_s
+        if rotation is not None and rotation.next is not None:
+            # Our listener proves the pinned root no longer than the rotation lasts.
+            expires_at = min(expires_at, ends_for_us(rotation))
+            if expires_at - ctx.wall < TOKEN_TTL_MIN_S:
+                ctx.reply(ENDS_SOON)
+                return
         token = tokens.mint(ctx.token_bytes(TOKEN_SECRET_BYTES), identity.ca_pin)
         newest = max(version.version for version in contract.supported())
         fingerprint = identity.ca_fingerprint if identity.ca_pin is not None else None
@@ -83,13 +91,13 @@ class OperatorSide(Actor):
             attrs.evolve(
                 record,
                 acceptance_token_digest=tokens.digest(token),
-                acceptance_token_expires_at=ctx.wall + ttl_s,
+                acceptance_token_expires_at=expires_at,
                 token_expired_at=None,
                 updated_at=ctx.wall,
             )
         )
-        remember(ctx, mark, status, projection.minted(ctx.record, ctx.settings, ctx.wall, None, None))
-        ctx.reply(Minted(ctx.record, token, invitation))
+        remember(ctx, mark, status, projection.minted(ctx.record, ctx.settings, ctx.wall, None, None, identity.ca_fingerprint))
+        ctx.reply(Minted(ctx.record, token, invitation, identity.ca_fingerprint))
 
     @handles(Cancel)
     def on_cancel(self, message: Cancel, ctx: Context) -> None:

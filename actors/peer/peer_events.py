@@ -6,6 +6,7 @@ Lives here: the table of kinds, and what each of them does to the row. Must not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import attrs
 
 from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
-from actors.peer.record import PeerRecord
+from actors.peer.record import PeerRecord, UnprovenAnchor
 from actors.peer.steps import Party, note
 from actors.subscription.messages import Told
 from runtime.actor import Ref
@@ -27,7 +28,10 @@ COMPROMISE_DISCLOSED: Final = "peer.compromise_disclosed"
 HANDSHAKE_ABANDONED: Final = "handshake_abandoned"
 GRANT_REVOKED: Final = "service.grant_revoked"
 OFFERING_RETIRING: Final = "service.offering_retiring"
+DISCLOSED: Final = "compromise_disclosed"
+"""Why a CA is not proven that a remote names after a compromise: whoever has the former key could name any."""
 SUBSCRIPTION: Final = "service_subscription"
+_FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,10 +82,15 @@ def _emancipated(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerReco
 
 def _compromise_disclosed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
     """Told at once and loudly. Whether to suspend stays with our operators."""
-    facts = {"reason": event.reason, "effective_at": iso_or_none(event.effective_at)}
+    facts: dict[str, Any] = {"reason": event.reason, "effective_at": iso_or_none(event.effective_at)}
+    named = event.payload.get("ca_fingerprint")
+    unproven = record.unproven_anchor
+    if isinstance(named, str) and _FINGERPRINT.fullmatch(named) and all(anchor.fingerprint != named for anchor in record.trusted_anchors):
+        facts["ca_fingerprint"] = named
+        unproven = UnprovenAnchor(fingerprint=named, seen_at=ctx.wall, reason=DISCLOSED)
     ctx.audit("peer.compromise_disclosed", "remote", record.remote_instance_id, federation_peer_id=record.id, **facts)
     note(ctx, record, "compromise_disclosed", "critical", remote_instance_url=record.remote_instance_url, **facts)
-    return attrs.evolve(record, compromise_disclosed_at=ctx.wall)
+    return attrs.evolve(record, compromise_disclosed_at=ctx.wall, unproven_anchor=unproven)
 
 
 def _handshake_abandoned(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:

@@ -158,6 +158,13 @@ def trust(record: PeerRecord, wall: float) -> dict[str, Any]:
             "not_after": iso(outbound.not_after),
             "expired": outbound.not_after <= wall,
         },
+        "listener": None
+        if record.server_anchor_pem is None
+        else {
+            "next_fingerprint": record.server_anchor_next.fingerprint if record.server_anchor_next is not None else None,
+            "until": iso_or_none(record.server_anchor_until),
+        },
+        "told_root": record.told_root,
         "issued": None
         if record.issued_serial is None
         else {
@@ -168,14 +175,16 @@ def trust(record: PeerRecord, wall: float) -> dict[str, Any]:
     }
 
 
-def minted(record: PeerRecord, settings: Settings, wall: float, token: Secret | None, invitation: Secret | None) -> dict[str, Any]:
-    """The answer that mints a token. With None for the secrets it is what a repeated request gets."""
+def minted(
+    record: PeerRecord, settings: Settings, wall: float, token: Secret | None, invitation: Secret | None, ca_fingerprint: str
+) -> dict[str, Any]:
+    """The answer that mints a token that pins `ca_fingerprint`. With None for the secrets it is what a repeated request gets."""
     return {
         "peer": full(record, None, settings, wall),
         "acceptance_token": token.reveal() if token is not None else None,
         "invitation": invitation.reveal() if invitation is not None else None,
         "acceptance_expires_at": iso_or_none(record.acceptance_token_expires_at),
-        "ca_fingerprint": settings.identity.ca_fingerprint,
+        "ca_fingerprint": ca_fingerprint,
         "contract_version": max(version.version for version in contract.supported()),
         **({"token_already_revealed": True} if token is None else {}),
     }

@@ -162,6 +162,11 @@ class Revocation:
 class PeerRecord:
     """One peer. Times are seconds since the epoch; names of fields are those of the operator surface.
 
+    `inbound_root` is the root of ours (fingerprint; None: the first one) under which a child has called last, `told_root` the one of which
+    the remote has been told while it was not in force yet, or in a notice. `pins_our_listener` says that our parent verifies our listener
+    by our own CA. `server_anchor_next` is the CA that a child's listener is about to show, beside the present one until
+    `server_anchor_until`.
+
     `peering_epoch` says which peering this is: what was given under another one is in force no more (see `standing`). `restored_epoch`
     says up to which start of ours operators have decided what of an earlier copy still holds.
     """
@@ -194,11 +199,16 @@ class PeerRecord:
     inbound_subject: str | None = None
     outbound: OutboundIdentity | None = None
     outbound_next: OutboundIdentity | None = None
+    inbound_root: str | None = None
+    told_root: str | None = None
+    pins_our_listener: bool = False
     issued_serial: str | None = None
     issued_not_after: float | None = None
     issued_before: tuple[IssuedCertificate, ...] = ()
     server_identity: ServerIdentity = "anchors"
     server_anchor_pem: str | None = None
+    server_anchor_next: TrustedAnchor | None = None
+    server_anchor_until: float | None = None
     trusted_anchors: tuple[TrustedAnchor, ...] = ()
     unproven_anchor: UnprovenAnchor | None = None
     trust_mode: TrustMode = "none"
@@ -295,6 +305,7 @@ def _due(record: PeerRecord) -> float | None:
         record.receipt.at + RECEIPT_KEPT_S if record.receipt else None,
         record.handshake.expires_at if record.handshake else None,
         *(anchor.accept_until for anchor in _ending(record)),
+        record.server_anchor_until,
         *(_due_of_end(record.revocation) if record.revocation else ()),
     ]
     return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -308,6 +319,9 @@ def _ending(record: PeerRecord) -> list[TrustedAnchor]:
 
 def without_ended_anchors(record: PeerRecord, wall: float) -> PeerRecord:
     """The record without the anchors whose window is over; the last one is never dropped."""
+    following, until = record.server_anchor_next, record.server_anchor_until
+    if following is not None and until is not None and until <= wall:
+        record = attrs.evolve(record, server_anchor_pem=following.pem, server_anchor_next=None, server_anchor_until=None)
     ended = [anchor for anchor in _ending(record) if anchor.accept_until is not None and anchor.accept_until <= wall]
     if not ended:
         return record

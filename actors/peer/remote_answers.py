@@ -18,7 +18,7 @@ from actors.peer.record import Handshake, PeerRecord, ServerIdentity
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX
 from actors.ports import RemoteReply
 from actors.problems import Problem
-from actors.settings import Identity
+from actors.rotation.record import Ourselves
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.ids import is_uuid
 
@@ -83,7 +83,7 @@ def retry_after_s(reply: RemoteReply) -> float:
     return min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else 60.0
 
 
-def parse_accept(reply: RemoteReply, record: PeerRecord, handshake: Handshake, own: Identity, wall: float) -> AcceptAnswer | Fault:
+def parse_accept(reply: RemoteReply, record: PeerRecord, handshake: Handshake, own: Ourselves, wall: float) -> AcceptAnswer | Fault:
     """The checked answer, or why it cannot be believed."""
     data = reply.body.get("data")
     if not isinstance(data, Mapping) or not is_uuid(data.get("peer_id")):
@@ -132,7 +132,7 @@ class OfferedTrust:
     certificate: CertifiedKey | None = None
 
 
-def parse_trust(reply: RemoteReply, record: PeerRecord, handshake: Handshake, own: Identity, wall: float) -> OfferedTrust | Fault:
+def parse_trust(reply: RemoteReply, record: PeerRecord, handshake: Handshake, own: Ourselves, wall: float) -> OfferedTrust | Fault:
     """The trust in an accept answer that is not taken; its anchors must be the ones that proved the server."""
     data = reply.body.get("data")
     if not isinstance(data, Mapping) or not is_uuid(data.get("peer_id")):
@@ -151,7 +151,7 @@ def parse_trust(reply: RemoteReply, record: PeerRecord, handshake: Handshake, ow
 
 
 def _parse_trust(
-    data: Mapping[str, Any], record: PeerRecord, handshake: Handshake, own: Identity, wall: float, instance_id: str | None
+    data: Mapping[str, Any], record: PeerRecord, handshake: Handshake, own: Ourselves, wall: float, instance_id: str | None
 ) -> dict[str, Any] | Fault:
     exchange, certified = data.get("trust_exchange"), data.get("federation_certificate")
     if handshake.csr_pem is not None:
@@ -171,7 +171,7 @@ def _parse_trust(
     return {"anchors": anchors, "assigned_subject": subject}
 
 
-def _parse_certificate(certified: object, handshake: Handshake, record: PeerRecord, own: Identity, wall: float) -> dict[str, Any] | Fault:
+def _parse_certificate(certified: object, handshake: Handshake, record: PeerRecord, own: Ourselves, wall: float) -> dict[str, Any] | Fault:
     if not isinstance(certified, Mapping):
         return _malformed("federation_certificate")
     pem, chain = certified.get("cert_pem"), certified.get("ca_chain_pem")
@@ -195,10 +195,10 @@ def _parse_certificate(certified: object, handshake: Handshake, record: PeerReco
 
 
 def _pinned_anchors(
-    bundle: str, record: PeerRecord, handshake: Handshake, own: Identity, wall: float
+    bundle: str, record: PeerRecord, handshake: Handshake, own: Ourselves, wall: float
 ) -> tuple[certificates.Anchor, ...] | Fault:
     """The anchors of the answer; the CA that proved the server before anything was sent must be among them."""
-    anchors = certificates.parse_bundle(bundle, own_fingerprints=(own.ca_fingerprint,), now=wall)
+    anchors = certificates.parse_bundle(bundle, own_fingerprints=own.fingerprints, now=wall)
     if isinstance(anchors, str):
         return _malformed("trust_exchange.ca_bundle_pem", reason=anchors)
     found = {anchor.fingerprint for anchor in anchors}

@@ -45,11 +45,13 @@ class Renewing:
 
     Attributes:
         by: the operator who asked, for the audit chain.
+        issuer: the root of our parent that shall sign; None: whichever it uses.
     """
 
     by: str | None = None
     waiting: Any = None
     mark: Mark | None = None
+    issuer: str | None = None
 
 
 class Renewal(Actor):
@@ -92,9 +94,9 @@ class Renewal(Actor):
         instance_id, subject = ctx.settings.identity.instance_id, subject_of(record.remote_peer_id)
         if self_issued(record):
             roots = roots_of(rotation_of(ctx), ctx.settings.identity)
-            key = roots.next_key if record.outbound.issuer is not None and record.outbound.issuer == roots.next else roots.current_key
+            moved = roots.next is not None and record.outbound.issuer == roots.next
+            key, issuer = (roots.next_key, roots.next) if moved else (roots.current_key, roots.current)
             request = IssueIdentity(subject, instance_id, ctx.settings.federation.cert_ttl_s, key)
-            issuer = roots.next if key is not None and key == roots.next_key else roots.current
             ctx.call(request, then=IdentityRenewed, tag=(record.outbound.serial, issuer))
         else:
             ctx.call(MakeRequest(subject, instance_id), then=RenewalRequestMade, tag=record.outbound.serial)
@@ -115,8 +117,9 @@ class Renewal(Actor):
             self._renewal_ended(ctx, message.fault or OVERTAKEN)
             return
         made: MadeRequest = message.outcome
-        request = exchange(record, self.evidence, ctx.settings, ctx.wall, "POST", CERTIFICATE_PATH, {"csr_pem": made.csr_pem},
-                           family="heartbeat")  # fmt: skip
+        wanted = self.renewing.issuer if self.renewing is not None else None
+        body = {"csr_pem": made.csr_pem} | ({"issuer": wanted} if wanted is not None else {})
+        request = exchange(record, self.evidence, ctx.settings, ctx.wall, "POST", CERTIFICATE_PATH, body, family="heartbeat")
         if isinstance(request, Fault):
             self._renewal_ended(ctx, request)
         else:
@@ -143,8 +146,9 @@ class Renewal(Actor):
         if record is None or former is None or former.serial != former_serial:
             self._renewal_ended(ctx, OVERTAKEN)
             return
-        if outbound.not_after <= former.not_after and renewing.waiting is None:
-            # An authority that nears its own end makes nothing that lasts longer; only an operator may want another key all the same.
+        if outbound.not_after <= former.not_after and renewing.waiting is None and renewing.issuer is None:
+            # An authority that nears its own end makes nothing that lasts longer; only an operator may want another key all the same,
+            # or a parent's next root another signature.
             self._renewal_ended(ctx, OVERTAKEN)
             return
         by = renewing.by
@@ -207,6 +211,7 @@ def certified(reply: RemoteReply, made: MadeRequest, record: PeerRecord, instanc
             flaw = "common_name_missing"
         if flaw is None and not certificates.same_key(str(pem), made.csr_pem):
             flaw = "signature_invalid"
-    if flaw is not None or isinstance(leaf, str):
+    if flaw is not None or isinstance(leaf, str) or isinstance(anchors, str):
         return RemoteFault("remote_error", "the certificate that the remote made is not ours to use", 502, {"reason": flaw})
-    return OutboundIdentity(str(pem), made.sealed_key, leaf.serial, leaf.not_before, leaf.not_after)
+    issuer = next((anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=wall) is None), None)
+    return OutboundIdentity(str(pem), made.sealed_key, leaf.serial, leaf.not_before, leaf.not_after, issuer)

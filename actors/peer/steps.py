@@ -111,7 +111,7 @@ def trust_status_at(record: PeerRecord, wall: float) -> TrustStatus:
     ended = bool(anchors) and all(min(anchor.not_after, anchor.accept_until or anchor.not_after) <= wall for anchor in anchors)
     ended |= record.outbound is not None and record.outbound.not_after <= wall
     ended |= record.issued_not_after is not None and record.issued_not_after <= wall
-    return "expired" if ended else record.trust_status
+    return "expired" if ended or child_is_cut_off(record) else record.trust_status
 
 
 def rehandshake_allowed(record: PeerRecord, wall: float) -> bool:
@@ -122,9 +122,17 @@ def rehandshake_allowed(record: PeerRecord, wall: float) -> bool:
     return record.status in ("active", "degraded") and trust in ("expired", "broken")
 
 
+def child_is_cut_off(record: PeerRecord) -> bool:
+    """Whether no root of ours that counts has signed what this child calls with: it missed the rotation, and needs a new token."""
+    child = record.trust_mode == "hierarchical" and record.spawn_role == "parent" and record.inbound_root is not None
+    return child and all(anchor.fingerprint != record.inbound_root for anchor in record.trusted_anchors)
+
+
 def repinning_allowed(record: PeerRecord, wall: float) -> bool:
-    """Whether an invitation may name another CA than the one that this row is pinned to: only once the trust under that one has ended."""
-    return record.status != "proposed" and trust_status_at(record, wall) == "expired"
+    """Whether an invitation may name another CA than the one that this row is pinned to: only once the trust under that one has ended,
+    or while the remote shows another one. The invitation comes by another way, as an approval would."""
+    ended = trust_status_at(record, wall) == "expired" or record.unproven_anchor is not None
+    return record.status != "proposed" and ended
 
 
 def reachable_identity(record: PeerRecord) -> tuple[ClientIdentity, ServerExpectation] | None:
@@ -134,7 +142,11 @@ def reachable_identity(record: PeerRecord) -> tuple[ClientIdentity, ServerExpect
     identity = ClientIdentity(record.outbound.certificate_pem, record.outbound.sealed_key)
     if record.server_identity == "public":
         return identity, ServerExpectation()
-    pems = (record.server_anchor_pem,) if record.server_anchor_pem else tuple(anchor.pem for anchor in record.trusted_anchors)
+    if record.server_anchor_pem:
+        following = record.server_anchor_next
+        pems: tuple[str, ...] = (record.server_anchor_pem, *((following.pem,) if following is not None else ()))
+    else:
+        pems = tuple(anchor.pem for anchor in record.trusted_anchors)
     if not pems:
         return None
     return identity, ServerExpectation(anchors_pem=pems, instance_id=record.remote_instance_id)

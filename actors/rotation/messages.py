@@ -11,12 +11,30 @@ from runtime.actor import CallResult
 
 @attrs.frozen(kw_only=True)
 class Rotate:
-    """Begin a rotation. Answer: `Rotating`, or a fault (`rotation_under_way`, `tokens_outlive_overlap`)."""
+    """Begin a rotation. Answer: `Rotating`, or a fault (`rotation_under_way`, `rotation_incomplete`, `tokens_outlive_overlap`).
+
+    `force`: the present key is in other hands, so its root ends at once and its word is not given. `account_id`: whose peers are named.
+    """
 
     by: str | None
+    account_id: str
     overlap_days: int
     force: bool = False
     reason: str | None = None
+    mark: Mark | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Finish:
+    """End the overlap before its time. Answer: `Rotating`, or a fault (`no_rotation`, `peers_left_behind`, `tokens_pin_former_root`).
+
+    `give_up` names peers that are not waited for; `force` gives up all that have not followed.
+    """
+
+    by: str | None
+    account_id: str
+    give_up: tuple[str, ...] = ()
+    force: bool = False
     mark: Mark | None = None
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import attrs
 
 from actors import certificates
+from actors.limits import SKEW_MAX_S
 from actors.peer.lifecycle import LIVE
 from actors.peer.record import PeerRecord
 from actors.ports import RootKey
@@ -20,7 +21,19 @@ from actors.settings import Identity
 from runtime.context import Context
 from runtime.store.port import Kind
 
-Progress = Literal["promoted", "waiting", "set_aside"]
+Progress = Literal["promoted", "waiting", "must_approve", "must_pair_again", "given_up", "set_aside"]
+"""How far one peer has come:
+
+* `promoted`: it takes our calls under the root, and a child also calls under it.
+* `waiting`: it has not yet; as long as the rotation is under way it follows by itself.
+* `must_approve`: the window is over, or there never was one: its operators must compare the fingerprint and approve it.
+* `must_pair_again`: a child whose certificates a former root of ours signed: it needs a new token.
+* `given_up`: an operator has said that this peer is not waited for.
+* `set_aside`: no rotation concerns it now: it is not in force, or it is our parent, whose root counts.
+"""
+
+OPEN: Final[frozenset[Progress]] = frozenset({"waiting", "must_approve", "must_pair_again"})
+"""Who has been left behind so far."""
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +53,9 @@ class RotationRecord:
         current: the root in force; None is the first one, of the authority's file.
         next: the root that peers are asked to accept beside it.
         begins, ends: the window in which both are accepted.
-        forced: begun after a compromise: it never ends early by counting a peer that has not promoted.
+        forced: begun after a compromise: the former root ended at once, and its word about the next one is worth nothing.
+        notice_id: of a forced one, the id under which peers are told of it.
+        given_up: ids of peers that operators do not wait for.
         look_at: when progress is looked at again; None without a rotation under way.
     """
 
@@ -51,6 +66,8 @@ class RotationRecord:
     begins: int = 0
     ends: int = 0
     forced: bool = False
+    notice_id: str | None = None
+    given_up: tuple[str, ...] = ()
     reason: str | None = None
     by: str | None = None
     completed_at: float | None = None
@@ -104,16 +121,66 @@ def identity_of(ctx: Context) -> Identity:
     return identity_by(rotation_of(ctx), ctx.settings.identity)
 
 
-def own_fingerprints(ctx: Context) -> tuple[str, ...]:
-    """Every root of ours, the first one included: none of them may become the anchor of a remote."""
+def own_fingerprints(ctx: Context, *, former: bool = True) -> tuple[str, ...]:
+    """Every root of ours, the first one included if `former`: none of them may become the anchor of a remote."""
     roots = roots_of(rotation_of(ctx), ctx.settings.identity)
-    return tuple(dict.fromkeys(f for f in (ctx.settings.identity.ca_fingerprint, roots.current, roots.next) if f is not None))
+    first = ctx.settings.identity.ca_fingerprint if former else None
+    return tuple(dict.fromkeys(f for f in (first, roots.current, roots.next) if f is not None))
 
 
-def progress_of(peer: PeerRecord, target: str, first: str) -> Progress:
-    """How far a peer has come with the root `target`. `first` is the fingerprint of the first root of all."""
+@attrs.frozen
+class Ourselves:
+    """Who a remote must not claim to be: our instance, and every root of ours (fingerprints)."""
+
+    instance_id: str
+    fingerprints: tuple[str, ...]
+
+
+def ourselves(ctx: Context) -> Ourselves:
+    """Who we are, for judging what remotes answer."""
+    return Ourselves(ctx.settings.identity.instance_id, own_fingerprints(ctx))
+
+
+def signing_root(ctx: Context) -> RootKey | None:
+    """The key of the root in force, for what this platform signs; None is the first one."""
+    return roots_of(rotation_of(ctx), ctx.settings.identity).current_key
+
+
+def ends_for_us(record: RotationRecord) -> float:
+    """When our side of a rotation ends: earlier than the window that peers were told of, by as much as their clocks may be ahead."""
+    return record.ends - SKEW_MAX_S
+
+
+def child_of_ours(peer: PeerRecord) -> bool:
+    """Whether our own root signs this peer's certificates."""
+    return peer.trust_mode == "hierarchical" and peer.spawn_role == "parent"
+
+
+def parent_of_ours(peer: PeerRecord) -> bool:
+    """Whether this peer signs our certificate for it."""
+    return peer.trust_mode == "hierarchical" and peer.spawn_role == "child"
+
+
+def progress_of(peer: PeerRecord, record: RotationRecord | None, identity: Identity) -> Progress:
+    """How far a peer has come with the root that shall be, or is, in force."""
+    target, first = roots_of(record, identity).target[0], identity.ca_fingerprint
     if peer.peer_kind != "platform" or peer.status not in LIVE or peer.trust_mode == "none" or peer.outbound is None:
         return "set_aside"
-    if peer.trust_mode == "hierarchical" and peer.spawn_role == "child":
+    if parent_of_ours(peer):
+        return _progress_of_parent(peer, record, target)
+    if (peer.outbound.issuer or first) == target and (not child_of_ours(peer) or (peer.inbound_root or first) == target):
+        return "promoted"
+    if record is not None and peer.id in record.given_up:
+        return "given_up"
+    if record is not None and record.next is not None:
+        return "waiting"
+    return "must_pair_again" if child_of_ours(peer) else "must_approve"
+
+
+def _progress_of_parent(peer: PeerRecord, record: RotationRecord | None, target: str) -> Progress:
+    """A parent signs our certificate, and needs our root for our listener alone, if that shows one under it."""
+    if record is None or not peer.pins_our_listener or peer.told_root == target:
         return "set_aside"
-    return "promoted" if (peer.outbound.issuer or first) == target else "waiting"
+    if peer.id in record.given_up:
+        return "given_up"
+    return "waiting" if record.next is not None else "must_approve"

@@ -1,36 +1,40 @@
-"""How a rotation is shown to operators; pure."""
+"""How a rotation is shown to operators; pure.
+
+Lives here: the JSON form. It is also what a rehearsal is made from, so each peer is told with what decides whether it can follow; nothing
+of it is secret.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from actors.rotation.record import RotationRecord, progress_of, roots_of
-from actors.settings import Identity
+from actors.peer.projection import derived_status
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.rotation.record import OPEN, Progress, RotationRecord, progress_of, roots_of
+from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Row
 
+REMEDIES: Final[dict[Progress, str]] = {
+    "waiting": "It follows by itself with the next contact in the overlap.",
+    "must_approve": "Its operators compare the fingerprint by another way and approve it: `powernode peers approve-anchor`.",
+    "must_pair_again": "Mint a token with `powernode peers regenerate`; its operators accept with it.",
+}
+"""What brings a peer further that has not followed."""
 
-def shown(record: RotationRecord | None, identity: Identity, rows: Sequence[Row], account_id: str) -> dict[str, Any]:
-    """Roots, window and progress per peer. `complete` only once no live peer is left behind, whatever the window says.
+
+def shown(record: RotationRecord | None, settings: Settings, rows: Sequence[Row], account_id: str, wall: float) -> dict[str, Any]:
+    """Roots, window and progress per peer. `complete` only once no live peer is left behind that nobody has given up, whatever the window.
 
     Peers of every account are counted; those of `account_id` alone are named.
     """
-    roots = roots_of(record, identity)
-    target = roots.target[0]
-    peers = [
-        {
-            "id": row.record.id,
-            "remote_instance_url": row.record.remote_instance_url,
-            "progress": progress_of(row.record, target, identity.ca_fingerprint),
-        }
-        for row in rows
-        if row.record.account_id == account_id
-    ]
-    waiting = sum(progress_of(row.record, target, identity.ca_fingerprint) == "waiting" for row in rows)
-    rotating = roots.next is not None
+    roots = roots_of(record, settings.identity)
+    counts: Counter[str] = Counter(progress_of(row.record, record, settings.identity) for row in rows)
+    open_count = sum(counts[progress] for progress in OPEN)
     return {
-        "rotating": rotating,
+        "rotating": roots.next is not None,
         "current": roots.current,
         "next": roots.next,
         "begins": iso(record.begins) if record is not None and record.begins else None,
@@ -38,7 +42,30 @@ def shown(record: RotationRecord | None, identity: Identity, rows: Sequence[Row]
         "forced": record is not None and record.forced,
         "reason": record.reason if record is not None else None,
         "completed_at": iso_or_none(record.completed_at if record is not None else None),
-        "waiting": waiting,
-        "complete": not rotating and not waiting,
-        "peers": peers,
+        "waiting": open_count,
+        "counts": dict(sorted(counts.items())),
+        "open_tokens": sum(row.record.acceptance_token_digest is not None for row in rows),
+        "complete": roots.next is None and not open_count,
+        "peers": [_peer(row, record, settings, wall) for row in rows if row.record.account_id == account_id],
+    }
+
+
+def _peer(row: Row, record: RotationRecord | None, settings: Settings, wall: float) -> dict[str, Any]:
+    peer: PeerRecord = row.record
+    seen = row.evidence if isinstance(row.evidence, PeerEvidence) else PeerEvidence()
+    progress = progress_of(peer, record, settings.identity)
+    return {
+        "id": peer.id,
+        "remote_instance_url": peer.remote_instance_url,
+        "progress": progress,
+        "remedy": REMEDIES.get(progress),
+        "told": peer.told_root is not None and peer.told_root == roots_of(record, settings.identity).target[0],
+        "status": derived_status(peer, row.evidence, wall, settings.federation.stale_after_s)[0],
+        "trust_mode": peer.trust_mode,
+        "spawn_role": peer.spawn_role,
+        "server_identity": peer.server_identity,
+        "last_heartbeat_at": iso_or_none(seen.last_heartbeat_at),
+        "clock_skew_s": None if seen.clock_skew_s is None else round(seen.clock_skew_s, 3),
+        "platform_version": peer.platform_version,
+        "token_expires_at": iso_or_none(peer.acceptance_token_expires_at if peer.acceptance_token_digest is not None else None),
     }

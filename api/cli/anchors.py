@@ -1,4 +1,4 @@
-"""`powernode peers renew` and `powernode peers approve-anchor`: certificates and anchors of one peer."""
+"""`powernode peers renew`, `peers rotate` and `peers approve-anchor`: certificates and anchors of one peer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,24 @@ from api.cli.text import clean
 def renew(peer: str) -> None:
     """Renew our client certificate for a peer now."""
     client, peer_id = resolved(peer)
-    found = peer_of(client.post(peer_path(peer_id, "trust/renew"), None).data)
+    found = peer_of(client.application.run(client.request, "POST", peer_path(peer_id, "trust/renew")).data)
     if client.application.as_json:
         emit_json(found)
     else:
         say(f"renewed; it ends at {clean(found.get('trust', {}).get('outbound_not_after'))}")
+
+
+@click.command(cls=Command)
+@click.argument("peer")
+@connected
+def rotate(peer: str) -> None:
+    """Take the next step of a rotation with a peer now: of ours, or of the peer's. By itself that takes some minutes."""
+    client, peer_id = resolved(peer)
+    found = peer_of(client.application.run(client.request, "POST", peer_path(peer_id, "trust/rotate")).data)
+    if client.application.as_json:
+        emit_json(found)
+    else:
+        say(f"done with {clean(found.get('remote_instance_url'))}; `powernode trust status` shows all peers")
 
 
 @click.command(cls=Command)

@@ -29,6 +29,7 @@ peers = LazyGroup(
         "list": ("api.cli.peers:list_", "List peers, newest first."),
         "probe": ("api.cli.peers:probe", "Try the addresses of a peer, in the order in which they are used."),
         "regenerate": ("api.cli.pairing:regenerate", "Make a new invitation; the former one stops working at once."),
+        "rotate": ("api.cli.anchors:rotate", "Take the next step of a rotation with a peer now."),
         "renew": ("api.cli.anchors:renew", "Renew our client certificate for a peer now."),
         "resume": ("api.cli.ending:resume", "End the pause of a peering; the next heartbeat makes it active."),
         "revoke": ("api.cli.ending:revoke", "End a peering for good."),

@@ -1,4 +1,4 @@
-"""`powernode trust rotate` and `powernode trust status`: the change of this platform's own root.
+"""`powernode trust rotate`, `status` and `finish`: the change of this platform's own root.
 
 Lives here: these commands. Must not live here: the anchors of one peer (see `anchors`).
 """
@@ -16,6 +16,7 @@ from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
 from api.cli.output import block, emit_json, note, say
+from api.cli.peer_names import find_peer_id
 from api.cli.text import clean
 
 _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
@@ -23,41 +24,66 @@ _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 
 @click.command(cls=Command)
 @click.option("--overlap", type=_DAYS, default=OVERLAP_DAYS_DEFAULT, show_default=True, metavar="DAYS", help="How long both roots count.")
-@click.option("--force", is_flag=True, help="After a compromise: do not wait for open tokens that pin the present root.")
+@click.option("--force", is_flag=True, help="After a compromise: the present root ends at once, and each peer must approve the new one.")
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail; demanded with --force.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
 def rotate(overlap: int, force: bool, reason: str | None, yes: bool) -> None:
     """Replace the root of this platform's own CA, without outage.
 
-    Peers are shown the next root with a proof by the present one, and accept both for the overlap. This command only begins it and ends
-    with exit code 1 while peers have not followed; `powernode trust status` ends with 0 once all of them have.
+    Peers are shown the next root with a proof by the present one, and accept both for the overlap. With --force the present key is taken
+    for stolen: its root ends at once, its word proves nothing, and the operators of every peer must compare the new fingerprint and
+    approve it. This command only begins the rotation and ends with exit code 1 while peers have not followed; `powernode trust status`
+    ends with 0 once all of them have, or were given up.
     """
     if force and not reason:
         raise click.UsageError("--force needs --reason")
     client = Client(current())
-    confirm(client, "Begin to replace the root of this platform's CA?", yes=yes)
+    question = "End the present root at once, so that every peer must approve the new one?" if force else "Begin to replace the root?"
+    confirm(client, question, yes=yes)
     body: dict[str, Any] = {"overlap_days": overlap} | ({"force": True} if force else {}) | ({"reason": reason} if reason else {})
-    _print(client, client.post("/platform/trust/rotate", body).data)
+    show(client, client.post("/platform/trust/rotate", body).data)
 
 
 @click.command(cls=Command)
 @connected
 def status() -> None:
-    """Show how far the rotation of the root has come. Exit code 1 while a live peer has not followed."""
+    """Show how far the rotation of the root has come. Exit code 1 while a live peer has not followed and nobody gave it up."""
     client = Client(current())
-    _print(client, client.get("/platform/trust/rotation").data)
+    show(client, client.get("/platform/trust/rotation").data)
 
 
-def _print(client: Client, data: dict[str, Any]) -> None:
+@click.command(cls=Command)
+@click.option("--give-up", "give_up", multiple=True, metavar="PEER", help="A peer that nobody waits for; may be given more than once.")
+@click.option("--force", is_flag=True, help="Give up every peer that has not followed, and open tokens.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def finish(give_up: tuple[str, ...], force: bool, yes: bool) -> None:
+    """End the overlap of a rotation now, or give peers up that did not follow.
+
+    Refused while a live peer has not followed, unless each of them is named or --force gives up all of them.
+    """
+    client = Client(current())
+    confirm(client, "Let the former root end now?" if not give_up else f"Wait no longer for {len(give_up)} peers?", yes=yes)
+    body: dict[str, Any] = {"give_up": [client.application.run(find_peer_id, client, peer) for peer in give_up]} if give_up else {}
+    show(client, client.post("/platform/trust/finish", body | ({"force": True} if force else {})).data)
+
+
+def show(client: Client, data: dict[str, Any]) -> None:
+    """Print how a rotation stands.
+
+    Raises:
+        Failure: a live peer has been left behind so far.
+    """
     found = data.get("rotation", {})
     if client.application.as_json:
         emit_json(found)
     else:
         say("the rotation is complete" if found.get("complete") else "a rotation is under way or peers are left behind")
-        block((name, value) for name, value in found.items() if name != "peers")
+        block((name, value) for name, value in found.items() if name not in ("peers", "counts"))
         for peer in found.get("peers", ()):
-            say(f"  {clean(peer.get('remote_instance_url'))}  {clean(peer.get('progress'))}")
+            told = "" if not peer.get("remedy") else f"  {'was told' if peer.get('told') else 'not told yet'}. {clean(peer.get('remedy'))}"
+            say(f"  {clean(peer.get('remote_instance_url'))}  {clean(peer.get('progress'))}{told}")
     if not found.get("complete"):
-        note("Look again with `powernode trust status`; a peer that never follows must approve the new fingerprint, or be revoked.")
+        note("Look again with `powernode trust status`; `powernode trust finish --give-up PEER` gives up a peer that never follows.")
         raise Failure("rotation_incomplete", f"{found.get('waiting')} peers have not followed yet", Exit.FAILURE)

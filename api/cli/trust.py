@@ -20,6 +20,7 @@ trust = LazyGroup(
     help="See and decide whether this platform runs on an earlier copy of its data.",
     lazy={
         "rotate": ("api.cli.rotation:rotate", "Replace the root of this platform's own CA, without outage."),
+        "finish": ("api.cli.rotation:finish", "End the overlap of a rotation now, or give peers up that do not follow."),
         "status": ("api.cli.rotation:status", "Show how far the rotation of the root has come."),
         "show": ("api.cli.trust:show", "Show whether trust is frozen, and why."),
         "unfreeze": ("api.cli.trust:unfreeze", "Decide what still holds, so that trust can be opened again."),

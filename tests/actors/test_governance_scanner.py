@@ -267,7 +267,8 @@ def test_a_shared_anchor_is_reported_on_the_later_peer() -> None:
 
 def test_children_that_we_certified_share_our_own_anchor_rightly() -> None:
     ours = attrs.evolve(anchor(), fingerprint=OUR_FINGERPRINT)
-    assert across(numbered(1, trusted_anchors=(ours,)), numbered(2, trusted_anchors=(ours,))) == []
+    parent = {"trusted_anchors": (ours,), "trust_mode": "hierarchical", "spawn_role": "parent"}
+    assert across(numbered(1, **parent), numbered(2, **parent)) == []
 
 
 def test_overlapping_prefixes_are_reported_on_the_later_live_peer() -> None:

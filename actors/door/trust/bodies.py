@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from actors import limits
-from actors.door.shapes import Anything, Boolean, Field, Instant, Integer, Object, Text
+from actors.door.shapes import Anything, Boolean, Field, Identifier, Instant, Integer, ListOf, Object, Text
 
 _PEM: Final = Text(chars_max=limits.BUNDLE_BYTES_MAX, lines=True)
+_FINGERPRINT: Final = Text(chars_min=71, chars_max=71, pattern="sha256:[0-9a-f]{64}")
 
 SIGNING_REQUEST: Final = Object(
     (
@@ -19,6 +20,7 @@ SIGNING_REQUEST: Final = Object(
             status=422,
             description="For a new Ed25519 key; the names in it are ignored.",
         ),
+        Field("issuer", _FINGERPRINT, description="The root that shall sign; the present one does if it is none of ours now."),
     ),
     name="CertificateRequest",
     unknown="ignore",
@@ -35,16 +37,21 @@ _CERTIFICATE: Final = Object(
 )
 CERTIFICATE: Final = Object((Field("certificate", _CERTIFICATE, required=True),), name="CertificateAnswer", unknown="ignore")
 
-APPROVAL: Final = Object(
-    (Field("fingerprint", Text(chars_min=71, chars_max=71, pattern="sha256:[0-9a-f]{64}"), required=True),), name="ApproveAnchorRequest"
-)
+APPROVAL: Final = Object((Field("fingerprint", _FINGERPRINT, required=True),), name="ApproveAnchorRequest")
 ROTATE: Final = Object(
     (
         Field("overlap_days", Integer(limits.OVERLAP_DAYS_MIN, limits.OVERLAP_DAYS_MAX), default=limits.OVERLAP_DAYS_DEFAULT),
-        Field("force", Boolean(), description="After a compromise: also if open tokens pin the present root beyond the overlap."),
+        Field("force", Boolean(), description="After a compromise: the present root ends at once, without overlap and without its word."),
         Field("reason", Text(chars_min=1, chars_max=limits.PEER_EVENT_REASON_CHARS_MAX)),
     ),
     name="RotateTrustRequest",
+)
+FINISH: Final = Object(
+    (
+        Field("give_up", ListOf(Identifier(), limits.GIVEN_UP_MAX), description="Ids of peers that are not waited for."),
+        Field("force", Boolean(), description="Give up every peer that has not followed, and the tokens that pin the present root."),
+    ),
+    name="FinishRotationRequest",
 )
 ROTATION: Final = Object(
     (Field("rotation", Anything(), required=True, description="Roots, window, and how far each peer has come."),),

@@ -9,9 +9,9 @@ from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
 from actors.limits import OVERLAP_DAYS_DEFAULT
-from actors.peer.messages import ApproveAnchor, Certify, RenewNow
+from actors.peer.messages import ApproveAnchor, Certify, RenewNow, RotateNow
 from actors.peer.record import KIND
-from actors.rotation.messages import Rotate
+from actors.rotation.messages import Finish, Rotate
 from actors.rotation.record import KIND as ROTATION
 from actors.rotation.record import RotationRecord
 from actors.rotation.shown import shown
@@ -31,7 +31,7 @@ def federation_certificate(door: Door, request: Request) -> None:
     """Sign a child's next key; the certificate that it shows now says whose child it is."""
     admitted = admitted_caller(door, request, "certificate_per_peer")
     body = door.read_body(request)
-    door.relay(request, Ref(KIND.name, admitted.record.id), Certify(body["csr_pem"]), request.ok)
+    door.relay(request, Ref(KIND.name, admitted.record.id), Certify(body["csr_pem"], body.get("issuer")), request.ok)
 
 
 def approve_peer_anchor(door: Door, request: Request) -> None:
@@ -42,9 +42,25 @@ def approve_peer_anchor(door: Door, request: Request) -> None:
 def rotate_trust(door: Door, request: Request) -> None:
     body = request.body
     days = body.get("overlap_days") or OVERLAP_DAYS_DEFAULT
-    message = Rotate(by=request.by, overlap_days=days, force=bool(body.get("force")), reason=body.get("reason"), mark=request.mark)
-    ref = Ref(ROTATION.name, door.settings.identity.instance_id)
-    door.relay(request, ref, message, lambda outcome: request.ok({"rotation": _shown(door, request, outcome.record)}, status=202))
+    message = Rotate(
+        by=request.by, account_id=request.account_id, overlap_days=days, force=bool(body.get("force")), reason=body.get("reason"),
+        mark=request.mark,
+    )  # fmt: skip
+    door.relay(request, _rotation(door), message, _rotating(door, request, 202))
+
+
+def finish_trust_rotation(door: Door, request: Request) -> None:
+    body = request.body
+    message = Finish(
+        by=request.by, account_id=request.account_id, give_up=tuple(body.get("give_up") or ()), force=bool(body.get("force")),
+        mark=request.mark,
+    )  # fmt: skip
+    door.relay(request, _rotation(door), message, _rotating(door, request, 200))
+
+
+def rotate_peer_trust(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    relay_shown(door, request, row.record.id, RotateNow(request.by, request.mark))
 
 
 def get_trust_rotation(door: Door, request: Request) -> None:
@@ -52,15 +68,25 @@ def get_trust_rotation(door: Door, request: Request) -> None:
     request.ok({"rotation": _shown(door, request, row.record if row is not None else None)})
 
 
+def _rotation(door: Door) -> Ref:
+    return Ref(ROTATION.name, door.settings.identity.instance_id)
+
+
+def _rotating(door: Door, request: Request, status: int) -> Callable[[Any], None]:
+    return lambda outcome: request.ok({"rotation": _shown(door, request, outcome.record)}, status=status)
+
+
 def _shown(door: Door, request: Request, record: RotationRecord | None) -> dict[str, Any]:
     rows = door.engine.store.query(Query(KIND.name, ((Condition("status", "!=", "revoked"),),)))
-    return shown(record, door.settings.identity, rows, request.account_id)
+    return shown(record, door.settings, rows, request.account_id, request.wall)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "renew_peer_trust": renew_peer_trust,
     "approve_peer_anchor": approve_peer_anchor,
+    "rotate_peer_trust": rotate_peer_trust,
     "rotate_trust": rotate_trust,
+    "finish_trust_rotation": finish_trust_rotation,
     "get_trust_rotation": get_trust_rotation,
     "federation_certificate": federation_certificate,
 }

@@ -89,9 +89,9 @@ def test_trust_names_anchors_serials_and_ends() -> None:
 def test_the_minting_answer_shows_secrets_only_when_given_them() -> None:
     two = pair()
     record = two.a.record(two.at_a.peer_id)
-    again = minted(record, two.a.settings, WALL, None, None)
+    again = minted(record, two.a.settings, WALL, None, None, "sha256:" + "0" * 64)
     assert (again["acceptance_token"], again["invitation"], again["token_already_revealed"]) == (None, None, True)
-    once = minted(record, two.a.settings, WALL, two.at_a.token, two.at_a.token)
+    once = minted(record, two.a.settings, WALL, two.at_a.token, two.at_a.token, "sha256:" + "0" * 64)
     assert once["acceptance_token"] == two.at_a.token.reveal()
     assert "token_already_revealed" not in once
 

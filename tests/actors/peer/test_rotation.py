@@ -8,45 +8,20 @@ from typing import Any
 import pytest
 
 from actors import certificates, cross_signature
-from actors.limits import DAY_S
-from actors.peer.messages import ApproveAnchor, Shown
-from actors.ports import CrossSign, MadeRoot, MakeRoot
-from actors.rotation.messages import Rotate, Rotating
-from actors.rotation.record import KIND, RotationRecord
-from runtime.actor import Ref
-from runtime.errors import Fault
-from tests.support.federation import OPERATOR, Pair, Platform, pair
-
-
-def connected() -> Pair:
-    two = pair()
-    two.connect()
-    return two
-
-
-def rotate(two: Pair, platform: Platform, days: int = 7) -> Any:
-    outcomes: list[Any] = []
-    message = Rotate(by=OPERATOR, overlap_days=days)
-    platform.engine.ask(Ref(KIND.name, platform.instance_id), message, 60.0, outcomes.append)
-    two.network.run()
-    return outcomes[0]
-
-
-def rotation(platform: Platform) -> RotationRecord:
-    row = platform.store.load(KIND.name, platform.instance_id)
-    assert row is not None
-    record: RotationRecord = row.record
-    return record
-
-
-def failed_heartbeats(two: Pair) -> list[Any]:
-    return [entry for entry in two.network.passed if entry[2].endswith("heartbeat") and entry[3] != 200]
+from actors.limits import DAY_S, SKEW_MAX_S
+from actors.peer import invitation as invitations
+from actors.peer.messages import ApproveAnchor, Regenerate, RotateNow, Shown
+from actors.ports import CrossSign, MadeRoot, MakeRoot, SignedStatement, SignStatement
+from actors.rotation.messages import Rotating
+from runtime.errors import Fault, RemoteFault
+from tests.support.federation import OPERATOR, Pair
+from tests.support.rotations import connected, failed_heartbeats, finish, progress, rotate, rotation, status
 
 
 def test_a_rotation_passes_without_one_failed_heartbeat() -> None:
     two = connected()
     first = two.a.authority.ca_fingerprint
-    assert isinstance(rotate(two, two.a, days=1), Rotating)
+    assert isinstance(rotate(two.a, days=1), Rotating)
     second = rotation(two.a).next
     assert second is not None
     two.network.advance(3_600.0)
@@ -67,8 +42,8 @@ def test_a_rotation_passes_without_one_failed_heartbeat() -> None:
 
 def test_both_sides_may_rotate_at_once() -> None:
     two = connected()
-    rotate(two, two.a)
-    rotate(two, two.b)
+    rotate(two.a)
+    rotate(two.b)
     two.network.advance(3_600.0)
     assert two.statuses == ("active", "active")
     assert rotation(two.a).next is rotation(two.b).next is None
@@ -77,8 +52,8 @@ def test_both_sides_may_rotate_at_once() -> None:
 
 def test_a_second_rotation_waits_for_the_first_one() -> None:
     two = connected()
-    rotate(two, two.a)
-    outcome = rotate(two, two.a)
+    rotate(two.a)
+    outcome = rotate(two.a)
     assert isinstance(outcome, Fault)
     assert outcome.code == "rotation_under_way"
 
@@ -89,7 +64,7 @@ def test_a_second_rotation_waits_for_the_first_one() -> None:
 def test_a_crash_at_any_commit_of_a_rotation_loses_nothing(step: int, who: str, moment: Any) -> None:
     two = connected()
     victim = two.a if who == "a" else two.b
-    rotate(two, two.a)
+    rotate(two.a)
     victim.crash_at = (victim.commits + step, moment)
     two.network.advance(3_600.0)
     assert two.statuses == ("active", "active")
@@ -102,7 +77,7 @@ def test_a_crash_at_any_commit_of_a_rotation_loses_nothing(step: int, who: str, 
 def test_a_peer_that_was_away_for_the_whole_overlap_needs_an_approval() -> None:
     two = connected()
     two.network.down.add(two.b.url)
-    rotate(two, two.a, days=1)
+    rotate(two.a, days=1)
     two.network.advance(1.1 * DAY_S)
     current = rotation(two.a).current
     assert current is not None
@@ -123,7 +98,7 @@ def test_a_peer_that_was_away_for_the_whole_overlap_needs_an_approval() -> None:
 @pytest.mark.parametrize("flaw", ["signature", "instance", "window", "another_root", "missing"])
 def test_an_unproven_root_is_not_applied(flaw: str) -> None:
     two = connected()
-    rotate(two, two.a)
+    rotate(two.a)
     held = two.b.record(two.at_b.peer_id).trusted_anchors
     serve = two.a.call
 
@@ -167,9 +142,180 @@ def _spoil(flaw: str, two: Pair, offered: dict[str, Any]) -> dict[str, Any]:
     return {"signature": base64.b64encode(b"\0" * 64).decode()}
 
 
-def test_a_platform_that_signed_for_children_does_not_leave_them_behind() -> None:
-    two = pair(role_of_b="child")
-    two.connect()
-    refused = rotate(two, two.a)
-    assert (refused.code, refused.status, refused.details["peer_ids"]) == ("children_stay_behind", 409, [two.at_a.peer_id])
-    assert isinstance(rotate(two, two.b), Rotating)
+def test_the_end_of_the_window_leaves_room_for_clocks_that_are_ahead() -> None:
+    two = connected()
+    two.network.down.add(two.b.url)
+    rotate(two.a, days=1)
+    two.network.advance(DAY_S - SKEW_MAX_S - 120.0)
+    assert rotation(two.a).next is not None
+    two.network.advance(240.0)
+    assert rotation(two.a).next is None
+    assert progress(two.a) == {two.b.url: "must_approve"}
+
+
+def test_the_overlap_ends_early_only_without_anybody_left_behind() -> None:
+    two = connected()
+    assert finish(two.a).code == "no_rotation"
+    two.network.down.add(two.b.url)
+    rotate(two.a)
+    refused = finish(two.a)
+    assert (refused.code, refused.details["peer_ids"]) == ("peers_left_behind", [two.at_a.peer_id])
+    assert finish(two.a, "0190c0de-0000-7000-8000-000000000bad").code == "not_found"
+    assert isinstance(finish(two.a, two.at_a.peer_id), Rotating)
+    assert progress(two.a) == {two.b.url: "given_up"}
+    assert status(two.a)["complete"]
+    entry = two.a.store.audit(two.a.instance_id, 0, 100)[-1]
+    assert (entry.action, entry.payload["peer_ids"]) == ("trust.peers_given_up", [two.at_a.peer_id])
+
+
+def test_forcing_the_end_gives_up_whoever_has_not_followed() -> None:
+    two = connected()
+    two.network.down.add(two.b.url)
+    rotate(two.a)
+    assert isinstance(finish(two.a, force=True), Rotating)
+    assert (rotation(two.a).next, rotation(two.a).given_up) == (None, (two.at_a.peer_id,))
+    two.network.down.clear()
+    two.network.advance(600.0)
+    current = rotation(two.a).current
+    assert current is not None
+    assert isinstance(two.b.told(two.at_b.peer_id, ApproveAnchor(OPERATOR, current.fingerprint)), Shown)
+    two.network.advance(180.0)
+    assert progress(two.a) == {two.b.url: "promoted"}
+
+
+def test_a_rotation_waits_until_the_last_one_left_nobody_behind() -> None:
+    two = connected()
+    two.network.down.add(two.b.url)
+    rotate(two.a, days=1)
+    two.network.advance(1.1 * DAY_S)
+    refused = rotate(two.a)
+    assert (refused.code, refused.details["peer_ids"]) == ("rotation_incomplete", [two.at_a.peer_id])
+    assert isinstance(finish(two.a, two.at_a.peer_id), Rotating)
+    assert isinstance(rotate(two.a), Rotating)
+
+
+def test_a_root_that_no_call_has_promoted_yet_may_vouch_for_the_next() -> None:
+    """B reads A's bundles, but A's own calls do not get through: B never sees one under the first next root."""
+    two = connected()
+    rotate(two.a, days=2)
+    two.network.answers = lambda exchange: unreachable() if exchange.sender is two.a else None
+    two.network.advance(600.0)
+    first = rotation(two.a).next
+    assert first is not None
+    assert [a.state for a in two.b.record(two.at_b.peer_id).trusted_anchors] == ["current", "next"]
+    ended = two.b.record(two.at_b.peer_id).trusted_anchors[0].accept_until
+    assert isinstance(finish(two.a, force=True), Rotating)
+    assert isinstance(rotate(two.a, days=5), Rotating)
+    two.network.advance(600.0)
+    second = rotation(two.a).next
+    assert second is not None
+    held = two.b.record(two.at_b.peer_id).trusted_anchors
+    assert [(a.fingerprint, a.state) for a in held[1:]] == [(first.fingerprint, "current"), (second.fingerprint, "next")]
+    assert held[0].accept_until == ended
+    two.network.answers = lambda exchange: None
+    two.network.advance(3_600.0)
+    assert progress(two.a) == {two.b.url: "promoted"}
+    assert two.statuses == ("active", "active")
+
+
+def unreachable() -> Fault:
+    return RemoteFault("remote_unreachable", "no endpoint answers", 502)
+
+
+def test_a_token_made_during_a_rotation_pins_the_present_root_and_ends_with_it() -> None:
+    two = connected()
+    third = two.network.platform("c")
+    two.network.down.add(two.b.url)
+    rotate(two.a, days=1)
+    invited = two.a.propose(third, token_ttl_s=30 * int(DAY_S))
+    row = two.a.record(invited.peer_id)
+    assert row.acceptance_token_expires_at == rotation(two.a).ends - SKEW_MAX_S
+    # The one who holds it is in time until the very end: the listener still proves the pinned root.
+    two.network.advance(DAY_S - SKEW_MAX_S - 100.0)
+    late = two.a.told(invited.peer_id, Regenerate(OPERATOR, 3_600))
+    assert late.ca_fingerprint == two.a.authority.ca_fingerprint
+    assert invitations.decode(late.invitation.reveal()).ca_fingerprint == two.a.authority.ca_fingerprint
+    at_c = third.propose(two.a)
+    third.accept(at_c.peer_id, late.token)
+    two.network.advance(30.0)
+    assert two.a.record(invited.peer_id).status == "active"
+    again = two.a.told(two.a.propose(two.network.platform("d"), token_ttl_s=60).peer_id, Regenerate(OPERATOR, 3_600))
+    assert again.record.acceptance_token_expires_at == rotation(two.a).ends - SKEW_MAX_S
+    two.network.advance(30.0)
+    refused = two.a.told(invited.peer_id, Regenerate(OPERATOR, 3_600))
+    assert isinstance(refused, Fault)
+    two.network.advance(3_600.0)
+    after = two.a.propose(two.network.platform("e"))
+    assert after.token.reveal().endswith(str(certificates.pin_of_fingerprint(rotation(two.a).current.fingerprint)))  # type: ignore[union-attr]
+
+
+def test_in_the_last_moment_of_a_rotation_no_token_is_made() -> None:
+    two = connected()
+    two.network.down.add(two.b.url)
+    rotate(two.a, days=1)
+    two.network.advance(DAY_S - SKEW_MAX_S - 30.0)
+    third = two.network.platform("c")
+    with pytest.raises(AssertionError, match="rotation_ends_soon"):
+        two.a.propose(third)
+
+
+def test_an_open_accept_keeps_the_root_that_it_named() -> None:
+    two = connected()
+    third = two.network.platform("c")
+    at_a, at_c = two.a.propose(third), third.propose(two.a)
+    two.network.lost_answers["/federation_api/accept"] = 1_000
+    assert isinstance(third.accept(at_c.peer_id, at_a.token), Fault)
+    rotate(third, days=1)
+    two.network.advance(3_600.0)
+    assert rotation(third).next is not None
+    assert finish(third).code == "tokens_pin_former_root"
+
+
+def test_what_a_platform_signs_after_a_rotation_stands_under_the_new_root() -> None:
+    two = connected()
+    rotate(two.a)
+    two.network.advance(3_600.0)
+    current = rotation(two.a).current
+    assert current is not None
+    signed = two.a.authority.handle(SignStatement("purpose", b"content", current.key))
+    assert isinstance(signed, SignedStatement)
+    leaf = certificates.parse_leaf(certificates.pem_to_der(signed.certificate_pem))  # type: ignore[arg-type]
+    anchors = certificates.load_anchors([current.key.certificate_pem])
+    assert not isinstance(leaf, str)
+    assert not isinstance(anchors, str)
+    assert certificates.check_issued_by(leaf, anchors, now=two.network.clock.wall()) is None
+    minted = two.a.told(two.a.propose(two.network.platform("c")).peer_id, Regenerate(OPERATOR, 3_600))
+    assert minted.ca_fingerprint == current.fingerprint
+
+
+def test_operators_may_take_the_next_step_with_one_peer_at_once() -> None:
+    two = connected()
+    assert two.a.told(two.at_a.peer_id, RotateNow(OPERATOR)).code == "nothing_to_rotate"
+    rotate(two.a)
+    # The peer has not heard of the root yet, and says so.
+    assert two.a.told(two.at_a.peer_id, RotateNow(OPERATOR)).code == "remote_rejected"
+    two.network.advance(65.0)
+    two.b.told(two.at_b.peer_id, RotateNow(OPERATOR))
+    assert isinstance(two.a.told(two.at_a.peer_id, RotateNow(OPERATOR)), Shown) or progress(two.a) == {two.b.url: "promoted"}
+    assert progress(two.a) == {two.b.url: "promoted"}
+
+
+def test_a_claim_that_nobody_makes_any_more_is_forgotten() -> None:
+    two = connected()
+    claimed = "sha256:" + "1" * 64
+    record = two.b.record(two.at_b.peer_id)
+    beat = two.a.plain_body
+
+    def lying(request: Any) -> bytes:
+        return beat(request).replace(two.a.authority.ca_fingerprint.encode(), claimed.encode())
+
+    two.a.plain_body = lying  # type: ignore[method-assign]
+    two.network.advance(200.0)
+    row = two.b.record(two.at_b.peer_id)
+    assert row.unproven_anchor is not None
+    assert row.unproven_anchor.fingerprint == claimed
+    assert two.b.told(two.at_b.peer_id, ApproveAnchor(OPERATOR, claimed)).code == "server_identity_unverified"
+    two.a.plain_body = beat  # type: ignore[method-assign]
+    two.network.advance(200.0)
+    assert two.b.record(two.at_b.peer_id).unproven_anchor is None
+    assert two.b.record(two.at_b.peer_id).trusted_anchors == record.trusted_anchors
