@@ -61,8 +61,7 @@ class LazyGroup(Group):
         return self._plugin(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        owners = self._plugin_names()
-        rows = [(name, self._lazy[name][1] if name in self._lazy else f"Added by {owners[name]}.") for name in self.list_commands(ctx)]
+        rows = [(name, self._lazy[name][1] if name in self._lazy else self._plugin_help(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -75,6 +74,14 @@ class LazyGroup(Group):
 
     def _plugin_names(self) -> dict[str, str]:
         return {point.name: point.value.partition(":")[0] for point in self._entry_points() if point.name not in self._lazy}
+
+    def _plugin_help(self, name: str) -> str:
+        """What a plugin's command says of itself; one that cannot be imported must not keep the others from being listed."""
+        try:
+            command = self._plugin(name)
+        except click.ClickException:
+            return f"Cannot be imported from {self._plugin_names()[name]}."
+        return command.get_short_help_str(limit=150) if command is not None else ""
 
     def _plugin(self, name: str) -> click.Command | None:
         for point in self._entry_points():

@@ -197,12 +197,13 @@ def entry_point(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 def test_another_package_adds_a_command(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     @click.command()
     def orbit() -> None:
+        """Go around."""
         click.echo("around")
 
     monkeypatch.setitem(sys.modules, "orbit_plugin", SimpleNamespace(orbit=orbit))
     entry_point(monkeypatch, "orbit_plugin:orbit")
     assert run("orbit").stdout == "around\n"
-    assert "Added by orbit_plugin." in run("--help").stdout
+    assert "Go around." in run("--help").stdout
 
 
 def test_a_broken_package_breaks_its_own_command_only(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -211,6 +212,7 @@ def test_a_broken_package_breaks_its_own_command_only(monkeypatch: pytest.Monkey
     assert result.exit_code == 1
     assert "no_such_module:orbit, which cannot be imported" in result.stderr
     assert run("version").exit_code == 0
+    assert "Cannot be imported from no_such_module." in run("--help").stdout
     entry_point(monkeypatch, "os:getpid")
     assert "is no click command" in run("orbit").stderr
 
