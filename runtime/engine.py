@@ -487,14 +487,16 @@ class Engine:
         ring = cell.ring
         if ring is None:
             ring = self._open_ring(cell)
+        # The ring keeps no effects, only their names: what an effect holds would live on for as long as the ring.
+        names = tuple([effect[0] for effect in effects]) if effects else ()
         if ctx._special or cell.poisoned is not None:
-            self._end_special(cell, envelope, ring)
+            self._end_special(cell, envelope, ring, names)
             return
-        ring.append((now, ctx.wall, message, "done", effects or (), (), actor.record))
+        ring.append((now, ctx.wall, message, "done", names, (), actor.record))
         if effects:
             ctx._out = []
         if self._trace is not None:
-            self._trace.turn(now, actor.ref, message, "done", effects, actor.record)
+            self._trace.turn(now, actor.ref, message, "done", names, effects, actor.record)
             self._perform(cell, effects)
             return
         for _, perform, first, second in effects:
@@ -503,7 +505,7 @@ class Engine:
             except Exception:
                 self._effect_failed(cell, effects)
 
-    def _end_special(self, cell: Cell, envelope: Envelope, ring: Ring) -> None:
+    def _end_special(self, cell: Cell, envelope: Envelope, ring: Ring, names: tuple[str, ...]) -> None:
         """The end of a turn that did more than send."""
         ctx = self._ctx
         message, ask = envelope
@@ -511,9 +513,9 @@ class Engine:
             cell.poisoned = None
         effects = ctx._out
         outcome = "saved" if ctx._writes else "done"
-        ring.append((ctx.now, ctx.wall, message, outcome, effects or (), ctx._draws or (), cell.actor.record))
+        ring.append((ctx.now, ctx.wall, message, outcome, names, ctx._draws or (), cell.actor.record))
         if self._trace is not None:
-            self._trace.turn(ctx.now, cell.actor.ref, message, outcome, effects, ctx.record)
+            self._trace.turn(ctx.now, cell.actor.ref, message, outcome, names, effects, ctx.record)
         if ctx._deferred and ask is not None and ask.open:
             cell.hold(ask)
         if ctx._writes:
@@ -725,7 +727,7 @@ class Engine:
             outcome = f"refused:{refused.code or refused.reason}"
             cell.ring[-1] = (now, wall, message, outcome, effects, draws, record)
             if self._trace is not None:
-                self._trace.turn(now, cell.ref, message, outcome, (), cell.actor.record)
+                self._trace.turn(now, cell.ref, message, outcome, (), (), cell.actor.record)
         for ask in dict.fromkeys([*turn.answered, *([turn.ask] if turn.ask is not None else [])]):
             self.resolve(ask, fault)
         self._renew(cell)
@@ -916,7 +918,7 @@ class Engine:
         outcome = f"crashed:{type(error).__name__}"
         ring.append((ctx.now, ctx.wall, message, outcome, (), ctx._draws or (), cell.actor.record))
         if self._trace is not None:
-            self._trace.turn(ctx.now, cell.ref, message, outcome, (), cell.actor.record)
+            self._trace.turn(ctx.now, cell.ref, message, outcome, (), (), cell.actor.record)
         ctx.clear()
         self.counters["crashes"] += 1
         poison = self._count_crash(cell, envelope)

@@ -1,7 +1,7 @@
 """The flight recorder: a ring of the last turns of every actor, kept for a while after the actor has left memory.
 
 Lives here: what one entry holds and how rings are bounded. An entry keeps frozen values only (message, record before the turn, times,
-draws, effects), so recording costs pointers, and secrets stay masked because they are `Secret` values.
+draws, names of effects), so recording costs pointers, and secrets stay masked because they are `Secret` values.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Recorded:
 
 def recorded(entry: tuple[Any, ...]) -> Recorded:
     """The readable form of a ring entry."""
-    now, wall, message, outcome, out, draws, record = entry
-    return Recorded(now, wall, message, outcome, tuple(effect[0] for effect in out), tuple(draws), record)
+    now, wall, message, outcome, effects, draws, record = entry
+    return Recorded(now, wall, message, outcome, effects, tuple(draws), record)
 
 
 class Retired:

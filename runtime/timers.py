@@ -61,13 +61,14 @@ class TimerHeap:
     def fire_due(self, now: float) -> int:
         """Run every entry with `at <= now`; returns how many ran. Entries added meanwhile for a due time run too."""
         fired = 0
-        # Most passes find nothing due, and a cancelled head that is due is found by the loop.
-        if not self._entries or self._entries[0][0] > now:
-            return fired
-        while self.next_at() <= now:
+        # A callback may add entries, or cancel so many that the list is another one afterwards.
+        while self._entries and self._entries[0][0] <= now:
             timer = heapq.heappop(self._entries)[2]
-            callback, timer.callback = timer.callback, None
-            assert callback is not None
+            callback = timer.callback
+            if callback is None:
+                self._cancelled -= 1
+                continue
+            timer.callback = None
             fired += 1
             callback()
         return fired

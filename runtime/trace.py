@@ -14,15 +14,15 @@ import msgspec
 from runtime.actor import Ref
 from runtime.cell import Effect
 
-Listener = Callable[[float, Ref, Any, str, Sequence[Effect], Any], None]
-"""Gets every turn: when, which actor, the message, the outcome, the effects themselves, and the record as the turn leaves it."""
+Listener = Callable[[float, Ref, Any, str, tuple[str, ...], Sequence[Effect], Any], None]
+"""Gets every turn: when, which actor, the message, the outcome, names of effects, these themselves, the record as the turn leaves it."""
 
 
 # Sets and maps are written in order of their elements, because the order in which they stand may differ between processes.
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=repr, order="deterministic")
 
 
-def _encoded(now: float, message: Any, outcome: str, effects: list[str]) -> bytes:
+def _encoded(now: float, message: Any, outcome: str, effects: tuple[str, ...]) -> bytes:
     """One turn as bytes that are the same in every process. Secrets are masked, since they have no form but `repr`."""
     kind = type(message).__name__
     try:
@@ -39,14 +39,17 @@ class Trace:
         self._listener = listener
         self.turns = 0
 
-    def turn(self, now: float, ref: Ref, message: Any, outcome: str, effects: Sequence[Effect], record: Any) -> None:
+    def turn(
+        self, now: float, ref: Ref, message: Any, outcome: str, names: tuple[str, ...], effects: Sequence[Effect], record: Any
+    ) -> None:
+        """Note a turn of an actor: the names of its effects, and the effects for whoever follows what they do."""
         history = self._histories.get(ref)
         if history is None:
             history = self._histories[ref] = hashlib.blake2b(digest_size=16)
-        history.update(_encoded(now, message, outcome, [effect[0] for effect in effects]))
+        history.update(_encoded(now, message, outcome, names))
         self.turns += 1
         if self._listener is not None:
-            self._listener(now, ref, message, outcome, effects, record)
+            self._listener(now, ref, message, outcome, names, effects, record)
 
     def digest(self) -> str:
         whole = hashlib.blake2b(digest_size=16)

@@ -276,7 +276,7 @@ class Host:
         self.token = ""
         self._session = ""
         self._woken = False
-        self._alarm_at = math.inf
+        self._alarms: list[float] = []
         self.engine: Engine
         self.door: PlatformDoor
 
@@ -319,7 +319,7 @@ class Host:
         """
         self.boot_epoch = self._next_epoch()
         self.running, self.paused = True, False
-        self._woken, self._alarm_at = False, math.inf
+        self._woken, self._alarms = False, []
         self._pump, self._alarm = self._fenced(self._run_engine), self._fenced(self._ring)
         settings = self.settings()
         schedule, tracer = self.world.schedule, self.world.tracer
@@ -460,7 +460,8 @@ class Host:
         def call() -> None:
             if self.incarnation == incarnation and self.running:
                 if self.paused:
-                    self._frozen.append(call)
+                    # Fenced anew, because a function that keeps itself would wait for the garbage collector.
+                    self._frozen.append(self._fenced(callback))
                 else:
                     callback()
 
@@ -491,17 +492,16 @@ class Host:
         self._arm()
 
     def _arm(self) -> None:
-        """Set the alarm for the earliest timer. One that is set too early is left: it then only sets the next."""
+        """See that an alarm is set for the earliest timer or before it. One that is set too early is left: it then only sets the next."""
         next_at = self.engine.next_timer_at()
-        if next_at < self._alarm_at:
-            self._alarm_at = next_at
+        alarms = self._alarms
+        if next_at < (alarms[-1] if alarms else math.inf):
+            # Each is set before all others that are still to ring, so that the last one always rings first.
+            alarms.append(next_at)
             self.world.timeline.at(next_at, self._alarm)
 
     def _ring(self) -> None:
-        if self.world.timeline.now < self._alarm_at:
-            # Another alarm has rung in its place.
-            return
-        self._alarm_at = math.inf
+        self._alarms.pop()
         if self.engine.next_timer_at() <= self.world.timeline.now:
             self._run_engine()
         else:

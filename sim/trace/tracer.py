@@ -55,11 +55,12 @@ class Tracer:
         """Something happens because of the current event, and becomes the current one; its number."""
         return self._tell(self.current, now, host, kind, who, what, **more)
 
-    def turn(self, now: float, host: str, ref: Ref, message: Any, outcome: str, effects: Sequence[Effect], record: Any) -> None:
+    def turn(
+        self, now: float, host: str, ref: Ref, message: Any, outcome: str, names: tuple[str, ...], effects: Sequence[Effect], record: Any
+    ) -> None:
         """An actor took a turn."""
         _, cause = self._mail.pop((host, ref, id(message)), (None, None))
         state = str(getattr(record, "status", "") or "")
-        names = tuple(effect[0] for effect in effects)
         seq = self._tell(
             cause, now, host, "turn", str(ref), type(message).__name__,
             outcome=outcome, state=state, effects=names, message=message, record=record,

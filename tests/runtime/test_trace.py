@@ -24,7 +24,7 @@ class Shouted:
 def digest(*messages: Any, now: float = 1.0, outcome: str = "done", effects: tuple[str, ...] = ()) -> str:
     trace = Trace()
     for message in messages:
-        trace.turn(now, Ref("kind", "id"), message, outcome, [(name, print, None, None) for name in effects], None)
+        trace.turn(now, Ref("kind", "id"), message, outcome, tuple(effects), (), None)
     return trace.digest()
 
 
