@@ -6,6 +6,7 @@ or when they happen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.registry import ACTORS, KINDS, ON_RESTORE
@@ -44,8 +45,8 @@ def wipe(host: Host) -> None:
     host.restart()
 
 
-def poison(host: Host, kind: str, message_name: str, times: int) -> None:
-    """Let the next `times` messages of a type crash their handler in actors of a kind.
+def poison(host: Host, kind: str, message_name: str, times: int, on_crash: Callable[[], None] = lambda: None) -> None:
+    """Let the next `times` messages of a type crash their handler in actors of a kind; `on_crash` is called before each.
 
     Raises:
         KeyError: there is no such kind, or it handles no such message.
@@ -60,6 +61,7 @@ def poison(host: Host, kind: str, message_name: str, times: int) -> None:
         nonlocal left
         if left > 0:
             left -= 1
+            on_crash()
             raise PlantedError(f"{message_name} was poisoned")
         handler(self, message, ctx)
 

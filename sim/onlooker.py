@@ -27,6 +27,10 @@ class Onlooker(Protocol):
         """A process has started on what the disk holds, and has not run yet."""
         ...
 
+    def paced(self, host: Host) -> None:
+        """A process was stopped without ending, slowed down, or goes on as fast as it can."""
+        ...
+
     def committed(self, host: Host, unit: Unit, former: Former, result: Committed) -> None:
         """A unit is durable; nobody has heard of it yet. A crash may still have made it so."""
         ...

@@ -436,10 +436,12 @@ class Host:
     def pause(self) -> None:
         """Stop the process without ending it: it does nothing, while its machine goes on taking in what arrives."""
         self.paused = True
+        self._paced()
 
     def unpause(self) -> None:
         """Let a paused process go on with everything that has come meanwhile."""
         self.paused = False
+        self._paced()
         frozen, self._frozen = self._frozen, []
         for callback in frozen:
             callback()
@@ -447,6 +449,15 @@ class Host:
     def slow(self, lag_s: float) -> None:
         """Let it take up what reaches it so much later, as a busy machine does, restarts included; 0 is at once."""
         self.lag_s = lag_s
+        self._paced()
+        if self.running and self._woken:
+            # What waits was put off by as much as it was slow before.
+            self._woken = False
+            self._pump_now()
+
+    def _paced(self) -> None:
+        if self.world.onlooker is not None:
+            self.world.onlooker.paced(self)
 
     def restart(self) -> None:
         """Start again after a crash."""
@@ -503,7 +514,10 @@ class Host:
     def _ring(self) -> None:
         self._alarms.pop()
         if self.engine.next_timer_at() <= self.world.timeline.now:
-            self._run_engine()
+            if self.lag_s:
+                self._pump_now()
+            else:
+                self._run_engine()
         else:
             self._arm()
 
@@ -545,13 +559,17 @@ class Host:
                     onlooker.answered(self, call, source, answer)
                 done(answer)
 
-        if onlooker is not None:
-            onlooker.arrived(self, call, source)
+        def arrive() -> None:
+            if onlooker is not None:
+                onlooker.arrived(self, call, source)
+            self.door.handle(call, answered)
+            self._pump_now()
+
         if self.paused:
-            self._frozen.append(self._fenced(lambda: self.door.handle(call, answered)))
-            return
-        self.door.handle(call, answered)
-        self._pump_now()
+            # It stands in the machine's buffers until the process reads it.
+            self._frozen.append(self._fenced(arrive))
+        else:
+            arrive()
 
     # --- for whoever watches -------------------------------------------------------------------------------------
 

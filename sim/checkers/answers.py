@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.door.call import Answer
-from sim.checkers.contact import awake
+from sim.checkers.ability import awake
 from sim.checkers.registry import Checker, Visit, checker
 
 PATIENCE: Final = 2.0
@@ -24,16 +24,27 @@ class Answered(Checker):
         self._open: dict[int, Visit] = {}
 
     def on_call(self, visit: Visit) -> None:
-        host, key = visit.host, id(visit)
-        self._open[key] = visit
+        self._open[id(visit)] = visit
+        self._look_later(visit)
+
+    def _look_later(self, visit: Visit) -> None:
+        host = visit.host
+        patience_s = PATIENCE * host.federation.request_deadline_s + 1.0
 
         def look() -> None:
-            late = self._open.pop(key, None)
-            if late is not None and host.incarnation == visit.incarnation and awake(host):
-                what = late.route or f"{late.call.method} {late.call.path}"
-                self.complain(host, f"{what} of {late.source or 'its operator'} has no answer after {self.facts.now - late.at:.0f} s")
+            if self._open.get(id(visit)) is not visit:
+                return
+            if host.incarnation != visit.incarnation or not host.running:
+                del self._open[id(visit)]
+            elif not awake(host) or self.facts.now - self.facts.resumed_at(host) < patience_s:
+                # Once it is able to, it has the whole time again.
+                self._look_later(visit)
+            else:
+                del self._open[id(visit)]
+                what = visit.route or f"{visit.call.method} {visit.call.path}"
+                self.complain(host, f"{what} of {visit.source or 'its operator'} has no answer after {self.facts.now - visit.at:.0f} s")
 
-        self.later(PATIENCE * host.federation.request_deadline_s + 1.0, look)
+        self.later(patience_s, look)
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
         self._open.pop(id(visit), None)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from actors.door.call import Answer
 from actors.ports import RemoteReply, RemoteRequest
+from sim.checkers.ability import SETTLED_S, awake, delay_s
 from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 
 HEARTBEAT: Final = "/federation_api/heartbeat"
@@ -25,11 +26,6 @@ FLUSH_S: Final = 2.0
 
 SLACK_S: Final = 5.0
 """What a moment may last: resumption after a start, the turn of a busy actor."""
-
-
-def awake(host: Any) -> bool:
-    """Whether a platform can do what it must."""
-    return bool(host.running and host.store.writable() and host.engine.halted is None)
 
 
 def may_enrol(host: Any, record: Any) -> bool:
@@ -56,12 +52,18 @@ class Activation(Checker):
         if after == "active":
             met = self.facts.contacts.get(key)
             # The turns of a row wait for its commits, each of which may stand behind another; what arrives meanwhile is contact.
-            late_s = 4 * commit.host.store.disk.fsync_s
+            late_s = 4 * delay_s(commit.host)
             if met is None or met[0] < self._since.get(key, 0.0) - late_s:
                 self.complain(commit.host, f"{change.id}: becomes active without a heartbeat since it was {before}")
-            elif self.facts.now - met[0] > commit.host.federation.stale_after_s + late_s:
-                self.complain(commit.host, f"{change.id}: becomes active by a heartbeat of {self.facts.now - met[0]:.0f} s ago")
+            else:
+                self._judge_age(commit.host, change.id, met[0], late_s)
         self._since[key] = self.facts.now
+
+    def _judge_age(self, host: Any, id: str, met_at: float, late_s: float) -> None:
+        # To a process that stood still what came meanwhile is news when it goes on.
+        age_s = self.facts.now - max(met_at, self.facts.resumed_at(host))
+        if age_s > host.federation.stale_after_s + late_s:
+            self.complain(host, f"{id}: becomes active by a heartbeat of {age_s:.0f} s ago")
 
 
 @checker("evidence_forward", source="docs/architecture.md#one-turn-of-an-actor-decide-commit-act", holds=("I2",))
@@ -75,7 +77,7 @@ class EvidenceForward(Checker):
         host = commit.host
         if new.last_heartbeat_at is not None:
             met = self.facts.contacts.get((host.name, change.id))
-            if met is None or new.last_heartbeat_at > met[1] + 1.0 + 2 * host.store.disk.fsync_s:
+            if met is None or (new.last_heartbeat_at > met[1] + 1.0 + 2 * delay_s(host) and self._settled(host)):
                 self.complain(host, f"{change.id}: the evidence tells of a heartbeat that there was not")
         if old is None:
             return
@@ -84,8 +86,12 @@ class EvidenceForward(Checker):
         went_back = (new.last_heartbeat_at or 0.0) < (old.last_heartbeat_at or 0.0)
         # Where a clock was put back, the newest heartbeat may bear an earlier time than the one before.
         true_s = self.facts.told_by_clock.get((host.name, change.id), 0.0)
-        if went_back and abs((new.last_heartbeat_at or 0.0) - true_s) > FLUSH_S + 2 * host.store.disk.fsync_s:
+        if went_back and abs((new.last_heartbeat_at or 0.0) - true_s) > FLUSH_S + 2 * delay_s(host) and self._settled(host):
             self.complain(host, f"{change.id}: the evidence goes back by {old.last_heartbeat_at - (new.last_heartbeat_at or 0.0):.0f} s")
+
+    def _settled(self, host: Any) -> bool:
+        """Whether a platform takes note of what reaches it when it reaches it."""
+        return awake(host) and self.facts.now - self.facts.resumed_at(host) > SETTLED_S
 
 
 @checker("contact_shows", source="docs/protocol.md#heartbeats", holds=("P7",))
@@ -112,10 +118,11 @@ class ContactShows(Checker):
 
         def look() -> None:
             row = self.facts.peers[host.name].get(request.peer_id)
-            if row is not None and host.incarnation == incarnation and awake(host):
+            settled = awake(host) and self.facts.now - self.facts.resumed_at(host) > SETTLED_S
+            if row is not None and host.incarnation == incarnation and settled:
                 self._judge(host, row)
 
-        self.later(1.0 + 4 * host.store.disk.fsync_s, look)
+        self.later(1.0 + 4 * delay_s(host), look)
 
     def _judge(self, host: Any, row: Any) -> None:
         behind = row.status in ("enrolled", "degraded") or (row.status == "accepted" and may_enrol(host, row))
@@ -153,7 +160,7 @@ class SilenceShows(Checker):
         if record is None or record.status != "active":
             return
         met, wall = self.facts.contacts.get(key), host.clock.wall()
-        grace_s = 2 * TICK_S + federation.request_timeout_s + SLACK_S + 2 * host.store.disk.fsync_s
+        grace_s = 2 * TICK_S + federation.request_timeout_s + SLACK_S + 2 * delay_s(host)
         silent_s = min(wall - met[1], self.facts.now - met[0]) if met is not None else self.facts.now
         up_s = self.facts.now - self.facts.awake_since(host)
         wait_s = max(federation.stale_after_s + grace_s - silent_s, federation.stale_after_s * (met is None) + grace_s - up_s)
@@ -229,7 +236,7 @@ def _pause(request: RemoteRequest) -> bool:
 
 def _period_s(host: Any) -> float:
     federation = host.federation
-    return float(federation.heartbeat_interval_s * 1.1 + federation.request_timeout_s + SLACK_S + 2 * host.store.disk.fsync_s)
+    return float(federation.heartbeat_interval_s * 1.1 + federation.request_timeout_s + SLACK_S + 2 * delay_s(host))
 
 
 def _wants(host: Any, record: Any) -> bool:

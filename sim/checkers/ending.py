@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from sim.checkers.ability import awake, delay_s
 from sim.checkers.registry import Change, Checker, Commit, checker
 
 COMPLETE_GRACE_S: Final = 120.0
@@ -58,10 +59,11 @@ class EndCompletes(Checker):
             record = self.facts.peers[host.name].get(id)
             if record is None or host.incarnation != incarnation or not host.running or reached(record):
                 return
-            if host.paused or not host.store.writable() or host.clock.wall() < due + COMPLETE_GRACE_S:
+            rested_s = self.facts.now - self.facts.resumed_at(host)
+            if not awake(host) or rested_s < COMPLETE_GRACE_S or host.clock.wall() < due + COMPLETE_GRACE_S:
                 # A process that stands still does it when it goes on, and has the whole grace again for that.
                 self._look_later(host, id, due, reached)
             else:
                 self.complain(host, f"{id}: what was due {host.clock.wall() - due:.0f} s ago after its revocation has not happened")
 
-        self.later(max(due - host.clock.wall(), 0.0) + COMPLETE_GRACE_S + 2 * host.store.disk.fsync_s, look)
+        self.later(max(due - host.clock.wall(), 0.0) + COMPLETE_GRACE_S + 2 * delay_s(host), look)

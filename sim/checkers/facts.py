@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -125,6 +126,8 @@ class Facts:
         self.contacts: dict[tuple[str, str], tuple[float, float]] = {}
         self.told_by_clock: dict[tuple[str, str], float] = {}
         self._awake: dict[str, float] = {}
+        self._resumed: dict[str, float] = {}
+        self._lied: set[tuple[str, str]] = set()
         self._newest: dict[tuple[str, str], str] = {}
         self._subjects: dict[tuple[str, str], str] = {}
         self._assigned: dict[tuple[str, str], str] = {}
@@ -194,13 +197,32 @@ class Facts:
         self.contacts[(host.name, id)] = (self.now, wall if former is None else max(wall, former[1]))
         self.told_by_clock[(host.name, id)] = wall
 
-    def woke(self, host: Host) -> None:
-        """A platform begins to do what it must: it has started, or its clocks or disk have been put right."""
-        self._awake[host.name] = self.now
+    def woke(self, host: Host, in_s: float = 0.0) -> None:
+        """A platform begins to do what it must: it has started, or goes on after something kept it from that."""
+        self._awake[host.name] = self.now + in_s
+
+    def resumed(self, host: Host) -> None:
+        """A process that stood still or was slow runs freely again, with all that came meanwhile."""
+        self._resumed[host.name] = self.now
+        self.woke(host)
+
+    def resumed_at(self, host: Host) -> float:
+        """When that was last; minus infinity if it never was."""
+        return self._resumed.get(host.name, -math.inf)
 
     def awake_since(self, host: Host) -> float:
-        """When that was."""
+        """When that was, or will be."""
         return self._awake.get(host.name, 0.0)
+
+    # --- lies ----------------------------------------------------------------------------------------------------
+
+    def lied(self, one: Host, other: Host) -> None:
+        """Somebody has told one of two platforms, in the name of the other, of a row that the other does not have."""
+        self._lied |= {(one.name, other.url), (other.name, one.url)}
+
+    def was_lied_to(self, host: Host, url: str) -> bool:
+        """Whether a platform was told such a thing of the one at this URL."""
+        return (host.name, url) in self._lied
 
     # --- identities ----------------------------------------------------------------------------------------------
 

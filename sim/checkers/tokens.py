@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+from sim.checkers.ability import awake, delay_s
 from sim.checkers.registry import Change, Checker, Commit, checker
 
 SWEEP_GRACE_S: Final = 60.0
@@ -108,15 +109,16 @@ class Deadlines(Checker):
 
     def _look_later(self, host: Any, id: str, due: float) -> None:
         incarnation = host.incarnation
-        wait_s = max(due - host.clock.wall(), 0.0) + SWEEP_GRACE_S + 2 * host.store.disk.fsync_s
+        wait_s = max(due - host.clock.wall(), 0.0) + SWEEP_GRACE_S + 2 * delay_s(host)
 
         def look() -> None:
             record = self.facts.peers[host.name].get(id)
             if record is None or host.incarnation != incarnation or not host.running or earliest_end(record) != due:
                 return
-            # A disk may have become slow since.
-            grace_s = SWEEP_GRACE_S + 2 * host.store.disk.fsync_s
-            if not host.store.writable() or host.clock.wall() < due + grace_s:
+            # A disk or a process may have become slow since.
+            grace_s = SWEEP_GRACE_S + 2 * delay_s(host)
+            rested_s = self.facts.now - self.facts.resumed_at(host)
+            if not awake(host) or rested_s < grace_s or host.clock.wall() < due + grace_s:
                 self._look_later(host, id, due)
             else:
                 late_s = host.clock.wall() - due

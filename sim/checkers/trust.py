@@ -54,6 +54,8 @@ class Matching(Checker):
         record = change.after.record
         if record.status != "active" or (change.before is not None and change.before.record.status == "active"):
             return
+        if self.facts.was_lied_to(commit.host, record.remote_instance_url):
+            return
         remotes = list(self.facts.instance(record.remote_instance_id))
         rows = [row for host in remotes if (row := self.facts.peers[host.name].get(record.remote_peer_id)) is not None]
         if not rows:

@@ -54,7 +54,7 @@ class Watch:
         self.facts = Facts(world)
         self.complaints: list[Complaint] = []
         self.followers: list[Callable[[Commit], None]] = []
-        self._excused: set[tuple[str, str]] = set()
+        self._excused: dict[tuple[str, str], float] = {}
         self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
         self._set = 0
         self._visits: dict[int, Visit] = {}
@@ -67,12 +67,20 @@ class Watch:
 
     # --- complaints and deadlines --------------------------------------------------------------------------------
 
-    def excuse(self, checker: str, host: str) -> None:
-        """From now on a checker's complaints about a platform count for nothing: a scenario breaks that rule on purpose."""
-        self._excused.add((checker, host))
+    def excuse(self, checker: str, host: str, for_s: float = math.inf) -> None:
+        """For so long a checker's complaints about a platform count for nothing: a scenario breaks that rule on purpose.
+
+        Whatever ends should be known to the rule itself (see `ability`), since a checker that has complained may not look again.
+        """
+        key = (checker, host)
+        self._excused[key] = max(self._excused.get(key, 0.0), self.world.timeline.now + for_s)
+
+    def hindered(self, host: Host, for_s: float) -> None:
+        """A platform is kept from what it must do, for so long at most: what is late is asked for from then on."""
+        self.facts.woke(host, for_s)
 
     def _complain(self, checker: str, host: str, text: str) -> None:
-        if (checker, host) not in self._excused:
+        if self._excused.get((checker, host), -math.inf) < self.world.timeline.now:
             self.complaints.append(Complaint(checker, host, self.world.timeline.now, text))
 
     def _later(self, delay_s: float, look: Callable[[], None]) -> None:
@@ -98,6 +106,10 @@ class Watch:
         self.facts.reload(host)
         for look in self._on["on_start"]:
             look(host)
+
+    def paced(self, host: Host) -> None:
+        if not host.paused:
+            self.facts.resumed(host)
 
     def replaced(self, host: Host) -> None:
         """The disk of a platform was replaced."""

@@ -50,6 +50,8 @@ class Brakes:
             self._lags_s[process] = lag_s
         else:
             self._lags_s.pop(process, None)
+        # What waits was put off by as much as it was slow before.
+        self._due.discard(process)
         self._changed()
 
     def release(self, process: Process) -> None:

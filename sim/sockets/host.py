@@ -272,6 +272,8 @@ class WatchedDoor:
 
     def handle(self, call: Call, done: Callable[[Answer], None]) -> None:
         host, onlooker = self._host, self._host.world.onlooker
+        if host.incarnation != self._incarnation:
+            return  # What a dead process has read on its way out reaches nobody.
         source = "" if call.source.face == "loopback" else self._caller(call.source.connection_id)
         path = call.path.removeprefix("/api/v1/system")
         call = attrs.evolve(call, body=host.release.reads(path, call.body))

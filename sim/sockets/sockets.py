@@ -253,8 +253,8 @@ class SimSocket(SocketType):  # type: ignore[misc]
     async def recv(self, buflen: int, flags: int = 0) -> bytes:
         buflen = operator.index(buflen)
         await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
         while not self._buffer:
-            self._check_open()
             if self._error is not None and not self._ended:
                 self._ended = True
                 raise _error(self._error)
@@ -264,6 +264,7 @@ class SimSocket(SocketType):  # type: ignore[misc]
             if self._rx is None:
                 raise _error(errno.ENOTCONN)
             await self._reader.wait()
+            self._check_open()
         assert self._rx is not None
         count = self._rx.readable(min(buflen, len(self._buffer)))
         found = bytes(memoryview(self._buffer)[:count])

@@ -36,8 +36,7 @@ class AttackAccept:
         target, caller = stage.host(self.on), stage.host(self.by)
         if self.flaw == "no_flaw":
             # Whoever holds a good token may lie about the row that waits for the certificate; the two sides then do not fit together.
-            for host in (self.on, self.by):
-                stage.watch.excuse("matching", host)
+            stage.watch.facts.lied(target, caller)
         body = request_of(stage, caller, stage.handed(self.on, self.by, self.token).token)
         body.update(self._flawed(stage, target, caller, body))
         body["instance"] = {"id": body.pop("instance_id"), "url": caller.url}

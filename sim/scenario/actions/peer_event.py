@@ -31,8 +31,8 @@ class TellPeerEvent:
     def perform(self, stage: Stage, name: str | None) -> None:
         host, record = stage.host(self.on), stage.row(self.on, self.peer)
         known = reachable_identity(record) if record is not None and record.status in LIVE else None
-        if known is None or not host.running:
-            raise StageError(f"{self.on} has no peering in force with {self.peer}, or does not run")
+        if known is None or not host.responsive:
+            raise StageError(f"{self.on} has no peering in force with {self.peer}, or does nothing")
         body = {"event_id": _id_of(self.event), "kind": self.kind, "reason": self.event}
         request = RemoteRequest(
             peer_id=record.id,

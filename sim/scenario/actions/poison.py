@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from actors.registry import ACTORS
+from runtime.crash_policy import QUARANTINE_S
 from sim.mishaps import handled_messages, poison
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
@@ -33,6 +34,11 @@ class Poison:
         handled = handled_messages(self.kind)
         if self.message not in handled:
             raise StageError(unknown(self.message, handled, f"message of {self.kind}"))
-        for checker in ("handlers", "no_internal_errors", "heartbeats_flow"):
-            stage.watch.excuse(checker, self.on)
-        poison(stage.host(self.on), self.kind, self.message, self.times)
+        host, watch = stage.host(self.on), stage.watch
+
+        def crashes() -> None:
+            # Whoever asked is told of it at once; the actor is back after a rest at the latest.
+            watch.excuse("no_internal_errors", self.on, host.federation.request_deadline_s)
+            watch.hindered(host, QUARANTINE_S)
+
+        poison(host, self.kind, self.message, self.times, crashes)

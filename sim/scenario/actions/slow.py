@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -11,8 +11,6 @@ from sim.scenario.kinds import DURATION, PLATFORM, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
-
-NOTICEABLE_S: Final = 1.0
 
 
 @action("slow")
@@ -24,8 +22,4 @@ class Slow:
     by_s: float = attrs.field(metadata=key(DURATION, "how late; 0 is at once", "by"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        if self.by_s >= NOTICEABLE_S:
-            # What has come in is taken up so much later that promises about time say nothing.
-            for checker in ("heartbeats_flow", "silence_shows", "answered", "deadlines", "contact_shows", "evidence_forward"):
-                stage.watch.excuse(checker, self.on)
         stage.host(self.on).slow(self.by_s)

@@ -1,0 +1,27 @@
+"""What a platform is able to do at a moment, so that rules about time ask no more of it.
+
+Lives here: questions about one host. Must not live here: a rule. A platform that cannot keep its promises (it is down, stands still, is
+very slow, or its disk takes nothing) is asked for them again from the moment at which it can: nothing is excused for good.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+NOTICEABLE_S: Final = 1.0
+"""A process that takes up everything as late as that keeps no promise about time; one that is faster keeps it so much later."""
+
+SETTLED_S: Final = 10.0
+"""How long after it can do again what it must a platform may still be telling of what reached it before."""
+
+
+def awake(host: Any) -> bool:
+    """Whether a platform can do what it must."""
+    return bool(
+        host.running and not host.paused and host.lag_s < NOTICEABLE_S and host.store.writable() and host.engine.halted is None
+    )  # fmt: skip
+
+
+def delay_s(host: Any) -> float:
+    """How long a turn of a platform takes that should take no time: its process is slow, and so may be its disk."""
+    return float(host.store.disk.fsync_s + host.lag_s)
