@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,7 +16,13 @@ from runtime.clock import Clock, iso
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-class _Formatter(logging.Formatter):
+LOGGERS: Final = ("powernode", "runtime", "actors", "net", "api")
+"""Names of the loggers of this program; libraries have others."""
+
+
+class Formatter(logging.Formatter):
+    """Makes the lines of the log."""
+
     def __init__(self, clock: Clock, as_json: bool) -> None:
         super().__init__()
         self._clock = clock
@@ -40,12 +46,12 @@ class _Formatter(logging.Formatter):
 def configure(clock: Clock, *, level: str, as_json: bool) -> None:
     """Send every record of the process to standard error; libraries only from `warning` on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(clock, as_json))
+    handler.setFormatter(Formatter(clock, as_json))
     # No line says which code, thread or process wrote it, so nobody looks it up (logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for ours in ("powernode", "runtime", "actors", "net", "api"):
+    for ours in LOGGERS:
         logging.getLogger(ours).setLevel(level.upper())

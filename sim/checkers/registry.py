@@ -190,6 +190,12 @@ class Checker:
     def on_replaced(self, host: Host) -> None:
         """The disk of a platform was replaced by an earlier copy, or by an empty one: what was committed since is gone for good."""
 
+    def on_log(self, line: str) -> None:
+        """A platform has written a line to its log; which one is not told."""
+
+    def on_record(self, host: Host, text: str) -> None:
+        """The end, in some runs: what the flight recorder of a platform would write to its file."""
+
     def on_step(self, host: Host) -> None:
         """A step of the scenario has been taken, or the scenario has ended: time for what reads more than one row."""
 
@@ -209,6 +215,8 @@ TOUCHES: Final[Mapping[str, str]] = {
     "on_operator_answer": "answer to an operator",
     "on_start": "start",
     "on_replaced": "replaced disk",
+    "on_log": "log line",
+    "on_record": "flight recording",
     "on_step": "step",
     "on_rest": "rest at the end",
 }

@@ -1,11 +1,12 @@
 """What must never be written down or told twice.
 
-Lives here: the search for secrets in everything that is committed and in every answer. The checker learns each secret at the only moment at
-which it may be seen: in the answer that mints it.
+Lives here: the search for secrets in everything that is committed, answered, logged or recorded. The checker learns each secret at the only
+moment at which it may be seen: in the answer that mints it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,9 @@ PRIVATE: Final = "PRIVATE KEY"
 DELIVERY: Final = "grant_deliveries"
 GRANTED: Final = frozenset({"grants", DELIVERY, "resources"})
 """What is answered to peers about grants and under them."""
+
+LINES_KEPT: Final = 500
+"""Lines of the log that are searched again when a secret is learned after they were written."""
 
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=repr)
 
@@ -31,11 +35,13 @@ def _words(value: Any) -> str:
 
 @checker("secrecy", source="docs/trust-model.md", holds=("P3",))
 class Secrecy(Checker):
-    """No token, invitation, bearer or private key is in a row, an event, an audit entry, or in any answer but the one that mints it."""
+    """No token, invitation, bearer or private key is in a row, an event, an audit entry, the log, a recording, or a later answer."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._secrets: list[str] = []
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._searched = 0
 
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
         text = repr(answer.body) if self._secrets else ""
@@ -72,10 +78,32 @@ class Secrecy(Checker):
         for write in commit.writes:
             self._search(commit.host, f"a {type(write).__name__} of a commit", _words(write))
 
+    def on_log(self, line: str) -> None:
+        # A line about a token may be written before the answer that tells it.
+        self._lines.append(line)
+        self._search_log(line)
+
+    def on_step(self, host: Any) -> None:
+        if len(self._secrets) > self._searched:
+            self._searched = len(self._secrets)
+            for line in self._lines:
+                self._search_log(line)
+
+    def on_record(self, host: Any, text: str) -> None:
+        self._search(host, "the flight recording", text)
+
+    def _search_log(self, line: str) -> None:
+        flaw = self.flaw_in(line)
+        if flaw is not None:
+            self._complain(self.name, "a platform", f"a line of the log holds {flaw}")
+
     def _search(self, host: Any, what: str, text: str) -> None:
+        flaw = self.flaw_in(text)
+        if flaw is not None:
+            self.complain(host, f"{what} holds {flaw}")
+
+    def flaw_in(self, text: str) -> str | None:
+        """What a text tells that it must not tell, or None."""
         if PRIVATE in text:
-            self.complain(host, f"{what} holds a private key")
-        for secret in self._secrets:
-            if secret in text:
-                self.complain(host, f"{what} holds a token in plaintext")
-                return
+            return "a private key"
+        return "a token in plaintext" if any(secret in text for secret in self._secrets) else None

@@ -205,6 +205,16 @@ class Watch:
             for look in self._on["on_step"]:
                 look(host)
 
+    def logged(self, line: str) -> None:
+        """A platform has logged something."""
+        for look in self._on["on_log"]:
+            look(line)
+
+    def recorded(self, host: Host, text: str) -> None:
+        """The flight recorder of a platform was written out."""
+        for look in self._on["on_record"]:
+            look(host, text)
+
     def rested(self, host: Host) -> None:
         """Nothing is under way on this platform any more, after every fault has stopped."""
         for look in self._on["on_rest"]:

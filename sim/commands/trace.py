@@ -33,7 +33,11 @@ def trace(file: Path, seed: int | None, until: float | None, html: Path | None, 
     result = run(scenario, seed, until=until, tracer=film.tracer, staged=film.staged)
     film.finished(result)
     if html is not None:
-        html.write_text(render(scenario, film), encoding="utf-8")
+        page = render(scenario, film)
+        flaw = film.flaw_in(page)
+        if flaw is not None:
+            raise click.ClickException(f"the page would hold {flaw}, and is not written")
+        html.write_text(page, encoding="utf-8")
         click.echo(f"{html}: {len(film.events)} events of {len(film.hosts)} platforms, digest {result.digest}", err=True)
     if mermaid:
         click.echo(diagram(film), nl=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from sim.checkers.registry import Commit
+from sim.checkers.secrecy import Secrecy
 from sim.trace.events import TraceEvent
 from sim.trace.lifetimes import LIFETIMES
 from sim.trace.tracer import Tracer
@@ -74,6 +75,11 @@ class Film:
         self.result = result
         self.end = self._stage.now if self._stage is not None else 0.0
         return self
+
+    def flaw_in(self, text: str) -> str | None:
+        """What a text tells of this run that nobody may be told, or None."""
+        secrecy = None if self._stage is None else self._stage.watch.checkers.get("secrecy")
+        return secrecy.flaw_in(text) if isinstance(secrecy, Secrecy) else None
 
     # --- events --------------------------------------------------------------------------------------------------
 
