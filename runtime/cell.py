@@ -23,12 +23,11 @@ Effect = tuple[str, Callable[[Any, Any], Any], Any, Any]
 class Ask:
     """One question waiting for exactly one answer: the reply, the deadline, or the loss of whoever held it."""
 
-    __slots__ = ("_done", "_open_asks", "_timer", "holder")
+    __slots__ = ("_done", "_open_asks", "holder")
 
     def __init__(self, done: Callable[[Any], None], open_asks: dict[Ask, None]) -> None:
         self._done: Callable[[Any], None] | None = done
         self._open_asks = open_asks
-        self._timer: Timer | None = None
         self.holder: Cell | None = None
         open_asks[self] = None
 
@@ -39,9 +38,6 @@ class Ask:
     def open(self) -> bool:
         return self._done is not None
 
-    def watch(self, timer: Timer) -> None:
-        self._timer = timer
-
     def finish(self, value: Any) -> bool:
         """Hand over the outcome; False if there was one already."""
         done = self._done
@@ -49,9 +45,6 @@ class Ask:
             return False
         self._done = None
         self._open_asks.pop(self, None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self.holder is not None:
             self.holder.release(self)
         done(value)
@@ -70,12 +63,14 @@ class Cell(Mailbox):
     """
 
     __slots__ = (
-        "actor", "asks", "calls", "dirty", "gate", "handlers", "parked", "poisoned", "resting", "ring", "room", "timers", "used",
+        "actor", "asks", "calls", "dirty", "gate", "handlers", "parked", "poisoned", "ref", "resting", "ring", "room", "timers",
+        "used",
     )  # fmt: skip
 
     def __init__(self, actor: Actor, used: float) -> None:
         self.system = self.user = self.waiters = None
         self.actor = actor
+        self.ref: Ref = actor.ref
         self.handlers = actor.handlers
         self.parked = True
         self.gate = False
@@ -89,10 +84,6 @@ class Cell(Mailbox):
         self.poisoned: tuple[Envelope, int] | None = None
         self.room = 0
         self.open_up()
-
-    @property
-    def ref(self) -> Ref:
-        return self.actor.ref
 
     @property
     def quarantined(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Any
 
-from runtime.limits import DIRECTORY_ENTRIES
+from runtime.limits import DIRECTORY_ABSENT_ENTRIES, DIRECTORY_ENTRIES
 from runtime.store.port import Kind, Row, Store
 
 
@@ -17,12 +17,14 @@ class Directory:
     """Looks up rows by unique key, and keeps the most recently used committed rows decoded.
 
     Keys go to the store each time: a hit and a miss do the same work, so timing tells nothing about what exists. Rows are cached by id.
+    That an id has no row is remembered too, apart from the rows, so that strangers who name ids that do not exist push out none of them.
     """
 
     def __init__(self, store: Store, kinds: dict[str, Kind], limit: int = DIRECTORY_ENTRIES) -> None:
         self._store = store
         self._kinds = kinds
         self._rows: OrderedDict[tuple[str, str], Row] = OrderedDict()
+        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._limit = limit
         self._changes: Counter[str] = Counter()
         self._opened = 0
@@ -33,13 +35,20 @@ class Directory:
 
     def row(self, kind: str, id: str) -> Row | None:
         """The committed row, or None."""
-        cached = self._rows.get((kind, id))
+        key = (kind, id)
+        cached = self._rows.get(key)
         if cached is not None:
-            self._rows.move_to_end((kind, id))
+            self._rows.move_to_end(key)
             return cached
+        if key in self._absent:
+            return None
         row = self._store.load(kind, id)
         if row is not None:
-            self._keep((kind, id), row)
+            self._keep(key, row)
+        else:
+            self._absent[key] = None
+            if len(self._absent) > DIRECTORY_ABSENT_ENTRIES:
+                self._absent.popitem(last=False)
         return row
 
     def version(self, kind: str) -> tuple[int, int]:
@@ -61,6 +70,7 @@ class Directory:
     def rewritten(self, kind: str, id: str, record: Any) -> None:
         """Note that another actor has written this row's record; its evidence stays what it was."""
         self._changes[kind] += 1
+        self._absent.pop((kind, id), None)
         cached = self._rows.get((kind, id))
         if cached is not None:
             self._keep((kind, id), Row(record, cached.evidence))
@@ -70,9 +80,14 @@ class Directory:
         self._opened += 1
         self._store = store
         self._rows.clear()
+        self._absent.clear()
 
     def _keep(self, key: tuple[str, str], row: Row) -> None:
+        if key in self._rows:
+            self._rows[key] = row
+            self._rows.move_to_end(key)
+            return
+        self._absent.pop(key, None)
         self._rows[key] = row
-        self._rows.move_to_end(key)
         if len(self._rows) > self._limit:
             self._rows.popitem(last=False)

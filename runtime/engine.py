@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
+from runtime.ask_deadlines import AskDeadlines
 from runtime.buggify import Decide, never, site
 from runtime.cell import Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
@@ -178,6 +179,7 @@ class Engine:
         self._ready: deque[Cell] = deque()
         self._timers = TimerHeap()
         self._asks: dict[Ask, None] = {}
+        self._ask_deadlines = AskDeadlines(clock, self._timers, self._expire)
         self._ctx = Context(self)
         self._pending: deque[PendingTurn] = deque()
         self._committing = False
@@ -226,6 +228,7 @@ class Engine:
         self._flush_timer = self._due_timer = self._sweep_timer = None
         asks = list(self._asks)
         self._timers.clear()
+        self._ask_deadlines.clear()
         self.halted = None
         self.store = store
         self.directory.reopen(store)
@@ -290,7 +293,7 @@ class Engine:
     def ask(self, ref: Ref, message: Any, timeout_s: float, done: Callable[[Any], None]) -> Ask:
         """Queue a message whose outcome is handed to `done` exactly once: a value, or a `Fault`."""
         ask = Ask(done, self._asks)
-        ask.watch(self._timers.add(self.clock.now() + min(timeout_s, ASK_TIMEOUT_MAX_S), lambda: self._expire(ask)))
+        self._ask_deadlines.watch(ask, min(timeout_s, ASK_TIMEOUT_MAX_S))
         self.tell(ref, message, ask)
         return ask
 

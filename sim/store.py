@@ -11,7 +11,7 @@ import logging
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -62,6 +62,10 @@ class Disk:
     fsync_s: float = 0.0
     full: bool = False
     failures_ahead: int = 0
+
+
+_COMMITTED: Final = Committed()
+"""The outcome of a unit without events and audit entries."""
 
 
 class _RefusalError(Exception):
@@ -192,7 +196,7 @@ class _State:
             _log.exception("a unit was refused: %s", type(error).__name__)
             self._undo(events, entries)
             return Refused("constraint", next((str(w.kind) for w in unit.writes if isinstance(w, Put | Delete | PutEvidence)), ""))
-        return Committed(tuple(events), tuple(entries))
+        return Committed(tuple(events), tuple(entries)) if events or entries else _COMMITTED
 
     def former(self) -> list[tuple[str, str, Row | None]]:
         """The rows as they were before each write of the last unit."""
