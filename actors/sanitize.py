@@ -135,7 +135,7 @@ def parse_short_text(value: object, problems: list[Problem], field: str, *, char
     if len(text) > chars_max:
         problems.append(Problem(field, code, f"has {len(text)} characters; at most {chars_max} are taken"))
         return None
-    if not (text.isascii() and text.isprintable()) and any(
+    if not (text.isprintable() and text.isascii()) and any(
         unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS for char in text
     ):
         problems.append(Problem(field, code, "contains a control character"))

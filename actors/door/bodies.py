@@ -7,6 +7,7 @@ Bodies of the operator API refuse unknown keys. Bodies of the federation API ign
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from actors import limits
@@ -60,7 +61,7 @@ def _canonical_prefix(text: str) -> str:
 
 def told(chars_max: int) -> Parsed:
     """A line of text that a remote tells about itself; blank becomes None."""
-    return Parsed(lambda value, problems, field: parse_short_text(value, problems, field, chars_max=chars_max), Text(chars_max=chars_max))
+    return Parsed(partial(parse_short_text, chars_max=chars_max), Text(chars_max=chars_max))
 
 
 _NAME = Text(chars_max=limits.NAME_CHARS_MAX)

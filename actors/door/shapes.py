@@ -284,6 +284,9 @@ class Identifier(Shape):
             return spot.bad_type("a string")
         return value if is_uuid(value) else spot.bad_value("must be a UUID in lower case")
 
+    def quick(self, value: Any) -> Any:
+        return value if is_uuid(value) else UNSURE
+
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         return {"type": "string", "format": "uuid", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
 
@@ -303,6 +306,14 @@ class Instant(Shape):
         except (ValueError, OverflowError):
             return spot.bad_value(wrong)
 
+    def quick(self, value: Any) -> Any:
+        if type(value) is not str or len(value) > 40 or "T" not in value:
+            return UNSURE
+        try:
+            return parse_iso(value)
+        except (ValueError, OverflowError):
+            return UNSURE
+
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         return {"type": "string", "format": "date-time"}
 
@@ -314,6 +325,10 @@ class ContractVersion(Shape):
     def read(self, value: object, spot: Spot) -> Any:
         version = parse_version(value)
         return spot.bad_value("must be a contract version such as 1") if version is None else version
+
+    def quick(self, value: Any) -> Any:
+        version = parse_version(value)
+        return UNSURE if version is None else version
 
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         return {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^v?[1-9][0-9]{0,5}$"}]}
@@ -632,6 +647,9 @@ _DECODER = json.JSONDecoder(
 
 
 _QUICK_DECODER: Final = msgspec.json.Decoder()
+_COMPACT: Final = msgspec.json.Encoder()
+_DIGITS: Final = bytes(ord("0") if 0x30 <= byte <= 0x39 else ord(" ") for byte in range(256))
+_LONG_NUMBER: Final = b"0" * len(str(INTEGER_MAX))
 _SPACED_COLON: Final = re.compile(rb"\s:")
 
 
@@ -651,14 +669,19 @@ def parse_json(body: bytes) -> Any:
 def _plain(body: bytes) -> Any:
     """The object in a text of which it is plain that every parser reads the same, else `UNSURE`.
 
-    Without backslashes a quote always begins or ends a string, and without white space before colons every key ends in `":`. Then as many
-    of these as there are keys in the result mean that none was repeated.
+    That is so if the object, written again, is the very same text: then no key was repeated and nothing was read in one of several ways.
+    Other texts are looked at. Without backslashes a quote always begins or ends a string, and without white space before colons every key
+    ends in `":`. Then as many of these as there are keys in the result mean that none was repeated.
     """
-    if b"\\" in body or _SPACED_COLON.search(body) is not None or body.count(b"{") + body.count(b"[") > NESTING_MAX:
+    if body.count(b"{") + body.count(b"[") > NESTING_MAX:
         return UNSURE
     try:
         value = _QUICK_DECODER.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if type(value) is dict and _LONG_NUMBER not in body.translate(_DIGITS) and _COMPACT.encode(value) == body:
+            return value
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return UNSURE
+    if b"\\" in body or _SPACED_COLON.search(body) is not None:
         return UNSURE
     keys = _plain_keys(value) if type(value) is dict else -1
     return value if keys == body.count(b'":') else UNSURE

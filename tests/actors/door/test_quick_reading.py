@@ -88,6 +88,13 @@ PAIRS = st.lists(
 @example(b'{"a":18446744073709551615}')
 @example(b'{"a":-9223372036854775808}')
 @example(b'{"a":1.0}')
+@example(b'{"a":-0}')
+@example(b'{"a":-0.0}')
+@example(b'{"a":1e5}')
+@example(b'{"a":123456789012345678901234567890.0}')
+@example(b'{"a":1e400}')
+@example(b'{"a":"\\n"}')
+@example(b'{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}}}}}}}}}}}}')
 @example(b'{"a":"\\ud800"}')
 @example(b'{"a":"\x01"}')
 @example(b'{"a":"\xed\xa0\x80"}')
@@ -98,7 +105,15 @@ def test_a_text_is_parsed_alike_in_both_ways(body: bytes) -> None:
 
 def test_a_plain_text_takes_the_short_way_and_a_repeated_key_does_not() -> None:
     assert shapes._plain(b'{"a": "x:y", "b": {"a": [1, true, null]}}') == {"a": "x:y", "b": {"a": [1, True, None]}}
-    for body in (b'{"a":1,"a":2}', b'{"a":1,"a" :2}', b'{"a":{"b":1,"b":1}}', b'{"a":1.0}', b'{"a":"\\n"}', b'{"a":9223372036854775808}'):
+    assert shapes._plain(b'{"a":1.5,"b":"\\n"}') == {"a": 1.5, "b": "\n"}
+    for body in (
+        b'{"a":1,"a":2}',
+        b'{"a":1,"a" :2}',
+        b'{"a":{"b":1,"b":1}}',
+        b'{"a":1e0}',
+        b'{"a":"\\u000A"}',
+        b'{"a":9223372036854775808}',
+    ):
         assert shapes._plain(body) is UNSURE
 
 
