@@ -16,13 +16,13 @@ from sim.levels import Comparison, compare
 @click.argument("files", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @click.option("--seed", type=int, help="The first seed, in place of each file's own.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="K", help="K seeds for each file, counted up from the first.")
-@click.option("--tolerance", type=click.FloatRange(min=0), metavar="S", help="In seconds; by default one heartbeat and 15 s.")
+@click.option("--tolerance", type=click.FloatRange(min=0), metavar="S", help="In seconds; by default as much as what moves a status needs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per seed on standard output.")
 def compare_(files: tuple[Path, ...], seed: int | None, seeds: int, tolerance: float | None, as_json: bool) -> None:
     """Run scenarios at frame level and over sockets; exit 1 if the two tell different stories.
 
     Compared are the verdicts of expectations and checkers, the answers to named steps, and every status of every peer row, which both
-    levels must have within the tolerance of the same moment. FILE may be a folder.
+    levels must have within the tolerance of the same moment. What the frame level tells under another seed is chance. FILE may be a folder.
     """
     different = 0
     for file in files_of(files):
@@ -40,9 +40,10 @@ def _show(found: Comparison, as_json: bool) -> None:
     if as_json:
         differences = [{"about": each.about, "at_s": each.at, "text": each.text} for each in found.differences]
         told = {"frames": document(found.frames), "sockets": document(found.sockets), "differences": differences}
-        click.echo(json.dumps({"seed": found.frames.seed, "agree": not differences, **told}))
+        click.echo(json.dumps({"seed": found.frames.seed, "agree": not differences, "chance": found.chance, **told}))
         return
     verdict = "DIFFER" if found.differences else "agree "
-    click.echo(f"{verdict}  {found.frames.scenario}  seed {found.frames.seed}")
+    chance = "" if found.chance is None else f", by chance: the frame level tells the same under seed {found.chance}"
+    click.echo(f"{verdict}  {found.frames.scenario}  seed {found.frames.seed}{chance}")
     for each in found.differences:
         click.echo(f"  {each.about} at {each.at:.3f} s: {each.text}")

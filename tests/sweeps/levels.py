@@ -36,7 +36,7 @@ def levels(progress: Progress, *, seeds: int, for_s: float | None) -> Iterator[d
             found = compare(scenario, seed)
             differences = [{"about": each.about, "at_s": round(each.at, 3), "text": each.text} for each in found.differences]
             apart = [[trigger, round(apart_s, 3)] for trigger, apart_s in distances(found.frames.history, found.sockets.history)]
-            progress.add(name, differences=differences, apart=apart)
+            progress.add(name, differences=differences, chance=found.chance, apart=apart)
             yield progress.rows[name]
 
 
@@ -53,6 +53,7 @@ def report(progress: Progress, seeds: int) -> dict[str, Any]:
         "planned": seeds * len(known),
         "finished": len(rows) >= seeds * len(known),
         "failed": sum(bool(row["differences"]) for row in rows),
+        "by_chance": [row["key"] for row in rows if row["chance"] is not None],
         "violations": [{"run": row["key"], "differences": row["differences"]} for row in rows if row["differences"]],
         "apart_s": {trigger: _spread(values) for trigger, values in sorted(apart.items())},
     }

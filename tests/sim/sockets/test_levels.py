@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from actors.ports import RemoteRequest
 from sim.cli import sim
-from sim.levels import TOLERANCE_S, compare, statuses
+from sim.levels import compare, statuses, tolerance_of
 from sim.remote import SimulatedRemote
 from sim.scenario.history import Change, History
 from sim.scenario.load import load
@@ -22,22 +22,31 @@ HAPPY = ROOT / "scenarios/happy-path.toml"
 
 
 def told(*changes: tuple[float, str]) -> History:
-    return History(1000.0, [Change(at, "a", "b", status) for at, status in changes])
+    """What a row went through; each status by what usually moves it."""
+    by = {"proposed": "registered", "active": "heartbeat_succeeded", "degraded": "contact_lost"}
+    return History(10_000.0, [Change(at, "a", "b", status, by[status]) for at, status in changes])
 
 
 @pytest.mark.parametrize(
     ("frames", "sockets", "found"),
     [
         (told((1, "proposed"), (10, "active")), told((2, "proposed"), (11, "active")), []),
-        (told((1, "proposed"), (10, "active")), told((1, "proposed"), (40, "active")), [10]),
+        # A heartbeat later is chance, and two are not.
+        (told((1, "proposed"), (10, "active")), told((1, "proposed"), (80, "active")), []),
+        (told((1, "proposed"), (10, "active")), told((1, "proposed"), (160, "active")), [10]),
+        # What an operator does at once is done at once at both levels.
+        (told((1, "proposed")), told((9, "proposed")), [1]),
+        # Silence is looked for every minute.
+        (told((1, "active"), (500, "degraded")), told((1, "active"), (561, "degraded")), []),
+        (told((1, "active"), (500, "degraded")), told((1, "active"), (600, "degraded")), [500]),
         (told((1, "active"), (500, "degraded"), (700, "active")), told((1, "active")), [500]),
         (told((1, "active")), told((1, "active"), (500, "degraded")), [500]),
-        (told((1, "active"), (999, "degraded")), told((1, "active")), []),
+        (told((1, "active"), (9_990, "degraded")), told((1, "active")), []),
         (told((1, "active")), told(), [1]),
     ],
 )
 def test_a_status_must_be_near_its_moment_at_the_other_level(frames: History, sockets: History, found: list[float]) -> None:
-    assert [difference.at for difference in statuses(frames, sockets, TOLERANCE_S)] == found
+    assert [difference.at for difference in statuses(frames, sockets, tolerance_of(load(HAPPY)))] == found
 
 
 @pytest.mark.parametrize("name", ["degraded-and-recovered", "lost-accept-answer", "token-used-twice"])
@@ -63,6 +72,12 @@ def test_a_frame_level_that_is_too_kind_or_too_harsh_is_found_out(monkeypatch: p
     monkeypatch.setattr(SimulatedRemote, "request", without_heartbeats)
     found = compare(load(HAPPY), 1).differences
     assert {difference.about for difference in found} >= {"verdict", "status"}
+
+
+def test_what_a_race_decides_is_chance_and_the_seed_that_shows_it_is_named() -> None:
+    found = [compare(load(ROOT / "scenarios/service-last-seat.toml"), seed) for seed in range(1, 4)]
+    assert all(each.differences == () for each in found)
+    assert any(each.chance is not None for each in found)
 
 
 def test_the_command_says_whether_the_levels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
