@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import attrs
+import msgspec
 
 from actors.limits import REPLY_BYTES_MAX
 from runtime.secret import Secret
+from runtime.values import Value
 
 # --- Remote: calls to other platforms -------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class ServerExpectation:
+class ServerExpectation(Value, frozen=True):
     """How the server on the other end must prove itself before a byte of the request is sent.
 
     Tried in this order; the first one that is set decides, and nothing falls back to a later one.
@@ -38,16 +39,14 @@ class ServerExpectation:
     ca_pin: str | None = None
 
 
-@attrs.frozen
-class ClientIdentity:
+class ClientIdentity(Value, frozen=True):
     """The certificate that we present; the private key travels sealed and is opened by the port alone."""
 
     certificate_pem: str
     sealed_key: bytes
 
 
-@attrs.frozen
-class RemoteRequest:
+class RemoteRequest(Value, frozen=True):
     """One HTTP exchange with another platform.
 
     Attributes:
@@ -78,14 +77,13 @@ class RemoteRequest:
     expectation: ServerExpectation
     timeout_s: float
     connect_timeout_s: float = 2.0
-    sealed_fields: Mapping[str, bytes] = attrs.field(factory=dict)
+    sealed_fields: Mapping[str, bytes] = msgspec.field(default_factory=dict)
     sealed_purpose: str = "acceptance-token"
     sealed_bearer: bytes | None = None
     reply_bytes_max: int = REPLY_BYTES_MAX
 
 
-@attrs.frozen
-class RemoteReply:
+class RemoteReply(Value, frozen=True):
     """A parsed answer. `body` is the JSON object as received: hostile until checked. `chain_fingerprints` are those presented."""
 
     status: int
@@ -126,8 +124,7 @@ CHANNEL_URL: Final = "channel:"
 """Stands for the address of a platform that is reached over a channel which it has dialled itself."""
 
 
-@attrs.frozen
-class ProbeTarget:
+class ProbeTarget(Value, frozen=True):
     """One candidate endpoint. `cidr_hint`: try it only if one of our own addresses lies inside."""
 
     url: str

@@ -16,6 +16,8 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from runtime.values import Value
+
 Compatibility = Literal["compatible", "degraded", "incompatible"]
 RowSource = Literal["operator", "default"]
 ResultSource = Literal["operator", "default", "implicit"]
@@ -51,8 +53,7 @@ class MatrixRow:
     blocked_kinds: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class SchemaCompatibility:
+class SchemaCompatibility(Value, frozen=True):
     """The outcome of a negotiation. `remote_version` is None if the remote named none."""
 
     status: Compatibility

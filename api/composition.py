@@ -71,6 +71,7 @@ from runtime.store.port import Event, Store, StoreError
 from runtime.supervision import ChildSpec
 from runtime.trace import Trace
 from runtime.trio_driver import StepDriver
+from runtime.values import evolve
 
 log = logging.getLogger("powernode.store")
 
@@ -231,7 +232,7 @@ class Composition:
         def serve(call: Call, done: Callable[[Answer], None]) -> None:
             request_id = self.made_faces.new_request_id()
             try:
-                self.made_faces.door.handle(attrs.evolve(call, headers={**call.headers, "x-request-id": request_id}), done)
+                self.made_faces.door.handle(evolve(call, headers={**call.headers, "x-request-id": request_id}), done)
             except Exception:
                 log.exception("the door failed on request %s", request_id)
                 done(internal_error(request_id))

@@ -25,6 +25,7 @@ from api.events import EventHub, Frame, Subscription, TooManySubscribers, TooSlo
 from api.limits import SESSION_RECHECK_S, STREAM_CLOSE_S, STREAM_SEND_S
 from api.transcoding import Receive, Scope, Send, Wire, call_of, refusal, wire
 from runtime.errors import FaultError, OperatorFault, unavailable
+from runtime.values import evolve
 
 PROTOCOL: Final = "powernode.events.v1"
 BEARER_PREFIX: Final = "powernode.bearer."
@@ -105,7 +106,7 @@ def _call_of_upgrade(scope: Scope, request_id: str, offered: _Offered) -> Call:
         return call
     if "authorization" in call.headers:
         raise FaultError(OperatorFault("invalid_parameter", "send the token either as a header or as a subprotocol", 400))
-    return attrs.evolve(call, headers={**call.headers, "authorization": f"Bearer {offered.token}"})
+    return evolve(call, headers={**call.headers, "authorization": f"Bearer {offered.token}"})
 
 
 def _subscribe(hub: EventHub, call: Call, session: StreamSession) -> Subscription:

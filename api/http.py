@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import attrs
-
 from actors.door.call import Answer
 from actors.door.routes import EVENTS_PATH, FEDERATION, NoMatch, match
 from api.event_stream import deny, follow
@@ -32,6 +30,7 @@ from api.transcoding import (
     wire,
 )
 from runtime.errors import FaultError
+from runtime.values import evolve
 
 _FEDERATION_PREFIX: Final = FEDERATION + "/"
 
@@ -97,7 +96,7 @@ async def _federation_answer(faces: Faces, scope: Scope, receive: Receive, reque
         return unmatched(found, scope["method"], request_id)
     call = call_of(scope, request_id)
     if found.route.body is not None:
-        call = attrs.evolve(call, body=await read_body(scope, receive, found.route.body_bytes_max))
+        call = evolve(call, body=await read_body(scope, receive, found.route.body_bytes_max))
     return await ask(faces, call)
 
 

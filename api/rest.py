@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from typing import Any, Final, cast
 
-import attrs
 import msgspec
 from quart import Response, request
 from quart_trio import QuartTrio
@@ -25,6 +24,7 @@ from api.faces import Faces, ask, unmatched
 from api.limits import BODY_DEADLINE_S
 from api.transcoding import Scope, Wire, call_of, code_of_status, internal_error, refusal, request_id_of, wire
 from runtime.errors import FaultError, OperatorFault
+from runtime.values import evolve
 
 log = logging.getLogger("powernode.api")
 
@@ -78,7 +78,7 @@ async def _rest_answer(faces: Faces, scope: Scope, request_id: str) -> Answer:
     if not found.route.envelope:
         return _own_answer(faces, found, request_id)
     if found.route.body is not None:
-        call = attrs.evolve(call, body=await _quart_body(found.route.body_bytes_max))
+        call = evolve(call, body=await _quart_body(found.route.body_bytes_max))
     return await ask(faces, call)
 
 
@@ -105,7 +105,7 @@ def _own_answer(faces: Faces, found: Match, request_id: str) -> Answer:
     if path == OPENAPI_PATH:
         return Answer(200, {})
     fault = OperatorFault("upgrade_required", "open a WebSocket here", 426)
-    return attrs.evolve(refusal(fault, request_id), headers={"upgrade": "websocket"})
+    return evolve(refusal(fault, request_id), headers={"upgrade": "websocket"})
 
 
 def _with_body(response: Wire, body: bytes, *, head: bool) -> Wire:

@@ -55,6 +55,7 @@ from net.remote_faults import no_identity, timed_out, unreachable
 from net.tls import TlsStream
 from net.websocket import StreamWire, Upgrade, UpgradeFailed, UpgradeRefused, WireClosed, WireMisused, upgraded
 from runtime.errors import Fault, RemoteFault
+from runtime.values import evolve
 
 log = logging.getLogger("net.channel")
 
@@ -136,7 +137,7 @@ class Channels:
         left_s = request.timeout_s - (trio.current_time() - started)
         if left_s <= 0:
             return timed_out(request.timeout_s, [{"url": channel.url, "reachable": True}])
-        return await self._remote.request(attrs.evolve(request, timeout_s=left_s))
+        return await self._remote.request(evolve(request, timeout_s=left_s))
 
     def _usable(self, request: RemoteRequest) -> Channel | None:
         held = self._register.held(request.peer_id)

@@ -14,13 +14,13 @@ import attrs
 
 from runtime.actor import Actor, Ref
 from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING
+from runtime.values import Value
 
 Ring = deque[tuple[Any, ...]]
 """The last `RECORDER_RING` turns of one actor, oldest first, as (now, wall, message, outcome, effects, draws, record)."""
 
 
-@attrs.frozen
-class Checkpoint:
+class Checkpoint(Value, frozen=True):
     """Stands in a ring between turns: what an actor held in memory just then, so that the turns behind it can be run again.
 
     The record stands where the record of a turn does. Values are those of the actor itself, not copies: what changes in place later is

@@ -24,6 +24,7 @@ from runtime.cell import Ask
 from runtime.engine import Engine
 from runtime.recorder import Checkpoint, Recorded
 from runtime.secret import Secret
+from runtime.values import Value, fields_of
 
 FORMAT: Final = 1
 TAG: Final = "$"
@@ -116,8 +117,9 @@ class Encoder:
         if isinstance(value, Ask):
             return {TAG: "ask", "of": self._asks.setdefault(id(value), len(self._asks) + 1)}
         cls = type(value)
-        if attrs.has(cls) and cls.__module__.startswith(TRUSTED):
-            fields = {field.name: self.encode(getattr(value, field.name), field.name) for field in attrs.fields(cls)}
+        names = fields_of(cls) if cls.__module__.startswith(TRUSTED) else None
+        if names is not None:
+            fields = {name: self.encode(getattr(value, name), name) for name in names}
             return {TAG: f"{cls.__module__}:{cls.__qualname__}", "of": fields}
         if cls.__module__.startswith(TRUSTED) and not getattr(cls, "__slots__", None) and not getattr(value, "__dict__", None):
             return {TAG: f"{cls.__module__}:{cls.__qualname__}", "of": {}}
@@ -177,6 +179,8 @@ class Decoder:
     def _instance(self, tag: str, fields: dict[str, Any]) -> Any:
         cls = find_class(tag)
         made = {name: self.decode(each) for name, each in fields.items()}
+        if issubclass(cls, Value):
+            return _value(cls, made, tag)
         if not attrs.has(cls):
             return cls()
         known = {field.name for field in attrs.fields(cls)}
@@ -187,6 +191,13 @@ class Decoder:
             # Values were valid when they were recorded; a converter must not run a second time.
             object.__setattr__(value, field.name, made[field.name] if field.name in made else _default(field, tag))
         return value
+
+
+def _value(cls: type[Value], fields: Mapping[str, Any], tag: str) -> Value:
+    try:
+        return cls(**fields)
+    except TypeError as error:
+        raise NotRecordableError(f"{tag} is made of other fields: {error}") from error
 
 
 def find_class(tag: str) -> Any:

@@ -1,6 +1,9 @@
-"""Frozen values with some fields changed, quickly.
+"""Frozen values: the base of those that are made for every message, and copies with some fields changed, quickly.
 
-Lives here: what `attrs.evolve` does, for the places that run for every message. Must not live here: anything that mutates.
+Lives here: `Value`, and what `attrs.evolve` does, for the places that run for every message. Must not live here: anything that mutates.
+
+Most values of the platform are attrs classes. Those that each message makes several of are `Value`s instead, which are made, copied and
+compared in C; the choice shows nowhere but here and in what looks into values (`fields_of`).
 """
 
 from __future__ import annotations
@@ -12,8 +15,20 @@ from types import MemberDescriptorType
 from typing import Any, TypeVar
 
 import attrs
+import msgspec
 
 _Value = TypeVar("_Value")
+
+
+class Value(msgspec.Struct, frozen=True):
+    """Base of a frozen value with named fields. Equal are values of one class whose fields are equal."""
+
+
+def fields_of(cls: type) -> tuple[str, ...] | None:
+    """The names of the fields of a class of values, of either kind; None if it is no such class."""
+    if issubclass(cls, Value):
+        return cls.__struct_fields__
+    return tuple(field.name for field in attrs.fields(cls)) if attrs.has(cls) else None
 
 
 class _Copying:
@@ -47,12 +62,14 @@ _copying = lru_cache(maxsize=1_024)(_Copying)
 
 
 def evolve(value: _Value, **changes: Any) -> _Value:
-    """A copy of a value of an attrs class with some fields changed, as `attrs.evolve`.
+    """A copy of a value with some fields changed, as `attrs.evolve`.
 
     Raises:
         TypeError: the class has no such field.
     """
     cls: Any = type(value)
+    if isinstance(value, Value):
+        return msgspec.structs.replace(value, **changes)
     copying = _copying(cls)
     places = copying.places
     if not copying.plain or not places.keys() >= changes.keys():

@@ -26,6 +26,7 @@ from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S, CHANNE
 from net.remote_faults import no_identity, timed_out, unreachable
 from runtime.actor import Ref
 from runtime.errors import RemoteFault
+from runtime.values import evolve
 from sim.clock import Timeout
 from sim.connections import Connection, Dial
 from sim.links import RETRANSMIT_FIRST_S
@@ -264,7 +265,7 @@ class SimulatedChannels:
                 if left_s <= 0:
                     done(timed_out(request.timeout_s, [{"url": use.end.url, "reachable": True}]))
                 else:
-                    otherwise(attrs.evolve(request, timeout_s=left_s))
+                    otherwise(evolve(request, timeout_s=left_s))
 
         limit.append(timeline.timeout(min(CHANNEL_ANSWER_S, request.timeout_s), lambda: use.channel.cut(use.end)))
         use.channel.call(use.end, request, b"" if told is None else msgspec.json.encode(told), answered, lost)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors import certificates
 from actors.door.call import Source
 from actors.peer import lifecycle
@@ -19,10 +17,10 @@ from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from runtime.directory import Directory
 from runtime.errors import Fault, RemoteFault
 from runtime.store.port import Row
+from runtime.values import Value
 
 
-@attrs.frozen
-class Admitted:
+class Admitted(Value, frozen=True):
     """A caller that has proven to be the remote of this row."""
 
     record: PeerRecord

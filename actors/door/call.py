@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
+import msgspec
 
 from runtime.errors import Fault
+from runtime.values import Value
 
 
 @attrs.frozen
@@ -34,8 +36,7 @@ class Source:
     verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 
-@attrs.frozen
-class Call:
+class Call(Value, frozen=True):
     """One request. `body` is the raw JSON text (already size-limited by the face), `query` and `headers` are single-valued.
 
     `headers` holds only what the door reads, in lower case: authorization, idempotency-key, if-match, if-none-match,
@@ -50,13 +51,12 @@ class Call:
     source: Source
 
 
-@attrs.frozen
-class Answer:
+class Answer(Value, frozen=True):
     """What the face sends back. `body` is a JSON-ready object (None for 204/304); `close` asks to drop the connection."""
 
     status: int
     body: Mapping[str, Any] | None
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     close: bool = False
 
 

@@ -55,6 +55,7 @@ from actors.door.shapes import Object, Text
 from actors.door.subscriptions.routes import ROUTES as _SUBSCRIPTIONS
 from actors.door.trust.routes import ROUTES as _TRUST
 from runtime.errors import OperatorFault
+from runtime.values import Value
 
 __all__ = [
     "API", "BY_NAME", "DOOR_ROUTES", "EVENTS_PATH", "FEDERATION", "LIVE_PATH", "METHODS", "OPENAPI_PATH", "PERMISSIONS", "READY_PATH",
@@ -667,8 +668,7 @@ def errors_of(route: Route) -> dict[int, tuple[str, ...]]:
 # --- Matching -------------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Match:
+class Match(Value, frozen=True):
     """The route of a call and the values of its path parameters."""
 
     route: Route

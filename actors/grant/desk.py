@@ -50,6 +50,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such grant", 404)
 ALREADY_REVOKED = OperatorFault("grant_already_revoked", "this grant has ended for good; issue a new one", 409)
@@ -95,7 +96,7 @@ class GrantDesk(Trail):
             self._undelivered(ctx, kept, request.code)
             return
         sealed = {"bearer_token": message.outcome}
-        ctx.call(attrs.evolve(request, sealed_fields=sealed, sealed_purpose=GRANT_BEARER_PURPOSE), then=Delivered, tag=kept)
+        ctx.call(evolve(request, sealed_fields=sealed, sealed_purpose=GRANT_BEARER_PURPOSE), then=Delivered, tag=kept)
 
     @handles(Delivered)
     def on_delivered(self, message: Delivered, ctx: Context) -> None:

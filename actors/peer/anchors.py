@@ -32,6 +32,7 @@ from runtime.actor import handles
 from runtime.clock import iso, parse_iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 NOTHING = OperatorFault("nothing_to_approve", "no change of this peer's anchor waits for approval", 409)
 MISMATCH = OperatorFault("fingerprint_mismatch", "the fingerprint is not the one that the peer shows", 422)
@@ -80,7 +81,7 @@ class Anchors(Moving):
         if approved is not None and record.server_identity == "anchors":
             # The operator has named the CA; its own server must close its chain with it, and must be the same instance.
             expected = ServerExpectation(ca_fingerprint=approved[0], instance_id=record.remote_instance_id)
-            request = attrs.evolve(request, expectation=expected)
+            request = evolve(request, expectation=expected)
         ctx.call(request, then=BundleAnswered, tag=approved)
         return None
 

@@ -19,6 +19,7 @@ from actors.peer.roles import Pairing
 from actors.schema_versions import MatrixRow
 from runtime.actor import CallResult
 from runtime.secret import Secret
+from runtime.values import Value
 
 # --- From operators -------------------------------------------------------------------------------------------------
 
@@ -238,8 +239,7 @@ class Redeem:
     instance: RemoteInstance = attrs.field(factory=RemoteInstance)
 
 
-@attrs.frozen(kw_only=True)
-class Beat:
+class Beat(Value, kw_only=True, frozen=True):
     """An authenticated inbound heartbeat. A field that is None was absent and changes nothing. Answer: JSON-ready dict, or a fault.
 
     Attributes:
@@ -308,8 +308,7 @@ class PeeringEnded:
 # --- To itself ------------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class HeartbeatTick:
+class HeartbeatTick(Value, frozen=True):
     """Time for the periodic heartbeat."""
 
 
@@ -337,8 +336,7 @@ class EarlyHeartbeat:
     attempt: int
 
 
-@attrs.frozen
-class LivenessTick:
+class LivenessTick(Value, frozen=True):
     """Time to look at the age of the evidence."""
 
 

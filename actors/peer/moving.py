@@ -31,6 +31,7 @@ from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
+from runtime.values import evolve
 
 BUNDLE = "/federation_api/trust_bundle"
 EVENTS = "/federation_api/peer_events"
@@ -107,7 +108,7 @@ class Moving(Renewal):
             return trial
         self.moving = True
         identity = ClientIdentity(following.certificate_pem, following.sealed_key)
-        ctx.call(attrs.evolve(trial, identity=identity), then=NextTried, tag=following.serial)
+        ctx.call(evolve(trial, identity=identity), then=NextTried, tag=following.serial)
         return None
 
     @handles(NextIdentityIssued)

@@ -27,6 +27,7 @@ from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 ENDS_SOON = OperatorFault("rotation_ends_soon", "the root that a token would pin ends in a moment; try again afterwards", 409)
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
@@ -172,7 +173,7 @@ class OperatorSide(Actor):
             endpoints.after_probe(endpoint, errors[endpoint.url], ctx.wall) if endpoint.url in errors else endpoint
             for endpoint in self._endpoints()
         )
-        ctx.set_evidence(attrs.evolve(evidence, endpoints=seen))
+        ctx.set_evidence(evolve(evidence, endpoints=seen))
         error = None if result.endpoint is not None else "all_failed" if result.probed else "no_endpoints"
         probed = [attrs.asdict(probe) for probe in result.probed]
         ctx.answer(message.tag, {"ok": result.endpoint is not None, "endpoint": result.endpoint, "probed": probed, "error": error})

@@ -18,6 +18,7 @@ from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import LIVE, PeerKind, Status
 from actors.peer.roles import SpawnMode, SpawnRole
 from runtime.store.port import Kind
+from runtime.values import Value
 
 TrustMode = Literal["none", "hierarchical", "symmetric"]
 TrustStatus = Literal["none", "pending_proof", "established", "expired", "broken"]
@@ -241,8 +242,7 @@ class PeerRecord:
     updated_at: float
 
 
-@attrs.frozen(kw_only=True)
-class PeerEvidence:
+class PeerEvidence(Value, kw_only=True, frozen=True):
     """What contact with the remote has shown lately. Times are seconds since the epoch, of this host.
 
     Attributes:

@@ -21,6 +21,7 @@ from actors.problems import Problem
 from actors.rotation.record import Ourselves
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.ids import is_uuid
+from runtime.values import Value
 
 RETRY_AFTER_MAX_S = 3_600.0
 
@@ -222,8 +223,7 @@ def _warnings(value: object) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-@attrs.frozen(kw_only=True)
-class HeartbeatAnswer:
+class HeartbeatAnswer(Value, kw_only=True, frozen=True):
     """A checked answer to our heartbeat; None where the remote said nothing usable."""
 
     endpoints: tuple[Endpoint, ...] | None = None

@@ -29,6 +29,7 @@ from runtime.cell import Ask
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query, Row
+from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such received grant", 404)
 PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer", 404)
@@ -89,7 +90,7 @@ class ReceivedGrantActor(Actor):
         if isinstance(request, Fault):
             ctx.answer(address, request)
             return
-        ctx.call(attrs.evolve(request, sealed_bearer=sealed), then=Checked, tag=(asked, grant_id, sealed, address))
+        ctx.call(evolve(request, sealed_bearer=sealed), then=Checked, tag=(asked, grant_id, sealed, address))
 
     @handles(Checked)
     def on_checked(self, message: Checked, ctx: Context) -> None:
@@ -172,7 +173,7 @@ class ReceivedGrantActor(Actor):
         if isinstance(request, Fault):
             ctx.reply(request)
             return
-        presenting = attrs.evolve(request, sealed_bearer=record.sealed_bearer, reply_bytes_max=RESOURCES_REPLY_BYTES_MAX)
+        presenting = evolve(request, sealed_bearer=record.sealed_bearer, reply_bytes_max=RESOURCES_REPLY_BYTES_MAX)
         ctx.call(presenting, then=Replied, tag=(record.sealed_bearer, ctx.defer()))
 
     @handles(Replied)

@@ -20,6 +20,7 @@ from actors.ports import RootKey
 from actors.settings import Identity
 from runtime.context import Context
 from runtime.store.port import Kind
+from runtime.values import Value
 
 Progress = Literal["promoted", "waiting", "must_approve", "must_pair_again", "given_up", "set_aside"]
 """How far one peer has come:
@@ -77,8 +78,7 @@ class RotationRecord:
 KIND: Final = Kind(name="rotation", record=RotationRecord, due=lambda record: record.look_at)
 
 
-@attrs.frozen
-class Roots:
+class Roots(Value, frozen=True):
     """The roots in use: fingerprint and key (None: the first one) of the current and, in a rotation, of the next."""
 
     current: str

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 import attrs
 
+from runtime.values import Value
+
 Column = Literal["text", "integer", "real"]
 Scalar = str | int | float | None
 
@@ -58,16 +60,14 @@ class Kind:
     upcast: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
-@attrs.frozen
-class Row:
+class Row(Value, frozen=True):
     """A committed record with its evidence (None while there is none)."""
 
     record: Any
     evidence: Any = None
 
 
-@attrs.frozen
-class Put:
+class Put(Value, frozen=True):
     """Write `record`. `expected_version` None inserts (the id must be new); a number updates and must equal the stored version."""
 
     kind: str
@@ -75,16 +75,14 @@ class Put:
     expected_version: int | None = None
 
 
-@attrs.frozen
-class Delete:
+class Delete(Value, frozen=True):
     """Remove the row `id`; removing an absent row is no error."""
 
     kind: str
     id: str
 
 
-@attrs.frozen
-class PutEvidence:
+class PutEvidence(Value, frozen=True):
     """Replace the evidence of an existing row; no version is raised, an absent row is ignored."""
 
     kind: str
@@ -148,15 +146,13 @@ class Event:
 Write = Put | Delete | PutEvidence | AuditDraft | EventDraft
 
 
-@attrs.frozen
-class Unit:
+class Unit(Value, frozen=True):
     """The writes of one turn: all of them or none."""
 
     writes: tuple[Write, ...]
 
 
-@attrs.frozen
-class Committed:
+class Committed(Value, frozen=True):
     """The unit is durable; its events and audit entries as numbered, in order."""
 
     events: tuple[Event, ...] = ()

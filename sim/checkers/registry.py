@@ -15,6 +15,7 @@ import attrs
 from actors.door.call import Answer
 from actors.ports import RemoteRequest
 from runtime.store.port import Event, Row
+from runtime.values import Value
 
 if TYPE_CHECKING:
     from sim.checkers.facts import Facts
@@ -61,8 +62,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 """Invariants that no safety checker holds, and why."""
 
 
-@attrs.frozen
-class Change:
+class Change(Value, frozen=True):
     """One row before and after a commit; None where there is none."""
 
     kind: str
@@ -71,8 +71,7 @@ class Change:
     after: Row | None
 
 
-@attrs.frozen
-class Commit:
+class Commit(Value, frozen=True):
     """One unit that has become durable.
 
     Attributes:

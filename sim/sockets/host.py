@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import attrs
 import trio
 from cryptography import x509
 
@@ -33,6 +32,7 @@ from net.tls import ListenerLeaf, TlsStream
 from runtime.engine import Engine, PortStart
 from runtime.services import open_service_tree
 from runtime.store.port import Store
+from runtime.values import evolve
 from sim.remote import SimulatedRemote
 from sim.sockets.level import level_of
 from sim.sockets.sockets import SimSocket
@@ -257,7 +257,7 @@ class WorldComposition(Composition):
             return start
 
         def request(request: RemoteRequest, done: Callable[[Any], None]) -> None:
-            start(attrs.evolve(request, body=release.sends(request.path, request.body)), done)
+            start(evolve(request, body=release.sends(request.path, request.body)), done)
 
         return request
 
@@ -276,14 +276,14 @@ class WatchedDoor:
             return  # What a dead process has read on its way out reaches nobody.
         source = "" if call.source.face == "loopback" else self._caller(call.source.connection_id)
         path = call.path.removeprefix("/api/v1/system")
-        call = attrs.evolve(call, body=host.release.reads(path, call.body))
+        call = evolve(call, body=host.release.reads(path, call.body))
 
         def answered(answer: Answer) -> None:
             if host.incarnation == self._incarnation:
                 if onlooker is not None:
                     onlooker.answered(host, call, source, answer)
                 host.world.record("answer", host.name, source, f"{answer.status} {path}")
-                done(attrs.evolve(answer, body=host.release.answers(path, answer.body)))
+                done(evolve(answer, body=host.release.answers(path, answer.body)))
 
         if onlooker is not None:
             onlooker.arrived(host, call, source)

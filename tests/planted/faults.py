@@ -39,6 +39,7 @@ from actors.received_grant.actor import ReceivedGrantActor
 from runtime.engine import Engine
 from runtime.errors import OperatorFault
 from runtime.store.chain import GENESIS, link
+from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
 
 # --- the acceptance chain -------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ def evidence_goes_backwards(patch: Patch) -> None:
     def back(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any) -> Any:
         count[0] += 1
         if count[0] % 3 == 0:
-            evidence = attrs.evolve(evidence, last_heartbeat_at=evidence.last_heartbeat_at - 200.0)
+            evidence = evolve(evidence, last_heartbeat_at=evidence.last_heartbeat_at - 200.0)
         return contact(actor, ctx, evidence, record, by)
 
     patch.setattr(PeerActor, "_contact", back)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.door.door import Door
 from actors.peer.actor import PeerActor
+from runtime.values import evolve
 from sim.scenario.load import parse
 from sim.scenario.run import Result, run
 from sim.scenario.stage import Stage
@@ -67,7 +67,7 @@ def dreaming(patch: pytest.MonkeyPatch) -> None:
     former = PeerActor._contact
 
     def contact(actor: Any, ctx: Any, evidence: Any, *given: Any, **more: Any) -> Any:
-        return former(actor, ctx, attrs.evolve(evidence, last_heartbeat_at=evidence.last_heartbeat_at + 3_600.0), *given, **more)
+        return former(actor, ctx, evolve(evidence, last_heartbeat_at=evidence.last_heartbeat_at + 3_600.0), *given, **more)
 
     patch.setattr(PeerActor, "_contact", only_on_a(former, contact, 1))
 
