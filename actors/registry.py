@@ -8,6 +8,8 @@ from typing import Any, Final
 from actors.approval.actor import ApprovalActor
 from actors.audit_archive.actor import Archivist, ShipmentRow
 from actors.bridge.actor import BridgeActor
+from actors.capability.actor import CapabilityActor
+from actors.capability.ledger import PushedRecordActor
 from actors.continuity.actor import ContinuityActor
 from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
@@ -15,6 +17,7 @@ from actors.grant.desk import GrantDesk
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.migration.actor import MigrationActor
 from actors.migration.arrival import ArrivalActor, StagedStepActor
+from actors.mirror.shelf import MirrorActor, MirrorShelfActor
 from actors.offering.actor import OfferingActor
 from actors.offering.lease import LeaseActor
 from actors.operator.actor import OperatorActor
@@ -57,6 +60,10 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     ArrivalActor,
     StagedStepActor,
     ApprovalActor,
+    CapabilityActor,
+    PushedRecordActor,
+    MirrorShelfActor,
+    MirrorActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -13,6 +13,8 @@ from actors.door.approvals import handlers as approvals
 from actors.door.audit import handlers as audit
 from actors.door.bridges import handlers as bridges
 from actors.door.call import Answer, Call, Source
+from actors.door.capabilities import federation as capabilities_federation
+from actors.door.capabilities import handlers as capabilities
 from actors.door.channel import handlers as channel
 from actors.door.continuity import handlers as continuity
 from actors.door.door import Door, Handler, request_id_in
@@ -43,6 +45,8 @@ _FAMILIES: Final = (
     federation.HANDLERS,
     resources.HANDLERS,
     bridges.HANDLERS,
+    capabilities.HANDLERS,
+    capabilities_federation.HANDLERS,
     migrations.HANDLERS,
     approvals.HANDLERS,
     offerings.HANDLERS,

@@ -17,7 +17,7 @@ from actors.door.shapes import Field, Identifier, Object, Shape
 Face = Literal["operator", "federation", "public"]
 """Who may call: operators with a token, remote platforms on the TLS port, or anybody."""
 
-Method = Literal["GET", "POST", "PATCH", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 API: Final = "/api/v1"
 SYSTEM: Final = f"{API}/system"
@@ -28,7 +28,7 @@ LIVE_PATH: Final = "/health/live"
 READY_PATH: Final = "/health/ready"
 
 PATH_CHARS_MAX: Final = 512
-METHODS: Final[tuple[Method, ...]] = ("GET", "POST", "PATCH", "DELETE")
+METHODS: Final[tuple[Method, ...]] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 PEERS_READ: Final = "system.peers.read"
 PEERS_INVITE: Final = "system.peers.invite"

@@ -19,6 +19,7 @@ from actors.door.approvals.routes import ROUTES as _APPROVALS
 from actors.door.audit.routes import ROUTES as _AUDIT
 from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
+from actors.door.capabilities.routes import ROUTES as _CAPABILITIES
 from actors.door.channel.routes import ROUTES as _CHANNEL
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
@@ -611,6 +612,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_TRUST,
     *_RESOURCES,
     *_BRIDGES,
+    *_CAPABILITIES,
     *_MIGRATIONS,
     *_APPROVALS,
     *_OFFERINGS,

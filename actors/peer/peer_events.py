@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import attrs
 
+from actors.inventory.registry import find as find_kind
+from actors.mirror.messages import Withdrawn
 from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
 from actors.peer.record import PeerRecord, UnprovenAnchor
@@ -30,7 +32,10 @@ GRANT_REVOKED: Final = "service.grant_revoked"
 OFFERING_RETIRING: Final = "service.offering_retiring"
 DISCLOSED: Final = "compromise_disclosed"
 """Why a CA is not proven that a remote names after a compromise: whoever has the former key could name any."""
+SYNC_PUSHED_ALL: Final = "sync.pushed_all"
+SYNC_WITHDRAWN: Final = "sync.withdrawn"
 SUBSCRIPTION: Final = "service_subscription"
+SHELF: Final = "mirror_shelf"
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -119,6 +124,26 @@ def _offering_retiring(ctx: Context, record: PeerRecord, event: PeerEvent) -> Pe
     return record
 
 
+def _pushed_all(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """The remote has brought every record of a kind that there is since a start of it: mirrors of earlier starts are of nothing."""
+    epoch = event.payload.get("epoch")
+    if type(epoch) is int:
+        _tell_shelf(ctx, record, event, epoch)
+    return record
+
+
+def _withdrawn(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """The remote brings records of a kind no more: what it brought is kept fresh by nobody."""
+    _tell_shelf(ctx, record, event, None)
+    return record
+
+
+def _tell_shelf(ctx: Context, record: PeerRecord, event: PeerEvent, epoch: int | None) -> None:
+    kind = find_kind(str(event.payload.get("resource_kind")))
+    if kind is not None:
+        ctx.send(Ref(SHELF, record.id), Withdrawn(kind=kind.kind, epoch=epoch))
+
+
 def _tell_subscriptions(ctx: Context, record: PeerRecord, event: PeerEvent, message: Told) -> None:
     """Tell the subscription whose grant the event names, if it is one at this very peer."""
     grant_id = event.payload.get("grant_id")
@@ -140,5 +165,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     HANDSHAKE_ABANDONED: EventKind(apply=_handshake_abandoned, proves=False),
     GRANT_REVOKED: EventKind(apply=_grant_revoked),
     OFFERING_RETIRING: EventKind(apply=_offering_retiring),
+    SYNC_PUSHED_ALL: EventKind(apply=_pushed_all),
+    SYNC_WITHDRAWN: EventKind(apply=_withdrawn),
 }
 """Every kind that this platform understands. One that is missing here is acknowledged and ignored: a newer remote may know more kinds."""

@@ -21,7 +21,7 @@ from actors.peer.record import PeerRecord
 from actors.peer.remote_answers import remote_code
 from actors.peer.standing import in_force
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
-from actors.received_grant.messages import BearerSealed, Call, Checked, Deliver, Forget, Receive, Replied
+from actors.received_grant.messages import BearerSealed, Call, Checked, Deliver, Forget, NoteRefusal, Receive, Replied
 from actors.received_grant.record import KIND, GrantFacts, ReceivedGrantRecord, Source, held_key, of_peer, to_json
 from actors.received_grant.remote_answers import BEARER_OVER, confirmed
 from runtime.actor import Actor, Due, handles
@@ -179,14 +179,21 @@ class ReceivedGrantActor(Actor):
     @handles(Replied)
     def on_replied(self, message: Replied, ctx: Context) -> None:
         presented, address = message.tag
-        record: ReceivedGrantRecord | None = self.record
         reply = message.outcome
         code = remote_code(reply) if isinstance(reply, RemoteReply) and reply.status == 401 else None
-        # The word of the issuer is about the bearer that was presented, which a delivery may have replaced since.
+        self._note_refusal(ctx, presented, code)
+        ctx.answer(address, message.fault if message.fault is not None else reply)
+
+    @handles(NoteRefusal)
+    def on_note_refusal(self, message: NoteRefusal, ctx: Context) -> None:
+        self._note_refusal(ctx, message.sealed_bearer, message.code)
+
+    def _note_refusal(self, ctx: Context, presented: bytes, code: str | None) -> None:
+        """The word of the issuer is about the bearer that was presented, which a delivery may have replaced since."""
+        record: ReceivedGrantRecord | None = self.record
         if record is not None and record.sealed_bearer == presented and code in BEARER_OVER and record.refused_code is None:
             self._tell(ctx, record, "refused", "remote", None, code=code)
             ctx.save(attrs.evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
-        ctx.answer(address, message.fault if message.fault is not None else reply)
 
     # --- the end -------------------------------------------------------------------------------------------------
 

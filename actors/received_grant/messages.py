@@ -53,6 +53,14 @@ class Call:
     path: str
 
 
+@attrs.frozen
+class NoteRefusal:
+    """Another actor has presented this sealed bearer, and the issuer has said that it is good no more. No answer."""
+
+    sealed_bearer: bytes = attrs.field(repr=False)
+    code: str
+
+
 class BearerSealed(CallResult):
     """The vault has sealed the bearer."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from actors.inventory.kind import ResourceKind, ids_at
 from actors.inventory.registry import REGISTRY
+from actors.mirror.record import KIND as MIRROR
 from actors.problems import Problem
 from actors.resource.limits import RECORD_BYTES_MAX
 from actors.resource.messages import Change, Draft
@@ -79,6 +80,11 @@ class Committed:
         """The record of this id, of whatever account, tombstones included."""
         self.load((id,))
         return self.by_id[id]
+
+    def mirrored(self, id: str) -> bool:
+        """Whether the account mirrors a record of this id, whose home is a peer: a second home it must not get."""
+        mine = (Condition("origin_id", "=", id), Condition("account_id", "=", self.account_id))
+        return bool(self.select(Query(MIRROR.name, (mine,), limit=1)))
 
     def holder(self, kind: str, key: str) -> ResourceRecord | None:
         """The living record of the account with this natural key."""
@@ -223,6 +229,8 @@ class Plan:
             self._problem(draft, "duplicate_in_batch", "another record of this request has the same id")
         elif former is not None and (former.kind, former.account_id) != (draft.kind, self.committed.account_id):
             self._problem(draft, "resource_id_taken", "this id belongs to another record", 409)
+        elif former is None and draft.id is not None and self.committed.mirrored(draft.id):
+            self._problem(draft, "resource_id_taken", "this id belongs to a record of a peer, which is mirrored here", 409)
         elif former is not None and former.moved is not None:
             self._problem(draft, "resource_moved", "this record has moved to another platform", 409)
         elif former is not None and (locked := lock_of(former)) is not None:

@@ -9,10 +9,15 @@ from collections.abc import Iterable
 
 import attrs
 
+from actors.capability.messages import CatalogueChanged
+from actors.capability.record import followers
+from actors.mirror.messages import CameHome
+from actors.mirror.record import SHELF, of_origin
+from actors.mirror.shelf import CAPABILITY
 from actors.resource.catalogue import Catalogue, next_stamp
 from actors.resource.limits import IDS_TOLD_MAX
 from actors.resource.record import KIND, ResourceRecord
-from runtime.actor import Actor
+from runtime.actor import Actor, Ref
 from runtime.context import Context
 
 
@@ -36,12 +41,21 @@ class Writing(Actor):
             )
             ctx.put_row(KIND.name, record, None if former is None else former.version)
             stored.append(record)
+            if record.incoming:
+                self._came_home(ctx, record.id)
             change = "deleted" if not record.lives else "created" if former is None or not former.lives else "updated"
             told.setdefault(record.kind, {}).setdefault(change, []).append(record.id)
         if stored:
             ctx.save(attrs.evolve(catalogue, stamp=stamp))
         for kind, changes in told.items():
+            for row in ctx.query(followers(ctx.ref.id, kind)):
+                ctx.send(Ref(CAPABILITY, row.record.id), CatalogueChanged())
             counts = {change: len(ids) for change, ids in changes.items()}
             ids = [id for changed in changes.values() for id in changed]
             ctx.emit("resource.changed", "low", ctx.ref.id, resource_kind=kind, **counts, ids=ids[:IDS_TOLD_MAX])
         return stored
+
+    def _came_home(self, ctx: Context, id: str) -> None:
+        """A record that arrives here for good is mirrored here no more."""
+        for row in ctx.query(of_origin(id, IDS_TOLD_MAX)):
+            ctx.send(Ref(SHELF.name, row.record.origin_peer_id), CameHome((id,)))

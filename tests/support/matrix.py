@@ -122,6 +122,8 @@ def body_of(operation: Operation, number: int) -> Any:
         "update_grant": {"label": "changed"},
         "create_offering": {**WIKI, "slug": f"made-{number}"},
         "update_offering": {"name": "changed"},
+        "create_capability": {"resource_kind": "NodePlatform", "direction": "pull_remote_to_local"},
+        "update_capability": {"interval_seconds": 60 + number % 1_000},
         "create_bridge": {"sdwan_network_id": NOBODYS},
         "update_bridge": {"metadata": {"label": "changed"}},
         "create_operator": {"email": f"o{number}@example.org", "name": "O", "password": PASSWORD},
@@ -191,6 +193,29 @@ class Matrix:
         for name in inside:
             data = data[name]
         return str(data["id"])
+
+    def mirror(self) -> str:
+        """The id of a mirror of a record that `b` has just brought."""
+        peers, number = self.peers["b"], self.number()
+        grant = {**SEED_BODY, "remote_subject": f"bringer-{number}", "resource_kind": "NodePlatform", "permission_scopes": ["write"]}
+        issued = self.call("POST", peers.path, grant, token=self.tokens["all"]).body
+        assert issued is not None
+        origin_id = f"0190c0de-1111-7000-8000-{number:012x}"
+        told = {"epoch": 1, "updated_at": "2026-01-01T00:00:00Z", "etag": "x", "attributes": {"name": f"mirrored{number}"}}
+        path = f"{SYSTEM}/federation_api/resources/NodePlatform/{origin_id}/mirror"
+        taken = self.call("PUT", path, told, source=self.sources["b"], token=issued["data"]["bearer_token"])
+        assert taken.status == 200, taken.body
+        listed = self.call("GET", f"{SYSTEM}/platform/mirrors?origin_id={origin_id}", token=self.tokens["all"]).body
+        assert listed is not None
+        return str(listed["data"][0]["id"])
+
+    def _capability(self, peer_id: str, token: str) -> str:
+        """The id of a capability of the peer: the one that it has, as there are only so many ways in which records can flow."""
+        path = f"{PEERS}/{peer_id}/capabilities"
+        listed = self.call("GET", path, token=token).body
+        if listed is not None and listed["data"]:
+            return str(listed["data"][0]["id"])
+        return self.made(path, {"resource_kind": "NodePlatform", "direction": "migration_only"}, token, "capability")
 
     def content(self) -> dict[str, dict[str, Any]]:
         """Every record of `a`; evidence is no part of it."""
@@ -338,6 +363,8 @@ class Matrix:
             ("migrations", "id"): lambda: self.migration(token),
             ("arrivals", "id"): self.arrival,
             ("service_subscriptions", "id"): lambda: self.subscribed(token),
+            ("mirrors", "id"): self.mirror,
+            ("capabilities", "capability_id"): lambda: self._capability(peer_id or peer(), token),
             ("bridges", "bridge_id"): within("bridges", lambda: {"sdwan_network_id": network()}, "bridge"),
             ("grants", "grant_id"): within("grants", lambda: {**SEED_BODY, "remote_subject": f"made-{self.number()}"}, "grant"),
         }
@@ -357,7 +384,7 @@ NOT_MADE: Final = {("{kind}", "resource_id")}
 
 ACCEPTED_ONLY: Final = {
     ("grants", "grant_id"), ("subscriptions", "grant_id"), ("received_grants", "received_grant_id"), ("migrations", "id"),
-    ("service_subscriptions", "id"),
+    ("service_subscriptions", "id"), ("mirrors", "id"),
 }  # fmt: skip
 """Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
 

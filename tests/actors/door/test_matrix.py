@@ -47,6 +47,8 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST|PATCH|DELETE", "/system/operators(/.*)?", "system.operators.manage"),
     ("GET", "/system/platform/resources(/.*)?", "system.resources.read"),
     ("POST|PATCH|DELETE", "/system/platform/resources(/.*)?", "system.resources.manage"),
+    ("GET", "/system/platform/mirrors(/.*)?", "system.resources.read"),
+    ("POST", "/system/platform/capabilities/sync_now", MANAGE),
     ("POST", "/system/platform/peers(/accept|/{id}/accept|/{id}/acceptance_token)?", INVITE),
     ("POST", "/system/platform/(peers/{id}/)?grants/explain", READ),
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
@@ -288,7 +290,7 @@ def test_head_is_get_and_another_method_is_not_allowed(matrix: Matrix, operation
     case = objects(matrix, operation)["own"]
     before = matrix.content()
     for token in (None, matrix.tokens["no permission"], matrix.tokens["all"]):
-        other = matrix.call("PUT", operation.at(case), {}, token=token)
+        other = matrix.call("TRACE", operation.at(case), {}, token=token)
         assert (other.status, code_of(other)) == (405, "method_not_allowed")
         assert operation.method in other.headers["allow"]
         if operation.method == "GET":
@@ -319,10 +321,9 @@ def test_the_flight_recorder_shows_an_account_its_own_actors_alone(matrix: Matri
         assert status == 200 or told(matrix.call("GET", f"/api/v1/system/actors/{kind}/{id}", token=other)) == absent
 
 
-# A migration's calls are judged by their grant, with its scope, before their body is looked at.
-WRITERS: Final = [
-    each for each in (*OPERATORS, *FEDERATION) if "requestBody" in each.described and "/federation_api/migrations" not in each.path
-]
+# The calls of a migration, and a pushed mirror, are judged by their grant, with its scope, before their body is looked at.
+JUDGED_FIRST: Final = re.compile("/federation_api/(migrations|resources/)")
+WRITERS: Final = [each for each in (*OPERATORS, *FEDERATION) if "requestBody" in each.described and not JUDGED_FIRST.search(each.path)]
 HOSTILE: Final[Mapping[str, tuple[bytes, int, str]]] = {
     "too large": (b'{"a":"' + b"x" * 40_000_000 + b'"}', 413, "body_too_large"),
     "too deep": (b'{"a":' + b"[" * 100 + b"]" * 100 + b"}", 400, "malformed_json"),
@@ -383,6 +384,7 @@ SERVED: Final[Mapping[str, tuple[int, str]]] = {
     "federation_commit_migration": (409, "plan_incomplete"),
     "federation_finalize_migration": (409, "migration_not_applied"),
     "federation_grant_delivery": (422, "grant_token_malformed"),
+    "federation_push_mirror": (403, "grant_scope_missing"),
 }
 """What an active peer is told where a sample body is not enough; everything else it is served with 200."""
 

@@ -1,0 +1,1 @@
+"""Capabilities and mirrors at the door."""
