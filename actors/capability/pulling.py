@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-import attrs
-
 from actors.capability import filters
 from actors.capability.limits import OVERLAP_S, PAGE_RECORDS
 from actors.capability.messages import PageRead
@@ -32,6 +30,7 @@ from runtime.actor import Ref, handles
 from runtime.clock import iso, parse_iso
 from runtime.context import Context
 from runtime.errors import Fault, FaultError
+from runtime.values import evolve
 
 BEGIN_ANEW = frozenset({"cursor_invalid", "cursor_foreign"})
 """Refusals of a page's cursor: the grant changed or the cursor grew old, and the pass goes on from its own."""
@@ -54,7 +53,7 @@ class Pulling(Running):
             query |= _since(run)
         request = self.request(ctx, "GET", f"/federation_api/resources/{run.kind.kind}?{urlencode(query)}")
         if request is not None:
-            ctx.call(attrs.evolve(request, reply_bytes_max=RESOURCES_REPLY_BYTES_MAX), then=PageRead, tag=run.id)
+            ctx.call(evolve(request, reply_bytes_max=RESOURCES_REPLY_BYTES_MAX), then=PageRead, tag=run.id)
 
     @handles(PageRead)
     def on_page_read(self, message: PageRead, ctx: Context) -> None:

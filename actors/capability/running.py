@@ -41,6 +41,7 @@ from runtime.actor import Actor, Ref
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.store.port import Condition, Query, Row
+from runtime.values import evolve
 
 NO_GRANT: Final = OperatorFault("no_received_grant", "we hold no grant of this peer that allows this; ask its operator for one", 409)
 FROZEN: Final = OperatorFault("trust_frozen", "this platform may run on an earlier copy of its data; decide that first", 409)
@@ -214,7 +215,7 @@ class Running(Actor):
         if isinstance(made, Fault):
             self.failed(ctx, made)
             return None
-        return attrs.evolve(made, sealed_bearer=run.used.sealed_bearer)
+        return evolve(made, sealed_bearer=run.used.sealed_bearer)
 
     def refused_bearer(self, ctx: Context, reply: RemoteReply, code: str | None) -> bool:
         """Whether the peer has said that the bearer is over: then the grant's own actor notes it, and another one may be tried."""
