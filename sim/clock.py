@@ -5,6 +5,7 @@ Lives here: the passing of time. Must not live here: what happens at a moment (e
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -86,11 +87,11 @@ class Timeline:
             event()
         self.now = max(self.now, when)
 
-    def step(self) -> bool:
-        """Let the next event happen; False if there is none."""
+    def step(self, until: float = math.inf) -> bool:
+        """Let the next event happen; False if there is none up to and including `until`."""
         if self._soon:
             event = self._soon.popleft()
-        elif self._events:
+        elif self._events and self._events[0][0] <= until:
             self.now, _, event = heappop(self._events)
             self.fired += 1
         else:

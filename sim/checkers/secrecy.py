@@ -12,12 +12,17 @@ from typing import Any, Final
 import msgspec
 
 from actors.door.call import Answer
+from runtime.store.port import PutEvidence
+from runtime.values import fields_of
 from sim.checkers.registry import Checker, Commit, Visit, checker
 
 PRIVATE: Final = "PRIVATE KEY"
 DELIVERY: Final = "grant_deliveries"
 GRANTED: Final = frozenset({"grants", DELIVERY, "resources"})
 """What is answered to peers about grants and under them."""
+
+PLAIN: Final = (int, float, bool, type(None))
+"""What cannot hold a secret."""
 
 LINES_KEPT: Final = 500
 """Lines of the log that are searched again when a secret is learned after they were written."""
@@ -42,6 +47,7 @@ class Secrecy(Checker):
         self._secrets: list[str] = []
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._searched = 0
+        self._evidence: dict[tuple[str, str, str], tuple[int, list[Any]]] = {}
 
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
         text = repr(answer.body) if self._secrets else ""
@@ -76,7 +82,21 @@ class Secrecy(Checker):
 
     def on_commit(self, commit: Commit) -> None:
         for write in commit.writes:
-            self._search(commit.host, f"a {type(write).__name__} of a commit", _words(write))
+            if type(write) is not PutEvidence or self._says_more(commit.host.name, write):
+                self._search(commit.host, f"a {type(write).__name__} of a commit", _words(write))
+
+    def _says_more(self, host: str, write: PutEvidence) -> bool:
+        """Whether evidence holds anything but numbers that was not searched for all that is secret now."""
+        evidence = write.evidence
+        names = fields_of(type(evidence))
+        if names is None:
+            return True
+        told = [value for name in names if type(value := getattr(evidence, name)) not in PLAIN]
+        known, searched = (host, write.kind, write.id), (len(self._secrets), told)
+        if self._evidence.get(known) == searched:
+            return False
+        self._evidence[known] = searched
+        return True
 
     def on_log(self, line: str) -> None:
         # A line about a token may be written before the answer that tells it.
@@ -106,4 +126,7 @@ class Secrecy(Checker):
         """What a text tells that it must not tell, or None."""
         if PRIVATE in text:
             return "a private key"
-        return "a token in plaintext" if any(secret in text for secret in self._secrets) else None
+        for secret in self._secrets:
+            if secret in text:
+                return "a token in plaintext"
+        return None

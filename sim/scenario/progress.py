@@ -29,6 +29,11 @@ class Progress:
     platforms: int
     _since: float = 0.0
     _count: int = 0
+    _most: int = attrs.field(init=False)
+
+    @_most.default
+    def _most_events(self) -> int:
+        return EVENTS_PER_PLATFORM * max(self.platforms, 1)
 
     def event(self) -> None:
         """One more event has happened.
@@ -40,7 +45,7 @@ class Progress:
         now = self.timeline.now
         if now - self._since >= WINDOW_S:
             self._since, self._count = now, 0
-        elif self._count > EVENTS_PER_PLATFORM * max(self.platforms, 1):
+        elif self._count > self._most:
             raise LivelockError(f"{self._count} events within {WINDOW_S:g} s of virtual time")
 
     def check_alive(self, waiting: list[str]) -> None:

@@ -307,12 +307,10 @@ class Stage:
     def _run_until(self, condition: Callable[[], bool] | None, deadline: float) -> bool:
         timeline, progress, watch = self.world.timeline, self._progress, self.watch
         while condition is None or not condition():
-            next_at = timeline.next_at
-            if next_at is None or next_at > deadline:
+            if not timeline.step(deadline):
                 progress.check_alive([call.name or call.request[1] for call in self._calls if call.waiting])
                 timeline.run_until(deadline)
                 return condition is not None and condition()
-            timeline.step()
             progress.event()
             # Most events bring none of what `observe` looks for.
             if self._calls or watch.complaints or watch.next_look_at <= timeline.now:

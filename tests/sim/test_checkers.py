@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import sim.checkers
 from actors.peer.ending import Ending
+from actors.peer.record import PeerEvidence
 from runtime.secret import Secret
-from runtime.store.port import EventDraft
-from sim.checkers.registry import CHECKERS, ELSEWHERE, INVARIANTS, touched_by
-from sim.checkers.secrecy import _words
+from runtime.store.port import EventDraft, PutEvidence
+from sim.checkers.registry import CHECKERS, ELSEWHERE, INVARIANTS, Commit, touched_by
+from sim.checkers.secrecy import Secrecy, _words
 from sim.scenario.failures import Failure
 from sim.scenario.load import parse
 from sim.scenario.run import run
@@ -21,7 +23,8 @@ from sim.scenario.write import to_toml
 
 ROOT = Path(__file__).parent.parent.parent
 JUDGED = re.compile(
-    r"^(?:from|import) (actors\.(?:peer|door(?!\.call)|certificates|governance|operator)|net|runtime\.(?!store\.port))", re.MULTILINE
+    r"^(?:from|import) (actors\.(?:peer|door(?!\.call)|certificates|governance|operator)|net|runtime\.(?!store\.port|values ))",
+    re.MULTILINE,
 )
 
 
@@ -181,3 +184,21 @@ def test_a_platform_that_has_stopped_over_its_disk_shows_the_silence_that_it_cau
 def test_secrets_are_searched_for_in_every_text_of_a_write(payload: Any) -> None:
     assert "told" in _words(EventDraft("kind", "low", 1.0, None, payload))
     assert "hidden" not in _words(EventDraft("kind", "low", 1.0, None, {**payload, "c": Secret("hidden")}))
+
+
+def test_evidence_is_searched_again_when_it_says_more_or_a_secret_is_learned() -> None:
+    complaints: list[str] = []
+    secrecy = Secrecy(None, lambda checker, host, text: complaints.append(text), lambda delay_s, look: None)
+
+    def commit(**evidence: Any) -> list[str]:
+        complaints.clear()
+        write = PutEvidence("peer", "p", PeerEvidence(**evidence))
+        secrecy.on_commit(Commit(SimpleNamespace(name="a"), 0.0, (), (), (), (write,)))  # type: ignore[arg-type]
+        return complaints
+
+    assert not commit(last_error="kept-in-the-open")
+    assert not commit(last_error="kept-in-the-open", sent_sequence=1)
+    secrecy._learn_bearer("id.kept-in-the-open")
+    assert commit(last_error="kept-in-the-open", sent_sequence=1)
+    assert not commit(last_error="else", sent_sequence=2)
+    assert commit(last_error="kept-in-the-open", sent_sequence=3)
