@@ -124,6 +124,25 @@ CHANNEL_URL: Final = "channel:"
 """Stands for the address of a platform that is reached over a channel which it has dialled itself."""
 
 
+@attrs.frozen
+class FetchRelayed:
+    """Fetch a connection that a peer, as our hub, holds for us, and serve it at our own listener.
+
+    Attributes are those of `OpenChannel`; `token` names the connection, once; `client_address` is what the hub says of its far end.
+
+    Result: the URL at which the hub was dialled (`str`). Faults are those of `RemoteRequest`.
+    """
+
+    peer_id: str
+    urls: tuple[str, ...]
+    identity: ClientIdentity
+    expectation: ServerExpectation
+    token: Secret
+    client_address: str
+    timeout_s: float
+    connect_timeout_s: float = 2.0
+
+
 class ProbeTarget(Value, frozen=True):
     """One candidate endpoint. `cidr_hint`: try it only if one of our own addresses lies inside."""
 

@@ -14,6 +14,7 @@ from actors.continuity.actor import ContinuityActor
 from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
 from actors.grant.desk import GrantDesk
+from actors.hub.actor import HubActor
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.migration.actor import MigrationActor
 from actors.migration.arrival import ArrivalActor, StagedStepActor
@@ -49,6 +50,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     ResourceActor,
     ReceivedGrantActor,
     BridgeActor,
+    HubActor,
     OfferingActor,
     LeaseActor,
     SubscriptionActor,

@@ -56,6 +56,7 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "grants_per_peer": Limit(30, 60.0, 30),
     "channels_per_peer": Limit(12, 60.0, 6),
     "peer_events_per_peer": Limit(30, 60.0, 30),
+    "relayed_per_peer": Limit(600, 60.0, 64),
     "certificate_per_peer": Limit(5, 3600.0, 5),
     "audit_excerpts_per_peer": Limit(12, 3600.0, 12),
     "propose_per_operator": Limit(30, 3600.0, 30),
@@ -72,6 +73,14 @@ class FederationSettings:
     heartbeat_interval_s: float = 60.0
     heartbeat_eager: bool = True
     peer_channel: bool = False
+    hub_enabled: bool = False
+    hub_connections: int = 256
+    hub_connections_per_peer: int = 32
+    hub_connections_per_source: int = 32
+    hub_rate_bytes: int = 16_777_216
+    hub_rate_bytes_per_peer: int = 4_194_304
+    hub_idle_s: float = 120.0
+    hub_open_s: float = 5.0
     stale_after_s: float = 300.0
     probe_connect_s: float = 0.2
     request_timeout_s: float = 10.0

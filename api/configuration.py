@@ -208,6 +208,14 @@ class Option:
 _NESTED_KEYS: Final = {
     ("federation", "heartbeat_eager"): ("federation", "heartbeat", "eager"),
     ("federation", "peer_channel"): ("federation", "channel", "enabled"),
+    ("federation", "hub_enabled"): ("federation", "hub", "enabled"),
+    ("federation", "hub_connections"): ("federation", "hub", "connections"),
+    ("federation", "hub_connections_per_peer"): ("federation", "hub", "connections_per_peer"),
+    ("federation", "hub_connections_per_source"): ("federation", "hub", "connections_per_source"),
+    ("federation", "hub_rate_bytes"): ("federation", "hub", "rate_bytes"),
+    ("federation", "hub_rate_bytes_per_peer"): ("federation", "hub", "rate_bytes_per_peer"),
+    ("federation", "hub_idle"): ("federation", "hub", "idle"),
+    ("federation", "hub_open"): ("federation", "hub", "open"),
     ("federation", "residency_mode"): ("federation", "residency", "mode"),
     ("federation", "residency_unknown"): ("federation", "residency", "unknown"),
 }
@@ -222,7 +230,8 @@ def _options() -> Iterator[Option]:
             if path == ("federation", "rate_limits"):
                 yield from _limit_options()
             elif field.name.endswith("_s"):
-                yield Option((section, field.name.removesuffix("_s")), Duration, path)
+                bare = (section, field.name.removesuffix("_s"))
+                yield Option(_NESTED_KEYS.get(bare, bare), Duration, path)
             else:
                 yield Option(_NESTED_KEYS.get(path, path), hints[field.name], path)
 
@@ -533,6 +542,12 @@ def _counted(value: int) -> int:
     return value
 
 
+def _relay_rate(value: int) -> int:
+    if not limits.HUB_RATE_BYTES_MIN <= value <= limits.HUB_RATE_BYTES_MAX:
+        raise ValueError(f"must be from {limits.HUB_RATE_BYTES_MIN} to {limits.HUB_RATE_BYTES_MAX} bytes per second")
+    return value
+
+
 def _token_ttl(value: float) -> int:
     if not limits.TOKEN_TTL_MIN_S <= value <= limits.TOKEN_TTL_MAX_S:
         shortest, longest = format_duration(limits.TOKEN_TTL_MIN_S), format_duration(limits.TOKEN_TTL_MAX_S)
@@ -630,6 +645,8 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "server.grace": lambda value: value,
     "federation.token_ttl": _token_ttl,
     "federation.accept_block_after": _counted,
+    **{f"federation.hub.{name}": _counted for name in ("connections", "connections_per_peer", "connections_per_source")},
+    **{f"federation.hub.{name}": _relay_rate for name in ("rate_bytes", "rate_bytes_per_peer")},
     "federation.allowed_networks": _networks,
     "federation.data_residency": _at_most(limits.NAME_CHARS_MAX),
     "federation.operator_contact": _at_most(limits.DISCLOSURE_CHARS_MAX),
@@ -682,6 +699,21 @@ _RELATIONS: Final = (
         ("federation.request_timeout", "federation.probe_connect"),
         lambda c: c.federation.request_timeout_s > c.federation.probe_connect_s,
         "must be longer than federation.probe_connect, which is a part of it",
+    ),
+    _Relation(
+        ("federation.hub.enabled", "federation.channel.enabled"),
+        lambda c: c.federation.peer_channel or not c.federation.hub_enabled,
+        "needs federation.channel.enabled, because peers behind a hub are called on the channels that they open",
+    ),
+    _Relation(
+        ("federation.hub.connections_per_peer", "federation.hub.connections"),
+        lambda c: c.federation.hub_connections_per_peer <= c.federation.hub_connections,
+        "must not exceed federation.hub.connections",
+    ),
+    _Relation(
+        ("federation.hub.rate_bytes_per_peer", "federation.hub.rate_bytes"),
+        lambda c: c.federation.hub_rate_bytes_per_peer <= c.federation.hub_rate_bytes,
+        "must not exceed federation.hub.rate_bytes",
     ),
     _Relation(
         ("server.certificate_file", "server.key_file"),

@@ -23,6 +23,8 @@ class Source:
         connection_id: names the connection in logs.
         channel: the connection is a peer channel, so that the arrival of a call does not show that its answer will arrive.
         network_id: the overlay network to whose address the accepting listener is bound; None for public listeners.
+        relayed_by: the peer which, as our hub, has handed this connection over. `address` is then only what the hub says: good for telling
+            sources apart, and nothing is allowed because of it.
         verified: scratch of the door for this connection: the last certificate verdict, so that a kept connection pays for the
             public-key check once. The door re-checks everything that can change on every call.
     """
@@ -33,7 +35,13 @@ class Source:
     connection_id: str = ""
     network_id: str | None = None
     channel: bool = False
+    relayed_by: str = ""
     verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
+
+    @property
+    def proven_address(self) -> str | None:
+        """The address as far as the connection proves it: None if it came through a hub."""
+        return None if self.relayed_by else self.address
 
 
 class Call(Value, frozen=True):

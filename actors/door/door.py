@@ -51,6 +51,8 @@ _REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 
 _Read = TypeVar("_Read")
 
+NOT_THROUGH_A_HUB = OperatorFault("not_found", "only the federation API is served through a hub", 404)
+
 Handler = Callable[["Door", Request], None]
 
 
@@ -133,6 +135,8 @@ class Door:
                 raise FaultError(OperatorFault("not_found", "the federation API is served on the TLS port only", 404))
             self._handlers[route.name](self, request)
             return
+        if request.call.source.relayed_by:
+            raise FaultError(NOT_THROUGH_A_HUB)
         if route.face == "operator":
             request.claims = self.authenticate(request.call.headers, request.wall)
             self._permit(request.claims, route)
@@ -207,6 +211,8 @@ class Door:
         """Leave to follow events, for as long as the session lives; or the refusal."""
         route = BY_NAME["stream_events"]
         try:
+            if call.source.relayed_by:
+                raise FaultError(NOT_THROUGH_A_HUB)
             claims = self.authenticate(call.headers, self.engine.clock.wall())
             self._permit(claims, route)
         except FaultError as error:

@@ -20,6 +20,7 @@ from actors.door.continuity import handlers as continuity
 from actors.door.door import Door, Handler, request_id_in
 from actors.door.ending import handlers as ending
 from actors.door.grants import handlers as grants
+from actors.door.hub import handlers as hub
 from actors.door.migrations import handlers as migrations
 from actors.door.offerings import federation as offerings_federation
 from actors.door.offerings import handlers as offerings
@@ -28,6 +29,7 @@ from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME
 from actors.door.subscriptions import handlers as subscriptions
 from actors.door.trust import handlers as trust
+from actors.hub.routing import NoRoute, Route
 from actors.settings import Settings
 from runtime.engine import Engine
 from runtime.errors import Fault
@@ -47,6 +49,7 @@ _FAMILIES: Final = (
     bridges.HANDLERS,
     capabilities.HANDLERS,
     capabilities_federation.HANDLERS,
+    hub.HANDLERS,
     migrations.HANDLERS,
     approvals.HANDLERS,
     offerings.HANDLERS,
@@ -79,3 +82,7 @@ class PlatformDoor(Door):
     def other_end(self, source: Source) -> str | Fault:
         """The id of the peer that is at the other end of a connection by what is known now, whatever its status serves."""
         return channel.other_end(self, source)
+
+    def relay_route(self, server_name: str | None) -> Route | NoRoute | None:
+        """Where a connection goes that asks our TLS port for this name: to a peer behind us, to nobody, or (None) to ourselves."""
+        return hub.route_for(self, server_name)

@@ -24,6 +24,7 @@ from actors.door.channel.routes import ROUTES as _CHANNEL
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.grants.routes import ROUTES as _GRANTS
+from actors.door.hub.routes import ROUTES as _HUB
 from actors.door.migrations.routes import ROUTES as _MIGRATIONS
 from actors.door.offerings.routes import ROUTES as _OFFERINGS
 from actors.door.received_grants.routes import ROUTES as _RECEIVED_GRANTS
@@ -613,6 +614,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_RESOURCES,
     *_BRIDGES,
     *_CAPABILITIES,
+    *_HUB,
     *_MIGRATIONS,
     *_APPROVALS,
     *_OFFERINGS,

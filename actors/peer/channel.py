@@ -21,6 +21,7 @@ CHANNEL_CALLS: Final = frozenset(
         ("POST", "/federation_api/heartbeat"),
         ("POST", "/federation_api/peer_events"),
         ("GET", "/federation_api/trust_bundle"),
+        ("POST", "/federation_api/relayed"),
     }
 )
 """Calls that may travel on a channel. Each may be repeated without harm, so one whose answer was lost is asked again over HTTP."""

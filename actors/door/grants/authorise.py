@@ -59,7 +59,7 @@ class Authorised:
     grant: GrantRecord
     instance_id: str | None
     network_id: str | None
-    source_address: str
+    source_address: str | None
 
 
 def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "exchange", kind: str | None = None) -> PeerRecord:
@@ -114,7 +114,7 @@ def authorise(
         peer = admitted_peer(door, request, limit, family, kind)
     except FaultError as error:
         row_id = source.verified.get("row_id")
-        ask = Ask(request.wall, None, None, None, scope, kind, resource_id, source_address=source.address, admission=error.fault)
+        ask = Ask(request.wall, None, None, None, scope, kind, resource_id, source_address=source.proven_address, admission=error.fault)
         door.decisions.keep(Decision(request.request_id, row_id, request.route.name, ask))
         raise
     _notice_claims(door, request, peer)
@@ -133,7 +133,7 @@ def authorise(
             "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope,
         }  # fmt: skip
         access.info("served", extra=facts)
-    return Authorised(peer, grant, ask.instance_id, ask.network_id, source.address)
+    return Authorised(peer, grant, ask.instance_id, ask.network_id, source.proven_address)
 
 
 def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, resource_id: str | None, scope: str) -> Ask:
@@ -155,7 +155,7 @@ def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, r
         # Admission has shown that the certificate names this instance and no other.
         instance_id=peer.remote_instance_id,
         network_id=network_id,
-        source_address=source.address,
+        source_address=source.proven_address,
         bridge_active=network_id is not None and bridged(door, peer.id, network_id),
     )
 

@@ -52,7 +52,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/system/platform/peers(/accept|/{id}/accept|/{id}/acceptance_token)?", INVITE),
     ("POST", "/system/platform/(peers/{id}/)?grants/explain", READ),
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
-    ("GET", "/system/platform/(peers|trust|grants)(/.*)?", READ),
+    ("GET", "/system/platform/(peers|trust|grants|hub)(/.*)?", READ),
     ("POST|PATCH|PUT|DELETE", "/system/platform/(peers|trust|grants|audit)(/.*)?", MANAGE),
     ("GET", "/ai/autonomy/approvals(/.*)?", "system.infra_tasks.read"),
     ("POST", "/ai/autonomy/approvals/{id}/cancel", SIGNED_IN),
@@ -385,6 +385,7 @@ SERVED: Final[Mapping[str, tuple[int, str]]] = {
     "federation_finalize_migration": (409, "migration_not_applied"),
     "federation_grant_delivery": (422, "grant_token_malformed"),
     "federation_push_mirror": (403, "grant_scope_missing"),
+    "federation_relayed": (422, "server_name_foreign"),
 }
 """What an active peer is told where a sample body is not enough; everything else it is served with 200."""
 

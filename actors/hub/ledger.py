@@ -1,0 +1,191 @@
+"""What relaying may cost: who may open how much, how fast bytes may go, and what is counted for each peer.
+
+Lives here: admission of connections, rates as buckets, counts. Must not live here: a connection or a clock (`now` is the caller's, in
+seconds of any steady clock), or whose a connection is (see `routing`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import attrs
+
+from actors.door.rate_limits import source_key
+from actors.hub.routing import Route
+
+Direction = Literal["to", "from"]
+REASONS: Final = (
+    "source_not_permitted", "too_many_connections", "too_many_for_peer", "too_many_from_source", "peer_not_in_force", "name_changed",
+    "no_channel", "peer_refused", "not_fetched",
+)  # fmt: skip
+"""Why a connection was not relayed, as stable words."""
+
+
+@attrs.frozen(kw_only=True)
+class HubLimits:
+    """What all relaying together, one peer and one source may cost. Rates are bytes per second, both directions together.
+
+    Attributes:
+        connections, connections_per_peer, connections_per_source: relayed connections at a time.
+    """
+
+    connections: int
+    connections_per_peer: int
+    connections_per_source: int
+    rate_bytes: int
+    rate_bytes_per_peer: int
+
+
+@attrs.frozen(kw_only=True)
+class Counts:
+    """What was relayed for one peer since it was counted last."""
+
+    connections: int
+    refused: Mapping[str, int]
+    bytes_to: int
+    bytes_from: int
+    open_now: int
+
+
+@attrs.define(eq=False)
+class Lane:
+    """One relayed connection."""
+
+    peer_id: str
+    source: str
+
+
+@attrs.define(eq=False)
+class _Bucket:
+    """A rate with a burst of one second. What is taken beyond it is owed, and paid for by waiting."""
+
+    rate: int
+    tokens: float
+    at: float
+
+    def take(self, count: int, now: float) -> float:
+        """Take `count`; how many seconds to wait before going on."""
+        self.tokens = min(float(self.rate), self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        self.tokens -= count
+        return max(0.0, -self.tokens / self.rate)
+
+
+@attrs.define(eq=False)
+class _PeerBook:
+    """What is counted and allowed for one peer."""
+
+    bucket: _Bucket
+    open_now: int = 0
+    connections: int = 0
+    bytes_to: int = 0
+    bytes_from: int = 0
+    refused: Counter[str] = attrs.field(factory=Counter)
+    told: bool = True
+
+
+class Ledger:
+    """The books of one hub since its start."""
+
+    def __init__(self, limits: HubLimits) -> None:
+        self.limits = limits
+        self._peers: dict[str, _PeerBook] = {}
+        self._sources: Counter[str] = Counter()
+        self._all = _Bucket(limits.rate_bytes, float(limits.rate_bytes), 0.0)
+
+    @property
+    def open_now(self) -> int:
+        """How many connections are open or about to be."""
+        return sum(self._sources.values())
+
+    def admit(self, route: Route, source: str, now: float) -> Lane | str:
+        """A lane for a connection from the address `source`, or the reason why there is none; the caller closes the lane.
+
+        A peer's own terms can only tighten what the settings allow to every peer in the number of connections; its rate is as they say.
+        """
+        book = self._book(route.peer_id, now)
+        limits, terms, key = self.limits, route.terms, source_key(source)
+        most = min(terms.connections_max or limits.connections_per_peer, limits.connections_per_peer)
+        if terms.sources and not _inside(source, terms.sources):
+            reason = "source_not_permitted"
+        elif self.open_now >= limits.connections:
+            reason = "too_many_connections"
+        elif book.open_now >= most:
+            reason = "too_many_for_peer"
+        elif self._sources[key] >= limits.connections_per_source:
+            reason = "too_many_from_source"
+        else:
+            rate = min(terms.rate_bytes or limits.rate_bytes_per_peer, limits.rate_bytes)
+            if book.bucket.rate != rate:
+                book.bucket = _Bucket(rate, float(rate), now)
+            book.open_now += 1
+            self._sources[key] += 1
+            book.told = False
+            return Lane(route.peer_id, key)
+        self.refuse(route.peer_id, reason, now)
+        return reason
+
+    def refuse(self, peer_id: str, reason: str, now: float) -> None:
+        """Count a connection to the peer that is not relayed."""
+        book = self._book(peer_id, now)
+        book.refused[reason] += 1
+        book.told = False
+
+    def opened(self, lane: Lane) -> None:
+        """Count a connection that has reached the peer."""
+        self._peers[lane.peer_id].connections += 1
+
+    def spend(self, lane: Lane, direction: Direction, count: int, now: float) -> float:
+        """Count bytes that are about to be passed on; how many seconds to wait before passing them."""
+        book = self._peers[lane.peer_id]
+        if direction == "to":
+            book.bytes_to += count
+        else:
+            book.bytes_from += count
+        book.told = False
+        return max(book.bucket.take(count, now), self._all.take(count, now))
+
+    def close(self, lane: Lane) -> None:
+        """The connection is over; once for each lane."""
+        book = self._peers[lane.peer_id]
+        book.open_now -= 1
+        book.told = False
+        self._sources[lane.source] -= 1
+        if not self._sources[lane.source]:
+            del self._sources[lane.source]
+
+    def untold(self) -> dict[str, Counts]:
+        """What has changed since the last call, by peer; the caller has it kept."""
+        told: dict[str, Counts] = {}
+        for peer_id, book in list(self._peers.items()):
+            if book.told:
+                continue
+            told[peer_id] = Counts(
+                connections=book.connections,
+                refused=dict(book.refused),
+                bytes_to=book.bytes_to,
+                bytes_from=book.bytes_from,
+                open_now=book.open_now,
+            )
+            book.connections = book.bytes_to = book.bytes_from = 0
+            book.refused.clear()
+            book.told = True
+        return told
+
+    def _book(self, peer_id: str, now: float) -> _PeerBook:
+        book = self._peers.get(peer_id)
+        if book is None:
+            rate = self.limits.rate_bytes_per_peer
+            book = self._peers[peer_id] = _PeerBook(_Bucket(rate, float(rate), now))
+        return book
+
+
+def _inside(source: str, networks: tuple[str, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network) for network in networks)

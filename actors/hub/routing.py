@@ -1,0 +1,59 @@
+"""Where a connection that arrives at our port belongs: to us, or to a peer that is reached through us.
+
+Lives here: the decision, from a server name and committed rows. Must not live here: a connection, or what it may cost (see `ledger`).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.hub.record import KIND, HubRecord, Terms
+from actors.peer import standing
+from actors.peer.record import KIND as PEER
+from actors.peer.record import PeerRecord
+from actors.settings import Settings
+from actors.urls import host_of
+from runtime.directory import Directory
+
+
+@attrs.frozen
+class Route:
+    """The connection is the peer's, on these terms."""
+
+    peer_id: str
+    terms: Terms
+
+
+@attrs.frozen
+class NoRoute:
+    """The name is that of a peer which is not reached now; `reason` is a stable word for counting."""
+
+    peer_id: str
+    reason: str
+
+
+def route_for(directory: Directory, settings: Settings, server_name: str | None, wall: float) -> Route | NoRoute | None:
+    """Where a connection with this server name goes; None means that it is ours.
+
+    A name is relayed only if operators have permitted it, the peering under which they did is in force, and it still is the host of that
+    very peer's URL. Everything else is left to our own TLS, which shows who we are and nobody else.
+    """
+    if server_name is None or not settings.federation.hub_enabled or server_name == host_of(settings.identity.url):
+        return None
+    found = directory.find(KIND.name, "server_name", server_name)
+    row = directory.row(KIND.name, found) if found is not None else None
+    if row is None or row.record.relaying != "permitted":
+        return None
+    record: HubRecord = row.record
+    peer = directory.row(PEER.name, record.id)
+    if peer is None or not standing.in_force(peer.record, record.peering_epoch, wall):
+        return NoRoute(record.id, "peer_not_in_force")
+    if server_name_of(peer.record) != server_name:
+        return NoRoute(record.id, "name_changed")
+    return Route(record.id, record.terms)
+
+
+def server_name_of(peer: PeerRecord) -> str | None:
+    """The name by which TLS asks for this peer: the host of its URL. An address is never asked for by name (RFC 6066, section 3)."""
+    host = host_of(peer.remote_instance_url) if peer.remote_instance_url else ""
+    return host if host and not host.replace(".", "").isdigit() and ":" not in host else None

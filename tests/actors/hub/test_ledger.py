@@ -1,0 +1,128 @@
+"""The books of a hub against the plainest account of the same: lists of what is open and of what has passed."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.hub.ledger import REASONS, Counts, HubLimits, Lane, Ledger
+from actors.hub.record import Terms
+from actors.hub.routing import Route
+
+LIMITS = HubLimits(connections=6, connections_per_peer=4, connections_per_source=3, rate_bytes=1_000, rate_bytes_per_peer=400)
+ANY = Terms()
+
+
+def admitted(ledger: Ledger, peer: str = "b", source: str = "192.0.2.1", now: float = 0.0, terms: Terms = ANY) -> Lane:
+    lane = ledger.admit(Route(peer, terms), source, now)
+    assert isinstance(lane, Lane), lane
+    return lane
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("admit"), st.sampled_from("bcd"), st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"])),
+        st.tuples(st.just("close"), st.integers(0, 9), st.none()),
+        st.tuples(st.just("spend"), st.integers(0, 9), st.integers(0, 500)),
+        st.tuples(st.just("tell"), st.none(), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_nothing_is_open_beyond_a_limit_and_nothing_is_counted_twice_or_forgotten(steps: list[tuple[str, object, object]]) -> None:
+    ledger, lanes, passed, told, refused = Ledger(LIMITS), [], 0, 0, 0
+    for word, first, second in steps:
+        if word == "admit":
+            outcome = ledger.admit(Route(str(first), ANY), str(second), 0.0)
+            if isinstance(outcome, str):
+                assert outcome in REASONS
+                refused += 1
+            else:
+                lanes.append(outcome)
+        elif word == "close" and lanes:
+            ledger.close(lanes.pop(int(str(first)) % len(lanes)))
+        elif word == "spend" and lanes:
+            ledger.spend(lanes[int(str(first)) % len(lanes)], "to", int(str(second)), 0.0)
+            passed += int(str(second))
+        elif word == "tell":
+            told += sum(each.bytes_to for each in ledger.untold().values())
+        assert ledger.open_now == len(lanes) <= LIMITS.connections
+        assert all(sum(lane.peer_id == peer for lane in lanes) <= LIMITS.connections_per_peer for peer in "bcd")
+        assert all(sum(lane.source == lane_of.source for lane in lanes) <= LIMITS.connections_per_source for lane_of in lanes)
+    last = ledger.untold()
+    assert told + sum(each.bytes_to for each in last.values()) == passed
+    assert ledger.untold() == {}
+    assert sum(sum(each.refused.values()) for each in last.values()) <= refused
+
+
+def test_each_limit_has_its_own_word() -> None:
+    ledger = Ledger(LIMITS)
+    lanes = [admitted(ledger, "b", f"192.0.2.{number}") for number in range(4)]
+    assert ledger.admit(Route("b", ANY), "192.0.2.9", 0.0) == "too_many_for_peer"
+    lanes += [admitted(ledger, "c", "198.51.100.1"), admitted(ledger, "c", "198.51.100.1")]
+    assert ledger.admit(Route("c", ANY), "198.51.100.1", 0.0) == "too_many_connections"
+    for lane in lanes[:4]:
+        ledger.close(lane)
+    admitted(ledger, "d", "198.51.100.1")
+    assert ledger.admit(Route("d", ANY), "198.51.100.1", 0.0) == "too_many_from_source"
+    assert ledger.admit(Route("b", Terms(sources=("203.0.113.0/24",))), "198.51.100.7", 0.0) == "source_not_permitted"
+    assert ledger.untold()["b"].refused == {"too_many_for_peer": 1, "source_not_permitted": 1}
+
+
+def test_the_terms_of_a_peer_only_tighten_its_number_of_connections() -> None:
+    ledger = Ledger(LIMITS)
+    lane = admitted(ledger, terms=Terms(connections_max=1))
+    assert ledger.admit(Route("b", Terms(connections_max=1)), "192.0.2.2", 0.0) == "too_many_for_peer"
+    ledger.close(lane)
+    wide = Terms(connections_max=4_000)
+    for number in range(4):
+        admitted(ledger, source=f"192.0.2.{number}", terms=wide)
+    assert ledger.admit(Route("b", wide), "192.0.2.9", 0.0) == "too_many_for_peer"
+
+
+@pytest.mark.parametrize(
+    ("sources", "source", "passes"),
+    [
+        (("192.0.2.0/24",), "192.0.2.77", True),
+        (("192.0.2.0/24",), "192.0.3.1", False),
+        (("2001:db8::/32",), "2001:db8::5", True),
+        (("2001:db8::/32",), "192.0.2.1", False),
+        (("0.0.0.0/0",), "nonsense", False),
+    ],
+)
+def test_sources_bound_who_is_relayed(sources: tuple[str, ...], source: str, passes: bool) -> None:
+    outcome = Ledger(LIMITS).admit(Route("b", Terms(sources=sources)), source, 0.0)
+    assert isinstance(outcome, Lane) is passes
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.floats(0.0, 2.0)), min_size=1, max_size=40))
+def test_who_waits_as_told_never_passes_more_than_the_rate_and_a_second_of_burst(pieces: list[tuple[int, float]]) -> None:
+    ledger, now, passed = Ledger(LIMITS), 0.0, 0
+    lane = admitted(ledger)
+    for count, pause_s in pieces:
+        now += pause_s
+        now += ledger.spend(lane, "from", count, now)
+        passed += count
+        assert passed <= LIMITS.rate_bytes_per_peer * (now + 1.0) + 1e-6
+
+
+def test_all_peers_together_have_a_rate_too() -> None:
+    limits = attrs.evolve(LIMITS, rate_bytes=400, rate_bytes_per_peer=400)
+    ledger = Ledger(limits)
+    assert ledger.spend(admitted(ledger, "b"), "to", 400, 0.0) == 0.0
+    assert ledger.spend(admitted(ledger, "c"), "to", 400, 0.0) == pytest.approx(1.0)
+
+
+def test_what_is_told_is_what_has_happened_since() -> None:
+    ledger = Ledger(LIMITS)
+    lane = admitted(ledger)
+    ledger.opened(lane)
+    ledger.spend(lane, "to", 7, 0.0)
+    ledger.spend(lane, "from", 11, 0.0)
+    assert ledger.untold() == {"b": Counts(connections=1, refused={}, bytes_to=7, bytes_from=11, open_now=1)}
+    ledger.close(lane)
+    assert ledger.untold() == {"b": Counts(connections=0, refused={}, bytes_to=0, bytes_from=0, open_now=0)}
