@@ -33,6 +33,7 @@ from actors.operator.permissions import PERMISSIONS
 from actors.operator.record import KIND as OPERATOR
 from actors.registry import DOMAIN_VERSION, KINDS
 from actors.rotation.record import KIND as ROTATION
+from actors.rotation.record import RotationRecord, identity_by
 from actors.settings import Identity, Settings
 from actors.urls import canonical_url, host_of
 from api import logs
@@ -207,7 +208,7 @@ class Platform:
             proxy=FolderProxy(self.configuration.data / PROXY_FOLDER, vault.open).handle,
             dialler=Dialler(allowed=lambda: allowed),
             leaves=lambda: self._leaves(settings.identity.url),
-            certificates_end=lambda: (self.authority.not_after, self._leaf_ends),
+            certificates_end=lambda: (self._root_ends(), self._leaf_ends),
             limits=attrs.evolve(DEFAULT_LISTENER_LIMITS, grace_s=float(self.configuration.server.grace_s)),
         )
 
@@ -215,6 +216,14 @@ class Platform:
         self.store.close()
         self.store = self._open_store()
         return self.store
+
+    def _rotation(self) -> RotationRecord | None:
+        row = self.store.load(ROTATION.name, self.authority.instance_id)
+        return None if row is None else row.record
+
+    def _root_ends(self) -> float:
+        rotation = self._rotation()
+        return self.authority.not_after if rotation is None or rotation.current is None else rotation.current.not_after
 
     def _leaves(self, public_url: str) -> tuple[ListenerLeaf, ...]:
         server = self.configuration.server
@@ -225,8 +234,8 @@ class Platform:
         names = dict.fromkeys([host_of(public_url), *server.dns_names, "localhost"])
         addresses = dict.fromkeys([*server.ip_addresses, "127.0.0.1", "::1"])
         literal = [name for name in names if is_literal(name)]
-        row = self.store.load(ROTATION.name, self.authority.instance_id)
-        root = row.record.current.key if row is not None and row.record.current is not None else None
+        rotation = self._rotation()
+        root = rotation.current.key if rotation is not None and rotation.current is not None else None
         made = self.authority.listener_leaves(
             [name for name in names if name not in literal], [*dict.fromkeys([*literal, *addresses])], LISTENER_LEAF_LIFETIME_S, root
         )
@@ -259,7 +268,11 @@ class Platform:
         return None if isinstance(outcome, Fault) else password
 
     def _announce(self, urls: Mapping[str, str], settings: Settings, password: Secret | None) -> None:
-        facts: dict[str, Any] = {**urls, "instance_id": settings.identity.instance_id, "ca_fingerprint": settings.identity.ca_fingerprint}
+        facts: dict[str, Any] = {
+            **urls,
+            "instance_id": settings.identity.instance_id,
+            "ca_fingerprint": identity_by(self._rotation(), settings.identity).ca_fingerprint,
+        }
         if password is not None:
             facts["first_operator"] = {"email": FIRST_OPERATOR_EMAIL, "password": password.reveal()}
         if self.announce_as_json:

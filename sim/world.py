@@ -49,6 +49,7 @@ from actors.ports import (
 from actors.registry import ACTORS, KINDS
 from actors.rotation.actor import ROTATED
 from actors.rotation.record import KIND as ROTATION
+from actors.rotation.record import Root
 from actors.settings import FederationSettings, Identity, Settings
 from api.hang_ups import ENDINGS, HANG_UP_AFTER_S
 from net.authority import REQUESTS as AUTHORITY_REQUESTS
@@ -272,6 +273,7 @@ class Host:
         self.channels: SimulatedChannels | None = None
         self.federation = federation
         self.become(person(name, world.seed) if who is None else who)
+        self.interloper: Callable[[Call, Answer], Answer] | None = None
         self.store = MemoryStore(KINDS, chance=self.randomness, schedule=self._schedule, disk=Disk(), observe=self._committed)
         self.token = ""
         self._session = ""
@@ -290,6 +292,7 @@ class Host:
         self.authority = self._authority(who.root_key, who.root)
         self.credentials = Credentials(who.token_key, self.randomness, CHEAP_HASH)
         self.server_chain = who.server_chain
+        self._shown_root: Root | None = None
 
     def renew_server_chain(self) -> None:
         """Let the listener show a new certificate.
@@ -297,12 +300,18 @@ class Host:
         Raises:
             AuthorityError: the root is not valid now.
         """
-        row = self.store.load(ROTATION.name, self.instance_id)
-        root = row.record.current.key if row is not None and row.record.current is not None else None
-        leaves = self.authority.listener_leaves([f"{self.name}.example.com"], [], SERVER_LEAF_LIFETIME_S, root)
+        root = self.rotated_root()
+        leaves = self.authority.listener_leaves(
+            [f"{self.name}.example.com"], [], SERVER_LEAF_LIFETIME_S, root.key if root is not None else None
+        )
         chain = pem_blocks(leaves[1][0].decode())
         assert isinstance(chain, tuple)
-        self.server_chain = chain
+        self.server_chain, self._shown_root = chain, root
+
+    def rotated_root(self) -> Root | None:
+        """The root in force by what the disk holds; None is the first one."""
+        row = self.store.load(ROTATION.name, self.instance_id)
+        return None if row is None else row.record.current
 
     def _authority(self, key: ed25519.Ed25519PrivateKey, root: x509.Certificate) -> SwitchedAuthority:
         return SwitchedAuthority(
@@ -324,6 +333,8 @@ class Host:
         settings = self.settings()
         schedule, tracer = self.world.schedule, self.world.tracer
         self.world.note(self.name, "life", "start")
+        if self.rotated_root() != self._shown_root:
+            self.renew_server_chain()  # The disk is another one than that of the last start.
         made: Callable[..., Engine] = Engine if tracer is None else partial(TracedEngine, tracer, self.name)
         self.engine = made(
             store=self.store,
@@ -557,7 +568,7 @@ class Host:
             if self.incarnation == incarnation:
                 if onlooker is not None:
                     onlooker.answered(self, call, source, answer)
-                done(answer)
+                done(answer if self.interloper is None else self.interloper(call, answer))
 
         def arrive() -> None:
             if onlooker is not None:

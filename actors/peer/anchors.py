@@ -36,6 +36,7 @@ from runtime.values import evolve
 
 NOTHING = OperatorFault("nothing_to_approve", "no change of this peer's anchor waits for approval", 409)
 MISMATCH = OperatorFault("fingerprint_mismatch", "the fingerprint is not the one that the peer shows", 422)
+REFUSED_SERVER = "server_identity_unverified"
 NOTHING_TO_ROTATE = OperatorFault("nothing_to_rotate", "neither side of this peering changes its CA now", 409)
 UNDER_WAY = OperatorFault("nothing_to_rotate", "this very step is under way already", 409)
 
@@ -101,7 +102,7 @@ class Anchors(Moving):
         outcome: TrustedAnchor | str | None = None
         ends = 0.0
         if message.fault is not None:
-            outcome = "server_identity_unverified" if message.fault.code == "server_identity_unverified" else None
+            outcome = REFUSED_SERVER if message.fault.code == REFUSED_SERVER else None
         elif message.outcome.status == 200:
             offered = message.outcome.body.get("data")
             outcome, ends = proven_next(record, offered if isinstance(offered, Mapping) else {}, ctx)
@@ -145,11 +146,14 @@ class Anchors(Moving):
 
     @handles(ApproveAnchor)
     def on_approve_anchor(self, message: ApproveAnchor, ctx: Context) -> None:
+        """The operator has compared the fingerprint by another way. What the remote claims must be that very one, if it could claim it at
+        all: a remote whose server we refuse may have had no way to tell us."""
         record: PeerRecord | None = self.record
         seen = record.unproven_anchor if record is not None else None
-        if record is None or seen is None:
+        refused = self.evidence is not None and self.evidence.last_error == REFUSED_SERVER
+        if record is None or (seen is None and not refused):
             ctx.reply(NOTHING)
-        elif seen.fingerprint != message.fingerprint:
+        elif seen is not None and seen.fingerprint != message.fingerprint:
             ctx.reply(MISMATCH)
         else:
             fault = self._poll(ctx, record, (message.fingerprint, message, ctx.defer()))
@@ -160,12 +164,13 @@ class Anchors(Moving):
         fingerprint, asked, address = message.tag
         fault = message.fault
         anchor = None if fault is not None else offered_anchor(message.outcome, fingerprint, ctx)
-        if fault is not None or anchor is None or record.unproven_anchor is None or record.unproven_anchor.fingerprint != fingerprint:
+        seen = record.unproven_anchor
+        if fault is not None or anchor is None or (seen is not None and seen.fingerprint != fingerprint):
             ctx.answer(address, fault if fault is not None else MISMATCH)
             return
         ctx.audit("peer.anchor_approved", "user", asked.by, federation_peer_id=record.id, fingerprint=fingerprint)
         note(ctx, record, "anchor_rotated", "high", fingerprint=fingerprint, approved_by=asked.by)
-        disclosed = None if record.unproven_anchor.reason == DISCLOSED else record.compromise_disclosed_at
+        disclosed = None if seen is not None and seen.reason == DISCLOSED else record.compromise_disclosed_at
         ctx.save(attrs.evolve(with_only(record, anchor), unproven_anchor=None, compromise_disclosed_at=disclosed, updated_at=ctx.wall))
         remember(ctx, asked.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
         ctx.answer(address, Shown(ctx.record, self.evidence))

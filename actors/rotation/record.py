@@ -22,18 +22,19 @@ from runtime.context import Context
 from runtime.store.port import Kind
 from runtime.values import Value
 
-Progress = Literal["promoted", "waiting", "must_approve", "must_pair_again", "given_up", "set_aside"]
+Progress = Literal["promoted", "waiting", "paused", "must_approve", "must_pair_again", "given_up", "set_aside"]
 """How far one peer has come:
 
 * `promoted`: it takes our calls under the root, and a child also calls under it.
 * `waiting`: it has not yet; as long as the rotation is under way it follows by itself.
+* `paused`: the peering is suspended; the rotation goes on as long as its window allows, so that it may follow when it is resumed.
 * `must_approve`: the window is over, or there never was one: its operators must compare the fingerprint and approve it.
 * `must_pair_again`: a child whose certificates a former root of ours signed: it needs a new token.
 * `given_up`: an operator has said that this peer is not waited for.
 * `set_aside`: no rotation concerns it now: it is not in force, or it is our parent, whose root counts.
 """
 
-OPEN: Final[frozenset[Progress]] = frozenset({"waiting", "must_approve", "must_pair_again"})
+OPEN: Final[frozenset[Progress]] = frozenset({"waiting", "paused", "must_approve", "must_pair_again"})
 """Who has been left behind so far."""
 
 
@@ -164,7 +165,8 @@ def parent_of_ours(peer: PeerRecord) -> bool:
 def progress_of(peer: PeerRecord, record: RotationRecord | None, identity: Identity) -> Progress:
     """How far a peer has come with the root that shall be, or is, in force."""
     target, first = roots_of(record, identity).target[0], identity.ca_fingerprint
-    if peer.peer_kind != "platform" or peer.status not in LIVE or peer.trust_mode == "none" or peer.outbound is None:
+    paused = peer.status == "suspended" and record is not None and record.next is not None
+    if peer.peer_kind != "platform" or peer.trust_mode == "none" or peer.outbound is None or not (peer.status in LIVE or paused):
         return "set_aside"
     if parent_of_ours(peer):
         return _progress_of_parent(peer, record, target)
@@ -173,7 +175,7 @@ def progress_of(peer: PeerRecord, record: RotationRecord | None, identity: Ident
     if record is not None and peer.id in record.given_up:
         return "given_up"
     if record is not None and record.next is not None:
-        return "waiting"
+        return "paused" if paused else "waiting"
     return "must_pair_again" if child_of_ours(peer) else "must_approve"
 
 

@@ -19,6 +19,7 @@ from runtime.store.port import Row
 
 REMEDIES: Final[dict[Progress, str]] = {
     "waiting": "It follows by itself with the next contact in the overlap.",
+    "paused": "Resume it within the overlap, or it has to approve the new root.",
     "must_approve": "Its operators compare the fingerprint by another way and approve it: `powernode peers approve-anchor`.",
     "must_pair_again": "Mint a token with `powernode peers regenerate`; its operators accept with it.",
 }

@@ -71,6 +71,9 @@ def _open(row: Any, wall: float) -> bool:
     anchors_ended = bool(row.trusted_anchors) and all(
         min(each.not_after, each.accept_until or each.not_after) <= wall for each in row.trusted_anchors
     )
+    # What a root of ours has signed for a child proves nothing once that root has ended.
+    ours = row.trust_mode == "hierarchical" and row.spawn_role == "parent" and row.inbound_root is not None
+    anchors_ended |= ours and row.inbound_root not in {each.fingerprint for each in row.trusted_anchors}
     gone = any(end is not None and end <= wall for end in ends) or anchors_ended or row.trust_status in ("expired", "broken")
     if row.status in ("accepted", "enrolled"):
         return row.inbound_proven_at is None or row.trust_status != "established" or gone
@@ -188,7 +191,7 @@ class RedeemedByACall(Checker):
         self._contents(change, commit, visit.body, change.after.record)
 
     def _contents(self, change: Change, commit: Commit, body: dict[str, Any], row: Any) -> None:
-        own = self.facts.authority_of(commit.host)
+        own = self.facts.root_of(commit.host)
         bundle = {fingerprint_of(der) for der in ders(body.get("peer_ca_bundle_pem") or "")}
         trusted = {anchor.fingerprint for anchor in row.trusted_anchors}
         expected = own if body.get("csr_pem") else bundle

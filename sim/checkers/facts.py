@@ -123,6 +123,7 @@ class Facts:
         self.peers: dict[str, dict[str, Any]] = {}
         self.evidence: dict[str, dict[str, Any]] = {}
         self.revoked: dict[tuple[str, str], Any] = {}
+        self.rotations: dict[str, Any] = {}
         self.contacts: dict[tuple[str, str], tuple[float, float]] = {}
         self.told_by_clock: dict[tuple[str, str], float] = {}
         self._awake: dict[str, float] = {}
@@ -148,6 +149,9 @@ class Facts:
             self.note(host, row.record.id, row.record, row.evidence)
         for row in host.store.query(Query("revoked_certificate")):
             self.revoked[(host.name, row.record.id)] = row.record
+        self.rotations.pop(host.name, None)
+        for row in host.store.query(Query("rotation")):
+            self.rotations[host.name] = row.record
 
     def note(self, host: Host, id: str, record: Any, evidence: Any) -> None:
         """A row about a peer is committed now."""
@@ -231,8 +235,21 @@ class Facts:
         return (host for host in self.world.hosts.values() if host.instance_id == instance_id)
 
     def authority_of(self, host: Host) -> frozenset[str]:
-        """Fingerprints of the CA certificates whose keys a platform holds."""
-        return _fingerprints(host.authority.ca_bundle_pem)
+        """Fingerprints of the CA certificates whose keys a platform holds: the first, the one in force, and the next."""
+        return frozenset(fingerprint for pem in self._root_pems(host) for fingerprint in _fingerprints(pem))
+
+    def root_of(self, host: Host) -> frozenset[str]:
+        """The fingerprint of the CA certificate that is in force on a platform."""
+        rotation = self.rotations.get(host.name)
+        current = None if rotation is None else rotation.current
+        return _fingerprints(host.authority.ca_bundle_pem if current is None else current.key.certificate_pem)
+
+    def _root_pems(self, host: Host) -> Iterator[str]:
+        rotation = self.rotations.get(host.name)
+        yield host.authority.ca_bundle_pem
+        for root in () if rotation is None else (rotation.current, rotation.next):
+            if root is not None:
+                yield root.key.certificate_pem
 
     def paper(self, der: bytes) -> Paper | None:
         """A certificate, read once."""

@@ -123,6 +123,8 @@ class Watch:
                 self._peer_committed(change, commit)
             elif change.kind == "revoked_certificate":
                 self._certificate_revoked(change, host)
+            elif change.kind == "rotation" and change.after is not None:
+                self.facts.rotations[host.name] = change.after.record
         for look in self._on["on_commit"]:
             look(commit)
         for follow in self.followers:

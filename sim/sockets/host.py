@@ -146,7 +146,7 @@ class SocketHost(Host):
             proxy=self.proxy.handle,
             dialler=Dialler(allowed=lambda: self.federation.allowed_networks, resolve=self.level.sockets.resolve),
             leaves=self._leaves,
-            certificates_end=lambda: (self.authority.not_after, self._leaves_end),
+            certificates_end=lambda: (self._root_ends(), self._leaves_end),
             own_addresses=self._own_addresses,
             engine=partial(Engine, buggify=self.world.improbable)
             if tracer is None
@@ -165,11 +165,17 @@ class SocketHost(Host):
             self._shown = (self.server_chain, self._made(max(ends - wall, 1.0)))
         return self._shown[1]
 
+    def _root_ends(self) -> float:
+        root = self.rotated_root()
+        return self.authority.not_after if root is None else root.not_after
+
     def _chain_ends(self) -> float:
         return x509.load_der_x509_certificate(self.server_chain[0]).not_valid_after_utc.timestamp() if self.server_chain else math.inf
 
     def _made(self, lifetime_s: float) -> tuple[ListenerLeaf, ...]:
-        made = self.authority.listener_leaves([f"{self.name}.example.com", "localhost"], ["127.0.0.1"], lifetime_s)
+        root = self.rotated_root()
+        names = [f"{self.name}.example.com", "localhost"]
+        made = self.authority.listener_leaves(names, ["127.0.0.1"], lifetime_s, root.key if root is not None else None)
         self._leaves_end = self.clock.wall() + lifetime_s
         return tuple(ListenerLeaf(chain, key) for chain, key in made)
 
@@ -283,7 +289,8 @@ class WatchedDoor:
                 if onlooker is not None:
                     onlooker.answered(host, call, source, answer)
                 host.world.record("answer", host.name, source, f"{answer.status} {path}")
-                done(evolve(answer, body=host.release.answers(path, answer.body)))
+                told = answer if host.interloper is None else host.interloper(call, answer)
+                done(evolve(told, body=host.release.answers(path, told.body)))
 
         if onlooker is not None:
             onlooker.arrived(host, call, source)

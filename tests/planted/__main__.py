@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import tests.planted.chosen_blind
-import tests.planted.faults  # noqa: F401  # registers the faults
+import tests.planted.faults
+import tests.planted.rotations  # noqa: F401  # registers the faults
 from runtime.clock import SystemClock
 from sim.sweep import quiet
 from tests.planted.hunt import SEEDS_MAX, hunt, shrunk

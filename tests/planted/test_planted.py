@@ -47,6 +47,8 @@ SAMPLE = (
     "held_bearer_opens_our_door",
     "bearer_told_in_an_event",
     "held_bearers_outlive_the_peering",
+    "cross_signature_unchecked",
+    "window_of_the_next_rotation",
 )
 
 

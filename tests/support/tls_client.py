@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL, crypto
 
 from tests.support.certificates import Presented
@@ -28,6 +29,13 @@ class Connection:
         self._tls = tls
         self._host = host
         self._unread = b""
+
+    @property
+    def shown_root(self) -> str:
+        """The fingerprint of the last certificate in the chain that the listener shows."""
+        chain = self._tls.get_peer_cert_chain(as_cryptography=True)
+        assert chain
+        return f"sha256:{chain[-1].fingerprint(hashes.SHA256()).hex()}"
 
     def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         """Send one request and read its whole answer."""

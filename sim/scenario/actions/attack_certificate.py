@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FLAWS: Final = (
     "none", "foreign_anchor", "other_subject", "other_instance", "ended", "for_servers", "an_authority", "beside_another",
-    "revoked_serial", "no_flaw",
+    "revoked_serial", "no_flaw", "stolen_root",
 )  # fmt: skip
 DAY_S: Final = 86_400.0
 
@@ -49,7 +49,7 @@ class AttackCertificate:
             authority=self.flaw == "an_authority",
             serial=self._revoked(stage) if self.flaw == "revoked_serial" else None,
         )
-        signers = {"foreign_anchor": attacker, "revoked_serial": target}
+        signers = {"foreign_anchor": attacker, "revoked_serial": target, "stolen_root": target}
         forged = attacks.forge(signers.get(self.flaw, claimed), leaf)
         presented = () if self.flaw == "none" else (forged, *(attacker.server_chain[-1:] if self.flaw == "beside_another" else ()))
         for route, body in (("trust_bundle", None), ("heartbeat", {"boot_epoch": 1, "sequence": 1})):

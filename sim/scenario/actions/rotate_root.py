@@ -1,0 +1,28 @@
+"""`rotate_root`: an operator replaces the root of a platform's own CA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from sim.scenario.actions.registry import action
+from sim.scenario.actions.unfreeze import TRUST
+from sim.scenario.kinds import PLATFORM, TRUTH, WHOLE, key
+
+if TYPE_CHECKING:
+    from sim.scenario.stage import Stage
+
+
+@action("rotate_root", answered=True)
+@attrs.frozen(kw_only=True)
+class RotateRoot:
+    """An operator begins to replace the root of a platform's own CA; peers accept both for the overlap."""
+
+    on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    overlap_days: int = attrs.field(default=7, metadata=key(WHOLE, "days in which both roots count"))
+    force: bool = attrs.field(default=False, metadata=key(TRUTH, "the present key is stolen: its root ends at once"))
+
+    def perform(self, stage: Stage, name: str | None) -> None:
+        body = {"overlap_days": self.overlap_days, "reason": "rehearsed"} | ({"force": True} if self.force else {})
+        stage.call(name, self.on, "POST", "/rotate", body, surface=TRUST)
