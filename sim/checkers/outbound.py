@@ -7,16 +7,23 @@ world knows.
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any, Final
 
 from actors.door.call import Answer
 from actors.ports import RemoteRequest
+from runtime.store.port import Query
+from sim.checkers.ability import delay_s
 from sim.checkers.facts import ders
-from sim.checkers.registry import Checker, Visit, checker
+from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 
 ACCEPT: Final = "/federation_api/accept"
 CONTACT: Final = frozenset({"/federation_api/heartbeat", "/federation_api/trust_bundle"})
 LIVE: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
+MIGRATIONS: Final = "/federation_api/migrations"
+HOLDING: Final = frozenset({"transferring", "applying", "in_doubt", "finalizing"})
+"""Statuses of a migration whose records are held until both sides know its end."""
+
 LAST_WORD: Final = "/federation_api/peer_events"
 SHAPELESS: Final = frozenset({"malformed_json", "invalid_parameter", "unknown_argument", "body_too_large", "unsupported_media_type"})
 
@@ -24,6 +31,16 @@ SHAPELESS: Final = frozenset({"malformed_json", "invalid_parameter", "unknown_ar
 @checker("outbound", source="docs/trust-model.md#outbound-calls", holds=("P4", "I4"))
 class Outbound(Checker):
     """Nothing but accept leaves without a valid certificate for that peer, accept only as a saved handshake, to ended peers nothing."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._ended_at: dict[tuple[str, str], float] = {}
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        was_live = change.before is not None and change.before.record.status in LIVE
+        if was_live and change.after.record.status not in LIVE:
+            self._ended_at[(commit.host.name, change.id)] = self.facts.now
 
     def on_request(self, host: Any, request: RemoteRequest) -> None:
         row = self.facts.peers[host.name].get(request.peer_id)
@@ -44,7 +61,7 @@ class Outbound(Checker):
     def _other(self, host: Any, row: Any, request: RemoteRequest) -> None:
         pause = row.status == "suspended" and (request.body or {}).get("peer_state") == "suspended"
         allowed = row.status in LIVE or request.path == LAST_WORD or (request.path in CONTACT and pause)
-        if not allowed:
+        if not (allowed or self._goes_on_in_grace(host, row, request) or self._was_decided_before(host, request)):
             self.complain(host, f"{request.path} leaves for a peer that is {row.status}")
         leaf = self.facts.paper(ders(request.identity.certificate_pem)[0]) if request.identity is not None else None
         if leaf is None:
@@ -55,6 +72,20 @@ class Outbound(Checker):
             self.complain(host, f"{request.path} leaves with a certificate made for somebody else")
         elif leaf.ends <= host.clock.wall():
             self.complain(host, f"{request.path} leaves with a certificate that has ended")
+
+    def _was_decided_before(self, host: Any, request: RemoteRequest) -> bool:
+        """Whether it may wait for a commit of its own since a moment at which nothing had ended; a peer's own row decides by itself."""
+        since_s = self.facts.now - self._ended_at.get((host.name, request.peer_id), -math.inf)
+        return request.path.startswith(MIGRATIONS) and since_s <= 2 * delay_s(host)
+
+    def _goes_on_in_grace(self, host: Any, row: Any, request: RemoteRequest) -> bool:
+        """Whether it is a word about a migration that holds its records since before the revocation, within the grace for that."""
+        if row.status != "revoked" or not request.path.startswith(MIGRATIONS):
+            return False
+        id = request.path[len(MIGRATIONS) + 1 :].partition("/")[0] or (request.body or {}).get("migration_id")
+        found = (each.record for each in host.store.query(Query("migration")) if each.record.transfer_id == id)
+        in_time = host.clock.wall() < row.revoked_at + host.federation.revocation_grace_s
+        return in_time and any(each.status in HOLDING and each.peering_epoch == row.peering_epoch - 1 for each in found)
 
 
 @checker("right_server", source="docs/trust-model.md#outbound-calls", holds=("P4",))

@@ -16,6 +16,7 @@ import actors.door.door
 import actors.door.federation
 import actors.door.grants.authorise
 import actors.grant.chain
+import actors.migration.transfer
 import actors.peer.calling
 import actors.peer.cascade
 import actors.peer.ending
@@ -537,3 +538,9 @@ def bearer_told_in_an_event(patch: Patch) -> None:
 def held_bearers_outlive_the_peering(patch: Patch) -> None:
     """The end of a peering destroys none of the bearers that came under it."""
     patch.setattr(actors.peer.ending, "DEPENDANTS", [each for each in DEPENDANTS if each.kind != "received_grant"])
+
+
+@plant("migration-begins-nothing-in-the-grace")
+def migration_begins_in_the_grace(patch: Patch) -> None:
+    """The grace of a revocation is good for whatever a migration wants, begun or not."""
+    patch.setattr(actors.migration.transfer, "HOLDING", actors.migration.transfer.HOLDING | {"planned", "validating", "conflict"})

@@ -176,6 +176,17 @@ def test_a_platform_that_has_stopped_over_its_disk_shows_the_silence_that_it_cau
     assert held(54604, "409s", *PEERED, *steps) == ()
 
 
+def test_a_call_that_waits_for_its_own_commit_may_leave_with_that_of_an_end() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 10, "do": "import_resources", "on": "a", "count": 2},
+        {"t": 10, "do": "issue_grant", "on": "b", "peer": "a", "scope": "migrate"},
+        {"t": 20, "do": "slow_disk", "on": "a", "fsync": "50ms"},
+        {"t": 30, "do": "revoke", "on": "a", "peer": "b"},
+        {"t": 30, "do": "plan_migration", "on": "a", "peer": "b"},
+    )
+    assert held(1, "2m", *PEERED, *steps) == ()
+
+
 @pytest.mark.parametrize(
     "payload",
     [{"a": "told"}, {"a": ["x", {"b": b"told"}]}, {"a": 2**70, "b": "told"}, {("key", "told"): 1}],
