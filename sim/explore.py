@@ -20,7 +20,8 @@ from runtime.clock import SystemClock
 from runtime.random import SeededRandomness
 from sim.corpus import Corpus
 from sim.coverage import Touched
-from sim.generate import FOR_MAX_S, Stream, document, in_time, mutated, often
+from sim.draws import Stream, often
+from sim.generate import FOR_MAX_S, document, in_time, mutated
 from sim.reduction import members, tables, with_tables, with_world
 from sim.scenario.failures import Failure
 from sim.scenario.load import ScenarioError, parse

@@ -10,38 +10,19 @@ all are scenarios, and they expect nothing: what must hold in every world is lef
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import attrs
 
 import sim.scenario.actions  # noqa: F401  # registers the actions
 from api.durations import parse_duration
+from sim.draws import DURATIONS_S, POINTLESS, Draw, maker, often, pair
 from sim.reduction import members, tables, with_tables, with_world
 from sim.scenario.actions.registry import ACTIONS, FAULTS
-from sim.scenario.kinds import (
-    BURST,
-    CHANCE,
-    DURATION,
-    LATENCY,
-    NUMBER,
-    PAIR,
-    PLATFORM,
-    PLATFORMS,
-    RATE,
-    SIGNED_DURATION,
-    SIZE,
-    SPAN,
-    TRUTH,
-    WHOLE,
-    Kind,
-    keys_of,
-)  # fmt: skip
+from sim.scenario.kinds import keys_of
 from sim.scenario.write import Document, duration
-
-Item = TypeVar("Item")
+from sim.surroundings import links, platform, with_nats
 
 NAMES: Final = "abcd"
 STEPS_MAX: Final = 14
@@ -49,101 +30,9 @@ FOR_MAX_S: Final = 7200.0
 REST_S: Final = 60.0
 """How long a world goes on after its last step."""
 
-DURATIONS_S: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
-"""Evenly spread on a logarithmic scale, so that every order of magnitude is as likely as any other."""
-
 LENGTHS_S: Final = (60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 BLOCKING: Final = frozenset({"wait"})
 """Actions that hold up the others, which a generated document has no use for."""
-
-POINTLESS: Final = frozenset({"no_flaw"})
-"""Values by which an attack is none: whoever holds all that a peer holds is the peer, and checkers would take him for an attacker."""
-
-_WORDS: Final = re.compile(r"`([^`]+)`")
-
-
-class Draw(Protocol):
-    """Where choices come from."""
-
-    def whole(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
-        ...
-
-    def among(self, options: Sequence[Item]) -> Item:
-        """One of them; there is at least one."""
-        ...
-
-    def several(self, most: int, make: Callable[[Draw], Item]) -> list[Item]:
-        """None, or up to `most`."""
-        ...
-
-
-class Stream:
-    """Choices from a seeded stream."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-
-    def whole(self, low: int, high: int) -> int:
-        return self._chance.randint(low, high)
-
-    def among(self, options: Sequence[Item]) -> Item:
-        return options[self._chance.randrange(len(options))]
-
-    def several(self, most: int, make: Callable[[Draw], Item]) -> list[Item]:
-        return [make(self) for _ in range(self.whole(0, most))]
-
-
-def often(draw: Draw, percent: int) -> bool:
-    """True that often."""
-    return draw.whole(1, 100) <= percent
-
-
-# --- values ----------------------------------------------------------------------------------------------------------
-
-
-def _duration(draw: Draw, names: Sequence[str]) -> Any:
-    return duration(draw.among(DURATIONS_S))
-
-
-def _signed(draw: Draw, names: Sequence[str]) -> Any:
-    seconds = draw.among(DURATIONS_S)
-    return f"-{duration(seconds)}" if often(draw, 50) else duration(seconds)
-
-
-def _span(draw: Draw, names: Sequence[str]) -> Any:
-    return [duration(each) for each in sorted((draw.among(DURATIONS_S[:10]), draw.among(DURATIONS_S[:10])))]
-
-
-def _pair(draw: Draw, names: Sequence[str]) -> Any:
-    one = draw.among(names)
-    return [one, draw.among([name for name in names if name != one])]
-
-
-_VALUES: Final[Sequence[tuple[Kind, Callable[[Draw, Sequence[str]], Any]]]] = (
-    (DURATION, _duration),
-    (SIGNED_DURATION, _signed),
-    (SPAN, _span),
-    (PAIR, _pair),
-    (PLATFORMS, lambda draw, names: _pair(draw, names)),
-    (LATENCY, _span),
-    (BURST, lambda draw, names: [draw.among((0.01, 0.1, 0.5)), draw.among((0.1, 0.5, 1.0))]),
-    (RATE, lambda draw, names: draw.among((1_000, 100_000, 10_000_000))),
-    (SIZE, lambda draw, names: draw.among((1_000, 64_000, 1_000_000))),
-    (PLATFORM, lambda draw, names: draw.among(names)),
-    (TRUTH, lambda draw, names: draw.among((False, True))),
-    (CHANCE, lambda draw, names: draw.among((0.01, 0.1, 0.3, 0.6, 0.9, 1.0))),
-    (NUMBER, lambda draw, names: draw.among((0.0, 1e-4, -1e-4, 1e-2, -1e-2))),
-    (WHOLE, lambda draw, names: draw.whole(1, 5)),
-)
-
-
-def _maker(kind: Kind) -> Callable[[Draw, Sequence[str]], Any] | None:
-    """What makes values of a kind; None if nobody here can."""
-    if kind.title.startswith("one of "):
-        words = [word for word in _WORDS.findall(kind.title) if word not in POINTLESS]
-        return lambda draw, names: draw.among(words)
-    return next((make for each, make in _VALUES if each is kind), None)
 
 
 def generatable() -> dict[str, type]:
@@ -152,7 +41,7 @@ def generatable() -> dict[str, type]:
         word: cls
         for word, cls in sorted(ACTIONS.items())
         if word not in BLOCKING
-        and all(_maker(field.metadata["kind"]) is not None or field.default is not attrs.NOTHING for field in keys_of(cls).values())
+        and all(maker(field.metadata) is not None or field.default is not attrs.NOTHING for field in keys_of(cls).values())
     }
 
 
@@ -164,9 +53,9 @@ def step(draw: Draw, words: Sequence[str], names: Sequence[str], at: float) -> d
     word = draw.among(words)
     made: dict[str, Any] = {"t": duration(at), "do": word}
     for key, field in keys_of(ACTIONS[word]).items():
-        make = _maker(field.metadata["kind"])
+        make = maker(field.metadata)
         if make is not None and (field.default is attrs.NOTHING or often(draw, 25)):
-            made[key] = make(draw, names)
+            made[key] = make(draw, names, made)
     if made.get("peer") is not None and made.get("peer") == made.get("on"):
         made["peer"] = draw.among([name for name in names if name != made["on"]])
     return made
@@ -188,8 +77,8 @@ def document(draw: Draw) -> Document:
         steps.append({"t": duration(round(at, 3)), **peering})
         at += draw.among((0.0, 0.01, 1.0, 10.0))
     steps += draw.several(STEPS_MAX, lambda draw: step(draw, words, names, _anywhere(draw, at)))
-    made = {"name": "generated", "description": "Made by chance.", "world": world, "platform": [_platform(draw, name) for name in names]}
-    return in_time(with_tables(with_tables(made, "link", _links(draw, names)), "at", steps))
+    made = {"name": "generated", "description": "Made by chance.", "world": world, "platform": [platform(draw, name) for name in names]}
+    return in_time(with_nats(draw, with_tables(with_tables(made, "link", links(draw, names)), "at", steps), 25))
 
 
 def _anywhere(draw: Draw, after: float) -> float:
@@ -199,7 +88,7 @@ def _anywhere(draw: Draw, after: float) -> float:
 
 def _beginning(draw: Draw, names: Sequence[str]) -> list[dict[str, Any]]:
     """Most documents begin with a peering, because hardly anything can happen without."""
-    one, other = _pair(draw, names)
+    one, other = pair(draw, names)
     peerings: tuple[list[dict[str, Any]], ...] = (
         [],
         [{"do": "propose", "on": one, "peer": other}],
@@ -213,29 +102,11 @@ def _beginning(draw: Draw, names: Sequence[str]) -> list[dict[str, Any]]:
     return draw.among(peerings)
 
 
-def _platform(draw: Draw, name: str) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": name}
-    if often(draw, 20):
-        made["fsync"] = duration(draw.among(DURATIONS_S[:6]))
-    if often(draw, 15):
-        made["clock_offset"] = _signed(draw, ())
-    if often(draw, 15):
-        made["heartbeat_interval"] = duration(draw.among((10.0, 30.0, 120.0)))
-    return made
-
-
-def _links(draw: Draw, names: Sequence[str]) -> list[dict[str, Any]]:
-    if not often(draw, 30):
-        return []
-    link: dict[str, Any] = {"between": _pair(draw, names), "latency": _span(draw, names)}
-    if often(draw, 30):
-        link["loss"] = draw.among((0.01, 0.1, 0.3))
-    return [link]
-
-
 def in_time(document: Document) -> Document:
     """A copy with steps in order and to the point that lasts long enough for them, and no longer than is affordable."""
-    steps = sorted((step for step in tables(document, "at") if not _pointless(step)), key=lambda step: parse_duration(step["t"]))
+    boxes = {str(row["name"]) for row in tables(document, "nat")}
+    sound = (step for step in tables(document, "at") if not _pointless(step) and step.get("nat") in (None, *boxes))
+    steps = sorted(sound, key=lambda step: parse_duration(step["t"]))
     steps = [step for step in steps if parse_duration(step["t"]) <= FOR_MAX_S - REST_S]
     last = parse_duration(steps[-1]["t"]) if steps else 0.0
     length = min(max(parse_duration(document["world"]["for"]), last + REST_S), FOR_MAX_S)
@@ -328,17 +199,21 @@ def _other_platform(draw: Draw, document: Document, other: Document, words: Sequ
     """Another setting for one of them."""
     rows = tables(document, "platform")
     number = draw.whole(0, len(rows) - 1)
-    rows[number] = {**rows[number], **_platform(draw, str(rows[number]["name"]))}
+    rows[number] = {**rows[number], **platform(draw, str(rows[number]["name"]))}
     return with_tables(document, "platform", rows)
 
 
 def _other_links(draw: Draw, document: Document, other: Document, words: Sequence[str]) -> Document:
     names = _names(document)
-    return with_tables(document, "link", _links(draw, names)) if len(names) > 1 else document
+    return with_tables(document, "link", links(draw, names)) if len(names) > 1 else document
+
+
+def _other_nats(draw: Draw, document: Document, other: Document, words: Sequence[str]) -> Document:
+    return with_nats(draw, document, 80)
 
 
 _CHANGES: Final[Sequence[Callable[[Draw, Document, Document, Sequence[str]], Document]]] = (
     _more_steps, _more_steps, _more_steps, _fewer_steps, _moved_step, _moved_step, _repeated_step, _borrowed_steps, _other_platform,
-    _other_links,
+    _other_links, _other_nats,
 )  # fmt: skip
 """What may be changed; what stands here more than once is as much more likely."""

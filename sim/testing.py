@@ -25,7 +25,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
-from sim.generate import Draw
+from sim.draws import Draw
 from sim.generate import document as generated_document
 from sim.scenario.failures import Failure, StageError
 from sim.scenario.load import load, parse

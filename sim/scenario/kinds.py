@@ -9,7 +9,7 @@ import difflib
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -40,9 +40,17 @@ class Kind:
     schema: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
 
 
-def key(kind: Kind, text: str, name: str | None = None) -> Mapping[str, Any]:
-    """Metadata of an attrs field that stands in a file: its kind, what it means, and its key if that is no Python name."""
-    return {"kind": kind, "text": text, "key": name}
+Drawn = Sequence[Any] | Callable[[Mapping[str, Any]], Sequence[Any]]
+"""Values that chance may choose; or what makes them of the keys before, which it has chosen already."""
+
+
+def key(kind: Kind, text: str, name: str | None = None, *, drawn: Drawn = ()) -> Mapping[str, Any]:
+    """Metadata of an attrs field that stands in a file: its kind, what it means, and its key if that is no Python name.
+
+    Args:
+        drawn: what generated scenarios choose from, where the kind alone does not say it.
+    """
+    return {"kind": kind, "text": text, "key": name, "drawn": drawn}
 
 
 def keys_of(cls: type) -> dict[str, attrs.Attribute[Any]]:

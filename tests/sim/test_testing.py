@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from sim.generate import Stream, generatable, mutated
+from sim.draws import Stream
+from sim.generate import generatable, mutated
 from sim.scenario.actions.registry import ACTIONS, ANSWERED, FAULTS
 from sim.scenario.load import load, parse
 from sim.scenario.run import Result, _digest, run

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from actors.peer.lifecycle import LIVE
+from actors.peer.peer_events import EVENT_KINDS
 from actors.peer.steps import reachable_identity
 from actors.ports import RemoteRequest
 from sim.scenario.actions.registry import action
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
+KINDS: Final = (*sorted(EVENT_KINDS), "peer.of_a_later_release")
+"""What generated scenarios tell of."""
+
+
 @action("peer_event", fault=True)
 @attrs.frozen(kw_only=True)
 class TellPeerEvent:
@@ -25,8 +30,10 @@ class TellPeerEvent:
 
     on: str = attrs.field(metadata=key(PLATFORM, "who tells"))
     peer: str = attrs.field(metadata=key(PLATFORM, "who is told"))
-    kind: str = attrs.field(metadata=key(TEXT, "the kind of event, such as `peer.compromise_disclosed`"))
-    event: str = attrs.field(default="an event", metadata=key(TEXT, "what makes it the same event as another"))
+    kind: str = attrs.field(metadata=key(TEXT, "the kind of event, such as `peer.compromise_disclosed`", drawn=KINDS))
+    event: str = attrs.field(
+        default="an event", metadata=key(TEXT, "what makes it the same event as another", drawn=("an event", "another"))
+    )
 
     def perform(self, stage: Stage, name: str | None) -> None:
         host, record = stage.host(self.on), stage.row(self.on, self.peer)

@@ -24,8 +24,8 @@ class Poison:
     is given up."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
-    kind: str = attrs.field(default="peer", metadata=key(TEXT, "the kind of actor"))
-    message: str = attrs.field(metadata=key(TEXT, "the type of message"))
+    kind: str = attrs.field(default="peer", metadata=key(TEXT, "the kind of actor", drawn=tuple(sorted(ACTORS))))
+    message: str = attrs.field(metadata=key(TEXT, "the type of message", drawn=lambda made: handled_messages(made.get("kind", "peer"))))
     times: int = attrs.field(default=2, metadata=key(WHOLE, "how many handlings crash"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
