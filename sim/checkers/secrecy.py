@@ -48,6 +48,7 @@ class Secrecy(Checker):
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._searched = 0
         self._evidence: dict[tuple[str, str, str], tuple[int, list[Any]]] = {}
+        self._told: set[str] = set()
 
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
         text = repr(answer.body) if self._secrets else ""
@@ -59,7 +60,8 @@ class Secrecy(Checker):
             self._secrets += minted
             text = repr({**data, "acceptance_token": "", "invitation": ""})
         if isinstance(data, dict) and isinstance(data.get("bearer_token"), str):
-            if self._learn_bearer(data["bearer_token"]):
+            # What could not be delivered goes to the operator instead, who is then told for the first time.
+            if not self._learn_bearer(data["bearer_token"], told=True):
                 self.complain(visit.host, f"{visit.call.method} {visit.call.path} tells a bearer a second time")
             text = repr({**data, "bearer_token": ""})
         self._search(visit.host, f"the answer to {visit.call.method} {visit.call.path}", text)
@@ -72,13 +74,15 @@ class Secrecy(Checker):
         if visit.route == DELIVERY and isinstance(visit.body.get("bearer_token"), str):
             self._learn_bearer(visit.body["bearer_token"])
 
-    def _learn_bearer(self, bearer: str) -> bool:
-        """Whether its secret was known already. A bare bearer has none: its id stands in lists on purpose."""
+    def _learn_bearer(self, bearer: str, *, told: bool = False) -> bool:
+        """Whether no operator was told of its secret before. A bare bearer has none: its id stands in lists on purpose."""
         _, _, secret = bearer.partition(".")
         if secret and secret not in self._secrets:
             self._secrets.append(secret)
-            return False
-        return bool(secret)
+        first = not secret or secret not in self._told
+        if told:
+            self._told.add(secret)
+        return first
 
     def on_commit(self, commit: Commit) -> None:
         for write in commit.writes:

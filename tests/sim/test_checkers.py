@@ -176,6 +176,14 @@ def test_a_platform_that_has_stopped_over_its_disk_shows_the_silence_that_it_cau
     assert held(54604, "409s", *PEERED, *steps) == ()
 
 
+def test_a_bearer_whose_delivery_has_no_answer_is_told_to_the_operator_once() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 2, "do": "slow_disk", "on": "a", "fsync": "30m"},
+        {"t": 2, "do": "issue_grant", "on": "b", "peer": "a", "deliver": True},
+    )
+    assert held(721, "13s", *PEERED, *steps) == ()
+
+
 def test_a_call_that_waits_for_its_own_commit_may_leave_with_that_of_an_end() -> None:
     steps: tuple[dict[str, Any], ...] = (
         {"t": 10, "do": "import_resources", "on": "a", "count": 2},
