@@ -257,6 +257,24 @@ _REGISTRY: Final = (
         distinguished_by=("number",),
     ),
     FindingKind(
+        kind="migration_chain_stalled",
+        severity="medium",
+        title="Chain of migrations stands still",
+        text="Hop {hop} of chain {chain_id} has not moved for an hour. It waits for {waits_for}.",
+        remedy="`powernode migrations chains show {chain_id}` tells who holds the resource. Ask the holder's operators, "
+        "or give up with `powernode migrations chains cancel {chain_id}`.",
+        distinguished_by=("chain_id", "hop"),
+    ),
+    FindingKind(
+        kind="migration_chain_failed",
+        severity="medium",
+        title="Chain of migrations failed",
+        text="Chain {chain_id} failed at hop {hop} ({error}); the resource is {whereabouts}.",
+        remedy="`powernode migrations chains show {chain_id}` tells more. `powernode migrations chains retry {chain_id}` tries that hop "
+        "again, `powernode migrations chains cancel {chain_id}` gives the rest up.",
+        distinguished_by=("chain_id", "hop"),
+    ),
+    FindingKind(
         kind="peer_identity_undisclosed",
         severity="low",
         title="Identity not disclosed",

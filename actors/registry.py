@@ -18,6 +18,8 @@ from actors.hub.actor import HubActor
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.migration.actor import MigrationActor
 from actors.migration.arrival import ArrivalActor, StagedStepActor
+from actors.migration_chain.actor import MigrationChainActor
+from actors.migration_chain.hop import ChainHopActor
 from actors.mirror.shelf import MirrorActor, MirrorShelfActor
 from actors.offering.actor import OfferingActor
 from actors.offering.lease import LeaseActor
@@ -66,6 +68,8 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     PushedRecordActor,
     MirrorShelfActor,
     MirrorActor,
+    MigrationChainActor,
+    ChainHopActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -21,6 +21,7 @@ from actors.door.door import Door, Handler, request_id_in
 from actors.door.ending import handlers as ending
 from actors.door.grants import handlers as grants
 from actors.door.hub import handlers as hub
+from actors.door.migration_chains import handlers as migration_chains
 from actors.door.migrations import handlers as migrations
 from actors.door.offerings import federation as offerings_federation
 from actors.door.offerings import handlers as offerings
@@ -51,6 +52,7 @@ _FAMILIES: Final = (
     capabilities_federation.HANDLERS,
     hub.HANDLERS,
     migrations.HANDLERS,
+    migration_chains.HANDLERS,
     approvals.HANDLERS,
     offerings.HANDLERS,
     subscriptions.HANDLERS,

@@ -25,6 +25,7 @@ from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.grants.routes import ROUTES as _GRANTS
 from actors.door.hub.routes import ROUTES as _HUB
+from actors.door.migration_chains.routes import ROUTES as _MIGRATION_CHAINS
 from actors.door.migrations.routes import ROUTES as _MIGRATIONS
 from actors.door.offerings.routes import ROUTES as _OFFERINGS
 from actors.door.received_grants.routes import ROUTES as _RECEIVED_GRANTS
@@ -616,6 +617,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_CAPABILITIES,
     *_HUB,
     *_MIGRATIONS,
+    *_MIGRATION_CHAINS,
     *_APPROVALS,
     *_OFFERINGS,
     *_SUBSCRIPTIONS,

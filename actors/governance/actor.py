@@ -20,6 +20,7 @@ from actors.governance.messages import ScanSlice, ScanTick, Start
 from actors.governance.record import KIND, GovernanceRecord, appeared, merge
 from actors.grant.record import KIND as GRANT
 from actors.limits import FINDINGS_OPEN_MAX, GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
+from actors.migration_chain.record import CHAIN
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.schema_rule.record import KIND as SCHEMA_RULE
@@ -91,11 +92,14 @@ class GovernanceActor(Actor):
         here = Condition("account_id", "=", ctx.ref.id)
         suspicious = ((here, Condition("corrupt", "=", 1)), (here, Condition("wide", "=", 1)))
         grants = [row.record for row in ctx.query(Query(GRANT.name, suspicious, limit=FINDINGS_OPEN_MAX))]
+        stuck = ((here, Condition("stalled", "=", 1)), (here, Condition("status", "=", "failed")))
+        chains = [row.record for row in ctx.query(Query(CHAIN.name, stuck, limit=FINDINGS_OPEN_MAX))]
         across = (
             *scanner.scan_across(running.records, ctx.settings),
             *scanner.scan_bridges(bridges, running.records),
             *scanner.scan_shipments(shipments),
             *scanner.scan_grants(grants, ctx.wall),
+            *scanner.scan_chains(chains, ctx.wall),
         )
         self._keep(ctx, (*running.found, *across))
 

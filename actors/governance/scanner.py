@@ -25,6 +25,8 @@ from actors.limits import (
     EPOCH_FLIPS_TO_CONFLICT,
     STUCK_ACCEPTED_S,
 )
+from actors.migration_chain.limits import FAILED_SHOWN_S
+from actors.migration_chain.record import MigrationChainRecord, waits_for
 from actors.peer.lifecycle import LIVE
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import is_stale, reachable_identity
@@ -99,6 +101,25 @@ def _grant_finding(grant: GrantRecord) -> Finding:
 def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:
     """Shipments of audit chains that the archive did not take, or did not give back as they were."""
     return tuple(_broken(each, error=each.error or "unknown", attempts=each.attempts) for each in failed)
+
+
+def scan_chains(chains: Sequence[MigrationChainRecord], wall: float) -> tuple[Finding, ...]:
+    """Chains of migrations that stand still, and those that have failed lately and that nobody has decided about."""
+    return tuple(finding for chain in chains if (finding := _chain_finding(chain, wall)) is not None)
+
+
+def _chain_finding(chain: MigrationChainRecord, wall: float) -> Finding | None:
+    context: dict[str, Any] = {"account_id": chain.account_id, "root_resource_id": chain.root_resource_id}
+    peer_id = chain.next_peer_id or chain.hop_peer_ids[-1]
+    place: dict[str, str | int] = {"chain_id": chain.id, "hop": chain.current_hop_index}
+    if chain.status == "in_flight" and chain.stalled:
+        return make("migration_chain_stalled", peer_id, {**context, **place}, waits_for=waits_for(chain), **place)
+    if chain.status == "failed" and chain.ended_at is not None and wall - chain.ended_at <= FAILED_SHOWN_S:
+        home = f"at the peer {chain.holder_peer_id}" if chain.holder_peer_id is not None else "at home"
+        facts = {**place, "error": chain.error or "unknown"}
+        told = home if chain.holder_certain else f"{home}, or one hop further: only its holder knows"
+        return make("migration_chain_failed", peer_id, {**context, **facts}, whereabouts=told, **facts)
+    return None
 
 
 def _broken(shipment: ShipmentRecord, **facts: str | int) -> Finding:

@@ -18,10 +18,10 @@ from actors.approval.messages import Execute, Executed, NotApproved
 from actors.approval.record import KIND as APPROVAL
 from actors.idempotency.record import Mark, remember
 from actors.migration.lifecycle import Trigger, transition
-from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, Plan, PreflightAnswered, Release, SetStep
+from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, MigrationMoved, Plan, PreflightAnswered, Release, SetStep
 from actors.migration.planning import current_steps
 from actors.migration.receiving import residency_outcome
-from actors.migration.record import MigrationRecord, shown
+from actors.migration.record import HOP_KIND, MigrationRecord, shown
 from actors.migration.steps import Policy, Step, plan_digest
 from actors.migration.transfer import Transfer, refused_by, without_payloads
 from actors.peer import standing
@@ -49,19 +49,24 @@ class MigrationActor(Transfer):
         if self.record is not None or self.planning is not None:
             ctx.reply(OperatorFault("migration_id_conflict", "another migration has this id", 409))
             return
-        planned = planned_record(ctx, message)
+        planned = planned_record(ctx, message, ctx.ref.id)
         if isinstance(planned, Fault):
-            ctx.reply(planned)
+            self._unplanned(ctx, message, planned)
             return
         if message.bearer is None:
             sealed = held_bearer(ctx, planned)
             if sealed is None:
-                ctx.reply(NO_GRANT)
+                self._unplanned(ctx, message, NO_GRANT)
             else:
                 self._planned(ctx, ctx.defer(), message, attrs.evolve(planned, sealed_bearer=sealed))
             return
         self.planning = (ctx.defer(), message, planned)
         ctx.call(Seal(message.bearer, GRANT_BEARER_PURPOSE), then=BearerSealed)
+
+    def _unplanned(self, ctx: Context, message: Plan, fault: Fault) -> None:
+        if message.hop is not None:
+            ctx.send(Ref(HOP_KIND, message.hop.hop_id), MigrationMoved(ctx.ref.id, fault))
+        ctx.reply(fault)
 
     @handles(BearerSealed)
     def on_bearer_sealed(self, message: BearerSealed, ctx: Context) -> None:
@@ -301,7 +306,7 @@ def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | No
     return OperatorFault("invalid_transition", text, 422, {"from": record.status})
 
 
-def planned_record(ctx: Context, message: Plan) -> MigrationRecord | Fault:
+def planned_record(ctx: Context, message: Plan, id: str) -> MigrationRecord | Fault:
     """The migration that an operator plans, or why there is none."""
     fault = destination_fault(ctx, message.account_id, message.destination_peer_id, None)
     if fault is not None:
@@ -317,7 +322,7 @@ def planned_record(ctx: Context, message: Plan) -> MigrationRecord | Fault:
     if isinstance(steps, Fault):
         return steps
     return MigrationRecord(
-        id=ctx.ref.id,
+        id=id,
         account_id=message.account_id,
         operation=header.operation,
         root_resource_kind=header.root_resource_kind,
@@ -325,7 +330,11 @@ def planned_record(ctx: Context, message: Plan) -> MigrationRecord | Fault:
         destination_peer_id=peer.id,
         peering_epoch=peer.peering_epoch,
         dry_run=message.dry_run,
-        transfer_id=ctx.ref.id,
+        transfer_id=id,
+        applying=message.apply and not message.dry_run,
+        hop_id=message.hop.hop_id if message.hop is not None else None,
+        chain_id=message.hop.chain_id if message.hop is not None else None,
+        chain_position=message.hop.number if message.hop is not None else None,
         steps=without_payloads(steps),
         plan_digest=plan_digest(header, steps),
         acknowledge_residency=message.acknowledge_residency,
@@ -339,10 +348,13 @@ def planned_record(ctx: Context, message: Plan) -> MigrationRecord | Fault:
 
 def held_bearer(ctx: Context, record: MigrationRecord) -> bytes | None:
     """The sealed bearer of the best grant that the destination has given us for this, or None."""
-    rows = ctx.query(of_peer(record.destination_peer_id))
-    peer = peer_row(ctx, record.destination_peer_id)
-    held = [row.record for row in rows if row.record.account_id == record.account_id]
-    found = fitting(held, peer, record.root_resource_kind, record.root_resource_id, "migrate", ctx.wall)
+    return bearer_of(ctx, record.account_id, record.destination_peer_id, record.root_resource_kind, record.root_resource_id)
+
+
+def bearer_of(ctx: Context, account_id: str, peer_id: str, kind: str, id: str) -> bytes | None:
+    """The sealed bearer of the best grant by which a peer lets us move this resource, or None."""
+    held = [row.record for row in ctx.query(of_peer(peer_id)) if row.record.account_id == account_id]
+    found = fitting(held, peer_row(ctx, peer_id), kind, id, "migrate", ctx.wall)
     return found[0].sealed_bearer if found else None
 
 

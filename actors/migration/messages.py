@@ -17,6 +17,24 @@ from runtime.actor import CallResult
 from runtime.errors import Fault
 from runtime.secret import Secret
 
+
+@attrs.frozen(kw_only=True)
+class ForHop:
+    """The hop of a chain that a migration carries out: the id of its row, and its place."""
+
+    hop_id: str
+    chain_id: str
+    number: int
+
+
+@attrs.frozen
+class MigrationMoved:
+    """To a hop: its migration has another status now, or cannot be planned (`fault`)."""
+
+    migration_id: str
+    fault: Fault | None = None
+
+
 # --- from operators, at the source ------------------------------------------------------------------------------------
 
 
@@ -26,6 +44,8 @@ class Plan:
 
     Attributes:
         bearer: of the destination's grant; None to use one that is held already.
+        apply: go on as soon as nothing stands in the way, without another word of an operator.
+        hop: what it is done for, if it is a hop of a chain.
     """
 
     account_id: str
@@ -35,6 +55,8 @@ class Plan:
     bearer: Secret | None
     dry_run: bool
     acknowledge_residency: bool
+    apply: bool = False
+    hop: ForHop | None = None
     mark: Mark | None = None
 
 

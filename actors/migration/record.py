@@ -20,6 +20,9 @@ from actors.migration.steps import Header, Operation, Step, receipt_digest
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Condition, Kind, Query
 
+HOP_KIND: Final = "chain_hop"
+"""The kind of the actor that stands for a hop of a chain."""
+
 
 @attrs.frozen(kw_only=True)
 class MigrationRecord:
@@ -39,6 +42,8 @@ class MigrationRecord:
         receipt: the destination's receipt with its proof, as verified.
         error: code of the last refusal or failure.
         next_look_at: when a migration that is under way is looked at again.
+        hop_id: of the hop that it carries out, which hears of every change of its status; None for one that stands alone.
+        chain_id, chain_position: the chain that the hop belongs to, and the hop's number in it.
     """
 
     id: str
@@ -72,6 +77,9 @@ class MigrationRecord:
     updated_at: float
     completed_at: float | None = None
     next_look_at: float | None = None
+    hop_id: str | None = None
+    chain_id: str | None = None
+    chain_position: int | None = None
 
     @property
     def header(self) -> Header:
@@ -206,6 +214,8 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
         "cross_jurisdiction": record.cross_jurisdiction,
         "receipt_digest": record.receipt_digest,
         "error": record.error,
+        "chain_id": record.chain_id,
+        "chain_position": record.chain_position,
         "created_by": record.created_by,
         "created_at": iso(record.created_at),
         "updated_at": iso(record.updated_at),

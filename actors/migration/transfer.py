@@ -17,6 +17,7 @@ from actors.migration.messages import (
     Depart,
     Departed,
     FinalizeAnswered,
+    MigrationMoved,
     OutcomeAnswered,
     PreflightAnswered,
     Release,
@@ -25,7 +26,7 @@ from actors.migration.messages import (
 )
 from actors.migration.planning import current_steps
 from actors.migration.receipts import flaw
-from actors.migration.record import MIGRATION, MigrationRecord, next_look
+from actors.migration.record import HOP_KIND, MIGRATION, MigrationRecord, next_look
 from actors.migration.steps import Step, receipt_digest, size
 from actors.peer import endpoints, standing
 from actors.peer.record import KIND as PEER
@@ -65,6 +66,8 @@ class Transfer(Actor):
         if record.status in TERMINAL:
             record = attrs.evolve(record, sealed_bearer=b"")
         log = record.conflict_log[-CONFLICTS_KEPT:]
+        if record.hop_id is not None and (self.record is None or self.record.status != record.status):
+            ctx.send(Ref(HOP_KIND, record.hop_id), MigrationMoved(record.id))
         ctx.save(attrs.evolve(record, next_look_at=look, updated_at=ctx.wall, conflict_log=log, audit_log=record.audit_log[-LOG_KEPT:]))
 
     def stepped(self, ctx: Context, record: MigrationRecord, trigger: Trigger, *, by: str | None = None) -> MigrationRecord:

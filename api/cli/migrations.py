@@ -26,6 +26,7 @@ migrations = LazyGroup(
     lazy={
         "apply": ("api.cli.migrations:apply", "Move or copy what was planned."),
         "cancel": ("api.cli.migrations:cancel", "Give a migration up."),
+        "chains": ("api.cli.chains:chains", "Take a resource over several platforms."),
         "list": ("api.cli.migrations:list_", "List migrations from here to peers."),
         "plan": ("api.cli.migrations:plan", "Plan the move or the copy of a resource."),
         "retry": ("api.cli.migrations:retry", "Try a failed migration again."),

@@ -92,3 +92,36 @@ class OneVerdict(Checker):
             self.complain(host, f"the migration {transfer_id} is {status} at its source, and {verdict} at its destination")
         if status in ("finalizing", "completed") and not applied:
             self.complain(host, f"the migration {transfer_id} is {status} at its source, and {verdict} at its destination")
+
+
+@checker("chain_holder", source="docs/migrations.md#chains", holds=("R4",))
+class ChainHolder(Checker):
+    """Where a chain says that its resource lives, it lives: at the position that it names, or at the next while the hop is under way."""
+
+    def on_commit(self, commit: Commit) -> None:
+        for change in commit.changes:
+            record = change.after.record if change.after is not None else None
+            if change.kind == "migration_chain" and record is not None and record.operation == "migrate":
+                self._look(commit.host, record)
+
+    def _look(self, host: Any, record: Any) -> None:
+        homes = {name for name, other in self.facts.world.hosts.items() if _lives(other, record.root_now)}
+        place = record.current_hop_index
+        claimed = [self._name(host, record, place)]
+        if record.asked or not record.holder_certain:
+            claimed.append(self._name(host, record, place + 1) if place < len(record.hop_peer_ids) else None)
+        if homes and not homes & {name for name in claimed if name is not None}:
+            self.complain(host, f"the chain {record.id} says that {record.root_now} is on {claimed[0]}, and it is on {sorted(homes)}")
+
+    def _name(self, host: Any, record: Any, position: int) -> str | None:
+        if position == 0:
+            return str(host.name)
+        peer = self.facts.peers[host.name].get(record.hop_peer_ids[position - 1])
+        return next(
+            (name for name, other in self.facts.world.hosts.items() if peer is not None and other.url == peer.remote_instance_url), None
+        )
+
+
+def _lives(host: Any, id: str) -> bool:
+    row = host.store.load("resource", id)
+    return row is not None and row.record.lives

@@ -35,6 +35,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "R1": "At every instant at most one platform holds a resource of one id that can be written.",
     "R2": "A migration ends on both sides with the same word, or is in doubt with its records held.",
     "R3": "When faults have stopped, no migration stays in doubt or unfinished.",
+    "R4": "Where a chain of migrations says that its resource lives, it lives.",
     "I1": "A token is consumed at most once, whatever is lost, repeated or reordered.",
     "I2": "Nothing becomes active without two-way evidence younger than the limit.",
     "I3": "No request succeeds without a live grant that covers every axis at that instant.",

@@ -35,6 +35,7 @@ SETTINGS = Settings(
 
 OF_OTHER_ROWS = {
     "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
+    "migration_chain_stalled", "migration_chain_failed",
 }  # fmt: skip
 """Kinds of findings that do not come from the rows of peers."""
 

@@ -61,6 +61,8 @@ class Operation:
         if "/federation_api/migrations" in self.path:
             # What comes to us and what goes from us are found under one word.
             parts[parts.index("migrations")] = "arrivals"
+        if "/federation_api/migration_chains" in self.path:
+            parts[parts.index("migration_chains")] = "wishes"
         return tuple((parts[place - 1], part[1:-1]) for place, part in enumerate(parts) if part.startswith("{"))
 
     def documents(self, status: int, code: str | None) -> bool:
@@ -162,6 +164,7 @@ class Matrix:
     tokens: dict[str, str]
     peers: dict[str, Peers]
     sources: dict[str, Source]
+    _holds: set[str] = attrs.field(factory=set)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     def number(self) -> int:
@@ -286,6 +289,43 @@ class Matrix:
         assert answer.body is not None
         return str(answer.body["data"]["bearer_token"])
 
+    def hold(self, role: str) -> None:
+        """Let `a` keep the bearer of a grant by which it may move modules to this peer."""
+        if role in self._holds:
+            return
+        self._holds.add(role)
+        peers = self.peers[role]
+        body = {**SEED_BODY, "remote_subject": "chains", "permission_scopes": ["migrate"]}
+        bearer = peers.ask("POST", f"{PEERS}/{peers.a_at_b}/grants", body, at=peers.b).data["bearer_token"]
+        self.made(f"{PEERS}/{peers.b_at_a}/received_grants", {"bearer_token": bearer}, self.tokens["all"], "received_grant")
+
+    def chain(self, token: str) -> str:
+        """A new chain that leads to `b` alone."""
+        self.hold("b")
+        body = {
+            "operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": self.module(token),
+            "hop_peer_ids": [self.peers["b"].b_at_a],
+        }  # fmt: skip
+        return self.made(f"{SYSTEM}/platform/migration_chains", body, token, "migration_chain")
+
+    def wish(self) -> str:
+        """A chain of `b` that has asked for a module of `a` to go on to `c`; it waits for approval."""
+        self.hold("c")
+        id = uuid7(self.a.clock.wall(), self.a.randomness.stream("matrix"))
+        body = {**SEED_BODY, "remote_subject": f"wisher-{self.number()}", "permission_scopes": ["migrate"]}
+        issued = self.call("POST", self.peers["b"].path, body, token=self.tokens["all"])
+        assert issued.body is not None
+        destination = self.a.engine.directory.row("peer", self.peers["c"].b_at_a)
+        assert destination is not None
+        body = {
+            "operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": self.module(self.tokens["all"]),
+            "destination_instance_id": destination.record.remote_instance_id, "attempt": 1,
+        }  # fmt: skip
+        path = f"{SYSTEM}/federation_api/migration_chains/{id}/hops/1/start"
+        answer = self.call("POST", path, body, source=self.sources["b"], token=issued.body["data"]["bearer_token"])
+        assert answer.status == 202, answer.body
+        return id
+
     def arrival(self) -> str:
         """A plan that `b` has announced to `a`."""
         id = uuid7(self.a.clock.wall(), self.a.randomness.stream("matrix"))
@@ -362,6 +402,8 @@ class Matrix:
             ("approvals", "id"): lambda: self.approval(token),
             ("migrations", "id"): lambda: self.migration(token),
             ("arrivals", "id"): self.arrival,
+            ("migration_chains", "id"): lambda: self.chain(token),
+            ("wishes", "id"): self.wish,
             ("service_subscriptions", "id"): lambda: self.subscribed(token),
             ("mirrors", "id"): self.mirror,
             ("capabilities", "capability_id"): lambda: self._capability(peer_id or peer(), token),
@@ -376,6 +418,7 @@ WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("actors", "kind"): "peer",
     ("{kind}", "resource_id"): NOBODYS,
     ("steps", "order"): "1",
+    ("hops", "number"): "1",
 }
 """Parameters that name no object of this platform."""
 
@@ -384,7 +427,7 @@ NOT_MADE: Final = {("{kind}", "resource_id")}
 
 ACCEPTED_ONLY: Final = {
     ("grants", "grant_id"), ("subscriptions", "grant_id"), ("received_grants", "received_grant_id"), ("migrations", "id"),
-    ("service_subscriptions", "id"), ("mirrors", "id"),
+    ("service_subscriptions", "id"), ("mirrors", "id"), ("migration_chains", "id"),
 }  # fmt: skip
 """Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
 

@@ -23,7 +23,7 @@ _OPERATION: Final = Field(
     required_status=422,
     description="`migrate` moves records and keeps their ids, `duplicate` makes copies with ids of their own.",
 )
-_ROOT: Final = (
+ROOT: Final = (
     _OPERATION,
     Field(
         "root_resource_kind",
@@ -36,11 +36,11 @@ _ROOT: Final = (
     ),
     Field("root_resource_id", Identifier(), required=True, required_code="field_required", required_status=422),
 )
-_ACKNOWLEDGE: Final = Field("acknowledge_residency", Boolean(), default=False, description="The crossing of a boundary is meant.")
+ACKNOWLEDGE: Final = Field("acknowledge_residency", Boolean(), default=False, description="The crossing of a boundary is meant.")
 
 PLAN: Final = Object(
     (
-        *_ROOT,
+        *ROOT,
         Field("destination_peer_id", Identifier(), required=True, required_code="field_required", required_status=422),
         Field(
             "bearer",
@@ -51,11 +51,11 @@ PLAN: Final = Object(
             ),
         ),
         Field("dry_run", Boolean(), default=True, description="Only plan; ask nothing of the destination."),
-        _ACKNOWLEDGE,
+        ACKNOWLEDGE,
     ),
     name="PlanMigrationRequest",
 )
-ACT: Final = Object((_ACKNOWLEDGE,), name="MigrationActRequest")
+ACT: Final = Object((ACKNOWLEDGE,), name="MigrationActRequest")
 CANCEL: Final = Object((), name="CancelMigrationRequest")
 SET_STEP: Final = Object(
     (
@@ -91,6 +91,8 @@ MIGRATION: Final = Object(
         Field("cross_jurisdiction", Boolean(), required=True),
         Field("receipt_digest", Text(), nullable=True),
         Field("error", Text(), nullable=True, description="Code of the last refusal or failure."),
+        Field("chain_id", Identifier(), nullable=True, description="The chain of which it is a hop."),
+        Field("chain_position", Integer(0), nullable=True, description="The number of that hop."),
         Field("created_by", Identifier(), nullable=True),
         Field("created_at", Instant(), required=True),
         Field("updated_at", Instant(), nullable=True),
@@ -141,17 +143,17 @@ _NAMES: Final = ListOf(_step(payload=False), STEPS_MAX)
 _STEPS: Final = ListOf(_step(payload=True), STEPS_MAX)
 
 PREFLIGHT: Final = Object(
-    (*_ROOT, _ACKNOWLEDGE, Field("steps", _NAMES, required=True, required_code="plan_empty", required_status=422)),
+    (*ROOT, ACKNOWLEDGE, Field("steps", _NAMES, required=True, required_code="plan_empty", required_status=422)),
     name="MigrationPreflight",
     unknown="ignore",
 )
 OPEN: Final = Object(
     (
         Field("migration_id", Identifier(), required=True, required_code="field_required", required_status=422),
-        *_ROOT,
+        *ROOT,
         Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422),
         Field("step_count", Integer(1, STEPS_MAX), required=True, required_code="field_required", required_status=422),
-        _ACKNOWLEDGE,
+        ACKNOWLEDGE,
     ),
     name="OpenMigration",
     unknown="ignore",
@@ -160,7 +162,7 @@ STEPS: Final = Object(
     (Field("steps", _STEPS, required=True, required_code="plan_empty", required_status=422),), name="MigrationSteps", unknown="ignore"
 )
 NOTHING: Final = Object((), name="MigrationCall", unknown="ignore")
-FENCE: Final = Object(_ROOT, name="FenceMigration", unknown="ignore")
+FENCE: Final = Object(ROOT, name="FenceMigration", unknown="ignore")
 
 CLEARED: Final = Object(
     (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors import residency
 from actors.door import admission
 from actors.door.callers import recognised_caller
-from actors.door.grants.authorise import authorise
+from actors.door.grants.authorise import Authorised, authorise
 from actors.inventory.registry import find
 from actors.migration import applying
 from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Stage
@@ -37,7 +37,8 @@ LIMIT: Final = "resources_per_peer"
 
 
 def preflight(door: Door, request: Request) -> None:
-    body, header, peer = _begun(door, request)
+    body, header, allowed = begun(door, request)
+    peer = allowed.peer
     steps = _steps(body["steps"], payload=False)
     committed = Committed(peer.account_id, door.engine.store.query)
     sender = applying.Sender(peer_id=peer.id, instance_id=peer.remote_instance_id or "", migration_id="")
@@ -50,7 +51,8 @@ def preflight(door: Door, request: Request) -> None:
 
 
 def open_plan(door: Door, request: Request) -> None:
-    body, header, peer = _begun(door, request)
+    body, header, allowed = begun(door, request)
+    peer = allowed.peer
     wanted = _arrival(peer, body["migration_id"], header, body)
 
     def answered(outcome: ArrivalRecord) -> None:
@@ -86,7 +88,8 @@ def fence(door: Door, request: Request) -> None:
         peer = _known_peer(door, request, known)
         wanted = known
     else:
-        body, header, peer = _begun(door, request, judged=False)
+        body, header, allowed = begun(door, request, judged=False)
+        peer = allowed.peer
         wanted = _arrival(peer, request.parameters["id"], header, body)
     door.relay(request, Ref(CATALOGUE.name, peer.account_id), Fence(arrival=wanted), lambda outcome: _say(door, request, outcome))
 
@@ -99,11 +102,11 @@ def finalize(door: Door, request: Request) -> None:
 # --- who may ask -------------------------------------------------------------------------------------------------------
 
 
-def _begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mapping[str, Any], Header, PeerRecord]:
-    """Body, header and peer of a call that begins something. Only a caller that has proven to be a peer has its body read.
+def begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mapping[str, Any], Header, Authorised]:
+    """Body, header and leave of a call that begins something. Only a caller that has proven to be a peer has its body read.
 
     Args:
-        judged: whether our rules about where data may live have a say; a fence brings no data.
+        judged: whether our rules about where data may live have a say; a fence brings no data, and neither does a wish.
     """
     caller = recognised_caller(door, request, "exchange")
     try:
@@ -117,14 +120,13 @@ def _begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mappin
         raise
     header = Header(operation=body["operation"], root_resource_kind=kind.kind, root_resource_id=body["root_resource_id"])
     allowed = authorise(door, request, kind=kind.kind, resource_id=header.root_resource_id, scope="migrate", limit=LIMIT)
-    peer = allowed.peer
     fault = None
     if judged:
-        outcome = residency_outcome(door.settings, peer)
+        outcome = residency_outcome(door.settings, allowed.peer)
         fault = residency.refusal(outcome, acknowledged=bool(body.get("acknowledge_residency", False)))
     if fault is not None:
         raise FaultError(fault)
-    return body, header, peer
+    return body, header, allowed
 
 
 def _row(door: Door, request: Request) -> ArrivalRecord | None:

@@ -36,18 +36,27 @@ class PlanMigration:
         record, bearer = stage.row(self.on, self.peer), stage.bearers.get((self.peer, self.on, "NodeModule"))
         if record is None or bearer is None:
             raise StageError(f"{self.peer} has lent nothing to {self.on} yet")
-        within = Condition("live_scope", "=", scope(record.account_id, "NodeModule"))
-        named = f"nodemodule-{self.number:04}"
-        found = stage.host(self.on).store.query(Query(RESOURCE.name, ((within, Condition("natural", "=", named)),), limit=1))
-        if not found:
-            raise StageError(f"{self.on} has no module {named}")
         body = {
             "operation": self.operation,
             "root_resource_kind": "NodeModule",
-            "root_resource_id": found[0].record.id,
+            "root_resource_id": module_id(stage, self.on, self.number),
             "destination_peer_id": record.id,
             "bearer": bearer,
             "dry_run": self.dry_run,
             "acknowledge_residency": self.acknowledge,
         }
         stage.call(name, self.on, "POST", "", body, surface=MIGRATIONS)
+
+
+def module_id(stage: Stage, on: str, number: int) -> str:
+    """The id of an imported module that lives on a platform.
+
+    Raises:
+        StageError: there is none.
+    """
+    host, named = stage.host(on), f"nodemodule-{number:04}"
+    within = Condition("live_scope", "=", scope(host.account_id, "NodeModule"))
+    found = host.store.query(Query(RESOURCE.name, ((within, Condition("natural", "=", named)),), limit=1))
+    if not found:
+        raise StageError(f"{on} has no module {named}")
+    return str(found[0].record.id)

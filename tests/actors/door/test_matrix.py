@@ -54,6 +54,10 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
     ("GET", "/system/platform/(peers|trust|grants|hub)(/.*)?", READ),
     ("POST|PATCH|PUT|DELETE", "/system/platform/(peers|trust|grants|audit)(/.*)?", MANAGE),
+    ("GET", "/system/platform/migration_chains(/.*)?", "system.platform.read"),
+    ("POST", "/system/platform/migration_chains", "system.migrations.plan"),
+    ("POST", "/system/platform/migration_chains/{id}/cancel", "system.migrations.cancel"),
+    ("POST", "/system/platform/migration_chains/{id}/(run|advance|retry)", "system.migrations.apply"),
     ("GET", "/ai/autonomy/approvals(/.*)?", "system.infra_tasks.read"),
     ("POST", "/ai/autonomy/approvals/{id}/cancel", SIGNED_IN),
     ("POST", "/ai/autonomy/approvals/{id}/(approve|reject)", "system.infra_tasks.control"),
@@ -322,7 +326,7 @@ def test_the_flight_recorder_shows_an_account_its_own_actors_alone(matrix: Matri
 
 
 # The calls of a migration, and a pushed mirror, are judged by their grant, with its scope, before their body is looked at.
-JUDGED_FIRST: Final = re.compile("/federation_api/(migrations|resources/)")
+JUDGED_FIRST: Final = re.compile("/federation_api/(migration|resources/)")
 WRITERS: Final = [each for each in (*OPERATORS, *FEDERATION) if "requestBody" in each.described and not JUDGED_FIRST.search(each.path)]
 HOSTILE: Final[Mapping[str, tuple[bytes, int, str]]] = {
     "too large": (b'{"a":"' + b"x" * 40_000_000 + b'"}', 413, "body_too_large"),
@@ -383,6 +387,7 @@ SERVED: Final[Mapping[str, tuple[int, str]]] = {
     "federation_open_migration": (400, "invalid_parameter"),
     "federation_commit_migration": (409, "plan_incomplete"),
     "federation_finalize_migration": (409, "migration_not_applied"),
+    "federation_start_hop": (422, "unknown_resource_kind"),
     "federation_grant_delivery": (422, "grant_token_malformed"),
     "federation_push_mirror": (403, "grant_scope_missing"),
     "federation_relayed": (422, "server_name_foreign"),
@@ -396,7 +401,8 @@ EXCEPTIONS: Final[Mapping[tuple[str, str], tuple[int, str | None]]] = {
 
 @pytest.mark.parametrize("operation", FEDERATION, ids=named)
 def test_callers_of_the_federation_api(matrix: Matrix, operation: Operation) -> None:
-    bearer = matrix.mover() if ("arrivals", "id") in operation.parameters else matrix.bearer(f"matrix-{matrix.number()}")
+    moves = {("arrivals", "id"), ("wishes", "id")} & set(operation.parameters)
+    bearer = matrix.mover() if moves else matrix.bearer(f"matrix-{matrix.number()}")
     case = ids(matrix, operation, matrix.tokens["all"], None)
     gated = "/resources" in operation.path
     matrix.world.run_for(1.0)
@@ -425,15 +431,16 @@ def test_callers_of_the_federation_api(matrix: Matrix, operation: Operation) -> 
     assert (served.status, code_of(served)) == SERVED.get(operation.name, (200, None)), served.body
 
 
-OF_A_PEER: Final = {("subscriptions", "grant_id"), ("arrivals", "id")}
+OF_A_PEER: Final = {("subscriptions", "grant_id"), ("arrivals", "id"), ("wishes", "id")}
 """What a peer has here and no other peer hears of."""
 
 
-# A fence of an id that nobody has is a promise about it, and so says something else than a refusal.
+MAKING: Final = {"federation_fence_migration", "federation_start_hop"}
+"""A fence of an id that nobody has is a promise about it, and so says something else than a refusal; to ask for a hop makes one."""
+
+
 @pytest.mark.parametrize(
-    "operation",
-    [each for each in FEDERATION if OF_A_PEER & set(each.parameters) and each.name != "federation_fence_migration"],
-    ids=named,
+    "operation", [each for each in FEDERATION if OF_A_PEER & set(each.parameters) and each.name not in MAKING], ids=named
 )
 def test_what_belongs_to_another_peer_looks_as_if_it_did_not_exist(matrix: Matrix, operation: Operation) -> None:
     case = ids(matrix, operation, matrix.tokens["all"], None)
@@ -444,7 +451,7 @@ def test_what_belongs_to_another_peer_looks_as_if_it_did_not_exist(matrix: Matri
     before = matrix.content()
     pair = [
         matrix.call(operation.method, operation.at(each), federation_body(operation), source=matrix.sources["c"], token=bearer)
-        for each in (case, dict.fromkeys(case, NOBODYS))
+        for each in (case, dict.fromkeys(case, NOBODYS) | words(operation))
     ]
     assert (pair[0].status, told(pair[0])) == (404, told(pair[1])), pair[0].body
     check_refusal(operation, case, pair[0])

@@ -1,0 +1,1 @@
+"""The door's routes of chains of migrations."""
