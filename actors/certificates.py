@@ -38,6 +38,7 @@ from actors.limits import (
     BUNDLE_BYTES_MAX,
     BUNDLE_CERTIFICATES_MAX,
     CERTIFICATE_BYTES_MAX,
+    CERTIFICATES_PARSED,
     CERTIFICATES_REMEMBERED,
     CSR_CHARS_MAX,
     RSA_BITS_MAX,
@@ -163,7 +164,7 @@ class Leaf:
         serial: serial number, lower-case hex without leading zeros.
         not_before, not_after: seconds since the epoch.
         fingerprint: `sha256:<64 hex>` of the DER.
-        certificate: the parsed certificate.
+        der: the certificate.
     """
 
     common_name: str
@@ -173,7 +174,12 @@ class Leaf:
     not_before: float
     not_after: float
     fingerprint: str
-    certificate: x509.Certificate = attrs.field(eq=False, repr=False)
+    der: bytes = attrs.field(eq=False, repr=False)
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The parsed certificate. It is not kept: parsed, one weighs ten times as much, and it is seldom looked at twice."""
+        return _parsed(self.der)
 
 
 @attrs.frozen
@@ -182,18 +188,26 @@ class Anchor:
 
     Attributes:
         fingerprint: `sha256:<64 hex>` of the DER.
-        pem: the certificate as one PEM block.
         subject: RFC 4514 text, for display only.
         not_before, not_after: seconds since the epoch.
-        certificate: the parsed certificate.
+        der: the certificate.
     """
 
     fingerprint: str
-    pem: str
     subject: str
     not_before: float
     not_after: float
-    certificate: x509.Certificate = attrs.field(eq=False, repr=False)
+    der: bytes = attrs.field(eq=False, repr=False)
+
+    @property
+    def pem(self) -> str:
+        """The certificate as one PEM block."""
+        return der_to_pem(self.der)
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The parsed certificate. It is not kept: parsed, one weighs ten times as much, and it is seldom looked at twice."""
+        return _parsed(self.der)
 
 
 # --- Names for certificates -----------------------------------------------------------------------------------------
@@ -293,7 +307,7 @@ def _parse_leaf(der: bytes, name_required: bool) -> Leaf | str:
         not_before=certificate.not_valid_before_utc.timestamp(),
         not_after=certificate.not_valid_after_utc.timestamp(),
         fingerprint=fingerprint(der),
-        certificate=certificate,
+        der=der,
     )
 
 
@@ -308,11 +322,10 @@ def _parse_anchor(der: bytes) -> Anchor | str:
         return certificate
     return Anchor(
         fingerprint=fingerprint(der),
-        pem=der_to_pem(der),
         subject=certificate.subject.rfc4514_string(),
         not_before=certificate.not_valid_before_utc.timestamp(),
         not_after=certificate.not_valid_after_utc.timestamp(),
-        certificate=certificate,
+        der=der,
     )
 
 
@@ -320,6 +333,9 @@ def _parse_anchor(der: bytes) -> Anchor | str:
 # certificates usually are is remembered, so that strangers cannot fill the memory.
 _remembered_leaf = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(_parse_leaf)
 _remembered_anchor = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(_parse_anchor)
+
+
+_parsed = lru_cache(maxsize=CERTIFICATES_PARSED)(x509.load_der_x509_certificate)
 
 
 def load_anchors(pems: Sequence[str]) -> tuple[Anchor, ...] | str:

@@ -19,6 +19,7 @@ from actors.ports import ClientIdentity
 from api.transcoding import Scope, call_of, refusal, request_id_of, wire
 from runtime.errors import FaultError, OperatorFault
 
+FULL = OperatorFault("channels_full", "this platform holds as many channels as it can; call it without one", 503)
 WRONG_PROTOCOL = OperatorFault("upgrade_required", f"offer the subprotocol {PROTOCOL}", 426)
 
 
@@ -58,10 +59,12 @@ class Admitted:
     proof: str
 
 
-async def admitted(door: ChannelDoor, prove: Prove, new_request_id: Callable[[], str], upgrade: Upgrade) -> Admitted | None:
-    """Whoever may have a channel; everybody else has been refused, and this is None then."""
+async def admitted(door: ChannelDoor, prove: Prove, new_request_id: Callable[[], str], upgrade: Upgrade, *, full: bool) -> Admitted | None:
+    """Whoever may have a channel; everybody else has been refused, and this is None then. `full`: there is no room for another."""
     request_id = request_id_of(upgrade.scope, new_request_id)
     found = _judged(door, prove, request_id, upgrade)
+    if full and isinstance(found, Admitted):
+        found = refusal(FULL, request_id)
     if isinstance(found, Admitted):
         malformed = upgrade.malformed()
         if malformed is None:

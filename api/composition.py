@@ -24,6 +24,7 @@ from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
 from actors.ports import (
     CheckObject,
+    ClientIdentity,
     EnsureCertificate,
     HashPassword,
     Open,
@@ -245,12 +246,13 @@ class Composition:
             silence_s=max(CHANNEL_SILENCE_MIN_S, 3 * federation.heartbeat_interval_s),
         )
 
-    async def _hold(self, upgrade: Upgrade) -> Callable[[], Awaitable[None]] | None:
-        """Answer a peer that asks for a channel; what carries it then."""
+    async def _hold(self, upgrade: Upgrade) -> bool:
+        """Answer a peer that asks for a channel; whether it has one."""
         faces = self.made_faces
-        leave = await admitted(faces.door, lambda identity: self.channels.proof(identity, upgrade.stream), faces.new_request_id, upgrade)
+        prove: Callable[[ClientIdentity], str | None] = lambda identity: self.channels.proof(identity, upgrade.stream)  # noqa: E731
+        leave = await admitted(faces.door, prove, faces.new_request_id, upgrade, full=self.listener.full)
         if leave is None:
-            return None
+            return False
         source = source_of(upgrade.scope)
         return await self.channels.accept(upgrade, leave.peer_id, source, leave.proof, leave.identity, ours_wins=leave.ours_wins)
 

@@ -69,6 +69,8 @@ class ServerSettings:
         certificate_file: PEM chain of a public CA to show instead of our own certificate; goes with `key_file`.
         key_file: PEM private key of `certificate_file`.
         grace_s: seconds that running requests get to finish at shutdown.
+        connections, connections_per_source: how many connections may be open at a time, channels of peers not counted.
+        channels: how many channels peers may hold, as far as the limit of open files allows.
     """
 
     public_url: str | None = None
@@ -79,6 +81,9 @@ class ServerSettings:
     certificate_file: Path | None = None
     key_file: Path | None = None
     grace_s: Duration = Duration(10.0)
+    connections: int = 4_096
+    connections_per_source: int = 512
+    channels: int = 16_384
 
 
 @attrs.frozen
@@ -643,6 +648,9 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "server.dns_names": _dns_names,
     "server.ip_addresses": _addresses,
     "server.grace": lambda value: value,
+    "server.connections": _counted,
+    "server.connections_per_source": _counted,
+    "server.channels": _counted,
     "federation.token_ttl": _token_ttl,
     "federation.accept_block_after": _counted,
     **{f"federation.hub.{name}": _counted for name in ("connections", "connections_per_peer", "connections_per_source")},
@@ -719,6 +727,11 @@ _RELATIONS: Final = (
         ("server.certificate_file", "server.key_file"),
         lambda c: (c.server.certificate_file is None) == (c.server.key_file is None),
         "goes with server.key_file: set both or neither",
+    ),
+    _Relation(
+        ("server.connections_per_source", "server.connections"),
+        lambda c: c.server.connections_per_source <= c.server.connections,
+        "must not exceed server.connections, of which it is a part",
     ),
     _Relation(
         ("server.operator_listen", "server.listen"),

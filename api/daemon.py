@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import base64
 import gc
+import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -38,7 +40,7 @@ from actors.settings import Identity, Settings
 from actors.urls import canonical_url, host_of
 from api import logs
 from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
-from api.configuration import Configuration
+from api.configuration import Configuration, ServerSettings
 from api.flight import FLIGHT_NAME, FlightFile
 from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
@@ -46,7 +48,7 @@ from net.archive import FolderArchive
 from net.authority import Authority
 from net.credentials import Credentials
 from net.folder_lock import FolderLock
-from net.limits import DEFAULT_LISTENER_LIMITS
+from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.listener import open_loopback, open_public
 from net.proxy import FolderProxy
 from net.tls import ListenerLeaf
@@ -60,6 +62,11 @@ from runtime.secret import Secret
 from runtime.services import open_service_tree
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.supervision import ChildSpec
+
+log = logging.getLogger("powernode.daemon")
+
+OWN_FILES: Final = 512
+"""Open files that are neither connections nor channels of others: the store, the log, calls of our own."""
 
 FIRST_OPERATOR_EMAIL = "admin@localhost"
 FIRST_PASSWORD_BYTES = 18
@@ -209,7 +216,7 @@ class Platform:
             dialler=Dialler(allowed=lambda: allowed),
             leaves=lambda: self._leaves(settings.identity.url),
             certificates_end=lambda: (self._root_ends(), self._leaf_ends),
-            limits=attrs.evolve(DEFAULT_LISTENER_LIMITS, grace_s=float(self.configuration.server.grace_s)),
+            limits=listener_limits(self.configuration.server, open_files()),
         )
 
     def _reopen(self) -> SqliteStore:
@@ -290,6 +297,32 @@ class Platform:
                 ]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
+
+
+def open_files() -> int:
+    """How many files this process may have open, after it has been allowed as many as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # The system may take less than it says; the former limit stays then.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def listener_limits(server: ServerSettings, files: int) -> ListenerLimits:
+    """What the listener may hold open with so many files: strangers first, or nobody could call, and channels with the rest."""
+    connections = max(1, min(server.connections, (files - OWN_FILES) // 2))
+    channels = max(1, min(server.channels, files - OWN_FILES - connections))
+    if (connections, channels) != (server.connections, server.channels):
+        text = "with %d open files there is room for %d connections and %d channels; raise the limit (ulimit -n) for more"
+        log.warning(text, files, connections, channels)
+    return attrs.evolve(
+        DEFAULT_LISTENER_LIMITS,
+        grace_s=float(server.grace_s),
+        connections=connections,
+        connections_per_source=min(server.connections_per_source, connections),
+        channels=channels,
+    )
 
 
 def keep_what_started() -> None:

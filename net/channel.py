@@ -228,13 +228,7 @@ class Channel:
         try:
             while True:
                 try:
-                    message = await self._wire.receive()
-                    if self._ended:
-                        continue
-                    if isinstance(message, bytes) and self.on_bytes is not None:
-                        self.on_bytes(message)
-                    else:
-                        self._take(decode(message))
+                    self._hear(await self._wire.receive())
                 except WireClosed:
                     return self._ending
                 except (WireMisused, FrameRefused):
@@ -309,6 +303,14 @@ class Channel:
     def _send(self, taken: bool) -> None:
         if not taken:
             self.cut(READS_TOO_SLOWLY)
+
+    def _hear(self, message: str | bytes) -> None:
+        if self._ended:
+            return
+        if isinstance(message, bytes) and self.on_bytes is not None:
+            self.on_bytes(message)
+        else:
+            self._take(decode(message))
 
     def _take(self, frame: Frame) -> None:
         if isinstance(frame, AnswerFrame):

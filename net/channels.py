@@ -184,8 +184,7 @@ class Channels:
         try:
             with trio.fail_after(CHANNEL_OPEN_S):
                 channel = await self._proven(stream, request, url)
-            run = self._in_use(channel, ours_wins=request.ours_wins)
-            self._spawn(run)
+            self._use(channel, ours_wins=request.ours_wins)
             kept = True
             return ChannelOpen(url)
         except UpgradeRefused as refusal:
@@ -241,24 +240,25 @@ class Channels:
 
     async def accept(
         self, upgrade: Upgrade, peer_id: str, source: Source, proof: str, identity: ClientIdentity, *, ours_wins: bool
-    ) -> Callable[[], Awaitable[None]] | None:
+    ) -> bool:
         """Have a channel on a connection that a peer has dialled, in use from now on. `identity` is the one that `proof` proves.
 
-        Returns what carries it until it ends, or None if it has ended already.
+        Returns whether there is one.
         """
         try:
             websocket = await upgrade.accept(PROTOCOL)
         except WireClosed:
-            return None
+            return False
         wire = StreamWire(upgrade.stream, websocket, self._spawn, waiting_max=CHANNEL_QUEUE_FRAMES_MAX)
         wire.post(proof)
         channel = self._channel(wire, peer_id, attrs.evolve(source, channel=True), CHANNEL_URL, identity)
-        return self._in_use(channel, ours_wins=ours_wins)
+        self._use(channel, ours_wins=ours_wins, over=upgrade.ended)
+        return True
 
     # --- use --------------------------------------------------------------------------------------------------------
 
-    def _in_use(self, channel: Channel, *, ours_wins: bool) -> Callable[[], Awaitable[None]]:
-        """Have calls travel on a channel from now on. Returns what carries it until it ends or another one takes its place."""
+    def _use(self, channel: Channel, *, ours_wins: bool, over: Callable[[], None] = lambda: None) -> None:
+        """Have calls travel on a channel from now on, until it ends or another one takes its place. `over` is called at its end."""
         loser = self._register.take(channel.peer_id, Held(channel, channel.dialled), ours_wins=ours_wins)
         if loser is not None:
             self._spawn(partial(_retire, _channel(loser)))
@@ -266,15 +266,16 @@ class Channels:
         self._remote.forget(channel.peer_id)
         log.info("a channel opened, dialled by %s", "us" if channel.dialled else "the peer", extra={"peer": channel.peer_id})
         self._watch.set()
-        return partial(self._carry, channel)
+        self._spawn(partial(self._carry, channel, over))
 
-    async def _carry(self, channel: Channel) -> None:
+    async def _carry(self, channel: Channel, over: Callable[[], None]) -> None:
         ending: Ending | None = CUT_OFF
         try:
             ending = await channel.run()
         finally:
             log.info("a channel ended: %s", "the other end closed it" if ending is None else ending[1], extra={"peer": channel.peer_id})
             self._streams.pop(channel.source.connection_id, None)
+            over()
             if self._register.drop(channel.peer_id, channel):
                 self._parts.ended(channel.peer_id, trio.current_time() - channel.opened_at)
 

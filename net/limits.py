@@ -52,7 +52,9 @@ class ListenerLimits:
         http2_control_frames: pings, settings and priorities of one HTTP/2 connection.
         websocket_message_bytes: one inbound WebSocket message.
         websocket_ping_s: interval of our pings.
-        connections, connections_per_source: open connections in total and per source address (IPv6: per /64).
+        connections, connections_per_source: open connections in total and per source address (IPv6: per /64), channels not among them.
+        channels: connections that an admitted peer has turned into a channel. They are counted apart, since whoever has proven to be a peer
+            is no stranger that could fill the listener, and many peers may share one address.
         grace_s: at a stop, how long requests in flight may still take.
         abandoned_s: how long a request may run on after its client has gone.
     """
@@ -75,6 +77,7 @@ class ListenerLimits:
     websocket_ping_s: float = 25.0
     connections: int = 4_096
     connections_per_source: int = 512
+    channels: int = 16_384
     grace_s: float = 5.0
     abandoned_s: float = 60.0
 
@@ -107,7 +110,7 @@ assert CLIENT_HEADER_BYTES < REPLY_BYTES_MAX <= COMMAND_REPLY_BYTES
 # each end gives up an end that says nothing.
 UPGRADE_REFUSAL_BYTES_MAX: Final = 65_536
 WEBSOCKET_RECEIVE_BYTES: Final = 16_384
-WEBSOCKET_KEPT_BYTES: Final = 4_096
+WEBSOCKET_KEPT_BYTES: Final = 512
 """A longer message leaves larger buffers behind than a silent WebSocket may keep."""
 CHANNEL_OPEN_S: Final = 8.0
 CHANNEL_PING_S: Final = 25.0

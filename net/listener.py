@@ -9,15 +9,16 @@ in any way without touching another: whatever escapes from it ends in `refused`.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import itertools
 import logging
+import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from functools import partial
 from typing import Any, Final, Literal, cast
 
 import attrs
@@ -40,15 +41,15 @@ log = logging.getLogger("net.listener")
 Face = Literal["tls", "loopback"]
 _LOGGED_PER_SECOND: Final = 20
 _BACKLOG: Final = 512
+_OUT_OF_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_OUT_OF_ROOM_PAUSE_S: Final = 0.1
 # A client that vanished without a word is noticed after this long, even on a WebSocket on which only we speak.
 _UNACKNOWLEDGED_MS: Final = 60_000
 
 
-TakeOver = Callable[[Upgrade], Awaitable[Callable[[], Awaitable[None]] | None]]
-"""Answers the request for a WebSocket. Returns what to run with it until the connection ends, or None if it was refused.
-
-What is returned keeps nothing of the request, since it may run for months. At a stop it is left alone for `grace_s`.
-"""
+TakeOver = Callable[[Upgrade], Awaitable[bool]]
+"""Answers the request for a WebSocket. Returns whether the connection is its own from now on: it then closes the stream, and calls
+`Upgrade.ended`. At a stop nobody ends it but its owner."""
 
 
 @attrs.define(eq=False)
@@ -57,7 +58,7 @@ class _Open:
 
     source: Source
     stream: trio.abc.Stream
-    scope: trio.CancelScope
+    scope: trio.CancelScope | None
     http: HttpConnection | None = None
     upgraded: bool = False
 
@@ -129,7 +130,13 @@ class Listener:
         self._numbers = itertools.count(1)
         self._open: dict[str, _Open] = {}
         self._per_source: Counter[str] = Counter()
+        self._upgraded = 0
         self._log_window = (0.0, 0)
+
+    @property
+    def full(self) -> bool:
+        """Whether more connections are being taken over than may be."""
+        return self._upgraded > self._limits.channels
 
     @property
     def open_connections(self) -> int:
@@ -154,7 +161,8 @@ class Listener:
         doomed = [connection for connection in self._open.values() if which(connection.source)]
         for connection in doomed:
             abort(connection.stream)
-            connection.scope.cancel()
+            if connection.scope is not None:
+                connection.scope.cancel()
         if doomed:
             log.info("cut %d connections", len(doomed))
         return len(doomed)
@@ -181,9 +189,8 @@ class Listener:
         async with self._lifespan(), trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for face, listeners in (("tls", tls), ("loopback", loopback)):
-                    if listeners:
-                        handler = partial(self._guard, cast("Face", face))
-                        accepting.start_soon(partial(trio.serve_listeners, handler, list(listeners), handler_nursery=connections))
+                    for listener in listeners:
+                        accepting.start_soon(self._accept, cast("Face", face), listener, connections)
                 task_status.started()
                 await stop.wait()
                 accepting.cancel_scope.cancel()
@@ -214,12 +221,25 @@ class Listener:
             for connection in list(self._open.values()):
                 if connection.http is not None:
                     nursery.start_soon(connection.http.stop)
-                elif not connection.upgraded:
+                elif connection.scope is not None and not connection.upgraded:
                     connection.scope.cancel()
+
+    async def _accept(self, face: Face, listener: trio.abc.Listener[Any], connections: trio.Nursery) -> None:
+        """Accept for ever. trio's own loop closes every stream when its handler returns, and one that was taken over lives on."""
+        while True:
+            try:
+                transport = await listener.accept()
+            except OSError as error:
+                if error.errno not in _OUT_OF_ROOM:
+                    raise
+                self._refuse("out_of_files", "?", os.strerror(error.errno))
+                await trio.sleep(_OUT_OF_ROOM_PAUSE_S)
+            else:
+                connections.start_soon(self._guard, face, transport)
 
     async def _guard(self, face: Face, transport: trio.abc.Stream) -> None:
         """Let one connection fail alone."""
-        remote = "?"
+        remote, taken = "?", False
         try:
             client, server = endpoints_of(transport)
             remote = client[0]
@@ -230,7 +250,7 @@ class Listener:
                 return
             self._per_source[source_key] += 1
             try:
-                await self._shake_hands(face, transport, client, server)
+                taken = await self._shake_hands(face, transport, client, server)
             finally:
                 self._per_source[source_key] -= 1
                 if not self._per_source[source_key]:
@@ -241,14 +261,16 @@ class Listener:
             self._refuse("internal_error", remote)
             log.error("a connection from %s failed unexpectedly", remote, exc_info=group)
         finally:
-            abort(transport)
+            if not taken:
+                abort(transport)
 
     def _overload(self, source_key: str) -> str | None:
-        if len(self._open) >= self._limits.connections:
+        if len(self._open) - self._upgraded >= self._limits.connections:
             return "too_many_connections"
         return "too_many_from_source" if self._per_source[source_key] >= self._limits.connections_per_source else None
 
-    async def _shake_hands(self, face: Face, transport: trio.abc.Stream, client: tuple[str, int], server: tuple[str, int]) -> None:
+    async def _shake_hands(self, face: Face, transport: trio.abc.Stream, client: tuple[str, int], server: tuple[str, int]) -> bool:
+        """Serve a connection. Whether somebody has taken it over."""
         number = f"c{next(self._numbers)}"
         self.accepted[face] += 1
         with trio.CancelScope() as scope:
@@ -258,12 +280,41 @@ class Listener:
                 if face == "tls":
                     stream = await self._start_tls(transport, client[0])
                     if stream is None:
-                        return
+                        return False
                     entry.stream, alpn = stream, stream.protocol
                     entry.source = Source(client[0], face, stream.chain, number)
                 await self._talk(entry, alpn, client, server)
+                await self._hand_over(entry)
             finally:
-                del self._open[number]
+                if not entry.upgraded:
+                    del self._open[number]
+        # Whoever took it over ends it by its stream alone.
+        entry.scope = None
+        return entry.upgraded
+
+    async def _hand_over(self, entry: _Open) -> None:
+        """Give a connection that has left HTTP to whoever serves it from now on."""
+        request, entry.http = entry.http.upgrade if entry.http is not None else None, None
+        if request is None:
+            return
+        assert isinstance(entry.stream, TlsStream)
+        number = entry.source.connection_id
+
+        def ended() -> None:
+            if self._open.pop(number, None) is not None:
+                self._upgraded -= 1
+
+        upgrade = Upgrade(entry.stream, entry.source, request, self._config.response_headers("h11"), ended)
+        self._upgraded += 1
+        entry.upgraded = True
+        try:
+            entry.upgraded = await self._upgrades[request.target.partition(b"?")[0]](upgrade)
+        except BaseException:
+            entry.upgraded = False
+            raise
+        finally:
+            if not entry.upgraded:
+                self._upgraded -= 1
 
     async def _start_tls(self, transport: trio.abc.Stream, remote: str) -> TlsStream | None:
         assert self._tls is not None
@@ -296,19 +347,6 @@ class Listener:
             upgrades=self._upgrades if entry.source.face == "tls" else (),
         )
         await entry.http.run()
-        run = await self._taken_over(entry)
-        if run is not None:
-            await run()
-
-    async def _taken_over(self, entry: _Open) -> Callable[[], Awaitable[None]] | None:
-        """What to do with a connection that has left HTTP, after the answer to its last request."""
-        request, entry.http = entry.http.upgrade if entry.http is not None else None, None
-        if request is None:
-            return None
-        assert isinstance(entry.stream, TlsStream)
-        entry.upgraded = True
-        upgrade = Upgrade(entry.stream, entry.source, request, self._config.response_headers("h11"))
-        return await self._upgrades[request.target.partition(b"?")[0]](upgrade)
 
     def _refuse(self, reason: str, remote: str, detail: str = "") -> None:
         """Count always, log within a budget: whoever can make us refuse must not be able to fill the disk."""

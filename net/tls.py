@@ -127,22 +127,31 @@ def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
 class Turns:
     """A lock for senders that costs nothing while there is only one: no checkpoint, since the send itself is one."""
 
+    __slots__ = ("_lock",)
+
     def __init__(self) -> None:
-        self._lock = trio.Lock()
+        self._lock: trio.Lock | None = None
 
     @property
     def taken(self) -> bool:
         """Whether somebody is sending."""
-        return self._lock.locked()
+        return self._lock is not None
 
     async def __aenter__(self) -> None:
+        if self._lock is None:
+            self._lock = trio.Lock()
+        lock = self._lock
         try:
-            self._lock.acquire_nowait()
+            lock.acquire_nowait()
         except trio.WouldBlock:
-            await self._lock.acquire()
+            await lock.acquire()
 
     async def __aexit__(self, *_: object) -> None:
+        assert self._lock is not None
         self._lock.release()
+        if not self._lock.locked():
+            # Most streams are silent most of the time, and a lock weighs half a kilobyte.
+            self._lock = None
 
 
 class TlsFailed(trio.BrokenResourceError):
@@ -235,20 +244,23 @@ class TlsStream(trio.abc.HalfCloseableStream):
         while True:
             if self._closed:
                 raise trio.ClosedResourceError
+            data: bytes | None = None
             try:
                 data = self._tls.recv(size)
             except SSL.WantReadError:
-                await self._flush()
-                if not await self._feed(truncation=None if self._server_side else "ended without the TLS goodbye"):
-                    return b""
+                # To be waited for below: a reader that waited here would keep the error and its frames alive for as long.
+                pass
             except SSL.ZeroReturnError:
                 await trio.lowlevel.checkpoint()
                 return b""
             except SSL.Error as error:
                 await self._flush_alert()
                 raise trio.BrokenResourceError(f"TLS failed: {_reason(error)}") from None
-            else:
+            if data is not None:
                 return data
+            await self._flush()
+            if not await self._feed(truncation=None if self._server_side else "ended without the TLS goodbye"):
+                return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, in records that never pile up in memory."""

@@ -217,14 +217,23 @@ class Upgrade:
 
     Attributes:
         scope: the call as ASGI would tell it.
+        ended: to be called when the connection is over, by whoever took it over.
     """
 
-    def __init__(self, stream: TlsStream, source: Source, request: h11.Request, date: Sequence[tuple[bytes, bytes]]) -> None:
-        """`date`: headers that every answer has."""
+    def __init__(
+        self,
+        stream: TlsStream,
+        source: Source,
+        request: h11.Request,
+        date: Sequence[tuple[bytes, bytes]],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`date`: headers that every answer has. `ended`: see the attribute."""
         path, _, query = request.target.partition(b"?")
         headers = [(bytes(name), bytes(value)) for name, value in request.headers]
         offered = b",".join(value for name, value in headers if name == b"sec-websocket-protocol")
         self.stream = stream
+        self.ended = ended
         self.scope: Mapping[str, Any] = {
             "type": "websocket",
             "http_version": request.http_version.decode("ascii"),

@@ -533,7 +533,7 @@ class Engine:
     def _open_ring(self, cell: Cell) -> Ring:
         ring = cell.ring
         if ring is None:
-            ring = cell.ring = self._retired.take(cell.ref) or new_ring()
+            ring = cell.ring = self._retired.take(cell.ref) or new_ring(len(self._cells))
         return ring
 
     def _not_understood(self, cell: Cell, message: Any, ask: Ask | None) -> None:

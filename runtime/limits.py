@@ -8,6 +8,9 @@ MAILBOX_USER_MAX: Final = 1_024
 MESSAGES_PER_ACTOR: Final = 64
 MESSAGES_PER_PASS: Final = 256
 RECORDER_RING: Final = 64
+RECORDER_RING_CROWDED: Final = 3
+RECORDER_ROOMY_ACTORS: Final = 100
+"""Beyond so many actors in memory, the flight recorder keeps fewer turns of each further one: a turn weighs about a kilobyte."""
 RECORDER_RETIRED_ACTORS: Final = 1_000
 BATCH_UNITS_MAX: Final = 512
 ASK_TIMEOUT_MAX_S: Final = 3_600.0

@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 
 from runtime.actor import Actor, Ref
-from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING
+from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING, RECORDER_RING_CROWDED, RECORDER_ROOMY_ACTORS
 from runtime.values import Value
 
 Ring = deque[tuple[Any, ...]]
-"""The last `RECORDER_RING` turns of one actor, oldest first, as (now, wall, message, outcome, effects, draws, record)."""
+"""The last turns of one actor (fewer in a crowd), oldest first, as (now, wall, message, outcome, effects, draws, record)."""
 
 
 class Checkpoint(Value, frozen=True):
@@ -37,9 +37,9 @@ def add_checkpoint(ring: Ring, actor: Actor, now: float, wall: float) -> None:
         ring.append((now, wall, Checkpoint(dict(actor.__dict__), actor.evidence), "checkpoint", (), (), actor.record))
 
 
-def new_ring() -> Ring:
-    """An empty ring."""
-    return deque(maxlen=RECORDER_RING)
+def new_ring(actors: int) -> Ring:
+    """An empty ring, for one more actor when there are so many in memory."""
+    return deque(maxlen=RECORDER_RING if actors <= RECORDER_ROOMY_ACTORS else RECORDER_RING_CROWDED)
 
 
 @attrs.frozen

@@ -21,7 +21,12 @@ ROUTES: Final = (
             " events, trust bundles. Each call is admitted as if it had come over HTTP."
         ),
         success={101: None},
-        errors={401: CERTIFICATE_REFUSALS, 403: STATUS_REFUSALS, 426: ("upgrade_required",), 503: ("no_outbound_identity",)},
+        errors={
+            401: CERTIFICATE_REFUSALS,
+            403: STATUS_REFUSALS,
+            426: ("upgrade_required",),
+            503: ("no_outbound_identity", "channels_full"),
+        },
         websocket=True,
     ),
 )
