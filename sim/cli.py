@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "explore": ("sim.commands.explore:explore_", "Search for scenarios that fail, by chance and by what was never touched."),
     "list": ("sim.commands.listing:list_", "List the scenario files of a folder."),
     "record": ("sim.commands.record:record", "Turn what a daemon's flight recorder holds into a scenario."),
+    "rehearse": ("sim.commands.rehearse:rehearse_", "Rehearse a rotation of the root with a platform's own peers."),
     "replay": ("sim.commands.replay:replay", "Run a scenario once more and print everything that happens."),
     "schema": ("sim.commands.schema:schema", "Print the JSON schema of scenario files, for editors."),
     "shrink": ("sim.commands.shrink:shrink_", "Write the smallest scenario that still fails the same way."),

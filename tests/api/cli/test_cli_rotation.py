@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from typing import Any
 
@@ -60,3 +61,22 @@ def test_a_step_with_one_peer(api: OperatorApi, run: Run) -> None:
     api.answers["rotate_peer_trust"] = granted({"peer": peer()})
     result = run("peers", "rotate", PEER_ID)
     assert (result.exit_code, "trust status" in result.stdout) == (0, True)
+
+
+def test_a_drill_asks_for_the_peers_and_changes_nothing(api: OperatorApi, run: Run) -> None:
+    about = {"id": PEER_ID, "remote_instance_url": "https://b.example", "status": "proposed", "trust_mode": "none", "progress": "set_aside"}
+    api.answers["get_trust_rotation"] = granted({"rotation": {"rotating": False, "peers": [about]}})
+    result = run("trust", "rotate", "--drill", "--seeds", "1", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["set_aside"] == [PEER_ID]
+    assert [request.name for request in api.requests] == ["get_trust_rotation"]
+    api.answers["get_trust_rotation"] = granted({"rotation": {"rotating": True, "peers": []}})
+    assert run("trust", "rotate", "--drill").exit_code == 1
+    assert run("trust", "rotate", "--drill", "--force", "--reason", "x").exit_code == 2
+
+
+def test_a_drill_without_the_simulator_says_so(api: OperatorApi, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ())
+    result = run("trust", "rotate", "--drill")
+    assert (result.exit_code, "simulator_missing" in result.stderr) == (1, True)
+    assert api.requests == []
