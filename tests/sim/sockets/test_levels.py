@@ -49,7 +49,7 @@ def test_a_status_must_be_near_its_moment_at_the_other_level(frames: History, so
     assert [difference.at for difference in statuses(frames, sockets, tolerance_of(load(HAPPY)))] == found
 
 
-@pytest.mark.parametrize("name", ["degraded-and-recovered", "lost-accept-answer", "token-used-twice"])
+@pytest.mark.parametrize("name", ["degraded-and-recovered", "lost-accept-answer", "token-used-twice", "rotation-of-a-parent"])
 def test_shipped_scenarios_tell_one_story(name: str) -> None:
     assert compare(load(ROOT / f"scenarios/{name}.toml"), 2).differences == ()
 
