@@ -20,12 +20,14 @@ from actors.door.call import Answer, Call
 from actors.door.channel.routes import CHANNEL_URL_PATH
 from actors.door.families import PlatformDoor
 from actors.door.openapi import document
+from actors.hub.lifecycle import SIDES, Side
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
 from actors.ports import (
     CheckObject,
     ClientIdentity,
     EnsureCertificate,
+    FetchRelayed,
     HashPassword,
     Open,
     OpenChannel,
@@ -47,6 +49,7 @@ from api.faces import Faces
 from api.hang_ups import HangUps
 from api.health import Readiness
 from api.http import HttpApp
+from api.relaying import hub_of, withdrawn
 from api.transcoding import internal_error, source_of
 from api.version import VERSION
 from net.addresses import Dialler, local_addresses
@@ -56,6 +59,7 @@ from net.credentials import Credentials
 from net.limits import CHANNEL_SILENCE_MIN_S, DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.listener import Listener
 from net.ports import PortRunner
+from net.relayed import RelayedConnections
 from net.remote import RemoteClient
 from net.tls import ListenerLeaf
 from net.vault import Vault
@@ -127,6 +131,7 @@ class Composition:
         self._reopening = Reopening(parts.clock)
         self.remote = self._remote()
         self.channels = Channels(self.remote, ports, self._channel_parts())
+        self.relayed = RelayedConnections(self.remote, ports, lambda stream: self.listener.serve_relayed(stream))
         self.engine = self._engine(self.port_table(PortRunner(ports)))
         self.driver = StepDriver(self.engine)
         self.door = PlatformDoor(self.engine, parts.settings, parts.credentials.public_key_pem)
@@ -135,10 +140,13 @@ class Composition:
         self.made_faces = self.faces()
         self.app = HttpApp(self.made_faces)
         upgrades = {CHANNEL_URL_PATH.encode(): self._hold}
-        self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock, upgrades=upgrades)
+        federation, chance = parts.settings.federation, parts.randomness
+        self.relay = hub_of(federation, self.engine, self.door, self.channels, chance.token_bytes, parts.limits.handshake_s)
+        self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock, upgrades=upgrades, relay=self.relay)
         self.hang_ups = HangUps(self._cut, self.remote.forget)
         self.engine.on_events.append(self.hang_ups.publish)
         self.engine.on_events.append(self._follow_root)
+        self.engine.on_events.append(self._follow_consents)
 
     def _remote(self) -> RemoteClient:
         vault = self.parts.vault
@@ -156,6 +164,7 @@ class Composition:
         return {
             RemoteRequest: runner.asynchronous(self.channels.request),
             OpenChannel: runner.asynchronous(self.channels.open),
+            FetchRelayed: runner.asynchronous(self.relayed.fetch),
             ProbeRequest: runner.asynchronous(self.remote.probe),
             **dict.fromkeys(REQUESTS, runner.direct(authority.handle)),
             Seal: runner.direct(vault.handle),
@@ -262,6 +271,19 @@ class Composition:
     def _cut(self, peer_id: str) -> None:
         self.channels.cut(peer_id)
         self.listener.cut_peer(peer_id)
+        for side in SIDES:
+            self._cut_relayed(side, peer_id)
+
+    def _follow_consents(self, events: Sequence[Event]) -> None:
+        """End at once what is relayed on a consent that is withdrawn."""
+        for side, peer_id in withdrawn(events):
+            self._cut_relayed(side, peer_id)
+
+    def _cut_relayed(self, side: Side, peer_id: str) -> None:
+        if side == "relayed":
+            self.listener.cut(lambda source: source.relayed_by == peer_id)
+        elif self.relay is not None:
+            self.relay.cut(peer_id)
 
     def services(self, public: Listeners, loopback: Listeners) -> list[ChildSpec]:
         """What runs as long as the platform does, in the order in which it starts."""
@@ -288,10 +310,17 @@ class Composition:
             service.started()
             await self.channels.keep_alive()
 
+        async def keep_books(service: Service) -> None:
+            service.started()
+            if self.relay is not None:
+                await self.relay.keep_books()
+            await trio.sleep_forever()
+
         return [
             ChildSpec("actors", drive),
             ChildSpec("listener", listen, shutdown=self.parts.limits.grace_s + DRAIN_S),
             ChildSpec("channels", keep_alive),
+            ChildSpec("hub", keep_books),
             ChildSpec("leaf-renewal", renew),
             ChildSpec("hang-ups", self.hang_ups.run),
         ]
@@ -304,6 +333,9 @@ class Composition:
 
     async def drain(self) -> None:
         """Let commits under way end and evidence reach the disk before the store closes."""
+        if self.relay is not None:
+            self.relay.tell()
+            self.engine.run()
         self.engine.flush_evidence()
         with trio.move_on_after(DRAIN_S):
             while self.engine.run() or not self.engine.quiescent:

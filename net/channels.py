@@ -139,6 +139,15 @@ class Channels:
             return timed_out(request.timeout_s, [{"url": channel.url, "reachable": True}])
         return await self._remote.request(evolve(request, timeout_s=left_s))
 
+    async def call(self, peer_id: str, method: str, path: str, body: bytes) -> AnswerFrame | None:
+        """Call a peer on its channel and in no other way. None if there is none, or no answer came on it in time."""
+        held = self._register.held(peer_id)
+        if held is None or _channel(held).ended or self._parts.other_end(_channel(held).source) != peer_id:
+            return None
+        with trio.move_on_after(CHANNEL_ANSWER_S), suppress(ChannelLost):
+            return await _channel(held).exchange(method, path, body)
+        return None
+
     def _usable(self, request: RemoteRequest) -> Channel | None:
         held = self._register.held(request.peer_id)
         if held is None or request.identity is None or (request.method, request.path) not in CHANNEL_CALLS:

@@ -96,9 +96,9 @@ def _expect_more(data: bytes) -> None:
 
 
 def _handshake_bytes(data: bytes) -> bytes:
-    """What the records that have arrived carry, the last of them perhaps in part."""
+    """What the records that have arrived carry, the last of them perhaps in part. What follows the whole message is not looked at."""
     found, at, records = b"", 0, 0
-    while at < len(data):
+    while at < len(data) and (len(found) < 4 or len(found) < 4 + int.from_bytes(found[1:4])):
         records += 1
         if data[at] != _HANDSHAKE or data[at + 1 : at + 2] not in (b"", b"\x03"):
             raise NoClientHello("not_tls")

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from actors.limits import REPLY_BYTES_MAX
+from actors.limits import CHANNEL_CALLS_IN_FLIGHT_MAX, REPLY_BYTES_MAX
 
 MIB: Final = 1_048_576
 RECEIVE_BYTES: Final = 65_536
@@ -121,3 +121,14 @@ CHANNEL_SEND_S: Final = 5.0
 CHANNEL_CLOSE_S: Final = 1.0
 CHANNEL_RETIRED_S: Final = 2.0
 CHANNEL_SILENCE_MIN_S: Final = 180.0
+
+# The hub. A piece on its way is all that is buffered of a relayed connection.
+RELAY_BYTES: Final = 32_768
+RELAY_ANNOUNCED_AT_A_TIME: Final = 8
+RELAY_FAREWELL_S: Final = 1.0
+RELAY_HALF_OPEN_S: Final = 30.0
+"""A relayed connection of which one half has ended is given this long without a byte at most."""
+RELAY_TOLD_EVERY_S: Final = 5.0
+RELAYED_PER_HUB_MAX: Final = 256
+
+assert RELAY_ANNOUNCED_AT_A_TIME < CHANNEL_CALLS_IN_FLIGHT_MAX

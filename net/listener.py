@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 import attrs
 import trio
@@ -28,10 +28,12 @@ from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
+from OpenSSL import SSL
 
 from actors.door.call import Source
 from net.connection import AsgiApp, HttpConnection
 from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
+from net.relayed import RelayedStream
 from net.tls import ListenerLeaf, TlsStream, abort, server_context
 from net.websocket import Upgrade
 from runtime.clock import Clock, SystemClock
@@ -50,6 +52,24 @@ _UNACKNOWLEDGED_MS: Final = 60_000
 TakeOver = Callable[[Upgrade], Awaitable[bool]]
 """Answers the request for a WebSocket. Returns whether the connection is its own from now on: it then closes the stream, and calls
 `Upgrade.ended`. At a stop nobody ends it but its owner."""
+
+
+class Relay(Protocol):
+    """Takes connections that have come to our port and are not for us (see `net.relay`).
+
+    Attributes:
+        protocol: the application protocol of connections that it takes after the handshake.
+    """
+
+    protocol: bytes
+
+    async def entry(self, transport: trio.abc.Stream, address: str) -> bytes | None:
+        """What a new connection has sent so far, if it is for us; None if it was not, and is over."""
+        ...
+
+    async def leg(self, stream: TlsStream, source: Source) -> None:
+        """Serve a connection on which `protocol` was agreed, until it is over."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -105,11 +125,13 @@ class Listener:
         limits: ListenerLimits = DEFAULT_LISTENER_LIMITS,
         clock: Clock | None = None,
         upgrades: Mapping[bytes, TakeOver] | None = None,
+        relay: Relay | None = None,
     ) -> None:
         """
         Args:
             app: the ASGI 3 application; a scope of type `lifespan` is sent to it once.
             upgrades: who takes over a connection over TLS that asks for a WebSocket, by path.
+            relay: takes connections over TLS that are not for us.
             leaves: certificates of the TLS port; may be empty if only loopback ports are served.
             limits: what one client may cost.
             clock: what the Date of answers is read from; the system's if None.
@@ -122,7 +144,8 @@ class Listener:
         self._app = app
         self._limits = limits
         self._upgrades = dict(upgrades or {})
-        self._tls = server_context(leaves) if leaves else None
+        self._relay = relay
+        self._tls = self._made_context(leaves) if leaves else None
         self._config = _protocol_config(limits, clock or SystemClock())
         self._wrapped = ASGIWrapper(app)
         self._context = WorkerContext(None)
@@ -154,7 +177,14 @@ class Listener:
         Raises:
             ValueError: unusable certificates; the old ones stay in use.
         """
-        self._tls = server_context(leaves)
+        self._tls = self._made_context(leaves)
+
+    def _made_context(self, leaves: Sequence[ListenerLeaf]) -> SSL.Context:
+        return server_context(leaves, () if self._relay is None else (self._relay.protocol,))
+
+    async def serve_relayed(self, stream: RelayedStream) -> None:
+        """Serve a connection that a hub has handed over, until it ends, as one that has come to the TLS port."""
+        await self._guard("tls", stream)
 
     def cut(self, which: Callable[[Source], bool]) -> int:
         """Close every open connection for which `which` is true, at once and without regard to requests in flight; how many."""
@@ -278,11 +308,18 @@ class Listener:
             try:
                 alpn = ""
                 if face == "tls":
-                    stream = await self._start_tls(transport, client[0])
+                    hub_id = transport.relayed_by if isinstance(transport, RelayedStream) else ""
+                    received = await self._for_us(transport, client[0]) if not hub_id else b""
+                    if received is None:
+                        return False
+                    stream = await self._start_tls(transport, client[0], received)
                     if stream is None:
                         return False
                     entry.stream, alpn = stream, stream.protocol
-                    entry.source = Source(client[0], face, stream.chain, number)
+                    entry.source = Source(client[0], face, stream.chain, number, relayed_by=hub_id)
+                    if self._relay is not None and alpn.encode() == self._relay.protocol:
+                        await self._relay.leg(stream, entry.source)
+                        return False
                 await self._talk(entry, alpn, client, server)
                 await self._hand_over(entry)
             finally:
@@ -316,9 +353,19 @@ class Listener:
             if not entry.upgraded:
                 self._upgraded -= 1
 
-    async def _start_tls(self, transport: trio.abc.Stream, remote: str) -> TlsStream | None:
+    async def _for_us(self, transport: trio.abc.Stream, remote: str) -> bytes | None:
+        """What a connection for us has sent so far; None if it was not for us, and is over."""
+        if self._relay is None:
+            return b""
+        try:
+            return await self._relay.entry(transport, remote)
+        except trio.TooSlowError:
+            self._refuse("handshake_timeout", remote)
+            return None
+
+    async def _start_tls(self, transport: trio.abc.Stream, remote: str, received: bytes) -> TlsStream | None:
         assert self._tls is not None
-        stream = TlsStream(transport, self._tls, server_side=True)
+        stream = TlsStream(transport, self._tls, server_side=True, received=received)
         try:
             with trio.fail_after(self._limits.handshake_s):
                 await stream.do_handshake()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     ClientIdentity,
+    FetchRelayed,
     OpenChannel,
     Probed,
     ProbeRequest,
@@ -289,20 +290,29 @@ class RemoteClient:
             raise NoIdentity("its certificate cannot be read")
         self._check_dates(*dates)
 
-    async def connect(self, request: OpenChannel, url: str) -> TlsStream:
+    async def connect(self, request: OpenChannel | FetchRelayed, url: str, *, protocols: Sequence[bytes] = ()) -> TlsStream:
         """A connection of its own to the platform at `url`, which has proven to be the one expected.
+
+        `protocols` are offered in place of HTTP; which one was taken is the stream's `protocol`.
 
         Raises:
             NoIdentity: our identity cannot be used; nothing was sent.
             NotReady: there is no such connection; nothing was sent.
         """
         context = self._context(request.peer_id, request.identity)
-        return await self._open(_base_url(url), context, request.expectation, request.connect_timeout_s, CLIENT_HANDSHAKE_S)
+        timeout_s = request.connect_timeout_s
+        return await self._open(_base_url(url), context, request.expectation, timeout_s, CLIENT_HANDSHAKE_S, protocols)
 
     # --- connections ------------------------------------------------------------------------------------------------
 
     async def _open(
-        self, base: str, context: SSL.Context, expectation: ServerExpectation, connect_timeout_s: float, handshake_timeout_s: float
+        self,
+        base: str,
+        context: SSL.Context,
+        expectation: ServerExpectation,
+        connect_timeout_s: float,
+        handshake_timeout_s: float,
+        protocols: Sequence[bytes] = (),
     ) -> TlsStream:
         """A connection to a server that has proven to be the one expected.
 
@@ -314,7 +324,7 @@ class RemoteClient:
             transport = await self._dialler.dial(host, port_of(base), connect_timeout_s)
         except DialFailed as error:
             raise NotReady(error.code, error.reason) from None
-        stream = TlsStream(transport, context, server_side=False, server_name=None if is_literal(host) else host)
+        stream = TlsStream(transport, context, server_side=False, server_name=None if is_literal(host) else host, protocols=protocols)
         try:
             with trio.fail_after(handshake_timeout_s):
                 await stream.do_handshake()

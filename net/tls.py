@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -44,8 +45,10 @@ class ListenerLeaf:
     key_pem: bytes = attrs.field(repr=False)
 
 
-def server_context(leaves: Sequence[ListenerLeaf]) -> SSL.Context:
+def server_context(leaves: Sequence[ListenerLeaf], protocols: Sequence[bytes] = ()) -> SSL.Context:
     """A context that shows whichever leaf the client can verify, and asks for a client certificate without demanding one.
+
+    `protocols` are taken besides HTTP, before it, from clients that offer them (ALPN, RFC 7301).
 
     Raises:
         ValueError: no leaf, two leaves with one kind of key, unreadable material, or a key that is not the leaf's.
@@ -60,7 +63,7 @@ def server_context(leaves: Sequence[ListenerLeaf]) -> SSL.Context:
             raise ValueError("two of the listener's certificates have the same kind of key")
         kinds.add(kind)
     context.set_verify(SSL.VERIFY_PEER, _take_any)
-    context.set_alpn_select_callback(_choose_protocol)
+    context.set_alpn_select_callback(partial(_choose_protocol, (*protocols, *ALPN_SERVER)))
     return context
 
 
@@ -119,9 +122,9 @@ def _take_any(connection: SSL.Connection, certificate: object, error: int, depth
     return True
 
 
-def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+def _choose_protocol(known: Sequence[bytes], connection: SSL.Connection, offered: list[bytes]) -> bytes:
     # A client that offers only what we do not speak gets HTTP/1.1 and finds out there; refusing here would only hide the reason.
-    return next((protocol for protocol in ALPN_SERVER if protocol in offered), ALPN_SERVER[-1])
+    return next((protocol for protocol in known if protocol in offered), ALPN_SERVER[-1])
 
 
 class Turns:
@@ -165,12 +168,23 @@ class TlsStream(trio.abc.HalfCloseableStream):
     `chain` is available after `do_handshake`.
     """
 
-    def __init__(self, transport: trio.abc.Stream, context: SSL.Context, *, server_side: bool, server_name: str | None = None) -> None:
+    def __init__(
+        self,
+        transport: trio.abc.Stream,
+        context: SSL.Context,
+        *,
+        server_side: bool,
+        server_name: str | None = None,
+        protocols: Sequence[bytes] = (),
+        received: bytes = b"",
+    ) -> None:
         """
         Args:
             transport: a connected stream; owned from now on.
             server_side: which half of the handshake is ours.
             server_name: the DNS name to ask for (client only); never an address.
+            protocols: application protocols to offer in place of the context's (client only).
+            received: what has been read from the transport already.
         """
         self.transport = transport
         self._server_side = server_side
@@ -181,6 +195,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
             self._tls.set_connect_state()
             if server_name is not None:
                 self._tls.set_tlsext_host_name(server_name.encode("ascii"))
+            if protocols:
+                self._tls.set_alpn_protos(list(protocols))
+        if received:
+            self._tls.bio_write(received)
         self._turn = Turns()
         self._torn = False
         self._closed = False

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from actors.hub.record import KIND as HUB
 from actors.limits import CHANNEL_PROVEN_S
 from actors.peer import channel, endpoints
 from actors.peer.liveness import Liveness, refused_by_remote
@@ -58,7 +59,7 @@ class ChannelKeeping(Liveness):
     def _dial(self, ctx: Context) -> None:
         record: PeerRecord = self.record
         known = reachable_identity(record)
-        if known is None or call_refusal(record, ctx.wall) is not None:
+        if known is None or call_refusal(record, ctx.wall) is not None or self._is_behind_us(ctx):
             return
         seen = self.evidence.endpoints if self.evidence is not None else ()
         listed = endpoints.candidates(endpoints.replace(seen, record.endpoints), record.remote_instance_url)
@@ -105,6 +106,11 @@ class ChannelKeeping(Liveness):
     def _dial_after(self, ctx: Context, wait_s: float) -> None:
         self.dial_again = True
         ctx.after(wait_s, ChannelTick(), "channel")
+
+    def _is_behind_us(self, ctx: Context) -> bool:
+        """Whether the peer is reached through us, so that dialling it would lead back to our own port; it dials us."""
+        row = ctx.row(HUB.name, self.record.id)
+        return row is not None and row.record.relaying == "permitted"
 
     def _ours_wins(self, ctx: Context) -> bool:
         return channel.ours_wins(ctx.settings.identity.instance_id, self.record.remote_instance_id)

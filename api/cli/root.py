@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "findings": ("api.cli.findings:findings", "List what the governance scan found, with remedies."),
     "grants": ("api.cli.grants:grants", "Allow peers to use resources, and find out why a call is refused."),
     "help": ("api.cli.help:help_", "Explain a topic or a command."),
+    "hub": ("api.cli.hub:hub", "Relay for peers that can only dial out, or be reached through one that does."),
     "login": ("api.cli.login:login", "Log in as an operator and keep the session."),
     "logout": ("api.cli.login:logout", "End the stored session."),
     "migrations": ("api.cli.migrations:migrations", "Move or copy resources to peers."),

@@ -147,6 +147,12 @@ def test_a_name_that_two_readers_could_read_differently_is_refused(extensions: t
         read_client_hello(hello_with(*extensions))
 
 
+@given(st.binary(max_size=64))
+def test_what_follows_in_records_of_its_own_is_not_looked_at(more: bytes) -> None:
+    early = HELLO + b"\x14\x03\x03\x00\x01\x01" + b"\x17\x03\x03" + len(more).to_bytes(2) + more
+    assert read_client_hello(early) == ClientHello("b.example.com")
+
+
 def test_a_hidden_name_is_told_apart() -> None:
     assert read_client_hello(hello_with(server_name(b"front.example"), (0xFE0D, b"\x00"))) == ClientHello("front.example", encrypted=True)
 
