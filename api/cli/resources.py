@@ -101,9 +101,29 @@ def _lists(row: dict[str, Any]) -> list[str]:
 @click.argument("kind")
 @narrowed
 @click.option("--deleted", is_flag=True, help="Deleted ones too.")
+@click.option("--mirrors", is_flag=True, help="Mirrors of peers' records in place of our own, with their freshness.")
+@click.option("--peer", metavar="PEER", help="With --mirrors: only those of this home.")
+@click.option("--stale", is_flag=True, help="With --mirrors: only those that their home may long have overtaken.")
 @connected
-def list_(kind: str, filters: tuple[str, ...], since: str | None, deleted: bool, sort: str | None, limit: int | None) -> None:
+def list_(
+    kind: str,
+    filters: tuple[str, ...],
+    since: str | None,
+    deleted: bool,
+    sort: str | None,
+    limit: int | None,
+    mirrors: bool,
+    peer: str | None,
+    stale: bool,
+) -> None:
     """List the resources of one kind."""
+    if mirrors:
+        if filters or since or deleted or sort:
+            raise Failure("usage", "mirrors are narrowed by --peer, --stale and --limit only", Exit.USAGE)
+        _list_mirrors(kind, peer, stale, limit)
+        return
+    if peer is not None or stale:
+        raise Failure("usage", "--peer and --stale belong to --mirrors; `powernode resources remote` reads at a peer", Exit.USAGE)
     client = Client(current())
     query = query_of(filters, since, sort) | {"include_deleted": "true" if deleted else None}
     rows = client.pages(path_of(kind), query, limit=limit)
@@ -113,6 +133,27 @@ def list_(kind: str, filters: tuple[str, ...], since: str | None, deleted: bool,
         ("id", "attributes", "version", "updated"),
         lambda row, now: (row.get("id"), _summary(row), row.get("version"), ago(row.get("updated_at"), now)),
         empty="none; `powernode resources import FILE` fills the catalogue",
+    )
+
+
+def _list_mirrors(kind: str, peer: str | None, stale: bool, limit: int | None) -> None:
+    from api.cli.peers import resolved
+
+    client, query = Client(current()), {"kind": kind, "stale": "true" if stale else None}
+    if peer is not None:
+        client, query["peer_id"] = resolved(peer)
+    listing(
+        client.application,
+        client.pages("/platform/mirrors", query, limit=limit),
+        ("home", "id there", "attributes", "seen", "state"),
+        lambda row, now: (
+            row.get("origin_peer_id"),
+            row.get("origin_id"),
+            _summary(row),
+            ago(row.get("observed_at"), now),
+            "stale" if row.get("stale") else "fresh",
+        ),
+        empty="no mirrors; `powernode capabilities add PEER KIND pull` keeps some",
     )
 
 

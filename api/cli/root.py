@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "audit": ("api.cli.audit:audit", "Verify audit chains, and see what of them is in the archive."),
     "backup": ("api.cli.backup:backup", "Copy the store of a platform into FILE, also while its daemon runs."),
     "bridges": ("api.cli.bridges:bridges", "Open overlay networks to peers."),
+    "capabilities": ("api.cli.capabilities:capabilities", "Let records flow between peers and this platform."),
     "completion": ("api.cli.completion:completion", "Print the completion script of a shell."),
     "config": ("api.cli.config:config", "Show the configuration of a daemon."),
     "doctor": ("api.cli.doctor:doctor", "Find out what would stop this platform from federating."),
