@@ -47,10 +47,13 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "I13": "Clocks that differ by up to the tolerance change no decision except through that tolerance.",
     "I14": "A platform one release behind never meets a field that it cannot ignore.",
     "I15": "The same seed gives the same digest.",
+    "M1": "A mirror says what its record once was at its home, never goes back, and is no home.",
+    "M2": "A cursor never passes a record that the other side does not have.",
+    "M3": "When faults have stopped, mirrors become what their home is.",
     "S1": "An offering never has more living leases than seats.",
     "S2": "The routes of the proxy are a function of the active subscriptions.",
 }
-"""What is promised: P for the protocol between two platforms, R for resources that move, I for platforms as a whole.
+"""What is promised: P for the protocol between two platforms, R for resources that move, M for mirrors, I for platforms as a whole.
 
 `docs/scenarios.md` says who holds which.
 """

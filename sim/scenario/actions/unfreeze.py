@@ -20,9 +20,11 @@ class Unfreeze:
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
     keep_peerings: bool = attrs.field(default=False, metadata=key(TRUTH, "peerings go on instead of being paused for review"))
+    keep_grants: bool = attrs.field(default=False, metadata=key(TRUTH, "what was granted stays in force"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        stage.call(name, self.on, "POST", "/unfreeze", {"decision": "restored", "keep_peerings": self.keep_peerings}, surface=TRUST)
+        body = {"decision": "restored", "keep_peerings": self.keep_peerings, "keep_grants": self.keep_grants}
+        stage.call(name, self.on, "POST", "/unfreeze", body, surface=TRUST)
 
 
 TRUST = "/api/v1/system/platform/trust"
