@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from actors.peer.projection import derived_status
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.rotation.record import OPEN, Progress, RotationRecord, progress_of, roots_of
+from actors.rotation.record import OPEN, Progress, RotationRecord, identity_by, progress_of, roots_of
 from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Row
@@ -38,6 +38,8 @@ def shown(record: RotationRecord | None, settings: Settings, rows: Sequence[Row]
         "rotating": roots.next is not None,
         "current": roots.current,
         "next": roots.next,
+        "ca_pem": identity_by(record, settings.identity).ca_bundle_pem,
+        "next_ca_pem": None if roots.next_key is None else roots.next_key.certificate_pem,
         "begins": iso(record.begins) if record is not None and record.begins else None,
         "ends": iso(record.ends) if record is not None and record.ends else None,
         "forced": record is not None and record.forced,

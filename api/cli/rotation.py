@@ -88,7 +88,7 @@ def show(client: Client, data: dict[str, Any]) -> None:
         emit_json(found)
     else:
         say("the rotation is complete" if found.get("complete") else "a rotation is under way or peers are left behind")
-        block((name, value) for name, value in found.items() if name not in ("peers", "counts"))
+        block((name, value) for name, value in found.items() if name not in ("peers", "counts", "ca_pem", "next_ca_pem"))
         for peer in found.get("peers", ()):
             told = "" if not peer.get("remedy") else f"  {'was told' if peer.get('told') else 'not told yet'}. {clean(peer.get('remedy'))}"
             say(f"  {clean(peer.get('remote_instance_url'))}  {clean(peer.get('progress'))}{told}")

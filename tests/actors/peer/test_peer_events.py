@@ -16,6 +16,7 @@ from actors.ports import IssueIdentity, RemoteReply
 from actors.settings import FederationSettings
 from runtime.ids import uuid7
 from tests.support.federation import OPERATOR, Exchange, Pair, Platform, pair
+from tests.support.rotations import rotate
 
 EVENTS = "/federation_api/peer_events"
 ACCEPT = "/federation_api/accept"
@@ -264,6 +265,16 @@ def test_a_contract_that_is_not_ours_is_told_to_the_remote_which_then_needs_a_ne
         two.network.advance(2.0)
         assert two.statuses == ("active", "active")
         assert "handshake_abandoned" not in two.a.record(two.at_a.peer_id).metadata
+
+
+def test_that_notice_is_proven_under_the_root_in_force() -> None:
+    two = pair()
+    rotate(two.b, force=True, reason="stolen")
+    disagreeing(two)
+    assert not isinstance(two.accept(), Accepted)
+    two.network.advance(2.0)
+    assert ("b", "a", EVENTS, 200) in two.network.passed
+    assert two.a.record(two.at_a.peer_id).metadata["handshake_abandoned"] == "contract_mismatch"
 
 
 def test_an_accept_withdrawn_while_its_answer_is_on_the_way_ends_the_remotes_row_too() -> None:

@@ -30,6 +30,7 @@ def test_a_rotation_passes_without_one_failed_heartbeat() -> None:
     assert own.outbound.issuer == second.fingerprint
     assert {a.fingerprint: a.state for a in row.trusted_anchors} == {first: "retiring", second.fingerprint: "current"}
     done = rotation(two.a)
+    assert status(two.a)["ca_pem"] == second.key.certificate_pem
     assert done.current == second
     assert done.next is None
     assert certificates.fingerprint(two.a.server_chain[-1]) == second.fingerprint
