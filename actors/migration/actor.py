@@ -17,14 +17,16 @@ from actors.approval.deciding import CHANGED
 from actors.approval.messages import Execute, Executed, NotApproved
 from actors.approval.record import KIND as APPROVAL
 from actors.idempotency.record import Mark, remember
-from actors.migration.lifecycle import Trigger, transition
-from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, MigrationMoved, Plan, PreflightAnswered, Release, SetStep
+from actors.migration.lifecycle import STUCK, Trigger, transition
+from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, MigrationMoved, Plan, PreflightAnswered, Release, Resolve, SetStep
 from actors.migration.planning import current_steps
-from actors.migration.receiving import residency_outcome
-from actors.migration.record import HOP_KIND, MigrationRecord, shown
+from actors.migration.receiving import NOT_STUCK, residency_outcome
+from actors.migration.record import HOP_KIND, MIGRATION, MigrationRecord, shown
 from actors.migration.steps import Policy, Step, plan_digest
 from actors.migration.transfer import Transfer, refused_by, without_payloads
 from actors.peer import standing
+from actors.peer.dependants import DEPENDANTS, Dependant
+from actors.peer.messages import PeeringEnded
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
@@ -37,6 +39,12 @@ from runtime.store.port import Condition, Query
 
 NO_GRANT = OperatorFault("no_received_grant", "the destination has given us no grant that allows this", 409)
 NOT_FOUND = OperatorFault("migration_not_found", "there is no such migration here", 404)
+
+
+# Until the grace is over a migration under way may still need its bearer.
+DEPENDANTS.append(
+    Dependant(kind=MIGRATION.name, phase="complete", open=(Condition("bearer_held", "=", 1),), peer_column="destination_peer_id")
+)
 
 
 class MigrationActor(Transfer):
@@ -149,6 +157,45 @@ class MigrationActor(Transfer):
         if self.record is not None:
             entry = {"at": iso(ctx.wall), "by": None, "why": f"approval_{message.status}", "approval_id": message.approval_id}
             self.keep(ctx, attrs.evolve(self.record, audit_log=(*self.record.audit_log, entry)))
+
+    @handles(Resolve)
+    def on_resolve(self, message: Resolve, ctx: Context) -> None:
+        fault = self._fault(message.expected_version)
+        record: MigrationRecord | None = self.record
+        if fault is not None or record is None:
+            ctx.reply(fault)
+            return
+        if record.status not in STUCK or not self.may_not_finish(ctx, record):
+            ctx.reply(NOT_STUCK)
+            return
+        if message.keep and record.receipt is not None:
+            ctx.reply(OperatorFault("receipt_held", "the destination has proven that it holds the records; they cannot stay here", 409))
+            return
+        outcome = "keep" if message.keep else "release"
+        self.note(ctx, record, "migration.resolved", message.by, outcome=outcome, word=message.word)
+        record = attrs.evolve(record, resolved=outcome)
+        if message.keep:
+            self.fail(ctx, record, "resolved_by_operator", by=message.by)
+        else:
+            released = record if record.status == "finalizing" else self.stepped(ctx, record, "receipt_held", by=message.by)
+            self.keep(ctx, released)
+            self.go_on(ctx)
+        remember(ctx, message.mark, 200, {"migration": shown(ctx.record)})
+        ctx.reply(ctx.record)
+
+    @handles(PeeringEnded)
+    def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
+        """The grace is over: the bearer is of no use any more, and what has not been sent whole is not sent."""
+        record: MigrationRecord | None = self.record
+        if record is None or not record.sealed_bearer or record.peering_epoch > message.peering_epoch:
+            return
+        bare = attrs.evolve(record, sealed_bearer=b"", applying=False)
+        if record.status in ("validating", "transferring"):
+            self.fail(ctx, bare, "peer_revoked")
+        elif record.status in ("planned", "conflict"):
+            self.keep(ctx, self.stepped(ctx, attrs.evolve(bare, error="peer_revoked"), "cancel"))
+        else:
+            self.keep(ctx, attrs.evolve(record, sealed_bearer=b""))
 
     def _finish(self, ctx: Context, record: MigrationRecord, mark: Mark | None) -> None:
         self.keep(ctx, record)

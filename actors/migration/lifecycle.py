@@ -61,8 +61,11 @@ HOLDING: Final[frozenset[Status]] = frozenset({"transferring", "applying", "in_d
 TERMINAL: Final[frozenset[Status]] = frozenset({"completed", "cancelled"})
 """Nothing follows; a failed one can be tried again."""
 
-Verdict = Literal["staged", "applied", "finalized", "fenced", "failed"]
-Word = Literal["open", "apply", "refuse", "fence", "finalize"]
+STUCK: Final[frozenset[Status]] = frozenset({"applying", "in_doubt", "finalizing"})
+"""Statuses that only the destination's word ends. If its peering has ended for good, an operator has to say what became of it."""
+
+Verdict = Literal["staged", "applied", "finalized", "fenced", "failed", "released"]
+Word = Literal["open", "apply", "refuse", "fence", "finalize", "release"]
 
 VERDICTS: Final[Mapping[tuple[Verdict | None, Word], Verdict]] = {
     (None, "open"): "staged",
@@ -73,8 +76,10 @@ VERDICTS: Final[Mapping[tuple[Verdict | None, Word], Verdict]] = {
     ("staged", "fence"): "fenced",
     ("failed", "fence"): "fenced",
     ("applied", "finalize"): "finalized",
+    ("applied", "release"): "released",
 }
-"""What the destination says of a migration. `applied`, `finalized` and `fenced` are promises that nothing takes back."""
+"""What the destination says of a migration. `finalized`, `fenced` and `released` are promises that nothing takes back, and `applied` is one
+that only an operator takes back, who has heard that the source keeps its records."""
 
 
 def transition(status: Status, trigger: Trigger) -> Status | None:

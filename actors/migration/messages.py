@@ -87,6 +87,22 @@ class SetStep:
     mark: Mark | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Resolve:
+    """Say what became of a migration whose other side cannot be asked any more. Answer: the record, or a fault.
+
+    Attributes:
+        keep: the records live here; otherwise at the other side.
+        word: who of the other side said so, and how; it stands in the audit chain.
+    """
+
+    by: str | None
+    keep: bool
+    word: str
+    expected_version: int | None = None
+    mark: Mark | None = None
+
+
 # --- between a migration and the catalogue of its source --------------------------------------------------------------
 
 
@@ -159,6 +175,11 @@ class FinalizeAnswered(CallResult):
     """Whether the destination knows that we have let go."""
 
 
+@attrs.frozen
+class ReclaimAnswered(CallResult):
+    """What the same destination says under a new peering; `tag` is (attempt's id, id of the peer that was asked)."""
+
+
 # --- to the catalogue of the destination -------------------------------------------------------------------------------
 
 
@@ -204,6 +225,26 @@ class Finalize:
     """The source has let go: what arrived may be written now. Answer: the arrival, or a fault."""
 
     arrival_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Reclaim:
+    """The source asks under a new peering: what was not applied never will be. Answer: the arrival, which belongs to that peering now."""
+
+    arrival_id: str
+    peer_id: str
+    peering_epoch: int
+
+
+@attrs.frozen(kw_only=True)
+class ResolveArrival:
+    """An operator says whether what has arrived stays (`keep`) or goes, since the source cannot be asked any more. Answer: the arrival."""
+
+    arrival_id: str
+    by: str | None
+    keep: bool
+    word: str
+    mark: Mark | None = None
 
 
 @attrs.frozen

@@ -13,17 +13,19 @@ from typing import Any, Final
 import attrs
 
 from actors import residency
+from actors.idempotency.record import remember
 from actors.migration.applying import Judged, Sender, dangling, judge
 from actors.migration.giving import Giving
 from actors.migration.lifecycle import Word, verdict
 from actors.migration.limits import STAGED_KEPT_S, STEPS_MAX
-from actors.migration.messages import Commit, DropStaged, Fence, Finalize, Landed, Open, Stage
-from actors.migration.record import ARRIVAL, STAGED, ArrivalRecord, StagedStep, staged_id, staged_steps
+from actors.migration.messages import Commit, DropStaged, Fence, Finalize, Landed, Open, Reclaim, ResolveArrival, Stage
+from actors.migration.record import ARRIVAL, STAGED, ArrivalRecord, StagedStep, shown_arrival, staged_id, staged_steps
 from actors.migration.steps import Step, plan_digest, receipt_digest
 from actors.peer import standing
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.resource.plan import Committed
+from actors.resource.record import ResourceRecord
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -33,6 +35,7 @@ from runtime.store.port import Condition, Query
 UNKNOWN: Final = OperatorFault("migration_not_found", "there is no such migration here", 404)
 FENCED: Final = OperatorFault("migration_fenced", "this migration was fenced: it is never applied", 409)
 ID_CONFLICT: Final = OperatorFault("migration_id_conflict", "another plan has this id here", 409)
+NOT_STUCK: Final = OperatorFault("migration_not_stuck", "this migration ends by itself, or has ended; nothing has to be said of it", 409)
 NOT_IN_FORCE: Final = OperatorFault("peer_not_admitted", "the peering in which this migration began has ended", 401)
 
 
@@ -162,14 +165,51 @@ class Receiving(Giving):
         if verdict(known.verdict, "finalize") is None:
             ctx.reply(spoken(known) or OperatorFault("migration_not_applied", "the plan has not been applied", 409))
             return
+        ctx.reply(self._finalized(ctx, known, "peer", known.federation_peer_id))
+
+    def _finalized(self, ctx: Context, known: ArrivalRecord, by_kind: str, by: str | None, **more: Any) -> ArrivalRecord:
+        self.store(ctx, [(attrs.evolve(record, incoming=False), record) for record in self._arrived(ctx, known)])
+        told = {"migration_id": known.id, "operation": known.operation}
+        ctx.audit_in(known.federation_peer_id, "migration.completed", by_kind, by, **told, **more)
+        ctx.emit("migration.completed", "low", known.account_id, federation_peer_id=known.federation_peer_id, side="destination", **told)
+        return self._speak(ctx, known, "finalize")
+
+    def _arrived(self, ctx: Context, known: ArrivalRecord) -> list[ResourceRecord]:
+        """The records that it brought and that still wait for its end."""
         committed = Committed(known.account_id, ctx.query)
         committed.load(known.applied_ids)
-        arrived = [record for id in known.applied_ids if (record := committed.record(id)) is not None and record.incoming]
-        self.store(ctx, [(attrs.evolve(record, incoming=False), record) for record in arrived])
-        told = {"migration_id": known.id, "operation": known.operation}
-        ctx.audit_in(known.federation_peer_id, "migration.completed", "peer", known.federation_peer_id, **told)
-        ctx.emit("migration.completed", "low", known.account_id, federation_peer_id=known.federation_peer_id, side="destination", **told)
-        ctx.reply(self._speak(ctx, known, "finalize"))
+        return [record for id in known.applied_ids if (record := committed.record(id)) is not None and record.incoming]
+
+    @handles(Reclaim)
+    def on_reclaim(self, message: Reclaim, ctx: Context) -> None:
+        known = arrival(ctx, message.arrival_id)
+        if known is None:
+            ctx.reply(UNKNOWN)
+            return
+        moved = attrs.evolve(known, federation_peer_id=message.peer_id, peering_epoch=message.peering_epoch, reclaimed=True)
+        ctx.audit_in(message.peer_id, "migration.reclaimed", "peer", message.peer_id, migration_id=known.id, verdict=known.verdict)
+        if verdict(known.verdict, "fence") is not None:
+            ctx.reply(self._speak(ctx, moved, "fence"))
+        else:
+            moved = attrs.evolve(moved, version=known.version + 1)
+            ctx.put_row(ARRIVAL.name, moved, known.version)
+            ctx.reply(moved)
+
+    @handles(ResolveArrival)
+    def on_resolve_arrival(self, message: ResolveArrival, ctx: Context) -> None:
+        known = arrival(ctx, message.arrival_id)
+        peer = peer_of(ctx, known) if known is not None else None
+        if known is None or known.verdict != "applied" or standing.may_finish(peer, known.peering_epoch, ctx.wall):
+            ctx.reply(UNKNOWN if known is None else NOT_STUCK)
+            return
+        if message.keep:
+            ended = self._finalized(ctx, known, "user", message.by, word=message.word)
+        else:
+            self.store(ctx, [(gone(record, ctx.wall), record) for record in self._arrived(ctx, known)])
+            ctx.audit_in(known.federation_peer_id, "migration.released", "user", message.by, migration_id=known.id, word=message.word)
+            ended = self._speak(ctx, known, "release")
+        remember(ctx, message.mark, 200, {"migration": shown_arrival(ended)})
+        ctx.reply(ended)
 
     @handles(DropStaged)
     def on_drop_staged(self, message: DropStaged, ctx: Context) -> None:
@@ -191,6 +231,11 @@ class Receiving(Giving):
     def _drop_steps(self, ctx: Context, known: ArrivalRecord) -> None:
         for row in ctx.query(staged_steps(known.id)):
             ctx.delete_row(STAGED.name, row.record.id)
+
+
+def gone(record: ResourceRecord, wall: float) -> ResourceRecord:
+    """What is left of a record that had arrived and does not stay: its id, so that nothing of another origin takes it."""
+    return attrs.evolve(record, attributes={}, deleted_at=wall, incoming=False)
 
 
 def arrival(ctx: Context, id: str) -> ArrivalRecord | None:

@@ -43,6 +43,7 @@ class MigrationRecord:
         error: code of the last refusal or failure.
         next_look_at: when a migration that is under way is looked at again.
         hop_id: of the hop that it carries out, which hears of every change of its status; None for one that stands alone.
+        resolved: what an operator said of one whose destination could not be asked any more.
         chain_id, chain_position: the chain that the hop belongs to, and the hop's number in it.
     """
 
@@ -77,6 +78,7 @@ class MigrationRecord:
     updated_at: float
     completed_at: float | None = None
     next_look_at: float | None = None
+    resolved: str | None = None
     hop_id: str | None = None
     chain_id: str | None = None
     chain_position: int | None = None
@@ -95,12 +97,13 @@ class MigrationRecord:
 MIGRATION: Final = Kind(
     name="migration",
     record=MigrationRecord,
-    columns={"account_id": "text", "status": "text", "operation": "text", "destination_peer_id": "text"},
+    columns={"account_id": "text", "status": "text", "operation": "text", "destination_peer_id": "text", "bearer_held": "integer"},
     project=lambda record: {
         "account_id": record.account_id,
         "status": record.status,
         "operation": record.operation,
         "destination_peer_id": record.destination_peer_id,
+        "bearer_held": int(bool(record.sealed_bearer)),
     },
     due=lambda record: record.next_look_at,
     resume=lambda record: record.next_look_at is not None,
@@ -119,6 +122,7 @@ class ArrivalRecord:
         applied_ids: the records that it brought and that wait for its end.
         refusal: why it was refused, as a fault's fields, with `failed`.
         expires_at: when a plan that nobody commits is dropped.
+        reclaimed: the source has come back under a new peering, and asks about it there.
     """
 
     id: str
@@ -141,6 +145,7 @@ class ArrivalRecord:
     opened_at: float
     ended_at: float | None = None
     expires_at: float | None = None
+    reclaimed: bool = False
 
     @property
     def header(self) -> Header:
@@ -214,6 +219,7 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
         "cross_jurisdiction": record.cross_jurisdiction,
         "receipt_digest": record.receipt_digest,
         "error": record.error,
+        "resolved": record.resolved,
         "chain_id": record.chain_id,
         "chain_position": record.chain_position,
         "created_by": record.created_by,

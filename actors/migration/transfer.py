@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from actors.migration.lifecycle import HOLDING, TERMINAL, Trigger, transition
+from actors.migration.lifecycle import HOLDING, STUCK, TERMINAL, Trigger, transition
 from actors.migration.limits import BATCH_BYTES_MAX, CONFLICTS_KEPT
 from actors.migration.messages import (
     Depart,
@@ -20,6 +20,7 @@ from actors.migration.messages import (
     MigrationMoved,
     OutcomeAnswered,
     PreflightAnswered,
+    ReclaimAnswered,
     Release,
     Released,
     TransferAnswered,
@@ -85,10 +86,10 @@ class Transfer(Actor):
         actor_kind = "user" if by is not None else "system"
         ctx.audit_in(record.destination_peer_id, action, actor_kind, by, migration_id=record.id, **told)
 
-    def fail(self, ctx: Context, record: MigrationRecord, code: str) -> None:
+    def fail(self, ctx: Context, record: MigrationRecord, code: str, *, by: str | None = None) -> None:
         """A definite no: nothing has moved, so what was held goes back."""
         releasing = record.operation == "migrate"
-        failed = self.stepped(ctx, attrs.evolve(record, error=code, applying=False, releasing=releasing), "refused")
+        failed = self.stepped(ctx, attrs.evolve(record, error=code, applying=False, releasing=releasing), "refused", by=by)
         told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "code": code}
         ctx.emit("migration.failed", "medium", record.account_id, **told)
         self.keep(ctx, failed)
@@ -120,6 +121,9 @@ class Transfer(Actor):
         """What a status after the freeze asks for."""
         if self.busy is not None:
             return
+        if record.status in STUCK and self.may_not_finish(ctx, record):
+            self._reclaim(ctx, record)
+            return
         path = f"{BASE}/{record.transfer_id}"
         if record.status == "transferring":
             self._open(ctx, record)
@@ -128,12 +132,73 @@ class Transfer(Actor):
             self.busy = "look"
             self._call(ctx, record, "GET", path, None, OutcomeAnswered, (record.transfer_id, "look"))
         elif record.status == "finalizing" and record.operation == "migrate" and not record.departed:
-            peer = self.peer(ctx, record)
-            instance_id = peer.remote_instance_id if peer is not None and peer.remote_instance_id is not None else ""
-            self.catalogue(ctx, record, Depart(migration_id=record.id, peer_id=record.destination_peer_id, instance_id=instance_id))
+            self._depart(ctx, record)
         elif record.status == "finalizing":
             self.busy = "finalize"
             self._call(ctx, record, "POST", f"{path}/finalize", {}, FinalizeAnswered, record.transfer_id)
+
+    def may_not_finish(self, ctx: Context, record: MigrationRecord) -> bool:
+        """Whether the peering in which it began has ended for good, so that its destination cannot be asked in it."""
+        peer = self.peer(ctx, record)
+        over = peer is None or peer.status == "revoked" or peer.peering_epoch != record.peering_epoch
+        return over and not standing.may_finish(peer, record.peering_epoch, ctx.wall)
+
+    def _reclaim(self, ctx: Context, record: MigrationRecord) -> None:
+        """Ask the same instance under the peering that we have with it now, if there is one; and let go of what is proven."""
+        if record.status == "finalizing" and record.operation == "migrate" and not record.departed:
+            self._depart(ctx, record)
+            return
+        if record.resolved is not None:
+            if record.status == "finalizing":
+                self._completed(ctx, attrs.evolve(record, error="destination_not_told"))
+            return
+        former = self.peer(ctx, record)
+        instance_id = former.remote_instance_id if former is not None else None
+        found = ctx.find(PEER.name, "instance", f"{record.account_id} {instance_id}") if instance_id is not None else None
+        row = ctx.row(PEER.name, found) if found is not None else None
+        if row is None or not standing.in_force(row.record, row.record.peering_epoch, ctx.wall):
+            return
+        self.busy = "reclaim"
+        body = {**record.header.to_json(), "plan_digest": record.plan_digest}
+        path = f"{BASE}/{record.transfer_id}/reclaim"
+        self._call_peer(ctx, record, row.record, "POST", path, body, ReclaimAnswered, (record.transfer_id, row.record.id))
+
+    @handles(ReclaimAnswered)
+    def on_reclaim_answered(self, message: ReclaimAnswered, ctx: Context) -> None:
+        record: MigrationRecord = self.record
+        self.busy = None
+        transfer_id, peer_id = message.tag
+        if record.status not in STUCK or transfer_id != record.transfer_id:
+            return
+        outcome = message.outcome
+        if isinstance(outcome, RemoteReply) and outcome.status == 200:
+            row = ctx.row(PEER.name, peer_id)
+            epoch = row.record.peering_epoch if row is not None else record.peering_epoch
+            self.note(ctx, record, "migration.reclaimed", None, federation_peer_id=peer_id)
+            self._reclaimed(ctx, attrs.evolve(record, destination_peer_id=peer_id, peering_epoch=epoch, sealed_bearer=b""), outcome.body)
+        elif refused_by(outcome).code == "migration_not_found" and record.status != "finalizing":
+            # What the destination does not know it cannot apply any more: the peering in which it could have come is over.
+            self.fail(ctx, record, "migration_not_found")
+        else:
+            self.keep(ctx, attrs.evolve(record, error=refused_by(outcome).code))
+
+    def _reclaimed(self, ctx: Context, record: MigrationRecord, body: Mapping[str, Any]) -> None:
+        """The same migration, under the new peering: it ends by the destination's receipt, or by its word that it was never applied."""
+        said = data_of(body).get("status")
+        if record.status == "finalizing":
+            self.keep(ctx, record)
+            self.go_on_transferring(ctx, ctx.record)
+        elif said in ("applied", "finalized"):
+            self._take_receipt(ctx, record, body)
+        elif said in ("fenced", "released"):
+            self.fail(ctx, record, record.error or f"migration_{said}")
+        else:
+            self._doubt(ctx, record, "receipt_invalid")
+
+    def _depart(self, ctx: Context, record: MigrationRecord) -> None:
+        peer = self.peer(ctx, record)
+        instance_id = peer.remote_instance_id if peer is not None and peer.remote_instance_id is not None else ""
+        self.catalogue(ctx, record, Depart(migration_id=record.id, peer_id=record.destination_peer_id, instance_id=instance_id))
 
     def _open(self, ctx: Context, record: MigrationRecord) -> None:
         steps = self.payloads(ctx, record)
@@ -229,7 +294,7 @@ class Transfer(Actor):
         said = data.get("status")
         if said in ("applied", "finalized"):
             self._take_receipt(ctx, record, outcome.body)
-        elif said == "fenced":
+        elif said in ("fenced", "released"):
             self.fail(ctx, record, record.error or "migration_fenced")
         elif asked == "look" and (said in ("staged", "failed") or refused_by(outcome).code == "migration_not_found"):
             self._fence(ctx, record)
@@ -266,12 +331,15 @@ class Transfer(Actor):
         if record.status != "finalizing" or message.tag != record.transfer_id:
             return
         if isinstance(message.outcome, RemoteReply) and message.outcome.status == 200:
-            completed = self.stepped(ctx, attrs.evolve(record, error=None, applying=False), "departed")
-            told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "side": "source"}
-            ctx.emit("migration.completed", "low", record.account_id, **told)
-            self.keep(ctx, completed)
+            self._completed(ctx, attrs.evolve(record, error=None))
         else:
             self.keep(ctx, attrs.evolve(record, error=refused_by(message.outcome).code))
+
+    def _completed(self, ctx: Context, record: MigrationRecord) -> None:
+        completed = self.stepped(ctx, attrs.evolve(record, applying=False), "departed")
+        told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "side": "source"}
+        ctx.emit("migration.completed", "low", record.account_id, **told)
+        self.keep(ctx, completed)
 
     # --- the way to the destination --------------------------------------------------------------------------------
 
@@ -286,11 +354,18 @@ class Transfer(Actor):
 
     def _call(self, ctx: Context, record: MigrationRecord, method: Any, path: str, body: Any, then: Any, tag: Any) -> None:
         peer = self.peer(ctx, record)
-        known = reachable_identity(peer) if peer is not None else None
         # The grace of a revocation is for what holds records already; looking and planning begin nothing then.
         stands = standing.may_finish if record.status in HOLDING else standing.in_force
-        may = stands(peer, record.peering_epoch, ctx.wall)
-        if peer is None or known is None or not may or not can_be_told(peer, ctx.wall):
+        if peer is not None and stands(peer, record.peering_epoch, ctx.wall):
+            self._call_peer(ctx, record, peer, method, path, body, then, tag)
+        else:
+            ctx.after(0.0, then(UNREACHABLE, tag), "unreachable")
+
+    def _call_peer(
+        self, ctx: Context, record: MigrationRecord, peer: PeerRecord, method: Any, path: str, body: Any, then: Any, tag: Any
+    ) -> None:  # fmt: skip
+        known = reachable_identity(peer)
+        if known is None or not can_be_told(peer, ctx.wall):
             # Not a word of the destination's: what is in doubt stays so.
             ctx.after(0.0, then(UNREACHABLE, tag), "unreachable")
             return
@@ -304,7 +379,7 @@ class Transfer(Actor):
             identity=known[0],
             expectation=known[1],
             timeout_s=ctx.settings.federation.request_timeout_s,
-            sealed_bearer=record.sealed_bearer,
+            sealed_bearer=record.sealed_bearer or None,
         )
         ctx.call(request, then=then, tag=tag)
 

@@ -226,8 +226,8 @@ class ChainHopActor(Actor):
             if record.retry_at is None or record.retry_at <= ctx.wall:
                 ctx.send(ref, plan_of(record))
         elif found.status == "completed":
-            assert found.receipt is not None
-            next_root_id = found.receipt["receipt"]["id_map"].get(record.root_resource_id, record.root_resource_id)
+            id_map = found.receipt["receipt"]["id_map"] if found.receipt is not None else {}
+            next_root_id = id_map.get(record.root_resource_id, record.root_resource_id)
             ctx.save(self._stepped(ctx, attrs.evolve(record, next_root_id=next_root_id), "arrive"))
         elif found.status == "cancelled":
             withdrawn = record.withdrawing

@@ -29,6 +29,7 @@ migrations = LazyGroup(
         "chains": ("api.cli.chains:chains", "Take a resource over several platforms."),
         "list": ("api.cli.migrations:list_", "List migrations from here to peers."),
         "plan": ("api.cli.migrations:plan", "Plan the move or the copy of a resource."),
+        "resolve": ("api.cli.migrations:resolve", "Say where records live when the other side cannot be asked any more."),
         "retry": ("api.cli.migrations:retry", "Try a failed migration again."),
         "set-step": ("api.cli.migrations:set_step", "Decide what happens where a name is taken."),
         "show": ("api.cli.migrations:show", "Show one migration."),
@@ -132,6 +133,34 @@ def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
         emit_json(data)
     else:
         say(waiting)
+
+
+@click.command(cls=Command)
+@click.argument("migration")
+@click.option("--keep", "outcome", flag_value="keep", help="The records live here.")
+@click.option("--release", "outcome", flag_value="release", help="The records live at the other side.")
+@click.option("--word", required=True, metavar="TEXT", help="Who of the other side said so, and how. Kept in the audit trail.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def resolve(migration: str, outcome: str | None, word: str, yes: bool) -> None:
+    """Say where the records of a migration live, when its peering has ended and nothing else can end it.
+
+    At the source, --keep lets them go on here and --release leaves tombstones. At the destination, --keep makes what has arrived writable
+    and --release removes it. Whatever you say, the operators of the other side must say the opposite: otherwise the records have two
+    homes, or none. If you can, peer with the same platform again instead; then the receipt settles it.
+    """
+    if outcome is None:
+        raise click.UsageError("say --keep or --release")
+    client = Client(current())
+    found = migration_of(client.get(path_of(migration)).data)
+    where = "here" if outcome == "keep" else "at the other side"
+    question = (
+        f"The {clean(found.get('operation'))} of {clean(found.get('root_resource_kind'))} {clean(found.get('root_resource_id'))} is "
+        f"{clean(found.get('status'))} ({clean(found.get('side'))}). You say that its records live {where}. If the other side says so of "
+        "itself, they have two homes; if it says so of you, none. Go on?"
+    )
+    confirm(client, question, yes=yes)
+    _print(client, migration_of(client.post(path_of(migration, "resolve"), {"outcome": outcome, "word": word}).data))
 
 
 def _act(act: str, summary: str, *, crossing: bool = False) -> click.Command:

@@ -45,3 +45,19 @@ def test_a_migration_that_is_cut_anywhere_ends_with_one_home(name: str) -> None:
         meanwhile.add(result.history.answers["meanwhile"])
     assert ends == {"completed"}
     assert len(meanwhile) > 1, meanwhile
+
+
+PEERED_AGAIN = (Path(__file__).parent.parent.parent / "scenarios/migration-stuck-and-peered-again.toml").read_text("utf-8")
+
+
+def test_a_migration_whose_peering_ends_at_any_moment_ends_when_the_two_peer_again() -> None:
+    stuck, ends = set(), set()
+    for number in range(10):
+        text = PEERED_AGAIN.replace("130.05s", f"{130.0 + number * 0.01:.3f}s")
+        result = run(parse(text, "test.toml"), 1)
+        failures = [failure for failure in result.failures if failure.checker != "code"]
+        assert failures == [], (number, failures)
+        stuck.add(result.history.answers["stuck"])
+        ends.add(result.history.answers["end"])
+    assert stuck >= {"in_doubt", "finalizing"}
+    assert ends <= {"completed", "failed"}

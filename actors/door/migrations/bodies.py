@@ -11,6 +11,7 @@ from actors.migration.steps import ACTIONS, OPERATIONS, POLICIES
 
 KIND_CHARS_MAX: Final = 64
 BEARER_CHARS_MAX: Final = 256
+WORD_CHARS_MAX: Final = 1_024
 
 _DIGEST: Final = Text(chars_min=64, chars_max=64, pattern="[0-9a-f]{64}")
 _OPERATION: Final = Field(
@@ -57,6 +58,27 @@ PLAN: Final = Object(
 )
 ACT: Final = Object((ACKNOWLEDGE,), name="MigrationActRequest")
 CANCEL: Final = Object((), name="CancelMigrationRequest")
+RESOLVE: Final = Object(
+    (
+        Field(
+            "outcome",
+            Choice(("keep", "release")),
+            required=True,
+            required_code="field_required",
+            required_status=422,
+            description="Where the records live: `keep` is here, `release` is at the other side.",
+        ),
+        Field(
+            "word",
+            Text(chars_min=1, chars_max=WORD_CHARS_MAX, trim=True),
+            required=True,
+            required_code="field_required",
+            required_status=422,
+            description="Who of the other side said so, and how. Kept in the audit chain.",
+        ),
+    ),
+    name="ResolveMigrationRequest",
+)
 SET_STEP: Final = Object(
     (
         Field(
@@ -81,7 +103,7 @@ MIGRATION: Final = Object(
         Field("root_resource_id", Identifier(), required=True),
         Field("destination_peer_id", Identifier(), description="Only at the source."),
         Field("source_peer_id", Identifier(), description="Only at the destination."),
-        Field("status", Choice((*STATUSES, "staged", "applied", "finalized", "fenced")), required=True),
+        Field("status", Choice((*STATUSES, "staged", "applied", "finalized", "fenced", "released")), required=True),
         Field("dry_run", Boolean()),
         Field("transfer_id", Identifier(), description="What the destination calls the attempt."),
         Field("attempt", Integer(1)),
@@ -91,6 +113,7 @@ MIGRATION: Final = Object(
         Field("cross_jurisdiction", Boolean(), required=True),
         Field("receipt_digest", Text(), nullable=True),
         Field("error", Text(), nullable=True, description="Code of the last refusal or failure."),
+        Field("resolved", Text(), nullable=True, description="What an operator said of it when its destination could not be asked."),
         Field("chain_id", Identifier(), nullable=True, description="The chain of which it is a hop."),
         Field("chain_position", Integer(0), nullable=True, description="The number of that hop."),
         Field("created_by", Identifier(), nullable=True),
@@ -162,6 +185,11 @@ STEPS: Final = Object(
     (Field("steps", _STEPS, required=True, required_code="plan_empty", required_status=422),), name="MigrationSteps", unknown="ignore"
 )
 NOTHING: Final = Object((), name="MigrationCall", unknown="ignore")
+RECLAIM: Final = Object(
+    (*ROOT, Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422)),
+    name="ReclaimMigration",
+    unknown="ignore",
+)
 FENCE: Final = Object(ROOT, name="FenceMigration", unknown="ignore")
 
 CLEARED: Final = Object(
@@ -175,7 +203,7 @@ CLEARED: Final = Object(
 VERDICT: Final = Object(
     (
         Field("migration_id", Identifier(), required=True),
-        Field("status", Choice(("staged", "applied", "finalized", "fenced", "failed")), required=True),
+        Field("status", Choice(("staged", "applied", "finalized", "fenced", "failed", "released")), required=True),
         Field("receipt", Anything(), nullable=True),
         Field("signature", Text(), nullable=True, description="Ed25519 over the receipt as canonical JSON, base64."),
         Field("certificate_pem", Text(chars_max=8_192, lines=True), nullable=True),

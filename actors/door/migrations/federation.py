@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from actors import residency
 from actors.door import admission
 from actors.door.callers import recognised_caller
-from actors.door.grants.authorise import Authorised, authorise
+from actors.door.grants.authorise import Authorised, admitted_peer, authorise
 from actors.inventory.registry import find
 from actors.migration import applying
-from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Stage
-from actors.migration.receiving import UNKNOWN, residency_outcome
+from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Reclaim, Stage
+from actors.migration.receiving import ID_CONFLICT, UNKNOWN, residency_outcome
 from actors.migration.record import ARRIVAL, ArrivalRecord
 from actors.migration.steps import Header, Step
 from actors.peer import standing
@@ -99,6 +99,23 @@ def finalize(door: Door, request: Request) -> None:
     door.relay(request, Ref(CATALOGUE.name, known.account_id), Finalize(known.id), lambda outcome: _say(door, request, outcome))
 
 
+def reclaim(door: Door, request: Request) -> None:
+    """The same instance asks under another peering. Whose it was must fit, and the plan itself, which nobody else knows.
+
+    That it is unknown is a definite word, upon which the source lets its records go; so it is said of what was never here, and of
+    another's, but of nothing else.
+    """
+    peer = admitted_peer(door, request, LIMIT)
+    body, known = door.read_body(request), _row(door, request)
+    header = Header(operation=body["operation"], root_resource_kind=body["root_resource_kind"], root_resource_id=body["root_resource_id"])
+    if known is None or (known.account_id, known.source_instance_id) != (peer.account_id, peer.remote_instance_id):
+        raise FaultError(UNKNOWN)
+    if (known.header, known.plan_digest) != (header, body["plan_digest"]):
+        raise FaultError(ID_CONFLICT)
+    message = Reclaim(arrival_id=known.id, peer_id=peer.id, peering_epoch=peer.peering_epoch)
+    door.relay(request, Ref(CATALOGUE.name, peer.account_id), message, lambda outcome: _say(door, request, outcome))
+
+
 # --- who may ask -------------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +171,12 @@ def _known_peer(door: Door, request: Request, known: ArrivalRecord) -> PeerRecor
     if finishing is not None:
         door.limit(LIMIT, finishing.id, request.now)
         return finishing
+    if known.reclaimed:
+        # Nothing can begin with it any more, so that no grant has to allow it.
+        reclaimer = admitted_peer(door, request, LIMIT)
+        if (reclaimer.id, reclaimer.peering_epoch) != (known.federation_peer_id, known.peering_epoch):
+            raise FaultError(UNKNOWN)
+        return reclaimer
     root = (known.root_resource_kind, known.root_resource_id)
     source = admission.admit(door.engine.directory, request.call.source, "exchange", request.wall)
     if not isinstance(source, Fault) and source.record.id != known.federation_peer_id:
@@ -244,5 +267,6 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "federation_commit_migration": commit,
     "federation_get_migration": get_verdict,
     "federation_fence_migration": fence,
+    "federation_reclaim_migration": reclaim,
     "federation_finalize_migration": finalize,
 }

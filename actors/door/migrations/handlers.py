@@ -12,9 +12,10 @@ from actors.door.approvals.handlers import let_wait
 from actors.door.migrations import federation
 from actors.inventory.registry import find
 from actors.migration.actor import decidable_step, step_facts
-from actors.migration.messages import Act, Plan, SetStep
-from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord, shown, shown_arrival
+from actors.migration.messages import Act, Plan, Resolve, ResolveArrival, SetStep
+from actors.migration.record import ARRIVAL, MIGRATION, ArrivalRecord, MigrationRecord, shown, shown_arrival
 from actors.migration.steps import Header
+from actors.resource.catalogue import KIND as CATALOGUE
 from runtime.actor import Ref
 from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
@@ -92,6 +93,21 @@ def set_migration_step(door: Door, request: Request) -> None:
     _shown(door, request, _own(door, request), message)
 
 
+def resolve_migration(door: Door, request: Request) -> None:
+    id, keep, word = request.parameters["id"], request.body["outcome"] == "keep", request.body["word"]
+    arrived = door.engine.directory.row(ARRIVAL.name, id)
+    if door.engine.directory.row(MIGRATION.name, id) is None and arrived is not None and arrived.record.account_id == request.account_id:
+        message = ResolveArrival(arrival_id=id, by=request.by, keep=keep, word=word, mark=request.mark)
+
+        def answered(outcome: ArrivalRecord) -> None:
+            request.ok({"migration": shown_arrival(outcome)}, version=outcome.version)
+
+        door.relay(request, Ref(CATALOGUE.name, request.account_id), message, answered)
+        return
+    resolve = Resolve(by=request.by, keep=keep, word=word, expected_version=request.expected_version(), mark=request.mark)
+    _shown(door, request, _own(door, request), resolve)
+
+
 def _asks_to_overwrite(door: Door, request: Request) -> bool:
     """Let the request to overwrite a record of the destination wait for approval; False if that was approved before."""
     row = door.engine.directory.row(MIGRATION.name, _own(door, request))
@@ -145,6 +161,7 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "get_migration": get_migration,
     "plan_migration": plan_migration,
     "set_migration_step": set_migration_step,
+    "resolve_migration": resolve_migration,
     **{f"{act}_migration": functools.partial(act_on_migration, act=act) for act in ("validate", "apply", "cancel", "retry")},
     **federation.HANDLERS,
 }

@@ -142,6 +142,24 @@ _OPERATOR: Final = (
         "Move or copy what was planned",
         "The records are held from the upload on until the destination has given a definite answer.",
     ),
+    Route(
+        name="resolve_migration",
+        method="POST",
+        path=f"{_ONE}/resolve",
+        face="operator",
+        permission=MIGRATIONS_APPLY,
+        tag=_TAG,
+        summary="Say where the records of a migration live whose other side cannot be asked any more",
+        description=(
+            "Only when the peering in which it began has ended and nothing else can end it. If the word is wrong the records have two "
+            "homes, or none: ask the operators of the other side first. If you can, peer again instead: then their receipt settles it."
+        ),
+        body=bodies.RESOLVE,
+        success={200: bodies.ONE},
+        errors={404: _NOT_FOUND, 409: ("version_conflict", "migration_not_stuck", "receipt_held"), 422: ("field_required",)},
+        idempotent=True,
+        conditional=True,
+    ),
     _act("retry_migration", "retry", MIGRATIONS_APPLY, "Try a failed migration again", "The plan is made anew, under a new id."),
     _act(
         "cancel_migration",
@@ -247,6 +265,27 @@ _FEDERATION: Final = (
         bodies.FENCE,
         {200: bodies.VERDICT},
         {404: _NOT_FOUND, 422: _ROOT_PROBLEMS, 503: ("ca_unavailable",)},
+    ),
+    Route(
+        name="federation_reclaim_migration",
+        method="POST",
+        path=f"{_ARRIVAL}/reclaim",
+        face="federation",
+        tag=_REMOTE,
+        summary="Ask, under a new peering, what became of a migration of a former one",
+        description=(
+            "For the same instance and the same plan. What was not applied never will be; no grant is needed, since nothing begins."
+        ),
+        body=bodies.RECLAIM,
+        success={200: bodies.VERDICT},
+        errors={
+            401: CERTIFICATE_REFUSALS,
+            403: STATUS_REFUSALS,
+            404: _NOT_FOUND,
+            409: (*GRANT_REFUSALS[409], "migration_id_conflict"),
+            422: ("field_required", "operation_unknown", "unknown_resource_kind"),
+            503: ("ca_unavailable",),
+        },
     ),
     _call(
         "finalize",

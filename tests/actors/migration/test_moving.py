@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import attrs
 import pytest
 
+from actors import certificates
 from actors.grant.messages import Revoke
 from actors.migration.limits import RECOVERY_S
-from actors.migration.messages import Act, SetStep
+from actors.migration.messages import Act, Resolve, ResolveArrival, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
 from actors.peer.messages import Revoke as RevokePeer
 from actors.peer.record import KIND as PEER
@@ -294,3 +296,135 @@ def test_a_crossing_is_marked_and_told_at_both_ends_and_no_bearer_is_kept() -> N
     for platform in (moving.pair.a, moving.pair.b):
         assert platform.events().count("migration.cross_boundary") == 1
     assert moving.migration(id).sealed_bearer == b""
+
+
+# --- what a peering leaves behind when it ends ----------------------------------------------------------------------------
+
+
+def apart(moving: Move, *, lost: str, way: str = "answer") -> str:
+    """A migration that was cut on its way, and whose peering has ended beyond its grace with nobody having been able to finish."""
+    id = moving.planned()
+    at = moving.pair.network.lost_answers if way == "answer" else moving.pair.network.lost_requests
+    at[BASE + lost.format(id=id)] = 1
+    moving.act(id, "apply")
+    for platform, peer_id in ((moving.pair.a, moving.pair.at_a.peer_id), (moving.pair.b, moving.pair.at_b.peer_id)):
+        moving.pair.network.down |= {moving.pair.a.url, moving.pair.b.url}
+        told(platform, Ref(PEER.name, peer_id), RevokePeer(by=OPERATOR, reason="over"))
+    moving.pair.network.advance(600.0)
+    moving.pair.network.down.clear()
+    return id
+
+
+def together(moving: Move) -> None:
+    """The same platforms peer again, under new rows."""
+    a, b = moving.pair.a, moving.pair.b
+    moving.pair.at_a, moving.pair.at_b = a.propose(b), b.propose(a)
+    moving.pair.connect()
+
+
+def resolve(moving: Move, id: str, keep: bool, *, at: str = "a") -> Any:
+    if at == "a":
+        return told(moving.pair.a, Ref(MIGRATION.name, id), Resolve(by=OPERATOR, keep=keep, word="Bea said so on the phone"))
+    message = ResolveArrival(arrival_id=moving.migration(id).transfer_id, by=OPERATOR, keep=keep, word="Al said so on the phone")
+    return catalogue(moving.pair.b, message)
+
+
+@pytest.mark.parametrize("lost", ["/{id}/commit", "/{id}/finalize"])
+@pytest.mark.parametrize("way", ["answer", "request"])
+def test_peering_again_with_the_same_platform_ends_what_was_stuck(lost: str, way: str) -> None:
+    moving = move()
+    id = apart(moving, lost=lost, way=way)
+    stuck = moving.migration(id)
+    assert stuck.status in ("in_doubt", "finalizing")
+    assert stuck.sealed_bearer == b""
+    never_two_homes(moving)
+    together(moving)
+    moving.pair.network.advance(3 * RECOVERY_S)
+    if (lost, way) == ("/{id}/commit", "request"):
+        assert moving.migration(id).status == "failed"
+        undone(moving)
+    else:
+        settled(moving, id)
+    assert moving.migration(id).destination_peer_id == moving.pair.at_a.peer_id
+
+
+def test_another_platform_or_another_plan_reclaims_nothing() -> None:
+    moving = move()
+    id = apart(moving, lost="/{id}/commit")
+    together(moving)
+    # Before the source has asked by itself, somebody asks with a wrong plan.
+    outbound = moving.pair.a.record(moving.pair.at_a.peer_id).outbound
+    assert outbound is not None
+    der = certificates.pem_to_der(outbound.certificate_pem)
+    assert isinstance(der, bytes)
+    record = moving.migration(id)
+    body = {**record.header.to_json(), "plan_digest": "0" * 64}
+    answers: list[Any] = []
+    moving.pair.b.call("POST", f"{BASE}/{id}/reclaim", json.dumps(body).encode(), answers.append, (der,))
+    moving.pair.network.run()
+    assert (answers[0].status, answers[0].body["code"]) == (409, "migration_id_conflict")
+
+
+def test_an_operator_says_where_the_records_live_when_nobody_can_be_asked() -> None:
+    moving = move()
+    id = apart(moving, lost="/{id}/commit")
+    assert moving.homes(moving.module.id) == [("a", False), ("b", False)]
+    resolve(moving, id, keep=False)
+    moving.pair.network.run()
+    assert moving.migration(id).status == "completed"
+    assert moving.homes(moving.module.id) == [("b", False)]
+    resolve(moving, id, keep=True, at="b")
+    for each in moving.ids:
+        assert moving.homes(each) == [("b", True)]
+    chain = moving.pair.a.chain(moving.migration(id).destination_peer_id)
+    (entry,) = [entry for entry in chain if entry.action == "migration.resolved"]
+    assert (entry.payload["outcome"], entry.payload["word"]) == ("release", "Bea said so on the phone")
+
+
+def test_an_operator_keeps_them_at_home_and_the_other_side_gives_back_what_had_arrived() -> None:
+    moving = move()
+    id = apart(moving, lost="/{id}/commit")
+    resolve(moving, id, keep=True)
+    resolve(moving, id, keep=False, at="b")
+    moving.pair.network.run()
+    undone(moving)
+    assert (moving.migration(id).status, moving.migration(id).error) == ("failed", "resolved_by_operator")
+    arrival = moving.arrival(id)
+    assert arrival is not None
+    assert arrival.verdict == "released"
+    # The name is free again there, and the id waits for its owner.
+    together(moving)
+    assert isinstance(write(moving.pair.b, [draft("NodeModule", name="nginx", node_platform_id={"name": "debian"})]), Written)
+
+
+def test_what_is_proven_is_not_kept_and_what_can_end_by_itself_is_not_resolved() -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_answers[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    assert resolve(moving, id, keep=True).code == "migration_not_stuck"
+    assert resolve(moving, id, keep=True, at="b").code == "migration_not_stuck"
+    other = move()
+    held = apart(other, lost="/{id}/finalize", way="request")
+    assert other.migration(held).status == "finalizing"
+    assert resolve(other, held, keep=True).code == "receipt_held"
+    resolve(other, held, keep=False)
+    other.pair.network.run()
+    assert (other.migration(held).status, other.migration(held).error) == ("completed", "destination_not_told")
+
+
+def test_with_the_grace_every_bearer_of_a_migration_is_destroyed_and_what_was_not_sent_whole_fails() -> None:
+    moving = move()
+    moving.pair.network.lost_requests[BASE] = 10_000
+    sending, planned = moving.planned("duplicate"), moving.planned("duplicate", dry_run=True)
+    moving.act(sending, "apply")
+    assert moving.migration(sending).status == "transferring"
+    assert moving.migration(planned).sealed_bearer
+    told(moving.pair.a, Ref(PEER.name, moving.pair.at_a.peer_id), RevokePeer(by=OPERATOR, reason="over"))
+    moving.pair.network.advance(600.0)
+    found = {id: moving.migration(id) for id in (sending, planned)}
+    assert {id: (record.status, record.error) for id, record in found.items()} == {
+        sending: ("failed", "peer_revoked"), planned: ("cancelled", "peer_revoked"),
+    }  # fmt: skip
+    assert not any(record.sealed_bearer for record in found.values())
+    undone(moving)

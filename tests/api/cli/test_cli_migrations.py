@@ -63,3 +63,14 @@ def test_what_waits_for_approval_is_said_to_wait(api: OperatorApi, run: Run) -> 
     assert result.exit_code == 0, result.output
     assert f"powernode approvals approve {MODULE_ID}" in result.output
     assert list(lines(run("migrations", "set-step", MIGRATION_ID, "0", "overwrite", "--yes", "--json"))) == [waiting]
+
+
+def test_who_resolves_a_migration_is_told_the_risk_and_says_who_told_them(api: OperatorApi, run: Run) -> None:
+    api.answers |= {"get_migration": ONE, "resolve_migration": ONE}
+    assert run("migrations", "resolve", MIGRATION_ID, "--word", "Bea, by phone").exit_code == 2
+    assert run("migrations", "resolve", MIGRATION_ID, "--keep").exit_code == 2
+    asked = run("migrations", "resolve", MIGRATION_ID, "--keep", "--word", "Bea, by phone", input="n\n")
+    assert "two homes" in asked.output
+    assert not api.named("resolve_migration")
+    assert run("migrations", "resolve", MIGRATION_ID, "--release", "--word", "Bea, by phone", "--yes").exit_code == 0
+    assert api.requests[-1].body == {"outcome": "release", "word": "Bea, by phone"}
