@@ -138,7 +138,10 @@ def body_of(operation: Operation, number: int) -> Any:
         "write_resources": {"resources": [{"kind": "NodePlatform", "attributes": {"name": f"p{number}"}}]},
         "create_resource": {"attributes": {"name": f"c{number}"}},
         "update_resource": {"attributes": {"description": "changed"}},
-    }
+        "federation_reclaim_migration": {
+            "operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": NOBODYS, "plan_digest": "0" * 64,
+        },
+    }  # fmt: skip
     if operation.name in by_hand:
         return by_hand[operation.name]
     request = operation.described.get("requestBody")

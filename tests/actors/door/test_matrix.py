@@ -387,7 +387,6 @@ SERVED: Final[Mapping[str, tuple[int, str]]] = {
     "federation_open_migration": (400, "invalid_parameter"),
     "federation_commit_migration": (409, "plan_incomplete"),
     "federation_finalize_migration": (409, "migration_not_applied"),
-    "federation_reclaim_migration": (409, "migration_id_conflict"),
     "federation_start_hop": (422, "unknown_resource_kind"),
     "federation_grant_delivery": (422, "grant_token_malformed"),
     "federation_push_mirror": (403, "grant_scope_missing"),
