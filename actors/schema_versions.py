@@ -95,6 +95,11 @@ def negotiate(local: str, remote: str | None, rows: Iterable[MatrixRow] = ()) ->
 
     `remote` is the text that the remote reported, None if it reported none. Of two rows for one pair the operator's decides.
     """
+    return _negotiate(local, remote, tuple(rows))
+
+
+@lru_cache(maxsize=1_024)
+def _negotiate(local: str, remote: str | None, rows: tuple[MatrixRow, ...]) -> SchemaCompatibility:
     if not remote:
         return SchemaCompatibility("incompatible", "implicit", local, None, "the remote reported no version; nothing is withheld")
     hits = {row.source: row for row in rows if _same(row.local_version, local) and _same(row.remote_version, remote)}

@@ -6,7 +6,6 @@ Must not live here: sleeping or scheduling (see `timers`).
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -38,9 +37,12 @@ class SystemClock:
 @lru_cache(maxsize=4_096)
 def iso(wall: float) -> str:
     """`wall` (seconds since the epoch) as ISO-8601 UTC with milliseconds and `Z`."""
-    fraction, whole = math.modf(wall)
-    seconds, microseconds = divmod(round(fraction * 1e6), 1_000_000)
-    return f"{_iso_second(int(whole) + seconds)}.{microseconds // 1000:03}Z"
+    whole = int(wall)
+    microseconds = round((wall - whole) * 1e6)
+    if not 0 <= microseconds < 1_000_000:
+        carried, microseconds = divmod(microseconds, 1_000_000)
+        whole += carried
+    return f"{_iso_second(whole)}.{microseconds // 1000:03}Z"
 
 
 @lru_cache(maxsize=1_024)

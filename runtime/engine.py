@@ -179,7 +179,7 @@ class Engine:
         self._ready: deque[Cell] = deque()
         self._timers = TimerHeap()
         self._asks: dict[Ask, None] = {}
-        self._ask_deadlines = AskDeadlines(clock, self._timers, self._expire)
+        self._ask_deadlines = AskDeadlines()
         self._ctx = Context(self)
         self._pending: deque[PendingTurn] = deque()
         self._committing = False
@@ -293,7 +293,7 @@ class Engine:
     def ask(self, ref: Ref, message: Any, timeout_s: float, done: Callable[[Any], None]) -> Ask:
         """Queue a message whose outcome is handed to `done` exactly once: a value, or a `Fault`."""
         ask = Ask(done, self._asks)
-        self._ask_deadlines.watch(ask, min(timeout_s, ASK_TIMEOUT_MAX_S))
+        self._ask_deadlines.watch(ask, self.clock.now(), min(timeout_s, ASK_TIMEOUT_MAX_S))
         self.tell(ref, message, ask)
         return ask
 
@@ -383,8 +383,13 @@ class Engine:
         self._running = True
         try:
             ctx = self._ctx
-            ctx.now, ctx.wall = self.clock.now(), self.clock.wall()
-            self._timers.fire_due(ctx.now)
+            clock = self.clock
+            now = ctx.now = clock.now()
+            ctx.wall = clock.wall()
+            self._timers.fire_due(now)
+            if self._asks:
+                for ask in self._ask_deadlines.overdue(now):
+                    self._expire(ask)
             if self._results:
                 self._act_on_results()
         except BaseException:
@@ -462,8 +467,9 @@ class Engine:
         return bool(self._results) or (self.halted is None and bool(self._ready or (self._flush_due and not self._committing)))
 
     def next_timer_at(self) -> float:
-        """Monotonic time of the earliest timer, or infinity."""
-        return self._timers.next_at()
+        """Monotonic time of the earliest timer or deadline of an open ask, or infinity."""
+        at = self._timers.next_at()
+        return min(at, self._ask_deadlines.next_at()) if self._asks else at
 
     # --- one turn ------------------------------------------------------------------------------------------------
 
@@ -892,8 +898,9 @@ class Engine:
             self._sweep_timer = self._timers.add(now + PASSIVATE_BUCKET_S, self._sweep)
 
     def _trim(self, cell: Cell) -> None:
-        cell.trim()
+        # Without a ring the actor has taken no turn since it was trimmed last.
         if cell.ring is not None:
+            cell.trim()
             self._retired.keep(cell.ref, cell.ring)
             cell.ring = None
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
 
 import attrs
+
+from runtime.values import Value
 
 Kind = Literal["frame", "segment", "datagram"]
 Why = Literal["", "cut", "loss", "queue", "closed", "reset"]
@@ -101,7 +103,7 @@ class Flap:
         return now >= self.since and (now - self.since) % (self.up_s + self.down_s) >= self.up_s
 
 
-class Transit(NamedTuple):
+class Transit(Value, frozen=True):
     """What becomes of one thing sent.
 
     Attributes:
@@ -164,8 +166,10 @@ class Link:
 
     def transit(self, now: float, size: int, kind: Kind, chance: random.Random) -> Transit:
         """What becomes of `size` bytes that are sent at `now`."""
-        if self.is_cut(now):
+        if self.cut or (self.flap is not None and self.flap.down(now)):
             return CUT
+        if not self.loss and self.burst is None and self.bytes_per_s is None:
+            return self._arriving(now, 0.0, kind, chance)
         again_s = 0.0
         for attempt in range(RETRANSMITS_MAX):
             why = self._dropped(now + again_s, size, chance)

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
@@ -66,6 +66,7 @@ from runtime.reopening import Reopening
 from runtime.secret import Secret
 from runtime.store.port import Committed, Event, Unit
 from runtime.trace import Trace
+from runtime.values import Value
 from sim.archive import MemoryArchive
 from sim.channels import SimulatedChannels
 from sim.clock import HostClock, Timeline
@@ -93,7 +94,7 @@ FRAMES_KEPT: Final = 100_000
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
-class Frame(NamedTuple):
+class Frame(Value, frozen=True, array_like=True, gc=False):
     """One thing that happened between two hosts, for traces."""
 
     at: float

@@ -58,7 +58,11 @@ def recognise(directory: Directory, source: Source, wall: float) -> Admitted | F
     row = find_row(directory, source, leaf)
     if row is None:
         return RemoteFault("unknown_peer_subject", "no peer of this platform has this subject", 401)
-    fault = check_anchor(source, leaf, row.record, wall) or check_instance(leaf, row.record)
+    fault = check_anchor(source, leaf, row.record, wall)
+    if fault is None and source.verified.get("instance_of") is not row.record:
+        # Neither the certificate nor the row can have changed while it is the very same record.
+        fault = check_instance(leaf, row.record)
+        source.verified["instance_of"] = row.record if fault is None else None
     if fault is not None:
         return fault
     return Admitted(row.record, row.evidence, source.verified["anchor"])

@@ -146,19 +146,20 @@ def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault |
         endpoints=None if endpoints is None else tuple(endpoints),
         sync_cursor=body.get("sync_cursor"),
         extension_slugs=None if slugs is None else tuple(slugs),
-        **{name: body.get(name) for name in _BEAT_FIELDS},
+        platform_version=body.get("platform_version"),
+        data_residency=body.get("data_residency"),
+        contract_version=body.get("contract_version"),
+        contract_digest=body.get("contract_digest"),
+        release_tag=body.get("release_tag"),
+        operator_contact=body.get("operator_contact"),
+        jurisdiction=body.get("jurisdiction"),
+        anchor_fingerprint=body.get("anchor_fingerprint"),
         acknowledged_epoch=acknowledged.get("epoch") or 0,
         acknowledged_sequence=acknowledged.get("sequence") or 0,
         over_channel=channel,
         refused=refused,
         matrix=door.schema_rules(account_id),
     )
-
-
-_BEAT_FIELDS = (
-    "platform_version", "data_residency", "contract_version", "contract_digest", "release_tag", "operator_contact", "jurisdiction",
-    "anchor_fingerprint",
-)  # fmt: skip
 
 
 def federation_trust_bundle(door: Door, request: Request) -> None:

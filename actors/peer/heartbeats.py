@@ -346,7 +346,6 @@ def _told(record: PeerRecord, answer: remote_answers.HeartbeatAnswer) -> PeerRec
 
 def _declared(record: PeerRecord, message: Beat) -> PeerRecord:
     """The record with what a heartbeat declares: absent is unchanged, present (even empty) replaces."""
-    agreed = contract.find(message.contract_version) if message.contract_version is not None else None
     told: dict[str, Any] = {}
     if message.platform_version is not None:
         told["platform_version"] = message.platform_version
@@ -368,7 +367,9 @@ def _declared(record: PeerRecord, message: Beat) -> PeerRecord:
         told["declared_residency"] = message.data_residency
     if message.anchor_fingerprint is not None:
         told["remote_anchor_fingerprint"] = message.anchor_fingerprint
-    if agreed is not None and record.contract_version_agreed is None:
-        told["contract_version_agreed"] = agreed.version
-        told["contract_digest_agreed"] = agreed.digest
+    if record.contract_version_agreed is None and message.contract_version is not None:
+        agreed = contract.find(message.contract_version)
+        if agreed is not None:
+            told["contract_version_agreed"] = agreed.version
+            told["contract_digest_agreed"] = agreed.digest
     return updated(record, **told)
