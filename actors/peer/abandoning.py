@@ -21,6 +21,7 @@ from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault
+from runtime.values import evolve
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +76,7 @@ class Abandoning(Heartbeats):
     def on_abandon_identity_issued(self, message: AbandonIdentityIssued, ctx: Context) -> None:
         if self.farewell is not None and message.fault is None:
             identity = ClientIdentity(message.outcome.certificate_pem, message.outcome.sealed_key)
-            self.farewell = attrs.evolve(self.farewell, identity=identity)
+            self.farewell = evolve(self.farewell, identity=identity)
             self._say_farewell(ctx)
 
     @handles(AbandonAgain)
@@ -85,7 +86,7 @@ class Abandoning(Heartbeats):
 
     def _say_farewell(self, ctx: Context) -> None:
         assert self.farewell is not None
-        self.farewell = farewell = attrs.evolve(self.farewell, tries=self.farewell.tries + 1)
+        self.farewell = farewell = evolve(self.farewell, tries=self.farewell.tries + 1)
         body = {
             "event_id": farewell.event_id,
             "kind": farewell.kind,

@@ -14,8 +14,6 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors import certificates, cross_signature
 from actors.idempotency.record import remember
 from actors.limits import BUNDLE_POLLED_AGAIN_S, BUNDLE_POLLED_EVERY_S
@@ -125,13 +123,13 @@ class Anchors(Moving):
             return
         ctx.audit("peer.anchor_claim_withdrawn", "remote", record.remote_instance_id, federation_peer_id=record.id,
                   fingerprint=unproven.fingerprint)  # fmt: skip
-        ctx.save(attrs.evolve(record, unproven_anchor=None, updated_at=ctx.wall))
+        ctx.save(evolve(record, unproven_anchor=None, updated_at=ctx.wall))
 
     def _take(self, ctx: Context, record: PeerRecord, following: TrustedAnchor, ends: float) -> None:
         facts = {"fingerprint": following.fingerprint, "accept_until": iso(ends)}
         ctx.audit("peer.anchor_announced", "remote", record.remote_instance_id, federation_peer_id=record.id, **facts)
         note(ctx, record, "anchor_announced", "medium", **facts)
-        ctx.save(attrs.evolve(with_next(record, following, ends), unproven_anchor=None, updated_at=ctx.wall))
+        ctx.save(evolve(with_next(record, following, ends), unproven_anchor=None, updated_at=ctx.wall))
 
     def _refuse(self, ctx: Context, record: PeerRecord, fingerprint: str, reason: str) -> None:
         """Not applied: an operator compares the fingerprint with the remote's by another way."""
@@ -142,7 +140,7 @@ class Anchors(Moving):
                   fingerprint=fingerprint, reason=reason)  # fmt: skip
         note(ctx, record, "anchor_unproven", "critical", fingerprint=fingerprint, reason=reason)
         unproven = UnprovenAnchor(fingerprint=fingerprint, seen_at=ctx.wall, reason=reason)
-        ctx.save(attrs.evolve(record, unproven_anchor=unproven, updated_at=ctx.wall))
+        ctx.save(evolve(record, unproven_anchor=unproven, updated_at=ctx.wall))
 
     @handles(ApproveAnchor)
     def on_approve_anchor(self, message: ApproveAnchor, ctx: Context) -> None:
@@ -171,7 +169,7 @@ class Anchors(Moving):
         ctx.audit("peer.anchor_approved", "user", asked.by, federation_peer_id=record.id, fingerprint=fingerprint)
         note(ctx, record, "anchor_rotated", "high", fingerprint=fingerprint, approved_by=asked.by)
         disclosed = None if seen is not None and seen.reason == DISCLOSED else record.compromise_disclosed_at
-        ctx.save(attrs.evolve(with_only(record, anchor), unproven_anchor=None, compromise_disclosed_at=disclosed, updated_at=ctx.wall))
+        ctx.save(evolve(with_only(record, anchor), unproven_anchor=None, compromise_disclosed_at=disclosed, updated_at=ctx.wall))
         remember(ctx, asked.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
         ctx.answer(address, Shown(ctx.record, self.evidence))
 
@@ -182,14 +180,14 @@ class Anchors(Moving):
         used = message.fingerprint
         if record is None or all(anchor.fingerprint != used for anchor in record.trusted_anchors):
             return
-        after = attrs.evolve(record, inbound_root=used) if child_of_ours(record) else record
+        after = evolve(record, inbound_root=used) if child_of_ours(record) else record
         if any(anchor.state == "next" and anchor.fingerprint == used for anchor in record.trusted_anchors):
-            anchors = tuple(attrs.evolve(a, state="current" if a.fingerprint == used else "retiring") for a in record.trusted_anchors)
-            after = attrs.evolve(_repinned(after, used), trusted_anchors=anchors)
+            anchors = tuple(evolve(a, state="current" if a.fingerprint == used else "retiring") for a in record.trusted_anchors)
+            after = evolve(_repinned(after, used), trusted_anchors=anchors)
             ctx.audit("peer.anchor_rotated", "remote", record.remote_instance_id, federation_peer_id=record.id, fingerprint=used)
             note(ctx, record, "anchor_rotated", "medium", fingerprint=used)
         if after != record:
-            ctx.save(attrs.evolve(after, updated_at=ctx.wall))
+            ctx.save(evolve(after, updated_at=ctx.wall))
 
 
 def follows(record: PeerRecord) -> bool:
@@ -217,31 +215,31 @@ def shows_a_stranger(record: PeerRecord) -> bool:
 def with_next(record: PeerRecord, following: TrustedAnchor, ends: float) -> PeerRecord:
     """The row with a proven next CA beside the present one, whose use ends with the window. What ends earlier keeps its end."""
     if not follows(record):
-        return attrs.evolve(record, server_anchor_next=following, server_anchor_until=ends)
+        return evolve(record, server_anchor_next=following, server_anchor_until=ends)
     # The one that vouched is in force, whether a call came under it yet or not.
     newest = next((a for a in record.trusted_anchors if a.state == "next"), None)
     former = tuple(
-        attrs.evolve(
+        evolve(
             anchor,
             state="retiring" if newest is not None and anchor is not newest else "current" if anchor is newest else anchor.state,
             accept_until=ends if anchor.accept_until is None else min(anchor.accept_until, ends),
         )
         for anchor in record.trusted_anchors
     )
-    return attrs.evolve(record, trusted_anchors=(*former, following))
+    return evolve(record, trusted_anchors=(*former, following))
 
 
 def with_only(record: PeerRecord, anchor: TrustedAnchor) -> PeerRecord:
     """The row with this CA alone."""
     if not follows(record):
-        return attrs.evolve(record, server_anchor_pem=anchor.pem, server_anchor_next=None, server_anchor_until=None)
-    return attrs.evolve(_repinned(record, anchor.fingerprint), trusted_anchors=(anchor,))
+        return evolve(record, server_anchor_pem=anchor.pem, server_anchor_next=None, server_anchor_until=None)
+    return evolve(_repinned(record, anchor.fingerprint), trusted_anchors=(anchor,))
 
 
 def _repinned(record: PeerRecord, fingerprint: str) -> PeerRecord:
     """The row whose pin, if it has one, follows the CA."""
     pinned = record.remote_ca_fingerprint is not None and follows(record)
-    return attrs.evolve(record, remote_ca_fingerprint=fingerprint) if pinned else record
+    return evolve(record, remote_ca_fingerprint=fingerprint) if pinned else record
 
 
 def proven_next(record: PeerRecord, data: Mapping[str, Any], ctx: Context) -> tuple[TrustedAnchor | str | None, float]:

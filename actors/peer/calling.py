@@ -47,6 +47,7 @@ from runtime.buggify import site
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.secret import Secret
+from runtime.values import evolve
 
 RETRY_AT_ONCE = site("accept.retry_at_once", "an accept that failed is tried again without waiting")
 
@@ -173,7 +174,7 @@ class CallingSide(Abandoning):
             sealed_key=sealed_key,
         )
         fingerprint = attempt.ca_fingerprint or self.record.remote_ca_fingerprint
-        ctx.save(attrs.evolve(self.record, handshake=handshake, remote_ca_fingerprint=fingerprint, updated_at=ctx.wall))
+        ctx.save(evolve(self.record, handshake=handshake, remote_ca_fingerprint=fingerprint, updated_at=ctx.wall))
         self._send_accept(ctx, handshake)
 
     def resume_accept(self, ctx: Context) -> None:
@@ -259,7 +260,7 @@ class CallingSide(Abandoning):
         record: PeerRecord = self.record
         if fault.code == "remote_rejected_token" and redeemed_meanwhile(record):
             # Crossed accepts: the remote redeemed our token first and thereby cleared its own. Both rows are accepted already.
-            ctx.save(attrs.evolve(record, handshake=None, updated_at=ctx.wall))
+            ctx.save(evolve(record, handshake=None, updated_at=ctx.wall))
             self._accepted(ctx, ("crossed_accepts",))
             return
         retry = fault.code in RETRIED and attempt.number <= len(ACCEPT_RETRY_DELAYS_S) and not attempt.expired
@@ -301,7 +302,7 @@ class CallingSide(Abandoning):
         else:
             ctx.audit("peer.rehandshake", "user", attempt.by, federation_peer_id=record.id, trust_mode=updated.trust_mode)
         if updated.status == "accepted" and updated.trust_status == "established" and may_enrol(updated, ctx.settings):
-            updated = attrs.evolve(step(ctx, updated, "trust_established", operator(attempt.by)), last_handshake_at=ctx.wall)
+            updated = evolve(step(ctx, updated, "trust_established", operator(attempt.by)), last_handshake_at=ctx.wall)
         if updated.trust_mode != "none":
             self.first_heartbeat(ctx, 0.0)
         ctx.save(updated)
@@ -327,7 +328,7 @@ class CallingSide(Abandoning):
         metadata = {**record.metadata, "last_accept_error": fault.code}
         handshake = record.handshake if keep_handshake else None
         if handshake != record.handshake or metadata != record.metadata:
-            ctx.save(attrs.evolve(record, handshake=handshake, metadata=metadata, updated_at=ctx.wall))
+            ctx.save(evolve(record, handshake=handshake, metadata=metadata, updated_at=ctx.wall))
         self._answer(ctx, fault)
 
     def _answer(self, ctx: Context, outcome: Any) -> None:
@@ -416,7 +417,7 @@ def absorbed(
             "trust_status": "established" if hierarchical else "pending_proof",
             "inbound_proven_at": None,
         }
-    return attrs.evolve(
+    return evolve(
         record,
         handshake=None,
         acceptance_token_digest=None,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
 from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_LOOK_S, SKEW_MAX_S, TOMBSTONE_S
 from actors.peer.dependants import kinds_of
 from actors.peer.lifecycle import Trigger
@@ -18,6 +16,7 @@ from actors.peer.steps import Party, can_be_told, step
 from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from actors.revoked_certificate.record import Reason, RevokedCertificate
 from runtime.context import Context
+from runtime.values import evolve
 
 OPERATOR_INITIATED = "operator-initiated"
 REMOTE_REVOKED = "remote_revoked"
@@ -34,7 +33,7 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
     ended = step(ctx, record, trigger, by, reason)
     revoke_serials(ctx, record.id, issued_serials(record), "peer_revoked")
     grace_s = ctx.settings.federation.revocation_grace_s if drains else 0.0
-    ended = attrs.evolve(
+    ended = evolve(
         ended,
         peering_epoch=record.peering_epoch + 1,
         acceptance_token_digest=None,
@@ -94,11 +93,11 @@ def completed(ctx: Context, record: PeerRecord) -> PeerRecord:
     assert record.revocation is not None
     ctx.audit("peer.revocation_complete", "system", None, federation_peer_id=record.id)
     untold = tuple(dict.fromkeys((*record.revocation.untold, *kinds_of("complete"))))
-    return attrs.evolve(
+    return evolve(
         record,
         outbound=None,
         updated_at=ctx.wall,
-        revocation=attrs.evolve(
+        revocation=evolve(
             record.revocation, phase="complete", last_word=None, untold=untold, looked=0, look_at=ctx.wall if untold else None
         ),
     )
@@ -107,14 +106,14 @@ def completed(ctx: Context, record: PeerRecord) -> PeerRecord:
 def buried(record: PeerRecord) -> PeerRecord:
     """The record after its tombstone: the remote is nobody known any more, and nothing is left that could recognise it."""
     assert record.revocation is not None
-    return attrs.evolve(
+    return evolve(
         record,
         inbound_subject=None,
         trusted_anchors=(),
         server_anchor_pem=None,
         server_anchor_next=None,
         server_anchor_until=None,
-        revocation=attrs.evolve(record.revocation, tombstone_until=None),
+        revocation=evolve(record.revocation, tombstone_until=None),
     )
 
 
@@ -123,16 +122,14 @@ def looked_again(record: PeerRecord, untold: tuple[str, ...], wall: float) -> Pe
     assert record.revocation is not None
     looked = record.revocation.looked + 1
     wait_s = min(DEPENDANTS_LOOK_S * 2.0 ** min(looked - 1, 16), DEPENDANTS_LOOK_MAX_S)
-    return attrs.evolve(
-        record, revocation=attrs.evolve(record.revocation, untold=untold, looked=looked, look_at=wall + wait_s if untold else None)
-    )
+    return evolve(record, revocation=evolve(record.revocation, untold=untold, looked=looked, look_at=wall + wait_s if untold else None))
 
 
 def suspended(ctx: Context, record: PeerRecord, by: Party, reason: str | None) -> PeerRecord:
     """The record of a paused peer. Nothing is lost: what was given stays given, without effect."""
     paused = step(ctx, record, "operator_suspended", by, reason)
     told = {"suspension_reason": reason} if reason else {}
-    return attrs.evolve(
+    return evolve(
         paused,
         status_before_suspend=record.status,
         suspended_at=ctx.wall,
@@ -142,7 +139,7 @@ def suspended(ctx: Context, record: PeerRecord, by: Party, reason: str | None) -
 
 def resumed(ctx: Context, record: PeerRecord, by: Party, reason: str | None) -> PeerRecord:
     """The record of a peer whose pause is over: accepted again, and no further by itself."""
-    return attrs.evolve(
+    return evolve(
         step(ctx, record, "operator_resumed", by, reason),
         status_before_suspend=None,
         suspended_at=None,

@@ -8,8 +8,6 @@ so that the end of the peering revokes them all.
 
 from __future__ import annotations
 
-import attrs
-
 from actors import certificates
 from actors.limits import ISSUED_CERTIFICATES_MAX, SKEW_MAX_S
 from actors.peer import cascade
@@ -24,6 +22,7 @@ from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, RemoteFault
+from runtime.values import evolve
 
 
 class Certifying(Actor):
@@ -85,7 +84,7 @@ def with_issued(ctx: Context, record: PeerRecord, signed: SignedCertificate) -> 
     held = (IssuedCertificate(record.issued_serial, record.issued_not_after), *record.issued_before)
     living = tuple(issued for issued in held if issued.not_after + SKEW_MAX_S > ctx.wall)
     cascade.revoke_serials(ctx, record.id, living[ISSUED_CERTIFICATES_MAX - 1 :], "superseded")
-    return attrs.evolve(
+    return evolve(
         record,
         issued_serial=signed.serial,
         issued_not_after=signed.not_after,

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.hub.record import KIND as HUB
 from actors.limits import CHANNEL_PROVEN_S
 from actors.peer import channel, endpoints
@@ -23,6 +21,7 @@ from actors.peer.steps import call_refusal, reachable_identity, wants_heartbeats
 from actors.ports import ChannelOpen, OpenChannel, RemoteReply
 from runtime.actor import handles
 from runtime.context import Context
+from runtime.values import evolve
 
 FIRST_OF_THE_OTHER_S = 1.0
 """Who would lose against a channel of the other end lets that one dial first."""
@@ -87,7 +86,7 @@ class ChannelKeeping(Liveness):
         if isinstance(outcome, RemoteReply):
             heard = refused_by_remote(ctx, record, outcome)
             if heard != record:
-                ctx.save(attrs.evolve(heard, updated_at=ctx.wall))
+                ctx.save(evolve(heard, updated_at=ctx.wall))
         self._failed(ctx)
 
     @handles(ChannelEnded)

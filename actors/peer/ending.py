@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.idempotency.record import Mark, remember
 from actors.limits import DEPENDANTS_SLICE, LAST_WORD_RETRY_S, LAST_WORD_TRIES, RECEIPT_KEPT_S
 from actors.peer import cascade, remote_answers
@@ -39,6 +37,7 @@ from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
 ALREADY_REVOKED = OperatorFault("already_revoked", "this peering has ended already", 409)
@@ -79,7 +78,7 @@ class Ending(Heartbeats):
         resumed = cascade.resumed(ctx, record, by, message.reason)
         intact = trust_status_at(record, ctx.wall) == "established" and call_refusal(record, ctx.wall) is None
         if record.peer_kind == "platform" and intact and record.contract_version_agreed is not None and may_enrol(record, ctx.settings):
-            resumed = attrs.evolve(step(ctx, resumed, "trust_established", by), last_handshake_at=ctx.wall)
+            resumed = evolve(step(ctx, resumed, "trust_established", by), last_handshake_at=ctx.wall)
         ctx.save(resumed)
         if wants_heartbeats(resumed):
             self.first_heartbeat(ctx, 0.0)
@@ -140,7 +139,7 @@ class Ending(Heartbeats):
         if after.revocation is not None:
             after = self._ended_further(ctx, after)
         if after != record:
-            ctx.save(attrs.evolve(after, updated_at=ctx.wall))
+            ctx.save(evolve(after, updated_at=ctx.wall))
 
     def _ended_further(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """Every step of the end whose time has come."""
@@ -182,7 +181,7 @@ class Ending(Heartbeats):
         )
         self.telling = True
         ctx.call(request, then=LastWordAnswered, tag=word.event_id)
-        return _with_last_word(record, attrs.evolve(word, tries=word.tries + 1, next_at=ctx.wall + LAST_WORD_RETRY_S))
+        return _with_last_word(record, evolve(word, tries=word.tries + 1, next_at=ctx.wall + LAST_WORD_RETRY_S))
 
     @handles(LastWordAnswered)
     def on_last_word_answered(self, message: LastWordAnswered, ctx: Context) -> None:
@@ -192,7 +191,7 @@ class Ending(Heartbeats):
         if record is None or word is None or word.event_id != message.tag or not _taken(message):
             return
         ctx.audit("peer.notification_delivered", "system", None, federation_peer_id=record.id, event_id=word.event_id, tries=word.tries)
-        ctx.save(attrs.evolve(self._drained(ctx, _with_last_word(record, None)), updated_at=ctx.wall))
+        ctx.save(evolve(self._drained(ctx, _with_last_word(record, None)), updated_at=ctx.wall))
 
 
 def suspend_fault(record: PeerRecord | None) -> Fault | None:
@@ -224,7 +223,7 @@ def _expired(ctx: Context, record: PeerRecord) -> PeerRecord:
         changes["receipt"] = None
     if record.handshake is not None and record.handshake.expires_at <= ctx.wall:
         changes["handshake"] = None
-    return without_ended_anchors(attrs.evolve(record, **changes), ctx.wall)
+    return without_ended_anchors(evolve(record, **changes), ctx.wall)
 
 
 def _tell_dependants(ctx: Context, record: PeerRecord) -> tuple[str, ...]:
@@ -260,13 +259,13 @@ def _undelivered(ctx: Context, record: PeerRecord, word: LastWord) -> PeerRecord
         remote_instance_url=record.remote_instance_url,
         **facts,
     )
-    undelivered = attrs.evolve(record, metadata={**record.metadata, "notification_undelivered_at": iso(ctx.wall)})
+    undelivered = evolve(record, metadata={**record.metadata, "notification_undelivered_at": iso(ctx.wall)})
     return _with_last_word(undelivered, None)
 
 
 def _with_last_word(record: PeerRecord, word: LastWord | None) -> PeerRecord:
     assert record.revocation is not None
-    return attrs.evolve(record, revocation=attrs.evolve(record.revocation, last_word=word))
+    return evolve(record, revocation=evolve(record.revocation, last_word=word))
 
 
 def _taken(message: LastWordAnswered) -> bool:

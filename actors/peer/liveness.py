@@ -6,8 +6,6 @@ recovery, which the next heartbeat brings by itself. Only an active peer degrade
 
 from __future__ import annotations
 
-import attrs
-
 from actors.limits import LIVENESS_INTERVAL_S
 from actors.peer import cascade, endpoints, remote_answers
 from actors.peer.anchors import Anchors
@@ -18,6 +16,7 @@ from actors.peer.steps import NO_IDENTITY, REMOTE, SYSTEM, Party, call_refusal, 
 from actors.ports import RemoteReply, RemoteRequest
 from runtime.actor import handles
 from runtime.context import Context
+from runtime.values import evolve
 
 REPORT_AGAIN_S = 600.0
 """The same trouble is not told again within this time."""
@@ -129,7 +128,7 @@ class Liveness(Anchors):
 def degraded(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: str) -> PeerRecord:
     """The active record after contact is lost or refused, with the reason where operators look for it."""
     record = step(ctx, record, trigger, by, reason)
-    return attrs.evolve(record, metadata={**record.metadata, "degraded_reason": reason})
+    return evolve(record, metadata={**record.metadata, "degraded_reason": reason})
 
 
 def refused_by_remote(ctx: Context, record: PeerRecord, reply: RemoteReply) -> PeerRecord:
@@ -138,7 +137,7 @@ def refused_by_remote(ctx: Context, record: PeerRecord, reply: RemoteReply) -> P
     if reply.status != 403:
         return record
     if code == "peer_suspended" and record.remote_state != "suspended_us":
-        record = attrs.evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
+        record = evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
         return degraded(ctx, record, "remote_suspended_us", REMOTE, REMOTE_SUSPENDED_US) if record.status == "active" else record
     if code == "peer_revoked":
         return cascade.revoked(ctx, record, "remote_revoked_us", REMOTE, cascade.REMOTE_REVOKED)

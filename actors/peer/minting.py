@@ -39,6 +39,7 @@ from runtime.context import Context
 from runtime.errors import Fault, InternalFault, OperatorFault
 from runtime.ids import is_uuid
 from runtime.secret import Secret
+from runtime.values import evolve
 
 RECEIPT_PURPOSE = "accept-receipt"
 FIRST_HEARTBEAT_GRACE_S = 0.1
@@ -195,9 +196,9 @@ class MintingSide(Heartbeats):
             ctx.audit("peer.rehandshake", "remote", redeem.instance.id, federation_peer_id=record.id, trust_mode=record.trust_mode)
         if record.status == "accepted" and record.trust_status == "established" and may_enrol(record, ctx.settings):
             record = step(ctx, record, "trust_established", Party("remote", redeem.instance.id))
-            record = attrs.evolve(record, last_handshake_at=ctx.wall)
+            record = evolve(record, last_handshake_at=ctx.wall)
         material = material_hash(redeem.csr_pem, redeem.peer_ca_bundle_pem, redeem.caller_inbound_subject)
-        record = attrs.evolve(
+        record = evolve(
             record,
             acceptance_token_digest=None,
             acceptance_token_expires_at=None,
@@ -302,7 +303,7 @@ def accepted_record(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
     message = slot.message
     instance = message.instance
     agreed = contract.find(message.contract_version)
-    record = attrs.evolve(
+    record = evolve(
         record,
         remote_instance_id=instance.id or record.remote_instance_id,
         remote_account_id=instance.account_id,
@@ -334,7 +335,7 @@ def _with_trust(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
         anchors = own if not isinstance(own, str) else ()
     else:
         anchors = slot.anchors
-    return attrs.evolve(
+    return evolve(
         record,
         inbound_subject=subject_of(record.id),
         outbound=outbound_identity(slot.identity, slot.own.ca_fingerprint),

@@ -80,7 +80,7 @@ class Moving(Renewal):
         if after is not record:
             held = [anchor.fingerprint for anchor in after.trusted_anchors]
             ctx.audit("peer.own_roots_followed", "system", None, federation_peer_id=record.id, fingerprints=held)
-            ctx.save(attrs.evolve(after, updated_at=ctx.wall))
+            ctx.save(evolve(after, updated_at=ctx.wall))
         self._notice(ctx, record, rotation)
 
     # --- our identity --------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Moving(Renewal):
         if message.fault is not None or record is None or not self_issued(record):
             self.tell_pushed(ctx, message.fault or OVERTAKEN)
             return
-        after = attrs.evolve(record, outbound_next=outbound_of(message.outcome, message.tag), updated_at=ctx.wall)
+        after = evolve(record, outbound_next=outbound_of(message.outcome, message.tag), updated_at=ctx.wall)
         ctx.save(after)
         if self.pushed:
             fault = self.move(ctx, after)
@@ -139,7 +139,7 @@ class Moving(Renewal):
         facts = {"serial": following.serial, "anchor": following.issuer}
         ctx.audit("peer.identity_moved", "system", None, federation_peer_id=record.id, **facts)
         note(ctx, record, "cert_renewed", "low", **facts)
-        ctx.save(attrs.evolve(record, outbound=following, outbound_next=None, updated_at=ctx.wall))
+        ctx.save(evolve(record, outbound=following, outbound_next=None, updated_at=ctx.wall))
         self.tell_pushed(ctx, None)
 
     def tell_pushed(self, ctx: Context, fault: Fault | None) -> None:
@@ -184,7 +184,7 @@ class Moving(Renewal):
         answer["rotation"]["signature"] = base64.b64encode(message.outcome).decode()
         if record is not None and record.told_root != told:
             ctx.audit("peer.root_told", "system", None, federation_peer_id=record.id, fingerprint=told)
-            ctx.save(attrs.evolve(record, told_root=told, updated_at=ctx.wall))
+            ctx.save(evolve(record, told_root=told, updated_at=ctx.wall))
         ctx.answer(address, answer)
 
     def _notice(self, ctx: Context, record: PeerRecord, rotation: RotationRecord | None) -> None:
@@ -208,7 +208,7 @@ class Moving(Renewal):
         if record is None or message.fault is not None or message.outcome.status >= 300:
             return
         ctx.audit("peer.root_told", "system", None, federation_peer_id=record.id, fingerprint=message.tag)
-        ctx.save(attrs.evolve(record, told_root=message.tag, updated_at=ctx.wall))
+        ctx.save(evolve(record, told_root=message.tag, updated_at=ctx.wall))
 
     # --- a child under its parent's next root --------------------------------------------------------------------
 
@@ -267,9 +267,9 @@ def with_own_roots(record: PeerRecord, rotation: RotationRecord | None, identity
         # The child missed the whole window, or there was none: what a former root of ours has signed proves nothing any more.
         made = rotation.current
         anchors = (TrustedAnchor(made.fingerprint, made.key.certificate_pem, made.not_after),)
-    return record if anchors is record.trusted_anchors else attrs.evolve(record, trusted_anchors=anchors)
+    return record if anchors is record.trusted_anchors else evolve(record, trusted_anchors=anchors)
 
 
 def _until(anchor: TrustedAnchor, ends: float) -> TrustedAnchor:
     """An anchor that ends with a window; one that ends before keeps its own end."""
-    return attrs.evolve(anchor, accept_until=ends if anchor.accept_until is None else min(anchor.accept_until, ends))
+    return evolve(anchor, accept_until=ends if anchor.accept_until is None else min(anchor.accept_until, ends))

@@ -6,8 +6,6 @@ Lives here: the handler of peer events, and the memory by which a repeated one t
 
 from __future__ import annotations
 
-import attrs
-
 from actors.limits import PEER_EVENTS_REMEMBERED
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import inbound_refusal
@@ -18,6 +16,7 @@ from actors.peer.steps import Party
 from runtime.actor import handles
 from runtime.context import Context
 from runtime.errors import RemoteFault
+from runtime.values import evolve
 
 
 class Notices(Heartbeats):
@@ -38,10 +37,10 @@ class Notices(Heartbeats):
             return
         after = record
         if kind.proves and record.inbound_proven_at is None:
-            after = self._enrolled(ctx, attrs.evolve(after, inbound_proven_at=ctx.wall), Party("remote", record.remote_instance_id))
+            after = self._enrolled(ctx, evolve(after, inbound_proven_at=ctx.wall), Party("remote", record.remote_instance_id))
         if event.id not in record.events_heard:
             after = kind.apply(ctx, after, event)
-            after = attrs.evolve(after, events_heard=(*after.events_heard, event.id)[-PEER_EVENTS_REMEMBERED:])
+            after = evolve(after, events_heard=(*after.events_heard, event.id)[-PEER_EVENTS_REMEMBERED:])
         if after != record:
-            ctx.save(attrs.evolve(after, updated_at=ctx.wall))
+            ctx.save(evolve(after, updated_at=ctx.wall))
         ctx.reply({"acknowledged": True})

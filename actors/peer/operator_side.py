@@ -89,7 +89,7 @@ class OperatorSide(Actor):
         fingerprint = identity.ca_fingerprint if identity.ca_pin is not None else None
         invitation = invitations.encode(invitations.Invitation(identity.url, fingerprint, token, newest))
         ctx.save(
-            attrs.evolve(
+            evolve(
                 record,
                 acceptance_token_digest=tokens.digest(token),
                 acceptance_token_expires_at=expires_at,
@@ -136,7 +136,7 @@ class OperatorSide(Actor):
         if changed.data_residency != record.data_residency:
             told = {"previous": record.data_residency, "value": changed.data_residency, "declared_by": "local_decision", "by": message.by}
             note(ctx, record, "data_residency_changed", "low", **told)
-        ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
+        ctx.save(evolve(changed, updated_at=ctx.wall))
         ctx.reply(Shown(ctx.record, self.evidence))
 
     # --- probing -------------------------------------------------------------------------------------------------
@@ -211,4 +211,4 @@ def updated(record: PeerRecord, changes: Mapping[str, Any]) -> PeerRecord:
         fields["metadata"] = {key: value for key, value in merged.items() if value is not None}
     if "endpoints" in fields:
         fields["endpoints"] = tuple(fields["endpoints"])
-    return attrs.evolve(record, **fields)
+    return evolve(record, **fields)

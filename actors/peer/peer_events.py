@@ -23,6 +23,7 @@ from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none, parse_iso
 from runtime.context import Context
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 PEER_REVOKED: Final = "platform.peer.revoked"
 PEER_EMANCIPATED: Final = "platform.peer.emancipated"
@@ -82,7 +83,7 @@ def _emancipated(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerReco
         return record
     ctx.audit("peer.emancipated", "remote", record.remote_instance_id, federation_peer_id=record.id, reason=event.reason)
     note(ctx, record, "emancipated", "medium", reason=event.reason)
-    return attrs.evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)})
+    return evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)})
 
 
 def _compromise_disclosed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
@@ -95,7 +96,7 @@ def _compromise_disclosed(ctx: Context, record: PeerRecord, event: PeerEvent) ->
         unproven = UnprovenAnchor(fingerprint=named, seen_at=ctx.wall, reason=DISCLOSED)
     ctx.audit("peer.compromise_disclosed", "remote", record.remote_instance_id, federation_peer_id=record.id, **facts)
     note(ctx, record, "compromise_disclosed", "critical", remote_instance_url=record.remote_instance_url, **facts)
-    return attrs.evolve(record, compromise_disclosed_at=ctx.wall, unproven_anchor=unproven)
+    return evolve(record, compromise_disclosed_at=ctx.wall, unproven_anchor=unproven)
 
 
 def _handshake_abandoned(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
@@ -105,7 +106,7 @@ def _handshake_abandoned(ctx: Context, record: PeerRecord, event: PeerEvent) -> 
     reason = event.reason or "no reason was given"
     ctx.audit("peer.handshake_abandoned", "remote", record.remote_instance_id, federation_peer_id=record.id, reason=reason)
     note(ctx, record, "handshake_abandoned", "medium", remote_instance_url=record.remote_instance_url, reason=reason)
-    return attrs.evolve(record, metadata={**record.metadata, "handshake_abandoned": reason})
+    return evolve(record, metadata={**record.metadata, "handshake_abandoned": reason})
 
 
 def _grant_revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:

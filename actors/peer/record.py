@@ -18,7 +18,7 @@ from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import LIVE, PeerKind, Status
 from actors.peer.roles import SpawnMode, SpawnRole
 from runtime.store.port import Kind
-from runtime.values import Value
+from runtime.values import Value, evolve
 
 TrustMode = Literal["none", "hierarchical", "symmetric"]
 TrustStatus = Literal["none", "pending_proof", "established", "expired", "broken"]
@@ -321,12 +321,12 @@ def without_ended_anchors(record: PeerRecord, wall: float) -> PeerRecord:
     """The record without the anchors whose window is over; the last one is never dropped."""
     following, until = record.server_anchor_next, record.server_anchor_until
     if following is not None and until is not None and until <= wall:
-        record = attrs.evolve(record, server_anchor_pem=following.pem, server_anchor_next=None, server_anchor_until=None)
+        record = evolve(record, server_anchor_pem=following.pem, server_anchor_next=None, server_anchor_until=None)
     ended = [anchor for anchor in _ending(record) if anchor.accept_until is not None and anchor.accept_until <= wall]
     if not ended:
         return record
-    left = tuple(attrs.evolve(anchor, state="current") for anchor in record.trusted_anchors if anchor not in ended)
-    return attrs.evolve(record, trusted_anchors=left)
+    left = tuple(evolve(anchor, state="current") for anchor in record.trusted_anchors if anchor not in ended)
+    return evolve(record, trusted_anchors=left)
 
 
 def _due_of_end(revocation: Revocation) -> tuple[float | None, ...]:
@@ -376,5 +376,5 @@ def restored(record: PeerRecord) -> PeerRecord:
 
     The same object if there is nothing to close, else the next version.
     """
-    closed = attrs.evolve(record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None)
-    return record if closed == record else attrs.evolve(closed, version=record.version + 1)
+    closed = evolve(record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None)
+    return record if closed == record else evolve(closed, version=record.version + 1)

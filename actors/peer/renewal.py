@@ -28,6 +28,7 @@ from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
+from runtime.values import evolve
 
 RENEWAL_AGAIN_MAX_S = DAY_S
 RENEWAL_AGAIN_MIN_S = 60.0
@@ -156,7 +157,7 @@ class Renewal(Actor):
         ctx.audit("peer.certificate_renewed", "system" if by is None else "user", by, federation_peer_id=record.id, **facts)
         note(ctx, record, "cert_renewed", "low", **facts)
         self.renewal_tried_at = None
-        ctx.save(attrs.evolve(record, outbound=outbound, updated_at=ctx.wall))
+        ctx.save(evolve(record, outbound=outbound, updated_at=ctx.wall))
         self._renewal_ended(ctx, None)
 
     def _renewal_ended(self, ctx: Context, fault: Fault | None) -> None:

@@ -19,6 +19,7 @@ from actors.subscription.messages import Rewrite
 from runtime.actor import Ref
 from runtime.context import Context
 from runtime.errors import Fault, InternalFault, OperatorFault
+from runtime.values import evolve
 
 INBOUND_SUBJECT_PREFIX = "fed:"
 DISCLOSED = ("release_tag", "operator_contact", "jurisdiction")
@@ -58,7 +59,7 @@ def step(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: 
     if (record.status in lifecycle.REACHABLE) != (target in lifecycle.REACHABLE):
         # What is routed to a peer depends on whether it is in force.
         ctx.send(Ref("proxy_routes", record.account_id), Rewrite())
-    return attrs.evolve(record, status=target, status_since=ctx.wall, status_reason=reason, updated_at=ctx.wall)
+    return evolve(record, status=target, status_since=ctx.wall, status_reason=reason, updated_at=ctx.wall)
 
 
 def announce(

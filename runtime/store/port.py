@@ -25,9 +25,9 @@ def _no_columns(_: Any) -> dict[str, Any]:
     return {}
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Kind:
-    """How records of one kind are stored and found.
+    """How records of one kind are stored and found. A declaration is equal to itself only.
 
     Attributes:
         name: table name and actor kind, snake_case.

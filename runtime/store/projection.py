@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from runtime.store.port import Column, Condition, Kind, Query, Scalar
@@ -36,6 +37,12 @@ def check_kinds(kinds: Sequence[Kind]) -> dict[str, Kind]:
     Raises:
         ValueError: a name is malformed, reserved or used twice.
     """
+    return dict(_kinds_by_name(tuple(kinds)))
+
+
+@lru_cache(maxsize=64)
+def _kinds_by_name(kinds: tuple[Kind, ...]) -> dict[str, Kind]:
+    # A simulated world opens the same kinds over and over.
     by_name = {kind.name: kind for kind in kinds}
     if len(by_name) != len(kinds):
         raise ValueError("two record kinds share a name")

@@ -140,12 +140,14 @@ class Checker:
         meaning: the rule, in one sentence (the docstring of the class).
         source: where the rule is written down for users.
         holds: labels of `INVARIANTS`.
+        methods: what touches it.
     """
 
     name: ClassVar[str]
     meaning: ClassVar[str]
     source: ClassVar[str]
     holds: ClassVar[tuple[str, ...]]
+    methods: ClassVar[tuple[str, ...]]
 
     def __init__(self, facts: Facts, complain: Complain, later: Callable[[float, Callable[[], None]], None]) -> None:
         self.facts = facts
@@ -239,6 +241,7 @@ def checker(name: str, *, source: str, holds: tuple[str, ...] = ()) -> Callable[
         assert set(holds) <= INVARIANTS.keys(), holds
         cls.name, cls.source, cls.holds = name, source, holds
         cls.meaning = " ".join((cls.__doc__ or "").split())
+        cls.methods = tuple(method for method in TOUCHES if getattr(cls, method) is not getattr(Checker, method))
         CHECKERS[name] = cls
         return cls
 
@@ -247,4 +250,4 @@ def checker(name: str, *, source: str, holds: tuple[str, ...] = ()) -> Callable[
 
 def touched_by(cls: type[Checker]) -> tuple[str, ...]:
     """What touches a checker, in words."""
-    return tuple(text for method, text in TOUCHES.items() if getattr(cls, method) is not getattr(Checker, method))
+    return tuple(TOUCHES[method] for method in cls.methods)

@@ -16,7 +16,7 @@ from actors.door.call import Answer, Call
 from actors.ports import RemoteReply, RemoteRequest
 from runtime.store.port import Committed, Delete, Put, PutEvidence, Row, Unit
 from sim.checkers.facts import Facts
-from sim.checkers.registry import CHECKERS, TOUCHES, Change, Checker, Commit, Visit
+from sim.checkers.registry import CHECKERS, TOUCHES, Change, Commit, Visit
 from sim.onlooker import Former
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ class Watch:
         self._set = 0
         self._visits: dict[int, Visit] = {}
         self.checkers = {name: cls(self.facts, self._complain, self._later) for name, cls in CHECKERS.items() if name not in without}
-        touched: dict[str, list[Any]] = {
-            method: [getattr(each, method) for each in self.checkers.values() if _has(each, method)] for method in TOUCHES
-        }
-        self._on = touched
+        self._on: dict[str, list[Any]] = {method: [] for method in TOUCHES}
+        for each in self.checkers.values():
+            for method in each.methods:
+                self._on[method].append(getattr(each, method))
         world.onlooker = self
 
     # --- complaints and deadlines --------------------------------------------------------------------------------
@@ -221,7 +221,3 @@ class Watch:
         """Nothing is under way on this platform any more, after every fault has stopped."""
         for look in self._on["on_rest"]:
             look(host)
-
-
-def _has(checker: Checker, method: str) -> bool:
-    return getattr(type(checker), method) is not getattr(Checker, method)

@@ -68,7 +68,7 @@ def digest_not_cleared(patch: Patch) -> None:
             del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
         return attrs.evolve(record, **changes)
 
-    patch.setattr(actors.peer.minting, "attrs", SimpleNamespace(evolve=evolve))
+    patch.setattr(actors.peer.minting, "evolve", evolve)
 
 
 @plant("clock-jumps-over-token")
@@ -265,7 +265,7 @@ def older_heartbeat_counts_as_newer(patch: Patch) -> None:
     def overwriting(actor: Any, message: Any, ctx: Any) -> None:
         known = actor.evidence
         if known is not None and message.boot_epoch:
-            actor.evidence = attrs.evolve(known, remote_boot_epoch=0, remote_sequence=0)
+            actor.evidence = evolve(known, remote_boot_epoch=0, remote_sequence=0)
         former(actor, message, ctx)
 
     handler(patch, Beat, overwriting)
@@ -338,8 +338,7 @@ def cancelled_token_stays_open(patch: Patch) -> None:
         changes.pop("acceptance_token_expires_at", None)
         return attrs.evolve(record, **changes)
 
-    patch.setattr(actors.peer.cascade, "attrs", SimpleNamespace(evolve=evolve))
-    patch.setattr(actors.peer.operator_side, "attrs", SimpleNamespace(evolve=lambda record, **changes: attrs.evolve(record, **changes)))
+    patch.setattr(actors.peer.cascade, "evolve", evolve)
 
 
 @plant("token-expires-in-hand-off")

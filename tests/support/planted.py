@@ -56,7 +56,7 @@ def leave_the_spent_token_open(patch: pytest.MonkeyPatch) -> None:
             del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
         return attrs.evolve(record, **changes)
 
-    patch.setattr(actors.peer.minting, "attrs", SimpleNamespace(evolve=evolve))
+    patch.setattr(actors.peer.minting, "evolve", evolve)
 
 
 def store_the_token_itself(patch: pytest.MonkeyPatch) -> None:
