@@ -416,7 +416,7 @@ class Engine:
     def _run_ready(self, budget: int) -> None:
         ready = self._ready
         if self._scheduler is not None:
-            while budget > 0 and (picked := self.pick()) is not None:
+            while ready and budget > 0 and (picked := self.pick()) is not None:
                 self.execute(*picked)
                 budget -= 1
             return

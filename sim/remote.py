@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-import attrs
 import msgspec
 
 from actors import certificates
@@ -36,6 +35,7 @@ from net.http_client import IDEMPOTENT
 from net.limits import CLIENT_HANDSHAKE_S
 from net.remote_faults import connection_lost, no_identity, seal_broken, timed_out, unreachable, unusable_answer
 from net.vault import VaultError
+from runtime.errors import Fault
 from sim.channels import SimulatedChannels
 from sim.clock import Timeout
 from sim.connections import Connection, Dial, Kept, Purpose
@@ -77,6 +77,21 @@ class SimulatedRemote:
         if isinstance(presented, str):
             done(no_identity(presented))
             return
+        headers, body = JSON, request.body
+        if request.sealed_fields or request.sealed_bearer is not None:
+            opened = self._opened(request)
+            if isinstance(opened, Fault):
+                done(opened)
+                return
+            headers, body = opened
+        told = self.host.release.sends(request.path, body)
+        raw = b"" if told is None else msgspec.json.encode(told)
+        exchange = _Exchange(self, request, presented, raw, headers, done)
+        exchange.limit = self.host.world.timeline.timeout(request.timeout_s, exchange.expire)
+        exchange.next_url()
+
+    def _opened(self, request: RemoteRequest) -> tuple[dict[str, str], Mapping[str, Any] | None] | Fault:
+        """Headers and body of a request of which parts are sealed."""
         sealed = {name: (value, request.sealed_purpose) for name, value in request.sealed_fields.items()}
         if request.sealed_bearer is not None:
             sealed["authorization"] = (request.sealed_bearer, GRANT_BEARER_PURPOSE)
@@ -85,16 +100,10 @@ class SimulatedRemote:
             try:
                 opened[name] = self.host.vault.open(value, purpose).reveal()
             except VaultError:
-                done(seal_broken(name))
-                return
+                return seal_broken(name)
         bearer = opened.pop("authorization", None) if request.sealed_bearer is not None else None
         headers = JSON if bearer is None else {**JSON, "authorization": f"Bearer {bearer}"}
-        body = {**(request.body or {}), **opened} if request.body is not None or opened else None
-        told = self.host.release.sends(request.path, body)
-        raw = b"" if told is None else msgspec.json.encode(told)
-        exchange = _Exchange(self, request, presented, raw, headers, done)
-        exchange.limit = self.host.world.timeline.timeout(request.timeout_s, exchange.expire)
-        exchange.next_url()
+        return headers, {**(request.body or {}), **opened} if request.body is not None or opened else None
 
     def probe(self, request: ProbeRequest, done: Done) -> None:
         """Look for a reachable endpoint, one after the other."""
@@ -164,8 +173,7 @@ class SimulatedRemote:
         return (der,), leaf.not_before, leaf.not_after
 
 
-@attrs.define(eq=False)
-class _Exchange:
+class _Exchange(msgspec.Struct, eq=False):
     """One request on its way, until its one outcome.
 
     Attributes:
@@ -179,7 +187,7 @@ class _Exchange:
     body: bytes
     headers: Mapping[str, str]
     done: Done
-    probed: list[dict[str, Any]] = attrs.field(factory=list)
+    probed: list[dict[str, Any]] = msgspec.field(default_factory=list)
     index: int = 0
     fresh: bool = False
     finished: bool = False

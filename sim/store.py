@@ -160,7 +160,7 @@ class _State:
         self.chains: dict[str, list[AuditEntry]] = {}
         self.meta: dict[str, str] = {}
         self._strict = strict
-        self._former: list[tuple[_Table, str, Row | None]] = []
+        self._former: list[tuple[str, str, Row | None]] = []
 
     def copy(self) -> _State:
         """The same content, to be changed apart from this one."""
@@ -198,20 +198,20 @@ class _State:
             return Refused("constraint", next((str(w.kind) for w in unit.writes if isinstance(w, Put | Delete | PutEvidence)), ""))
         return Committed(tuple(events), tuple(entries)) if events or entries else _COMMITTED
 
-    def former(self) -> list[tuple[str, str, Row | None]]:
-        """The rows as they were before each write of the last unit."""
-        return [(table.kind.name, id, row) for table, id, row in self._former]
+    def former(self) -> Sequence[tuple[str, str, Row | None]]:
+        """The rows as they were before each write of the last unit: kind, id, row."""
+        return self._former
 
     def _undo(self, events: list[Event], entries: list[AuditEntry]) -> None:
-        for table, id, row in reversed(self._former):
-            table.replace(id, row)
+        for kind, id, row in reversed(self._former):
+            self.tables[kind].replace(id, row)
         if events:
             del self.events[-len(events) :]
         for entry in reversed(entries):
             self.chains[entry.chain].pop()
 
     def _replace(self, table: _Table, id: str, row: Row | None) -> None:
-        self._former.append((table, id, table.rows.get(id)))
+        self._former.append((table.kind.name, id, table.rows.get(id)))
         table.replace(id, row)
 
     def _put(self, write: Put) -> None:
@@ -228,7 +228,9 @@ class _State:
         table = self.tables[write.kind]
         table.check_evidence(write.evidence)
         if (former := table.rows.get(write.id)) is not None:
-            self._replace(table, write.id, Row(former.record, write.evidence))
+            # No key and no order depends on evidence.
+            self._former.append((write.kind, write.id, former))
+            table.rows[write.id] = Row(former.record, write.evidence)
 
     def _append_entry(self, draft: AuditDraft) -> AuditEntry:
         chain = self.chains.setdefault(draft.chain, [])

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
 import msgspec
 
 from actors.door.call import Answer, Call, failure, success
@@ -24,8 +23,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 """The actor that is asked about a secret or a name of nobody: the same way and the same work as for one that exists."""
 
 
-@attrs.define(eq=False)
-class Request:
+class Request(msgspec.Struct, eq=False):
     """A matched, authenticated and parsed call.
 
     Attributes:
@@ -42,8 +40,8 @@ class Request:
     now: float
     wall: float
     done: Callable[[Answer], None]
-    body: Mapping[str, Any] = attrs.field(factory=dict)
-    query: Mapping[str, Any] = attrs.field(factory=dict)
+    body: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    query: Mapping[str, Any] = msgspec.field(default_factory=dict)
     claims: Claims | None = None
     mark: Mark | None = None
     finished: bool = False

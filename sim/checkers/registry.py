@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
-import attrs
+import msgspec
 
 from actors.door.call import Answer
 from actors.ports import RemoteRequest
@@ -93,8 +93,7 @@ class Commit(Value, frozen=True):
     writes: tuple[Any, ...]
 
 
-@attrs.define(eq=False)
-class Visit:
+class Visit(msgspec.Struct, eq=False):
     """One call at a door, from its arrival to its answer.
 
     Attributes:
@@ -110,7 +109,7 @@ class Visit:
     at: float
     wall: float
     incarnation: int
-    notes: dict[str, Any] = attrs.field(factory=dict)
+    notes: dict[str, Any] = msgspec.field(default_factory=dict)
     _body: Any = None
 
     @property
