@@ -244,6 +244,8 @@ class _Pipe:
                 data = bytes(await source.receive_some(RELAY_BYTES))
                 if not data:
                     break
+            if isinstance(source, TlsStream) and not source.goodbye_heard:
+                raise trio.BrokenResourceError("lost")
             self.half_open = True
             self.moved()
             await sink.send_eof()

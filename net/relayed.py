@@ -19,7 +19,7 @@ from net.limits import RELAYED_PER_HUB_MAX
 from net.relay import RELAY_PROTOCOL
 from net.remote import NoIdentity, NotReady, RemoteClient
 from net.remote_faults import no_identity, timed_out, unreachable
-from net.tls import TlsStream, readable
+from net.tls import ALPN_CLIENT, TlsStream, readable
 from runtime.errors import Fault, RemoteFault
 
 log = logging.getLogger("net.relay")
@@ -105,11 +105,11 @@ class RelayedConnections:
         return timed_out(request.timeout_s, probed)
 
     async def _fetch_from(self, request: FetchRelayed, url: str) -> None:
-        leg = await self._remote.connect(request, url, protocols=(RELAY_PROTOCOL,))
+        leg = await self._remote.connect(request, url, protocols=(RELAY_PROTOCOL, *ALPN_CLIENT))
         kept = False
         try:
             if leg.protocol != RELAY_PROTOCOL.decode():
-                raise NotReady("tls_failed", "the remote is no hub")
+                raise NotReady("not_a_hub", "the remote relays nothing")
             await leg.send_all(request.token.reveal_bytes())
             kept = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

@@ -165,7 +165,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     """TLS on top of `transport`.
 
     One task may receive while another sends. A send that is cancelled half-way leaves a torn record behind, so every later send fails.
-    `chain` is available after `do_handshake`.
+    `chain` is available after `do_handshake`. `goodbye_heard` tells an end that was meant from a connection that was lost.
     """
 
     def __init__(
@@ -204,6 +204,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._closed = False
         self._goodbye_sent = False
         self.chain: tuple[bytes, ...] = ()
+        self.goodbye_heard = False
 
     async def do_handshake(self) -> None:
         """Agree on keys and read the other end's certificates.
@@ -269,6 +270,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 # To be waited for below: a reader that waited here would keep the error and its frames alive for as long.
                 pass
             except SSL.ZeroReturnError:
+                self.goodbye_heard = True
                 await trio.lowlevel.checkpoint()
                 return b""
             except SSL.Error as error:
