@@ -27,8 +27,6 @@ Case = tuple[Scenario, int]
 """A scenario and the seed to run it under."""
 
 LAST_LINES: Final = 20
-GARBAGE_THRESHOLD: Final = (300_000, 5, 10)
-"""While a world lives nearly all of it is in use: looking for garbage as often as Python does by itself costs a sixth of a short run."""
 
 _CLOCK: Final = SystemClock()
 
@@ -124,14 +122,9 @@ def sweep(cases: Iterable[Case], *, jobs: int = 1, for_s: float | None = None) -
     end = None if for_s is None else _CLOCK.now() + for_s
     open_cases = itertools.takewhile(lambda _: end is None or _CLOCK.now() < end, cases)
     if jobs == 1:
-        former = gc.get_threshold()
-        gc.set_threshold(*GARBAGE_THRESHOLD)
-        try:
-            yield from map(_run_and_clear, open_cases)
-        finally:
-            gc.set_threshold(*former)
+        yield from map(_run_and_clear, open_cases)
         return
-    with closing(Workers(jobs, _run_and_clear, _lost, _prepare)) as workers:
+    with closing(Workers(jobs, _run_and_clear, _lost, quiet)) as workers:
         yield from workers.map(open_cases)
 
 
@@ -149,11 +142,6 @@ def run_one(case: Case) -> Done:
     except Exception as error:
         result = _broken(case, "exception", f"{type(error).__name__}: {error}", traceback.format_exc().splitlines())
     return Done(result, _CLOCK.now() - started)
-
-
-def _prepare() -> None:
-    quiet()
-    gc.set_threshold(*GARBAGE_THRESHOLD)
 
 
 def _run_and_clear(case: Case) -> Done:

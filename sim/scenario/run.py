@@ -15,6 +15,7 @@ import attrs
 from runtime.engine import Engine
 from sim.clock import HostClock
 from sim.exposure import listening, read_recorders
+from sim.garbage import seldom_collected
 from sim.scenario.actions.registry import FAULTS
 from sim.scenario.ending import end
 from sim.scenario.expectations import Hope
@@ -68,6 +69,7 @@ class Result:
         return not self.failures
 
 
+@seldom_collected()
 def run(
     scenario: Scenario,
     seed: int | None = None,
