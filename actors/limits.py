@@ -40,6 +40,10 @@ OVERLAP_DAYS_DEFAULT: Final = 7
 OVERLAP_DAYS_MAX: Final = 30
 ROTATION_LOOK_S: Final = 60.0
 GIVEN_UP_MAX: Final = 1_000
+ROTATION_PEERS_SHOWN_MAX: Final = 2_000
+ROTATION_PEERS_ANSWERED_MAX: Final = 100
+"""Peers named by the status of a rotation, and by the answers to what changes it: those first who have not followed."""
+
 FOLLOW_PARENT_AGAIN_S: Final = 900.0
 """Between two requests of a child for a certificate under its parent's next root; `certificate_per_peer` allows five an hour."""
 

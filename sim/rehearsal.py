@@ -298,6 +298,8 @@ def _before(name: str, situation: Situation, begins: float, lasts_s: float) -> I
 
 
 def _obstacles(told: Mapping[str, Any], peers: Sequence[PeerTold], window_s: float) -> Iterator[str]:
+    if told.get("peers_omitted"):
+        yield f"{told['peers_omitted']} more peers were not told of, and are not rehearsed"
     if told.get("rotating"):
         yield "a rotation is under way already"
     behind = [peer.url for peer in peers if peer.progress in ("must_approve", "must_pair_again")]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 from actors.idempotency.record import Mark, remember
-from actors.limits import DAY_S, ROTATION_LOOK_S
+from actors.limits import DAY_S, ROTATION_LOOK_S, ROTATION_PEERS_ANSWERED_MAX
 from actors.peer.messages import LookAtRoots
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
@@ -78,7 +78,7 @@ class RotationActor(Actor):
         record: RotationRecord = self.record or RotationRecord(id=ctx.ref.id)
         after = self._forced(ctx, record, root, asked) if asked.force else self._begun(ctx, record, root, asked)
         ctx.save(after)
-        self._tell_rows(ctx, everybody=asked.force)
+        self._tell_rows(ctx, [row.record for row in self._peers(ctx)], everybody=asked.force)
         self._answer(ctx, address, asked.mark, 202, asked.account_id)
 
     def _begun(self, ctx: Context, record: RotationRecord, root: Root, asked: Rotate) -> RotationRecord:
@@ -112,7 +112,7 @@ class RotationActor(Actor):
         peers = [row.record for row in self._peers(ctx)]
         ends = ends_for_us(record)
         if ctx.wall < ends and (self._behind(ctx, record, peers) or _pinning(peers, ctx.wall)):
-            self._tell_rows(ctx, everybody=False)
+            self._tell_rows(ctx, peers, everybody=False)
             ctx.save(attrs.evolve(record, look_at=min(ctx.wall + ROTATION_LOOK_S, ends)))
             return
         ctx.save(self._ended(ctx, record, peers, "system", None))
@@ -173,17 +173,18 @@ class RotationActor(Actor):
         ctx.audit(event.removeprefix("federation."), by, who, **facts)
         ctx.emit(event, "high", ctx.settings.identity.account_id or None, **facts)
 
-    def _tell_rows(self, ctx: Context, *, everybody: bool) -> None:
+    def _tell_rows(self, ctx: Context, peers: Sequence[PeerRecord], *, everybody: bool) -> None:
         """Let rows of children hold our roots, and after a compromise let every row tell its remote."""
-        for row in self._peers(ctx):
-            following: RotationRecord = ctx.record
-            held = {anchor.fingerprint for anchor in row.record.trusted_anchors}
-            lacks = following.next is not None and following.next.fingerprint not in held
-            if everybody or (child_of_ours(row.record) and lacks):
-                ctx.send(Ref(PEER.name, row.record.id), LookAtRoots())
+        record: RotationRecord = ctx.record
+        following = record.next.fingerprint if record.next is not None else None
+        for peer in peers:
+            lacks = child_of_ours(peer) and following is not None and all(a.fingerprint != following for a in peer.trusted_anchors)
+            if everybody or lacks:
+                ctx.send(Ref(PEER.name, peer.id), LookAtRoots())
 
     def _answer(self, ctx: Context, address: Any, mark: Mark | None, status: int, account_id: str) -> None:
-        remember(ctx, mark, status, {"rotation": shown(ctx.record, ctx.settings, self._peers(ctx), account_id, ctx.wall)})
+        told = shown(ctx.record, ctx.settings, self._peers(ctx), account_id, ctx.wall, named_max=ROTATION_PEERS_ANSWERED_MAX)
+        remember(ctx, mark, status, {"rotation": told})
         if address is None:
             ctx.reply(Rotating(ctx.record))
         else:

@@ -26,13 +26,17 @@ REMEDIES: Final[dict[Progress, str]] = {
 """What brings a peer further that has not followed."""
 
 
-def shown(record: RotationRecord | None, settings: Settings, rows: Sequence[Row], account_id: str, wall: float) -> dict[str, Any]:
+def shown(
+    record: RotationRecord | None, settings: Settings, rows: Sequence[Row], account_id: str, wall: float, *, named_max: int
+) -> dict[str, Any]:
     """Roots, window and progress per peer. `complete` only once no live peer is left behind that nobody has given up, whatever the window.
 
-    Peers of every account are counted; those of `account_id` alone are named.
+    Peers of every account are counted; of those of `account_id` alone `named_max` are named, first those who have not followed.
     """
     roots = roots_of(record, settings.identity)
-    counts: Counter[str] = Counter(progress_of(row.record, record, settings.identity) for row in rows)
+    judged = [(progress_of(row.record, record, settings.identity), row) for row in rows]
+    counts: Counter[str] = Counter(progress for progress, _ in judged)
+    own = sorted((each for each in judged if each[1].record.account_id == account_id), key=lambda each: each[0] not in OPEN)
     open_count = sum(counts[progress] for progress in OPEN)
     return {
         "rotating": roots.next is not None,
@@ -49,14 +53,14 @@ def shown(record: RotationRecord | None, settings: Settings, rows: Sequence[Row]
         "counts": dict(sorted(counts.items())),
         "open_tokens": sum(row.record.acceptance_token_digest is not None for row in rows),
         "complete": roots.next is None and not open_count,
-        "peers": [_peer(row, record, settings, wall) for row in rows if row.record.account_id == account_id],
+        "peers": [_peer(row, progress, record, settings, wall) for progress, row in own[:named_max]],
+        "peers_omitted": max(0, len(own) - named_max),
     }
 
 
-def _peer(row: Row, record: RotationRecord | None, settings: Settings, wall: float) -> dict[str, Any]:
+def _peer(row: Row, progress: Progress, record: RotationRecord | None, settings: Settings, wall: float) -> dict[str, Any]:
     peer: PeerRecord = row.record
     seen = row.evidence if isinstance(row.evidence, PeerEvidence) else PeerEvidence()
-    progress = progress_of(peer, record, settings.identity)
     return {
         "id": peer.id,
         "remote_instance_url": peer.remote_instance_url,

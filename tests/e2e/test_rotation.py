@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +60,15 @@ def peered(a: Daemon, b: Daemon, role_of_b: str = "symmetric") -> tuple[str, str
     return ids
 
 
+def powernode(daemon: Daemon, *words: str) -> Any:
+    """What a command prints."""
+    command = [sys.executable, "-m", "api.cli", *words, "--url", daemon.url, "--json"]
+    environment = {**os.environ, "POWERNODE_TOKEN": daemon.token}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
 def rotation(daemon: Daemon) -> dict[str, Any]:
     return dict(daemon.call("GET", f"{TRUST}/rotation").data["rotation"])
 
@@ -79,6 +92,9 @@ def test_a_root_is_replaced_while_heartbeats_go_on_and_the_former_one_ends(tmp_p
     with hurried(tmp_path) as (a, b):
         at_a, at_b = peered(a, b, role_of_b)
         first, serial = a.facts["ca_fingerprint"], trust(b if role_of_b == "child" else a, at_b if role_of_b == "child" else at_a)
+        drilled = powernode(a, "trust", "rotate", "--drill", "--overlap", "1", "--seeds", "1")
+        assert (drilled["left_behind"], [outcome["id"] for outcome in drilled["outcomes"]]) == (0, [at_a])
+        assert rotation(a)["rotating"] is False
         begun = a.call("POST", f"{TRUST}/rotate", {"overlap_days": 1})
         assert begun.status == 202, begun.body
         done = poll(lambda: (found := rotation(a))["complete"] and found)

@@ -50,7 +50,7 @@ def status(platform: Platform) -> dict[str, Any]:
     """What operators are shown."""
     row = platform.store.load(KIND.name, platform.instance_id)
     rows = platform.store.query(Query("peer", ((Condition("status", "!=", "revoked"),),)))
-    found = shown(row.record if row is not None else None, platform.settings, rows, ACCOUNT, platform.network.clock.wall())
+    found = shown(row.record if row is not None else None, platform.settings, rows, ACCOUNT, platform.network.clock.wall(), named_max=100)
     return dict(json.loads(json.dumps(found)))
 
 

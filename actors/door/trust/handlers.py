@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
-from actors.limits import OVERLAP_DAYS_DEFAULT
+from actors.limits import OVERLAP_DAYS_DEFAULT, ROTATION_PEERS_ANSWERED_MAX, ROTATION_PEERS_SHOWN_MAX
 from actors.peer.messages import ApproveAnchor, Certify, RenewNow, RotateNow
 from actors.peer.record import KIND
 from actors.rotation.messages import Finish, Rotate
@@ -65,7 +65,7 @@ def rotate_peer_trust(door: Door, request: Request) -> None:
 
 def get_trust_rotation(door: Door, request: Request) -> None:
     row = door.engine.directory.row(ROTATION.name, door.settings.identity.instance_id)
-    request.ok({"rotation": _shown(door, request, row.record if row is not None else None)})
+    request.ok({"rotation": _shown(door, request, row.record if row is not None else None, ROTATION_PEERS_SHOWN_MAX)})
 
 
 def _rotation(door: Door) -> Ref:
@@ -73,12 +73,12 @@ def _rotation(door: Door) -> Ref:
 
 
 def _rotating(door: Door, request: Request, status: int) -> Callable[[Any], None]:
-    return lambda outcome: request.ok({"rotation": _shown(door, request, outcome.record)}, status=status)
+    return lambda outcome: request.ok({"rotation": _shown(door, request, outcome.record, ROTATION_PEERS_ANSWERED_MAX)}, status=status)
 
 
-def _shown(door: Door, request: Request, record: RotationRecord | None) -> dict[str, Any]:
+def _shown(door: Door, request: Request, record: RotationRecord | None, named_max: int) -> dict[str, Any]:
     rows = door.engine.store.query(Query(KIND.name, ((Condition("status", "!=", "revoked"),),)))
-    return shown(record, door.settings, rows, request.account_id, request.wall)
+    return shown(record, door.settings, rows, request.account_id, request.wall, named_max=named_max)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

@@ -13,8 +13,10 @@ from actors.peer import invitation as invitations
 from actors.peer.messages import ApproveAnchor, Regenerate, RotateNow, Shown
 from actors.ports import CrossSign, MadeRoot, MakeRoot, SignedStatement, SignStatement
 from actors.rotation.messages import Rotating
+from actors.rotation.shown import shown
 from runtime.errors import Fault, RemoteFault
-from tests.support.federation import OPERATOR, Pair
+from runtime.store.port import Query
+from tests.support.federation import ACCOUNT, OPERATOR, Pair
 from tests.support.rotations import connected, failed_heartbeats, finish, progress, rotate, rotation, status
 
 
@@ -152,6 +154,24 @@ def test_the_end_of_the_window_leaves_room_for_clocks_that_are_ahead() -> None:
     two.network.advance(240.0)
     assert rotation(two.a).next is None
     assert progress(two.a) == {two.b.url: "must_approve"}
+
+
+def test_those_who_have_not_followed_are_named_first_and_the_others_counted() -> None:
+    two = connected()
+    third = two.network.platform("c")
+    at_a, at_c = two.a.propose(third), third.propose(two.a)
+    assert not isinstance(third.accept(at_c.peer_id, at_a.token), Fault)
+    two.network.advance(5.0)
+    two.network.down.add(two.b.url)
+    rotate(two.a)
+    two.network.advance(600.0)
+    rows = two.a.store.query(Query("peer"))
+    for named_max in (0, 1, 2):
+        found = shown(rotation(two.a), two.a.settings, rows, ACCOUNT, two.network.clock.wall(), named_max=named_max)
+        assert [peer["progress"] for peer in found["peers"]] == ["waiting", "promoted"][:named_max]
+        assert (found["peers_omitted"], found["counts"]) == (2 - named_max, {"promoted": 1, "waiting": 1})
+    strangers = shown(rotation(two.a), two.a.settings, rows, OPERATOR, two.network.clock.wall(), named_max=9)
+    assert (strangers["peers"], strangers["waiting"]) == ([], 1)
 
 
 def test_the_overlap_ends_early_only_without_anybody_left_behind() -> None:
