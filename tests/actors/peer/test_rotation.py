@@ -17,7 +17,7 @@ from actors.rotation.shown import shown
 from runtime.errors import Fault, RemoteFault
 from runtime.store.port import Query
 from tests.support.federation import ACCOUNT, OPERATOR, Pair
-from tests.support.rotations import connected, failed_heartbeats, finish, progress, rotate, rotation, status
+from tests.support.rotations import connected, failed_heartbeats, finish, leap, progress, rotate, rotation, status
 
 
 def test_a_rotation_passes_without_one_failed_heartbeat() -> None:
@@ -36,7 +36,7 @@ def test_a_rotation_passes_without_one_failed_heartbeat() -> None:
     assert done.current == second
     assert done.next is None
     assert certificates.fingerprint(two.a.server_chain[-1]) == second.fingerprint
-    two.network.advance(DAY_S)
+    leap(two, DAY_S)
     assert [a.fingerprint for a in two.b.record(two.at_b.peer_id).trusted_anchors] == [second.fingerprint]
     assert two.statuses == ("active", "active")
     assert failed_heartbeats(two) == []
@@ -81,7 +81,7 @@ def test_a_peer_that_was_away_for_the_whole_overlap_needs_an_approval() -> None:
     two = connected()
     two.network.down.add(two.b.url)
     rotate(two.a, days=1)
-    two.network.advance(1.1 * DAY_S)
+    leap(two, 1.1 * DAY_S)
     current = rotation(two.a).current
     assert current is not None
     two.network.down.clear()
@@ -149,7 +149,7 @@ def test_the_end_of_the_window_leaves_room_for_clocks_that_are_ahead() -> None:
     two = connected()
     two.network.down.add(two.b.url)
     rotate(two.a, days=1)
-    two.network.advance(DAY_S - SKEW_MAX_S - 120.0)
+    leap(two, DAY_S - SKEW_MAX_S - 120.0)
     assert rotation(two.a).next is not None
     two.network.advance(240.0)
     assert rotation(two.a).next is None
@@ -208,7 +208,7 @@ def test_a_rotation_waits_until_the_last_one_left_nobody_behind() -> None:
     two = connected()
     two.network.down.add(two.b.url)
     rotate(two.a, days=1)
-    two.network.advance(1.1 * DAY_S)
+    leap(two, 1.1 * DAY_S)
     refused = rotate(two.a)
     assert (refused.code, refused.details["peer_ids"]) == ("rotation_incomplete", [two.at_a.peer_id])
     assert isinstance(finish(two.a, two.at_a.peer_id), Rotating)
@@ -252,7 +252,7 @@ def test_a_token_made_during_a_rotation_pins_the_present_root_and_ends_with_it()
     row = two.a.record(invited.peer_id)
     assert row.acceptance_token_expires_at == rotation(two.a).ends - SKEW_MAX_S
     # The one who holds it is in time until the very end: the listener still proves the pinned root.
-    two.network.advance(DAY_S - SKEW_MAX_S - 100.0)
+    leap(two, DAY_S - SKEW_MAX_S - 100.0)
     late = two.a.told(invited.peer_id, Regenerate(OPERATOR, 3_600))
     assert late.ca_fingerprint == two.a.authority.ca_fingerprint
     assert invitations.decode(late.invitation.reveal()).ca_fingerprint == two.a.authority.ca_fingerprint
@@ -274,7 +274,7 @@ def test_in_the_last_moment_of_a_rotation_no_token_is_made() -> None:
     two = connected()
     two.network.down.add(two.b.url)
     rotate(two.a, days=1)
-    two.network.advance(DAY_S - SKEW_MAX_S - 30.0)
+    leap(two, DAY_S - SKEW_MAX_S - 30.0)
     third = two.network.platform("c")
     with pytest.raises(AssertionError, match="rotation_ends_soon"):
         two.a.propose(third)

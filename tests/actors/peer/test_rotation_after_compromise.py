@@ -7,7 +7,7 @@ from actors.limits import DAY_S
 from actors.peer.messages import Accepted, ApproveAnchor, Shown
 from actors.rotation.messages import Rotating
 from tests.support.federation import OPERATOR
-from tests.support.rotations import connected, finish, progress, rotate, rotation, status
+from tests.support.rotations import connected, finish, leap, progress, rotate, rotation, status
 
 
 def test_the_former_root_ends_at_once_and_peers_are_told_but_convinced_of_nothing() -> None:
@@ -23,7 +23,7 @@ def test_the_former_root_ends_at_once_and_peers_are_told_but_convinced_of_nothin
     assert row.compromise_disclosed_at is not None
     assert row.unproven_anchor is not None
     assert (row.unproven_anchor.fingerprint, row.unproven_anchor.reason) == (current.fingerprint, "compromise_disclosed")
-    two.network.advance(DAY_S)
+    leap(two, DAY_S)
     row = two.b.record(two.at_b.peer_id)
     assert [a.fingerprint for a in row.trusted_anchors] == [first]
     assert progress(two.a) == {two.b.url: "must_approve"}

@@ -11,7 +11,7 @@ from actors.limits import DAY_S
 from actors.peer.messages import Accepted, ApproveAnchor, Shown
 from actors.rotation.messages import Rotating
 from tests.support.federation import OPERATOR, Pair
-from tests.support.rotations import connected, failed_heartbeats, finish, progress, rotate, rotation
+from tests.support.rotations import connected, failed_heartbeats, finish, leap, progress, rotate, rotation
 
 
 def family() -> Pair:
@@ -43,7 +43,7 @@ def test_children_follow_the_root_of_their_parent_without_one_failed_heartbeat()
     assert root_of(child.outbound.certificate_pem, two.a.authority.ca_bundle_pem, second.key.certificate_pem) == second.fingerprint
     assert {a.fingerprint: a.state for a in parent.trusted_anchors} == {first: "retiring", second.fingerprint: "current"}
     assert {a.fingerprint: a.state for a in child.trusted_anchors} == {first: "retiring", second.fingerprint: "current"}
-    two.network.advance(DAY_S)
+    leap(two, DAY_S)
     assert [a.fingerprint for a in two.a.record(two.at_a.peer_id).trusted_anchors] == [second.fingerprint]
     assert [a.fingerprint for a in two.b.record(two.at_b.peer_id).trusted_anchors] == [second.fingerprint]
     assert two.statuses == ("active", "active")
@@ -68,7 +68,7 @@ def test_a_child_that_was_away_is_shown_and_pairs_again_with_a_token() -> None:
     two.network.down.add(two.b.url)
     rotate(two.a, days=1)
     assert finish(two.a).code == "peers_left_behind"
-    two.network.advance(1.1 * DAY_S)
+    leap(two, 1.1 * DAY_S)
     assert progress(two.a) == {two.b.url: "must_pair_again"}
     current = rotation(two.a).current
     assert current is not None
@@ -93,7 +93,7 @@ def test_a_suspended_child_is_held_to_the_window_all_the_same() -> None:
     former = two.a.authority.ca_fingerprint
     held = {a.fingerprint: a.accept_until for a in two.a.record(two.at_a.peer_id).trusted_anchors}
     assert held[former] == rotation(two.a).ends
-    two.network.advance(1.1 * DAY_S)
+    leap(two, 1.1 * DAY_S)
     assert former not in {a.fingerprint for a in two.a.record(two.at_a.peer_id).trusted_anchors}
     two.a.told(two.at_a.peer_id, ResumePeering(OPERATOR, None))
     assert progress(two.a) == {two.b.url: "must_pair_again"}
@@ -110,7 +110,7 @@ def test_a_parent_follows_the_root_of_its_childs_listener() -> None:
     following = two.a.record(two.at_a.peer_id).server_anchor_next
     assert following is not None
     assert following.fingerprint == second.fingerprint
-    two.network.advance(DAY_S)
+    leap(two, DAY_S)
     parent = two.a.record(two.at_a.peer_id)
     assert (parent.server_anchor_pem, parent.server_anchor_next) == (second.key.certificate_pem, None)
     assert two.a.evidence(two.at_a.peer_id).last_error is None
@@ -122,7 +122,7 @@ def test_a_parent_that_was_away_approves_the_root_of_its_childs_listener() -> No
     two = family()
     two.network.down.add(two.a.url)
     rotate(two.b, days=1)
-    two.network.advance(1.1 * DAY_S)
+    leap(two, 1.1 * DAY_S)
     assert progress(two.b) == {two.a.url: "must_approve"}
     two.network.down.clear()
     two.network.advance(600.0)
