@@ -253,6 +253,9 @@ class Heartbeats(ChannelKeeping):
             changed = _declared(changed, message)
             changed = updated(changed, remote_state="suspended_us" if message.peer_state == "suspended" else "ok")
         after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id), two_way=two_way)
+        if not two_way and not self.beating and after.status in ("enrolled", "degraded") and after.remote_state != "suspended_us":
+            # The remote has not heard of us lately, so only our own heartbeat can show that both ways are open again.
+            ctx.after(0.0, HeartbeatTick(), "heartbeat")
         ctx.reply(message.refused if message.refused is not None else self._acknowledgement(ctx, after, proof, message))
 
     @handles(ProvenInbound)

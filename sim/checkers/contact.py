@@ -96,7 +96,10 @@ class EvidenceForward(Checker):
 
 @checker("contact_shows", source="docs/protocol.md#heartbeats", holds=("P7",))
 class ContactShows(Checker):
-    """Only a live row acknowledges, and that makes both rows active: the receiver's before the answer leaves, the sender's soon after."""
+    """Only a live row acknowledges, and that makes both rows active: the receiver's before the answer leaves, the sender's soon after.
+
+    A heartbeat over a channel shows its receiver one way only. It beats back at once then, and that is judged as its own heartbeat.
+    """
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
         if visit.route != "heartbeat" or answer.status >= 300:
@@ -109,15 +112,19 @@ class ContactShows(Checker):
             self.complain(visit.host, f"a heartbeat of {visit.source} is answered with {told}, but the row is {row.status}")
         if row.status not in LIVE:
             self.complain(visit.host, f"a heartbeat of {visit.source} is acknowledged by a row that is {row.status}")
-        self._judge(visit.host, row)
+        if not visit.call.source.channel:
+            self._judge(visit.host, row)
 
     def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
         if request.path != HEARTBEAT or _pause(request) or not isinstance(outcome, RemoteReply) or outcome.status >= 300:
             return
+        self._judge_soon(host, request.peer_id)
+
+    def _judge_soon(self, host: Any, id: str) -> None:
         incarnation = host.incarnation
 
         def look() -> None:
-            row = self.facts.peers[host.name].get(request.peer_id)
+            row = self.facts.peers[host.name].get(id)
             settled = awake(host) and self.facts.now - self.facts.resumed_at(host) > SETTLED_S
             if row is not None and host.incarnation == incarnation and settled:
                 self._judge(host, row)

@@ -130,3 +130,18 @@ def test_a_heartbeat_over_a_channel_is_two_way_evidence_only_with_a_fresh_echo()
     beat(two, acknowledged_epoch=two.a.life, acknowledged_sequence=after.sent_sequence)
     assert two.a.record(two.at_a.peer_id).status == "active"
     assert two.a.evidence(two.at_a.peer_id).last_heartbeat_at == two.network.clock.wall()
+
+
+def test_a_heartbeat_that_shows_one_way_only_is_followed_by_our_own_at_once() -> None:
+    two = connected()
+    two.network.down |= {two.b.url}
+    two.network.advance(500.0)
+    two.network.down.clear()
+    sent = two.a.evidence(two.at_a.peer_id).sent_sequence
+    beat(two)
+    two.network.advance(0.1)
+    assert two.a.evidence(two.at_a.peer_id).sent_sequence == sent + 1
+    assert two.a.record(two.at_a.peer_id).status == "active"
+    beat(two)
+    two.network.advance(0.1)
+    assert two.a.evidence(two.at_a.peer_id).sent_sequence == sent + 1, "what is in contact needs no further proof"
