@@ -190,6 +190,7 @@ CHANNEL_RETRY_FIRST_S: Final = 1.0
 CHANNEL_RETRY_MAX_S: Final = 600.0
 CHANNEL_PROVEN_S: Final = 60.0
 """A channel that lasted this long was a good one: the next attempt begins again with the shortest wait."""
+NEWS_WAITING_MAX: Final = 64
 CHANNEL_ECHO_BEHIND_MAX: Final = 2
 """How many of our heartbeats the remote's echo may be behind and still be fresh: one may be under way, and one may have been lost."""
 

@@ -41,7 +41,9 @@ from actors.idempotency.record import remember
 from actors.offering.messages import GrantEnded
 from actors.offering.record import KIND as OFFERING
 from actors.peer.lifecycle import REACHABLE
+from actors.peer.messages import Tell
 from actors.peer.outbound import exchange
+from actors.peer.peer_events import GRANT_CHANGED
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
@@ -51,6 +53,9 @@ from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
+
+TOLD_CHANGES = frozenset({"revoked", "narrowed", "rotated"})
+"""Changes of which the holder is told. An end by time is known to it from the beginning, and a new grant comes with its bearer."""
 
 NOT_FOUND = OperatorFault("not_found", "there is no such grant", 404)
 ALREADY_REVOKED = OperatorFault("grant_already_revoked", "this grant has ended for good; issue a new one", 409)
@@ -303,6 +308,9 @@ class GrantDesk(Trail):
         shown = {name: value for name, value in payload.items() if name != "allowlists"}
         broad = what == "issued" and record.unrestricted
         ctx.emit(f"federation.grant.{what}", "medium" if broad else "low", record.account_id, **about, **_outline(record), **shown)
+        if what in TOLD_CHANGES:
+            news = {"grant_id": record.id, "change": what}
+            ctx.send(Ref(PEER.name, record.federation_peer_id), Tell(kind=GRANT_CHANGED, subject=record.id, at=ctx.wall, payload=news))
 
     # --- grant tests ---------------------------------------------------------------------------------------------
 

@@ -45,5 +45,6 @@ class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continu
             or self.beating
             or bool(self.asked)
             or self.telling
+            or bool(self.news)
             or self.renewing is not None
         )

@@ -14,12 +14,12 @@ from actors.contract import record as contract
 from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
 from actors.peer.channel import echo_is_fresh
-from actors.peer.channel_keeping import ChannelKeeping
 from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
 from actors.peer.liveness import REMOTE_SUSPENDED_US, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import SYSTEM, Party, callable_identity, may_enrol, note, step, wants_heartbeats
+from actors.peer.telling import Telling
 from actors.ports import RemoteReply, RemoteRequest
 from actors.rotation.record import roots_of, rotation_of
 from actors.schema_versions import negotiate
@@ -36,7 +36,7 @@ EARLY_REFUSALS = frozenset({"unknown_peer_subject", "peer_not_admitted", "client
 """What a remote answers that has not committed its own accept yet."""
 
 
-class Heartbeats(ChannelKeeping):
+class Heartbeats(Telling):
     """Handlers of heartbeats in both directions."""
 
     beating: bool = False
@@ -301,6 +301,8 @@ class Heartbeats(ChannelKeeping):
         if record is not before and record != before:
             ctx.save(evolve(record, updated_at=ctx.wall))
             ctx.cancel("early-heartbeat")
+        if two_way:
+            self.tell_news(ctx)
         return record
 
     def _enrolled(self, ctx: Context, record: PeerRecord, by: Party) -> PeerRecord:

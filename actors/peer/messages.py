@@ -305,6 +305,22 @@ class PeeringEnded:
     ended_at: float
 
 
+@attrs.frozen(kw_only=True)
+class Tell:
+    """Something that concerns the remote has changed here: tell it soon, as a peer event, best effort. No answer.
+
+    Attributes:
+        kind, payload: of the event.
+        subject: what it is about; later news of one subject takes the place of earlier news that has not been told.
+        at: when it changed, in seconds since the epoch.
+    """
+
+    kind: str
+    subject: str
+    at: float
+    payload: Mapping[str, Any]
+
+
 # --- To itself ------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +336,11 @@ class ChannelTick:
 @attrs.frozen
 class ChannelAnswered(CallResult):
     """A channel is in use, or could not be had."""
+
+
+@attrs.frozen
+class NewsTold(CallResult):
+    """The remote was told of a change, or was not; the tag is what it was told."""
 
 
 @attrs.frozen

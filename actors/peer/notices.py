@@ -40,6 +40,7 @@ class Notices(Heartbeats):
             after = self._enrolled(ctx, evolve(after, inbound_proven_at=ctx.wall), Party("remote", record.remote_instance_id))
         if event.id not in record.events_heard:
             after = kind.apply(ctx, after, event)
+        if kind.remembered and event.id not in record.events_heard:
             after = evolve(after, events_heard=(*after.events_heard, event.id)[-PEER_EVENTS_REMEMBERED:])
         if after != record:
             ctx.save(evolve(after, updated_at=ctx.wall))

@@ -18,10 +18,14 @@ from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
 from actors.peer.record import PeerRecord, UnprovenAnchor
 from actors.peer.steps import Party, note
+from actors.received_grant.messages import IssuerTold
+from actors.received_grant.record import KIND as RECEIVED_GRANT
+from actors.received_grant.record import held_key
 from actors.subscription.messages import Told
 from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none, parse_iso
 from runtime.context import Context
+from runtime.ids import is_uuid
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
@@ -30,6 +34,7 @@ PEER_EMANCIPATED: Final = "platform.peer.emancipated"
 COMPROMISE_DISCLOSED: Final = "peer.compromise_disclosed"
 HANDSHAKE_ABANDONED: Final = "handshake_abandoned"
 GRANT_REVOKED: Final = "service.grant_revoked"
+GRANT_CHANGED: Final = "grant.changed"
 OFFERING_RETIRING: Final = "service.offering_retiring"
 DISCLOSED: Final = "compromise_disclosed"
 """Why a CA is not proven that a remote names after a compromise: whoever has the former key could name any."""
@@ -65,11 +70,13 @@ class EventKind:
         apply: the row after the event, with whatever it audits, emits or sends added to the turn.
         family: which calls of the remote must be served for it to be heard.
         proves: whether hearing it counts as the verified exchange that enrols an accepted peer.
+        remembered: whether a repeated one must have no effect. One that only makes us look again may be heard twice, and costs no commit.
     """
 
     apply: Callable[[Context, PeerRecord, PeerEvent], PeerRecord]
     family: Inbound = "heartbeat"
     proves: bool = True
+    remembered: bool = True
 
 
 def _revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
@@ -145,6 +152,16 @@ def _tell_shelf(ctx: Context, record: PeerRecord, event: PeerEvent, epoch: int |
         ctx.send(Ref(SHELF, record.id), Withdrawn(kind=kind.kind, epoch=epoch))
 
 
+def _grant_changed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """A grant that the remote gave us is another now. Whoever holds its bearer looks at what is left of it."""
+    grant_id, change = event.payload.get("grant_id"), event.payload.get("change")
+    if isinstance(grant_id, str) and is_uuid(grant_id) and isinstance(change, str):
+        held = ctx.find(RECEIVED_GRANT.name, "held", held_key(record.id, grant_id))
+        if held is not None:
+            ctx.send(Ref(RECEIVED_GRANT.name, held), IssuerTold(change))
+    return record
+
+
 def _tell_subscriptions(ctx: Context, record: PeerRecord, event: PeerEvent, message: Told) -> None:
     """Tell the subscription whose grant the event names, if it is one at this very peer."""
     grant_id = event.payload.get("grant_id")
@@ -166,6 +183,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     HANDSHAKE_ABANDONED: EventKind(apply=_handshake_abandoned, proves=False),
     GRANT_REVOKED: EventKind(apply=_grant_revoked),
     OFFERING_RETIRING: EventKind(apply=_offering_retiring),
+    GRANT_CHANGED: EventKind(apply=_grant_changed, remembered=False),
     SYNC_PUSHED_ALL: EventKind(apply=_pushed_all),
     SYNC_WITHDRAWN: EventKind(apply=_withdrawn),
 }

@@ -21,11 +21,23 @@ from actors.peer.record import PeerRecord
 from actors.peer.remote_answers import remote_code
 from actors.peer.standing import in_force
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
-from actors.received_grant.messages import BearerSealed, Call, Checked, Deliver, Forget, NoteRefusal, Receive, Replied
+from actors.received_grant.messages import (
+    BearerSealed,
+    Call,
+    Checked,
+    Deliver,
+    Forget,
+    IssuerTold,
+    LookedAgain,
+    NoteRefusal,
+    Receive,
+    Replied,
+)
 from actors.received_grant.record import KIND, GrantFacts, ReceivedGrantRecord, Source, held_key, of_peer, to_json
 from actors.received_grant.remote_answers import BEARER_OVER, confirmed
 from runtime.actor import Actor, Due, handles
 from runtime.cell import Ask
+from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query, Row
@@ -194,6 +206,44 @@ class ReceivedGrantActor(Actor):
         if record is not None and record.sealed_bearer == presented and code in BEARER_OVER and record.refused_code is None:
             self._tell(ctx, record, "refused", "remote", None, code=code)
             ctx.save(attrs.evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
+
+    # --- what the issuer tells ------------------------------------------------------------------------------------
+
+    @handles(IssuerTold)
+    def on_issuer_told(self, message: IssuerTold, ctx: Context) -> None:
+        record: ReceivedGrantRecord | None = self.record
+        if record is None or record.refused_code is not None:
+            return
+        if message.change == "revoked":
+            self._note_refusal(ctx, record.sealed_bearer, "grant_revoked")
+            return
+        row = self._peer(ctx, record.federation_peer_id)
+        if row is None:
+            return
+        path = f"/federation_api/grants?grant_id={record.grant_id}"
+        request = exchange(row.record, row.evidence, ctx.settings, ctx.wall, "GET", path)
+        if not isinstance(request, Fault):
+            ctx.call(evolve(request, sealed_bearer=record.sealed_bearer), then=LookedAgain, tag=record.sealed_bearer)
+
+    @handles(LookedAgain)
+    def on_looked_again(self, message: LookedAgain, ctx: Context) -> None:
+        record: ReceivedGrantRecord | None = self.record
+        reply = message.outcome
+        if record is None or record.sealed_bearer != message.tag or not isinstance(reply, RemoteReply):
+            return
+        facts = confirmed(reply, record.grant_id)
+        if isinstance(facts, Fault):
+            reason = facts.details.get("reason")
+            over = {"grant_ended": "grant_revoked", "wrong_secret": "grant_token_invalid", "unknown_grant": "grant_token_invalid"}
+            told = remote_code(reply) if reply.status == 401 else over.get(str(reason))
+            self._note_refusal(ctx, message.tag, told)
+            return
+        changed = attrs.evolve(
+            record, remote_subject=facts.remote_subject, permission_scopes=facts.permission_scopes, expires_at=facts.expires_at
+        )
+        if changed != record:
+            self._tell(ctx, changed, "changed", "remote", None, expires_at=iso(changed.expires_at))
+            ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
 
     # --- the end -------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,13 @@ class NoteRefusal:
     code: str
 
 
+@attrs.frozen
+class IssuerTold:
+    """The issuer says that the grant has changed: `revoked`, `narrowed`, `rotated`, or a word that we do not know. No answer."""
+
+    change: str
+
+
 class BearerSealed(CallResult):
     """The vault has sealed the bearer."""
 
@@ -71,3 +78,7 @@ class Checked(CallResult):
 
 class Replied(CallResult):
     """The issuer has answered a call."""
+
+
+class LookedAgain(CallResult):
+    """The issuer has said what is left of the grant; the tag is the sealed bearer that was presented."""
