@@ -13,7 +13,7 @@ import contextvars
 import itertools
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -94,6 +94,7 @@ class Channels:
         self._numbers = itertools.count(1)
         self._streams: dict[str, TlsStream] = {}
         self._watch = trio.Event()
+        self._last_body: tuple[Mapping[str, Any] | None, bytes] = (None, b"")
 
     def __len__(self) -> int:
         return len(self._register)
@@ -126,7 +127,7 @@ class Channels:
             self._remote.check_dates(request.identity)
         except NoIdentity as error:
             return no_identity(str(error))
-        body = b"" if request.body is None else encode_object(request.body)
+        body = self._written(request.body)
         with trio.move_on_after(min(CHANNEL_ANSWER_S, request.timeout_s)) as waiting, suppress(ChannelLost):
             frame = await channel.exchange(request.method, request.path, body)
             reply = _reply(frame, channel, trio.current_time() - started)
@@ -147,6 +148,14 @@ class Channels:
         with trio.move_on_after(CHANNEL_ANSWER_S), suppress(ChannelLost):
             return await _channel(held).exchange(method, path, body)
         return None
+
+    def _written(self, body: Mapping[str, Any] | None) -> bytes:
+        """A body as JSON. One object that goes to many peers one after the other is written once."""
+        if body is None:
+            return b""
+        if self._last_body[0] is not body:
+            self._last_body = (body, encode_object(body))
+        return self._last_body[1]
 
     def _usable(self, request: RemoteRequest) -> Channel | None:
         held = self._register.held(request.peer_id)

@@ -41,7 +41,7 @@ from actors.idempotency.record import remember
 from actors.offering.messages import GrantEnded
 from actors.offering.record import KIND as OFFERING
 from actors.peer.lifecycle import REACHABLE
-from actors.peer.messages import Tell
+from actors.peer.messages import news
 from actors.peer.outbound import exchange
 from actors.peer.peer_events import GRANT_CHANGED
 from actors.peer.record import KIND as PEER
@@ -309,8 +309,8 @@ class GrantDesk(Trail):
         broad = what == "issued" and record.unrestricted
         ctx.emit(f"federation.grant.{what}", "medium" if broad else "low", record.account_id, **about, **_outline(record), **shown)
         if what in TOLD_CHANGES:
-            news = {"grant_id": record.id, "change": what}
-            ctx.send(Ref(PEER.name, record.federation_peer_id), Tell(kind=GRANT_CHANGED, subject=record.id, at=ctx.wall, payload=news))
+            told = news(ctx, GRANT_CHANGED, record.id, {"grant_id": record.id, "change": what})
+            ctx.send(Ref(PEER.name, record.federation_peer_id), told)
 
     # --- grant tests ---------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from actors.offering.messages import (
     Renew,
     Step,
     Subscribe,
+    TellFurther,
     Update,
 )
 from actors.offering.record import LEASE, OfferingRecord, to_json
@@ -41,6 +42,9 @@ from actors.offering.seats import (
     served,
     ttl_s,
 )
+from actors.peer.messages import news
+from actors.peer.peer_events import CATALOGUE_CHANGED
+from actors.peer.record import KIND as PEER
 from actors.ports import GRANT_BEARER_PURPOSE, Open
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
@@ -49,6 +53,10 @@ from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 
 PAST: Final = {"active": "activated", "deprecated": "deprecated", "retired": "retired"}
+
+CALLABLE: Final = ("active", "degraded")
+PEERS_A_TURN: Final = 200
+"""How many peers are told of a change in one turn, so that others have theirs in between."""
 
 
 class OfferingActor(Seats):
@@ -89,6 +97,7 @@ class OfferingActor(Seats):
             return
         if changed != self.record:
             ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
+            self._announce(ctx, changed)
         remember(ctx, message.mark, 200, {"offering": to_json(ctx.record, self._live_count(ctx))})
         ctx.reply(ctx.record)
 
@@ -111,8 +120,29 @@ class OfferingActor(Seats):
         if target == "retired":
             after = self._cut(ctx, after) if message.immediate else self._give_notice(ctx, after)
         ctx.save(after)
+        self._announce(ctx, after)
         remember(ctx, message.mark, 200, {"offering": to_json(ctx.record, self._live_count(ctx))})
         ctx.reply(ctx.record)
+
+    # --- peers -----------------------------------------------------------------------------------------------------
+
+    def _announce(self, ctx: Context, record: OfferingRecord) -> None:
+        """Tell every peer that its view of our catalogue is old, best effort."""
+        if record.status != "draft":
+            told = news(ctx, CATALOGUE_CHANGED, record.id, {"slug": record.slug, "status": record.status})
+            self.on_tell_further(TellFurther(told, ""), ctx)
+
+    @handles(TellFurther)
+    def on_tell_further(self, message: TellFurther, ctx: Context) -> None:
+        record: OfferingRecord | None = self.record
+        if record is None:
+            return
+        mine = (Condition("account_id", "=", record.account_id), Condition("status", "in", CALLABLE))
+        rows = ctx.query(Query(PEER.name, (mine,), after_id=message.after_id or None, limit=PEERS_A_TURN))
+        for row in rows:
+            ctx.send(Ref(PEER.name, row.record.id), message.told)
+        if len(rows) == PEERS_A_TURN:
+            ctx.send(ctx.ref, TellFurther(message.told, rows[-1].record.id))
 
     # --- subscribers ---------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import attrs
 from actors.idempotency.record import Mark
 from actors.offering.lifecycle import LeaseState, Trigger
 from actors.offering.record import LeaseRecord, OfferingRecord
+from actors.peer.messages import Tell
 from runtime.actor import CallResult
 from runtime.secret import Secret
 
@@ -121,6 +122,14 @@ class BearerOpened(CallResult):
 
 class NoticeSent(CallResult):
     """A subscriber was told, or could not be reached: notices are best effort, and the subscriber looks by itself every hour."""
+
+
+@attrs.frozen
+class TellFurther:
+    """Tell the next slice of peers, those whose ids come after `after_id`. No answer."""
+
+    told: Tell
+    after_id: str
 
 
 @attrs.frozen

@@ -18,6 +18,8 @@ from actors.peer.record import PeerEvidence, PeerRecord, RevocationPhase
 from actors.peer.roles import Pairing
 from actors.schema_versions import MatrixRow
 from runtime.actor import CallResult
+from runtime.clock import iso
+from runtime.context import Context
 from runtime.secret import Secret
 from runtime.values import Value
 
@@ -310,15 +312,18 @@ class Tell:
     """Something that concerns the remote has changed here: tell it soon, as a peer event, best effort. No answer.
 
     Attributes:
-        kind, payload: of the event.
         subject: what it is about; later news of one subject takes the place of earlier news that has not been told.
-        at: when it changed, in seconds since the epoch.
+        body: of the call. One that is meant for many is one object for all, so that it is written as JSON once.
     """
 
-    kind: str
     subject: str
-    at: float
-    payload: Mapping[str, Any]
+    body: Mapping[str, Any]
+
+
+def news(ctx: Context, kind: str, subject: str, payload: Mapping[str, Any]) -> Tell:
+    """What to tell a peer, or many peers, of a change that happens in this turn."""
+    body = {"event_id": ctx.new_id(), "kind": kind, "effective_at": iso(ctx.wall), "payload": payload}
+    return Tell(subject=f"{kind} {subject}", body=body)
 
 
 # --- To itself ------------------------------------------------------------------------------------------------------

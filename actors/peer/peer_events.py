@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from actors.inventory.registry import find as find_kind
+from actors.limits import NAME_CHARS_MAX
 from actors.mirror.messages import Withdrawn
 from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
@@ -35,6 +36,7 @@ COMPROMISE_DISCLOSED: Final = "peer.compromise_disclosed"
 HANDSHAKE_ABANDONED: Final = "handshake_abandoned"
 GRANT_REVOKED: Final = "service.grant_revoked"
 GRANT_CHANGED: Final = "grant.changed"
+CATALOGUE_CHANGED: Final = "catalogue.changed"
 OFFERING_RETIRING: Final = "service.offering_retiring"
 DISCLOSED: Final = "compromise_disclosed"
 """Why a CA is not proven that a remote names after a compromise: whoever has the former key could name any."""
@@ -162,6 +164,18 @@ def _grant_changed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRe
     return record
 
 
+def _catalogue_changed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
+    """A service of the remote is another now, or gone. Nothing of its catalogue is kept here; whoever looks at it looks again."""
+    facts = {name: sanitized(event.payload.get(name)) for name in ("slug", "status")}
+    note(ctx, record, "catalogue_changed", "low", **facts)
+    return record
+
+
+def sanitized(value: object) -> str | None:
+    """A word of a remote as it may be shown: short and printable, or nothing."""
+    return value if isinstance(value, str) and 0 < len(value) <= NAME_CHARS_MAX and value.isprintable() else None
+
+
 def _tell_subscriptions(ctx: Context, record: PeerRecord, event: PeerEvent, message: Told) -> None:
     """Tell the subscription whose grant the event names, if it is one at this very peer."""
     grant_id = event.payload.get("grant_id")
@@ -184,6 +198,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     GRANT_REVOKED: EventKind(apply=_grant_revoked),
     OFFERING_RETIRING: EventKind(apply=_offering_retiring),
     GRANT_CHANGED: EventKind(apply=_grant_changed, remembered=False),
+    CATALOGUE_CHANGED: EventKind(apply=_catalogue_changed, remembered=False),
     SYNC_PUSHED_ALL: EventKind(apply=_pushed_all),
     SYNC_WITHDRAWN: EventKind(apply=_withdrawn),
 }

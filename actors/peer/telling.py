@@ -17,7 +17,6 @@ from actors.peer.outbound import exchange
 from actors.peer.record import PeerRecord
 from actors.ports import RemoteReply
 from runtime.actor import handles
-from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault
 
@@ -33,7 +32,7 @@ class Telling(ChannelKeeping):
         record: PeerRecord | None = self.record
         if record is None or record.status not in LIVE:
             return
-        others = tuple(told for told in self.news if (told.kind, told.subject) != (message.kind, message.subject))
+        others = tuple(told for told in self.news if told.subject != message.subject)
         self.news = (*others, message)[-NEWS_WAITING_MAX:]
         self.tell_news(ctx)
 
@@ -43,8 +42,7 @@ class Telling(ChannelKeeping):
         if record is None or self.telling_news or not self.news:
             return
         told = self.news[0]
-        body = {"event_id": ctx.new_id(), "kind": told.kind, "effective_at": iso(told.at), "payload": dict(told.payload)}
-        request = exchange(record, self.evidence, ctx.settings, ctx.wall, "POST", "/federation_api/peer_events", body)
+        request = exchange(record, self.evidence, ctx.settings, ctx.wall, "POST", "/federation_api/peer_events", told.body)
         if isinstance(request, Fault):
             return
         self.telling_news = True

@@ -28,7 +28,10 @@ def reached(what: str) -> bool:
         return False
     counts[what] += 1
     if KIND == "count":
-        COUNTS.write_text(json.dumps(counts))
+        # In one step, since the test may read at any moment.
+        fresh = COUNTS.with_suffix(".fresh")
+        fresh.write_text(json.dumps(counts))
+        fresh.replace(COUNTS)
     return KIND.startswith(what) and counts[what] == int(NUMBER or 0)
 
 

@@ -143,7 +143,7 @@ def test_a_peer_that_never_came_up_is_reported_but_not_degraded() -> None:
     two = pair(role_of_b="child")
     two.network.answers = lambda exchange: UNREACHABLE if exchange.request.path != "/federation_api/accept" else None
     two.accept()
-    two.network.advance(1500.0)
+    two.network.advance(1400.0)
     assert two.statuses == ("enrolled", "enrolled")
     reports = [event for event in two.b.store.events(0, 1000) if event.kind == "federation.peer.unreachable"]
     assert [event.severity for event in reports] == ["high", "high"], "once in ten minutes"

@@ -113,11 +113,11 @@ def test_news_of_one_subject_waits_once_and_no_more_than_so_many_wait(two: Peers
     two.b.crash()
     for number in range(NEWS_WAITING_MAX + 20):
         for change in ("narrowed", "revoked"):
-            two.a.engine.tell(ref, Tell(kind="grant.changed", subject=str(number), at=0.0, payload={"change": change}))
+            two.a.engine.tell(ref, Tell(subject=str(number), body={"kind": "grant.changed", "payload": {"change": change}}))
     two.world.run_for(SOON_S)
     cell = two.a.engine._cells[ref]
     assert cell.actor is not None
     news = cell.actor.news  # type: ignore[attr-defined]
     assert len(news) == NEWS_WAITING_MAX
-    assert {told.payload["change"] for told in news} == {"revoked"}
+    assert {told.body["payload"]["change"] for told in news} == {"revoked"}
     assert news[-1].subject == str(NEWS_WAITING_MAX + 19)
