@@ -91,7 +91,7 @@ class Film:
         elif event.kind == "status":
             self._take(Span("status", event.host, event.who, event.state, event.at))
         # A step is told before it acts, so what is new after one has begun with it.
-        self._look_at_network(former.at if former.kind == "step" else event.at, event.kind)
+        self._look_at_network(former.at if former.kind == "step" else event.at, around_step="step" in (former.kind, event.kind))
 
     def _take(self, span: Span) -> None:
         """`span` follows on whatever was open in its place."""
@@ -112,11 +112,11 @@ class Film:
 
     # --- the network ---------------------------------------------------------------------------------------------
 
-    def _look_at_network(self, at: float, kind: str) -> None:
+    def _look_at_network(self, at: float, *, around_step: bool) -> None:
         if self._stage is None:
             return
         world, now = self._stage.world, self._stage.world.timeline.now
-        if len(world.links) <= LINKS_LOOKED_AT_MAX or kind == "step":
+        if len(world.links) <= LINKS_LOOKED_AT_MAX or around_step:
             for (source, target), link in world.links.items():
                 self._begin_or_end("cut", source, target, "nothing passes", at, link.is_cut(now))
         for name, box in world.network.nats.items():

@@ -3,7 +3,7 @@
 
 const film = JSON.parse(document.getElementById("film").textContent);
 const SVG = "http://www.w3.org/2000/svg";
-const GUTTER = 128, ROW = 18, THIN = 11, BASE = 26, AXIS = 24, DRAWN_MAX = 4000;
+const GUTTER = 128, ROW = 18, THIN = 11, BASE = 26, AXIS = 24, TOP = 6, DRAWN_MAX = 4000, UNFOLDED_MAX = 12, NEAR = 400;
 const STATUSES = ["proposed", "accepted", "enrolled", "active", "degraded", "suspended", "revoked"];
 const LIFETIMES = ["token", "certificate", "anchor", "grant"];
 const byId = (id) => document.getElementById(id);
@@ -16,7 +16,10 @@ const shownEvents = film.events.filter((event) => event.at >= 0);
 const times = shownEvents.map((event) => event.at);
 const lastOf = (values, fallback) => (values.length ? values[values.length - 1] : fallback);
 const runEnd = Math.max(film.end, lastOf(times, 0), 1e-6);
-const state = { scale: "order", from: 0, to: 1, selected: null };
+const state = { scale: "order", from: 0, to: 1, selected: null, turned: new Set() };
+const grouped = (items, key) => { const found = new Map(); for (const item of items) { const name = key(item); if (!found.has(name)) found.set(name, []); found.get(name).push(item); } return found; };
+const spansOf = grouped(film.spans, (span) => span.host);
+const peersOf = new Map(film.hosts.map((host) => [host, [...grouped((spansOf.get(host) ?? []).filter((span) => span.kind === "status"), (span) => span.who)]]));
 
 // --- where a moment stands ---------------------------------------------------------------------------------------------
 
@@ -59,25 +62,71 @@ function packed(spans) {
     return [span, row];
   }).sort((one, other) => one[1] - other[1]);
 }
+// Which platforms are shown: all, or those that one of the words in the field stands for.
+function chosen() {
+  const words = byId("only").value.trim().split(/[\s,]+/).filter(Boolean);
+  if (!words.length) return null;
+  const rules = words.map((word) => new RegExp(`^${word.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*")}$`));
+  return new Set(film.hosts.filter((host) => rules.some((rule) => rule.test(host))));
+}
+// One bar in place of many: what is worst of them at each moment, or how many there are.
+const WORST = ["degraded", "suspended", "accepted", "proposed", "enrolled", "revoked", "active"];
+function summed(spans, told) {
+  const edges = [...new Set(spans.flatMap((span) => [span.start, span.end ?? runEnd]))].sort((one, other) => one - other);
+  const starts = grouped(spans, (span) => span.start), ends = grouped(spans, (span) => span.end ?? runEnd), counts = new Map(), found = [];
+  for (let index = 0; index < edges.length; index++) {
+    for (const span of ends.get(edges[index]) ?? []) counts.set(span.label, counts.get(span.label) - 1);
+    for (const span of starts.get(edges[index]) ?? []) if ((span.end ?? runEnd) > span.start) counts.set(span.label, (counts.get(span.label) ?? 0) + 1);
+    const label = told(counts), last = found[found.length - 1];
+    if (last && last.label === label) continue;
+    if (last) last.end = edges[index];
+    found.push({ kind: "summary", host: "", who: "", label, start: edges[index], end: null, expires: null });
+  }
+  return found.filter((span) => span.label);
+}
+const worst = (counts) => { const label = WORST.find((name) => counts.get(name) > 0); return label ? `${label} ${counts.get(label)}` : ""; };
+const howMany = (counts) => { let all = 0; for (const count of counts.values()) all += count; return all ? `${all} ways` : ""; };
+const summaries = new Map();
+function summary(host, peers) {
+  if (!summaries.has(host)) summaries.set(host, summed(peers.flatMap(([, spans]) => spans), worst));
+  return summaries.get(host);
+}
+
+// Of one platform all ways are shown, of several those among them; a mapping has no other end.
+function between(only, span) {
+  if (!only) return true;
+  const ends = [span.host, span.who].filter((name) => film.hosts.includes(name)), inside = ends.filter((name) => only.has(name));
+  return only.size > 1 ? inside.length === ends.length : inside.length > 0;
+}
+
 function lanes() {
-  const found = [];
-  let y = AXIS;
-  const network = film.spans.filter((span) => span.kind === "cut" || span.kind === "mapping");
+  const found = [], only = chosen(), shown = film.hosts.filter((host) => !only || only.has(host));
+  const folds = shown.length > UNFOLDED_MAX;
+  let y = TOP;
+  const network = film.spans.filter((span) => (span.kind === "cut" || span.kind === "mapping") && between(only, span));
   if (network.length) {
     const rows = [...new Set(network.map((span) => `${span.kind} ${span.host} → ${span.who}`))];
-    found.push({ name: "network", y, height: 8 + rows.length * ROW, rows, network });
-    y += 16 + rows.length * ROW;
+    const folded = (rows.length > UNFOLDED_MAX) !== state.turned.has("network");
+    const height = 8 + (folded ? 1 : rows.length) * ROW;
+    found.push({ name: "network", y, height, rows, network, folded });
+    y += height + 8;
   }
-  for (const host of film.hosts) {
-    const own = film.spans.filter((span) => span.host === host);
-    const peers = [...new Set(own.filter((span) => span.kind === "status").map((span) => span.who))];
-    const lives = byId("show-lifetimes").checked ? packed(own.filter((span) => LIFETIMES.includes(span.kind))) : [];
+  for (const host of shown) {
+    const own = spansOf.get(host) ?? [], all = peersOf.get(host) ?? [];
+    const peers = !byId("show-peers").checked ? [] : only ? all.filter(([who]) => only.has(who)) : all;
+    const folded = folds !== state.turned.has(host);
+    const lives = byId("show-lifetimes").checked && !folded ? packed(own.filter((span) => LIFETIMES.includes(span.kind) && !(only && film.hosts.includes(span.who) && !only.has(span.who)))) : [];
     const lifeRows = lives.reduce((most, [, row]) => Math.max(most, row + 1), 0);
-    const height = BASE + peers.length * ROW + lifeRows * (THIN + 3) + 10;
-    found.push({ name: host, y, height, base: y + BASE / 2 + 2, peers, own, lives });
-    y += height + 18;
+    const height = BASE + (folded ? 0 : peers.length * ROW) + lifeRows * (THIN + 3) + (folded ? 2 : 10);
+    found.push({ name: host, y, height, base: y + BASE / 2 + (folded ? -2 : 2), peers, own, lives, folded });
+    y += height + (folded ? 4 : 18);
   }
-  return { found, height: y };
+  return { found, height: y, shown: new Set(shown) };
+}
+// Only what is near the window is drawn; the rest comes when it is scrolled to.
+function band() {
+  const top = -byId("picture").getBoundingClientRect().top;
+  return [top - NEAR, top + window.innerHeight + NEAR];
 }
 
 // --- drawing -----------------------------------------------------------------------------------------------------------
@@ -107,19 +156,29 @@ function bar(parent, span, y, height, label, colour) {
 }
 
 function drawAxis(svg, height) {
-  const count = Math.max(2, Math.floor(width() / 130));
+  const ruler = byId("axis"), count = Math.max(2, Math.floor(width() / 130));
+  ruler.replaceChildren();
   for (let index = 0; index <= count; index++) {
     const position = state.from + ((state.to - state.from) * index) / count, at = x(position);
-    add(svg, "line", { class: "axis", x1: at, x2: at, y1: AXIS - 6, y2: height });
+    add(svg, "line", { class: "axis", x1: at, x2: at, y1: 0, y2: height });
     const anchor = index === count ? "end" : "middle";
-    if (index) add(svg, "text", { class: "faint", x: at, y: 12, "text-anchor": anchor }, clock(Math.max(0, moment(position))));
+    if (index) add(ruler, "text", { class: "faint", x: at, y: 12, "text-anchor": anchor }, clock(Math.max(0, moment(position))));
   }
 }
 
+function turn(name) {
+  if (!state.turned.delete(name)) state.turned.add(name);
+  draw();
+}
 function drawLane(svg, lane) {
   add(svg, "rect", { class: "lane", x: GUTTER, y: lane.y, width: width(), height: lane.height });
-  add(svg, "text", { x: 0, y: lane.y + 17, "font-weight": 600 }, lane.name);
+  const name = add(svg, "text", { class: "name", x: 0, y: lane.y + 17 }, `${lane.folded ? "▸" : "▾"} ${lane.name}`);
+  name.addEventListener("click", () => turn(lane.name));
   if (lane.rows) {
+    if (lane.folded) {
+      for (const kind of ["cut", "mapping"]) for (const span of summed(lane.network.filter((each) => each.kind === kind), howMany)) bar(svg, span, lane.y + 4, ROW - 4, span.label, kind);
+      return;
+    }
     for (const span of lane.network) {
       const row = lane.rows.indexOf(`${span.kind} ${span.host} → ${span.who}`);
       bar(svg, span, lane.y + 4 + row * ROW, ROW - 4, `${span.host} → ${span.who}: ${span.label}`, span.kind);
@@ -128,10 +187,14 @@ function drawLane(svg, lane) {
   }
   add(svg, "line", { class: "base", x1: GUTTER, x2: GUTTER + width(), y1: lane.base, y2: lane.base });
   for (const span of lane.own.filter((each) => each.kind === "down")) bar(svg, span, lane.base - 5, 10, "", "down");
-  lane.peers.forEach((peer, index) => {
+  if (lane.folded) {
+    for (const span of summary(lane.name, peersOf.get(lane.name) ?? [])) bar(svg, span, lane.y + lane.height - 8, 6, "", span.label.split(" ")[0]);
+    return;
+  }
+  lane.peers.forEach(([peer, spans], index) => {
     const y = lane.y + BASE + index * ROW;
     add(svg, "text", { class: "faint", x: 12, y: y + 12 }, `sees ${peer}`.slice(0, 20));
-    for (const span of lane.own.filter((each) => each.kind === "status" && each.who === peer)) bar(svg, span, y, ROW - 3, span.label, span.label);
+    for (const span of spans) bar(svg, span, y, ROW - 3, span.label, span.label);
   });
   const top = lane.y + BASE + lane.peers.length * ROW + 4;
   for (const [span, row] of lane.lives) bar(svg, span, top + row * (THIN + 3), THIN, "", span.kind);
@@ -140,8 +203,8 @@ function drawLane(svg, lane) {
 const heartbeat = (event) => /heartbeat|\bBeat\b|LivenessTick|Liveness/i.test(event.what);
 const wanted = (event) => byId("show-heartbeats").checked || !heartbeat(event);
 
-function drawEvents(svg, bases) {
-  const visible = shownEvents.filter((event) => { const at = placeOf(event); return at >= state.from && at <= state.to && wanted(event); });
+function drawEvents(svg, bases, near) {
+  const visible = shownEvents.filter((event) => { const at = placeOf(event), base = bases.get(event.host); return at >= state.from && at <= state.to && base >= near[0] && base <= near[1] && wanted(event); });
   let turns = byId("show-turns").checked ? visible.filter((event) => event.kind === "turn" || event.kind === "operator" || event.kind === "life") : [];
   const hidden = Math.max(0, turns.length - DRAWN_MAX);
   turns = turns.slice(0, DRAWN_MAX);
@@ -159,21 +222,22 @@ function drawSteps(svg, height) {
   for (const event of shownEvents.filter((each) => each.kind === "step")) {
     const at = placeOf(event);
     if (at < state.from || at > state.to) continue;
-    add(svg, "line", { class: "step", x1: x(at), x2: x(at), y1: AXIS - 4, y2: height - 8 });
-    pick(add(svg, "path", { class: "flag", d: `M${x(at)} ${AXIS - 9} l9 4 l-9 4 z`, "data-seq": event.seq }), event);
+    add(svg, "line", { class: "step", x1: x(at), x2: x(at), y1: 0, y2: height - 8 });
+    pick(add(byId("axis"), "path", { class: "flag", d: `M${x(at)} ${AXIS - 9} l9 4 l-9 4 z`, "data-seq": event.seq }), event);
   }
   for (const failure of film.failures) {
     const at = place(failure.at);
-    if (at >= state.from && at <= state.to) tip(add(svg, "line", { class: "failure", x1: x(at), x2: x(at), y1: AXIS - 6, y2: height }), `${failure.checker}: ${failure.text}`);
+    if (at >= state.from && at <= state.to) tip(add(svg, "line", { class: "failure", x1: x(at), x2: x(at), y1: 0, y2: height }), `${failure.checker}: ${failure.text}`);
   }
 }
 
-function drawArrows(svg, bases) {
+function drawArrows(svg, bases, near) {
   if (!byId("show-messages").checked) return;
   let drawn = 0;
   for (const arrow of film.arrows) {
     const event = bySeq.get(arrow.seq), from = bases.get(arrow.from), to = bases.get(arrow.to);
     if (arrow.start < 0 || from === undefined || to === undefined || !wanted(event) || drawn > DRAWN_MAX) continue;
+    if (Math.max(from, to) < near[0] || Math.min(from, to) > near[1]) continue;
     const own = placeOf(event), cause = bySeq.get(event.cause);
     const start = arrow.kind === "answer" ? own : cause && cause.host === arrow.from ? placeOf(cause) : place(arrow.start);
     const landed = (effects.get(event.seq) ?? []).map((seq) => bySeq.get(seq)).find((each) => each.host === arrow.to);
@@ -198,19 +262,27 @@ function pick(node, event) {
 
 function draw() {
   const svg = byId("picture"), { found, height } = lanes();
-  svg.replaceChildren();
   svg.setAttribute("height", height);
+  const near = band();
+  svg.replaceChildren();
   const clip = add(add(svg, "defs", {}), "clipPath", { id: "inside" });
   add(clip, "rect", { x: GUTTER - 4, y: 0, width: width() + 12, height });
   drawAxis(svg, height - 12);
-  for (const lane of found) drawLane(svg, lane);
+  for (const lane of found) if (lane.y + lane.height >= near[0] && lane.y <= near[1]) drawLane(svg, lane);
   const bases = new Map(found.filter((lane) => lane.base).map((lane) => [lane.name, lane.base]));
   const inside = add(svg, "g", { "clip-path": "url(#inside)" });
   drawSteps(inside, height);
-  drawArrows(inside, bases);
-  const hidden = drawEvents(inside, bases);
+  drawArrows(inside, bases, near);
+  const hidden = drawEvents(inside, bases, near);
   const seen = `${clock(Math.max(0, moment(state.from)))} to ${clock(Math.min(runEnd, moment(state.to)))}`;
-  byId("remark").textContent = hidden ? `${seen}; ${hidden} turns are not drawn, zoom in to see them` : seen;
+  const missing = film.hosts.length - bases.size, told = missing ? `${seen}; ${bases.size} of ${film.hosts.length} platforms` : seen;
+  byId("remark").textContent = hidden ? `${told}; ${hidden} turns are not drawn, zoom in to see them` : told;
+}
+let waiting = false;
+function drawSoon() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => { waiting = false; draw(); });
 }
 
 // --- selection ---------------------------------------------------------------------------------------------------------
@@ -254,8 +326,16 @@ function select(seq, reveal) {
     ["outcome", event.outcome], ["status", event.state], ["effects", event.effects.join(", ")]]);
   links([["Because of", chain], ["And so", effects.get(seq) ?? []]]);
   byId("panel-state").textContent = [event.message && `message\n${spread(event.message)}`, event.record && `record\n${spread(event.record)}`].filter(Boolean).join("\n\n");
-  if (reveal) show(placeOf(event));
+  if (reveal) { bring(event.host); show(placeOf(event)); }
   draw();
+}
+// A lane that is filtered out or outside of the window comes into it.
+function bring(host) {
+  if (!film.hosts.includes(host)) return;
+  const only = chosen();
+  if (only && !only.has(host)) byId("only").value += ` ${host}`;
+  const lane = lanes().found.find((each) => each.name === host), top = byId("picture").getBoundingClientRect().top + lane.y;
+  if (top < AXIS || top > window.innerHeight - BASE) window.scrollBy(0, top - window.innerHeight / 3);
 }
 function selectSpan(span) {
   state.selected = null;
@@ -282,8 +362,9 @@ function show(position) {
   view(position - half, position + half);
 }
 function walk(step) {
-  const index = shownEvents.findIndex((event) => event.seq === state.selected);
-  const next = shownEvents[index < 0 ? 0 : Math.min(shownEvents.length - 1, Math.max(0, index + step))];
+  const only = chosen(), among = only ? shownEvents.filter((event) => !event.host || only.has(event.host)) : shownEvents;
+  const index = among.findIndex((event) => event.seq === state.selected);
+  const next = among[index < 0 ? 0 : Math.min(among.length - 1, Math.max(0, index + step))];
   if (next) select(next.seq, true);
 }
 function find(words) {
@@ -291,13 +372,19 @@ function find(words) {
   if (!asked) return;
   const start = shownEvents.findIndex((event) => event.seq === state.selected);
   const order = [...shownEvents.slice(start + 1), ...shownEvents.slice(0, start + 1)];
-  const hit = order.find((event) => String(event.seq) === asked || asked.split(/\s+/).every((word) => event.text.toLowerCase().includes(word)));
+  // Whole words first: p7 is not p17.
+  const wordsOf = (event) => new Set(event.text.toLowerCase().split(/[^\w./-]+/)), parts = asked.split(/\s+/);
+  const hit = order.find((event) => { const known = wordsOf(event); return String(event.seq) === asked || parts.every((part) => known.has(part)); })
+    ?? order.find((event) => parts.every((part) => event.text.toLowerCase().includes(part)));
   if (hit) select(hit.seq, true);
   else byId("remark").textContent = `no event holds “${words}”`;
 }
 
 const picture = byId("picture");
 picture.addEventListener("wheel", (event) => {
+  // What is taller than the window must be scrolled; there Ctrl, as a pinch sends it, zooms.
+  const tall = document.documentElement.scrollHeight > window.innerHeight + 4;
+  if (tall && !event.ctrlKey && !event.metaKey && !event.shiftKey) return;
   event.preventDefault();
   const at = state.from + ((event.offsetX - GUTTER) / width()) * (state.to - state.from);
   if (event.shiftKey) { const by = ((state.to - state.from) * event.deltaY) / 600; view(state.from + by, state.to + by); return; }
@@ -320,9 +407,11 @@ picture.addEventListener("keydown", (event) => {
 function zoom(factor) { const middle = (state.from + state.to) / 2, half = ((state.to - state.from) / 2) * factor; view(middle - half, middle + half); }
 byId("whole").addEventListener("click", () => view(0, 1));
 byId("find").addEventListener("keydown", (event) => { if (event.key === "Enter") find(event.target.value); });
-for (const id of ["show-messages", "show-turns", "show-lifetimes", "show-heartbeats"]) byId(id).addEventListener("change", draw);
+for (const id of ["show-messages", "show-turns", "show-lifetimes", "show-heartbeats", "show-peers"]) byId(id).addEventListener("change", draw);
 for (const radio of document.getElementsByName("scale")) radio.addEventListener("change", () => { state.scale = radio.value; view(0, 1); });
-window.addEventListener("resize", draw);
+byId("only").addEventListener("input", drawSoon);
+window.addEventListener("resize", drawSoon);
+window.addEventListener("scroll", () => { if (byId("picture").getAttribute("height") > window.innerHeight) drawSoon(); }, { passive: true });
 
 document.title = `${film.name}, seed ${film.seed}`;
 byId("name").textContent = film.name;

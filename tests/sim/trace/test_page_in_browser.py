@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim.scenario.load import load
+from sim.scenario.load import load, parse
 from sim.scenario.run import run
 from sim.trace.film import Film
 from sim.trace.page import render
@@ -38,5 +38,43 @@ def test_a_page_draws_and_tells_what_led_to_what(tmp_path: Path) -> None:
         remark = page.text_content("#remark")
         page.keyboard.press("Home")
         page.locator("#picture").hover(position={"x": 600, "y": 60})
+        page.keyboard.down("Control")
         page.mouse.wheel(0, -400)
+        page.keyboard.up("Control")
         page.wait_for_function("before => document.getElementById('remark').textContent !== before", arg=remark)
+
+
+MANY = """
+name = "many"
+description = "Forty platforms peer with one of them."
+world = { for = "5m" }
+platform = [{ name = "p", count = 40, unlimited = true }, { name = "hub", unlimited = true }]
+at = [{ t = 0, do = "mesh", of = ["p"], with = "hub", within = "3m" }, { t = "4m", do = "split", of = ["p1", "p2", "p3"] }]
+"""
+
+
+def test_many_platforms_are_folded_filtered_and_drawn_near_the_window_only(tmp_path: Path) -> None:
+    scenario, film = parse(MANY, "many.toml"), Film()
+    film.finished(run(scenario, tracer=film.tracer, staged=film.staged))
+    target = tmp_path / "trace.html"
+    target.write_text(render(scenario, film), encoding="utf-8")
+    with open_page(target.as_uri()) as page:
+        names = "Array.from(document.querySelectorAll('svg .name')).map(name => name.textContent)"
+        folded = page.evaluate(names)
+        assert folded[:3] == ["▸ network", "▸ p1", "▸ p2"]
+        # Lanes far below the window are not drawn before it is scrolled to them.
+        assert "▸ hub" not in folded
+        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_function("() => Array.from(document.querySelectorAll('svg .name')).some(name => name.textContent === '▸ hub')")
+        page.fill("#only", "p1 hub")
+        page.wait_for_function("() => document.querySelectorAll('svg .name').length <= 3")
+        assert page.evaluate(names) == ["▾ network", "▾ p1", "▾ hub"]
+        assert "2 of 41 platforms" in (page.text_content("#remark") or "")
+        assert page.get_by_text("sees p1", exact=True).count() == 1
+        assert page.get_by_text("sees p2", exact=True).count() == 0
+        page.get_by_text("▾ hub").click()
+        assert page.get_by_text("sees p1", exact=True).count() == 0
+        # What is found on a platform that is filtered out brings it back.
+        page.fill("#find", page.evaluate("String(film.events.find(event => event.host === 'p7' && event.at >= 0).seq)"))
+        page.press("#find", "Enter")
+        assert "p7" in page.input_value("#only").split()
