@@ -411,7 +411,7 @@ class Engine:
             # Told only now, so that whoever hears it may reset the engine at once.
             error, self._unknown = self._unknown, None
             self.on_unknown(error)
-        return self.has_ready
+        return (bool(self._ready) or bool(self._results) or self._flush_due) and self.has_ready
 
     def _run_ready(self, budget: int) -> None:
         ready = self._ready

@@ -178,9 +178,9 @@ def can_be_told(record: PeerRecord, wall: float) -> bool:
 
 def is_stale(record: PeerRecord, evidence: PeerEvidence | None, wall: float, stale_after_s: float) -> bool:
     """Whether the newest two-way evidence, or the enrolment if that is newer, is too old."""
-    last = evidence.last_heartbeat_at if evidence is not None else None
-    instants = [instant for instant in (last, record.last_handshake_at) if instant is not None]
-    return not instants or wall - max(instants) > stale_after_s
+    last, enrolled = evidence.last_heartbeat_at if evidence is not None else None, record.last_handshake_at
+    newest = enrolled if last is None or (enrolled is not None and enrolled > last) else last
+    return newest is None or wall - newest > stale_after_s
 
 
 def undisclosed(record: PeerRecord) -> tuple[str, ...]:
