@@ -201,6 +201,15 @@ _REGISTRY: Final = (
         distinguished_by=("local_version", "remote_version"),
     ),
     FindingKind(
+        kind="peer_capability_drift",
+        severity="medium",
+        title="Capabilities drift",
+        text="What the peer declares and what it does are two things ({aspect}): {cause}.",
+        remedy="Ask its operator what it means to offer; `powernode peers show {peer_id}` shows what it declares, "
+        "`powernode capabilities list {peer_id}` what flows.",
+        distinguished_by=("aspect",),
+    ),
+    FindingKind(
         kind="peer_residency_missing",
         severity="low",
         title="Data residency unknown",

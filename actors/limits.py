@@ -88,6 +88,8 @@ EPOCH_FLIPS_TO_CONFLICT: Final = 2
 GOVERNANCE_INTERVAL_S: Final = 300.0
 GOVERNANCE_SETTLE_S: Final = 60.0
 GOVERNANCE_SLICE: Final = 200
+CAPABILITY_CHANGES_PER_HOUR_MAX: Final = 6
+"""Changes of what a peer declares within an hour; more of them are a finding."""
 FINDINGS_OPEN_MAX: Final = 5_000
 FINDINGS_RESOLVED_MAX: Final = 1_000
 FINDINGS_RESOLVED_KEPT_S: Final = 7 * DAY_S

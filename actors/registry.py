@@ -13,6 +13,7 @@ from actors.capability.ledger import PushedRecordActor
 from actors.continuity.actor import ContinuityActor
 from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
+from actors.grant.count import GrantCountActor
 from actors.grant.desk import GrantDesk
 from actors.hub.actor import HubActor
 from actors.idempotency.actor import RememberedAnswerActor
@@ -64,6 +65,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     ArrivalActor,
     StagedStepActor,
     ApprovalActor,
+    GrantCountActor,
     CapabilityActor,
     PushedRecordActor,
     MirrorShelfActor,

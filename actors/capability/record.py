@@ -58,6 +58,7 @@ class CapabilityRecord:
         filter: as the operator wrote it; read anew for each pass.
         acknowledge_residency: the crossing of a boundary is meant.
         crossed: whether data has been known to cross a boundary.
+        declared: whether the peer has been seen to declare the kind.
         blocked: why nothing can flow for now, through no failure of a pass.
         last_error: code of the last failed pass, until one is completed.
         next_at: when a pass is due, or a step of it to be taken again; None where nothing happens by itself.
@@ -75,6 +76,7 @@ class CapabilityRecord:
     interval_seconds: int = INTERVAL_DEFAULT_S
     acknowledge_residency: bool = False
     crossed: bool = False
+    declared: bool = False
     pull: Progress = attrs.field(factory=Progress)
     push: Progress = attrs.field(factory=Progress)
     blocked: Block | None = None

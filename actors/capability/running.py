@@ -14,6 +14,7 @@ import attrs
 
 from actors import residency
 from actors.capability import filters
+from actors.capability.declared import declared_kinds
 from actors.capability.filters import Filter
 from actors.capability.lifecycle import SCOPES, Block, Leg, retry_after
 from actors.capability.limits import ASKED_WAIT_S, FAILURES_TOLD, FULL_PASS_EVERY_S, PAUSE_MAX_S, STEP_MAX_S
@@ -134,7 +135,9 @@ class Running(Actor):
             self.run.asked.append(address)
             ctx.after(ASKED_WAIT_S, Waited(self.run.id), "asked")
         self.again = False
-        ctx.save(attrs.evolve(record, blocked=None))
+        row = self.peer(ctx, record)
+        declares = row is not None and record.resource_kind in declared_kinds(row.record.capabilities)
+        ctx.save(attrs.evolve(record, blocked=None, declared=record.declared or declares))
         self.begin_leg(ctx)
 
     def begin_leg(self, ctx: Context) -> None:

@@ -12,7 +12,7 @@ from actors.audit_archive.record import ARCHIVE
 from actors.contract import record as contract
 from actors.door import cursors
 from actors.door.request import Request
-from actors.governance import scanner
+from actors.governance import reading, scanner
 from actors.governance.record import KIND as GOVERNANCE
 from actors.governance.record import merge
 from actors.grant.book import KIND as BOOK
@@ -65,7 +65,10 @@ def list_governance_findings(door: Door, request: Request) -> None:
     """A fresh scan, with the times at which each finding was first and last seen."""
     query = request.query
     matrix = door.schema_rules(request.account_id)
-    fresh = scanner.scan(peer_rows(door, request.account_id), door.settings, request.wall, matrix)
+    rows = [row for row in peer_rows(door, request.account_id) if row.record.status != "revoked"]
+    alone = [found for row in rows for found in scanner.scan_peer(row.record, row.evidence, door.settings, request.wall, matrix)]
+    across = reading.scan_across(door.engine.store.query, request.account_id, [row.record for row in rows], door.settings, request.wall)
+    fresh = (*alone, *across)
     stored = door.engine.directory.row(GOVERNANCE.name, request.account_id)
     findings = merge(stored.record.findings if stored is not None else (), fresh, request.wall)
     data = [finding.to_json() for finding in findings]

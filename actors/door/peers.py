@@ -27,6 +27,7 @@ from actors.peer.messages import (
 )
 from actors.peer.record import KIND, RESERVED_METADATA, PeerRecord
 from actors.peer.steps import repinning_allowed
+from actors.peer.tally import tally
 from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none
 from runtime.errors import Fault, FaultError, OperatorFault
@@ -76,7 +77,10 @@ def list_peers(door: Door, request: Request) -> None:
 
 def get_peer(door: Door, request: Request) -> None:
     row = own_row(door, request)
-    request.ok({"peer": projection.full(row.record, row.evidence, door.settings, request.wall)}, version=row.record.version)
+    request.ok(
+        {"peer": shown_in_full(door, row)},
+        version=row.record.version,
+    )
 
 
 def get_peer_trust(door: Door, request: Request) -> None:
@@ -213,7 +217,7 @@ def accept_peer(door: Door, request: Request) -> None:
 def _accept(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
     def answered(outcome: Any) -> None:
         assert isinstance(outcome, Accepted)
-        peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
+        peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall, tally(door.engine, outcome.record.id))
         request.ok({"peer": peer, "warnings": list(outcome.warnings)})
 
     # The actor's own deadline ends a moment earlier, so that its more telling answer wins.
@@ -291,7 +295,7 @@ def relay_shown(door: Door, request: Request, peer_id: str, message: Any) -> Non
     """Ask the peer actor and show the record that it has committed."""
 
     def answered(outcome: Any) -> None:
-        peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall)
+        peer = projection.full(outcome.record, outcome.evidence, door.settings, request.wall, tally(door.engine, outcome.record.id))
         request.ok({"peer": peer}, version=outcome.record.version)
 
     door.relay(request, Ref(KIND.name, peer_id), message, answered)
@@ -301,13 +305,19 @@ def probe_peer(door: Door, request: Request) -> None:
     _result(door, request, own_row(door, request).record.id, ProbeNow(request.by), lambda outcome: outcome)
 
 
+def shown_in_full(door: Door, row: Any) -> dict[str, Any]:
+    """The form of one peer as of now."""
+    wall = door.engine.clock.wall()
+    return projection.full(row.record, row.evidence, door.settings, wall, tally(door.engine, row.record.id))
+
+
 def send_heartbeat(door: Door, request: Request) -> None:
     peer_id = own_row(door, request).record.id
 
     def data(outcome: Any) -> Any:
         row = door.engine.directory.row(KIND.name, peer_id)
         assert row is not None
-        return {"peer": projection.full(row.record, row.evidence, door.settings, door.engine.clock.wall()), "heartbeat": outcome}
+        return {"peer": shown_in_full(door, row), "heartbeat": outcome}
 
     _result(door, request, peer_id, HeartbeatNow(request.by), data)
 

@@ -12,21 +12,18 @@ from collections.abc import Sequence
 
 import attrs
 
-from actors.audit_archive.record import SHIPMENT
-from actors.bridge.record import KIND as BRIDGE
 from actors.findings import Finding
-from actors.governance import scanner
+from actors.governance import reading, scanner
 from actors.governance.messages import ScanSlice, ScanTick, Start
 from actors.governance.record import KIND, GovernanceRecord, appeared, merge
-from actors.grant.record import KIND as GRANT
-from actors.limits import FINDINGS_OPEN_MAX, GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
-from actors.migration_chain.record import CHAIN
+from actors.governance.reviewing import Reviewing
+from actors.limits import GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.schema_rule.record import KIND as SCHEMA_RULE
 from actors.schema_rule.record import to_matrix_row
 from actors.schema_versions import MatrixRow
-from runtime.actor import Actor, handles
+from runtime.actor import handles
 from runtime.context import Context
 from runtime.store.port import Condition, Query
 
@@ -43,7 +40,7 @@ class RunningScan:
     records: list[PeerRecord] = attrs.field(factory=list)
 
 
-class GovernanceActor(Actor):
+class GovernanceActor(Reviewing):
     """One per account; it stays in memory, because its timer would bring it back every few minutes anyway."""
 
     kind = KIND
@@ -53,6 +50,8 @@ class GovernanceActor(Actor):
     def on_activated(self, ctx: Context) -> None:
         # After a start the peers' evidence is as old as the stop was long; the first heartbeats renew it within moments.
         ctx.after(GOVERNANCE_SETTLE_S, ScanTick(), "scan")
+        if self.record is not None:
+            self.schedule_review(ctx, self.record.reviewed_at)
 
     @handles(Start)
     def on_start(self, message: Start, ctx: Context) -> None:
@@ -60,6 +59,7 @@ class GovernanceActor(Actor):
         if self.record is None:
             ctx.save(GovernanceRecord(id=message.account_id))
             ctx.after(GOVERNANCE_SETTLE_S, ScanTick(), "scan")
+            self.schedule_review(ctx, ctx.wall)
 
     @handles(ScanTick)
     def on_scan_tick(self, message: ScanTick, ctx: Context) -> None:
@@ -85,22 +85,7 @@ class GovernanceActor(Actor):
             ctx.after(0.0, ScanSlice(), "slice")
             return
         self.running = None
-        active = (Condition("account_id", "=", ctx.ref.id), Condition("state", "=", "active"))
-        bridges = [row.record for row in ctx.query(Query(BRIDGE.name, (active,), limit=FINDINGS_OPEN_MAX))]
-        broken = (Condition("account_id", "=", ctx.ref.id), Condition("state", "=", "failed"))
-        shipments = [row.record for row in ctx.query(Query(SHIPMENT.name, (broken,), limit=FINDINGS_OPEN_MAX))]
-        here = Condition("account_id", "=", ctx.ref.id)
-        suspicious = ((here, Condition("corrupt", "=", 1)), (here, Condition("wide", "=", 1)))
-        grants = [row.record for row in ctx.query(Query(GRANT.name, suspicious, limit=FINDINGS_OPEN_MAX))]
-        stuck = ((here, Condition("stalled", "=", 1)), (here, Condition("status", "=", "failed")))
-        chains = [row.record for row in ctx.query(Query(CHAIN.name, stuck, limit=FINDINGS_OPEN_MAX))]
-        across = (
-            *scanner.scan_across(running.records, ctx.settings),
-            *scanner.scan_bridges(bridges, running.records),
-            *scanner.scan_shipments(shipments),
-            *scanner.scan_grants(grants, ctx.wall),
-            *scanner.scan_chains(chains, ctx.wall),
-        )
+        across = reading.scan_across(ctx.query, ctx.ref.id, running.records, ctx.settings, ctx.wall)
         self._keep(ctx, (*running.found, *across))
 
     def _keep(self, ctx: Context, fresh: Sequence[Finding]) -> None:

@@ -20,3 +20,20 @@ class ScanTick:
 @attrs.frozen
 class ScanSlice:
     """Go on with the running scan."""
+
+
+@attrs.frozen
+class ReviewNow:
+    """Review the account's grants and peers now. Answer: the result as JSON."""
+
+    by: str | None = None
+
+
+@attrs.frozen
+class ReviewTick:
+    """Time for the weekly review."""
+
+
+@attrs.frozen
+class ReviewSlice:
+    """Go on with the review under way."""

@@ -54,6 +54,7 @@ class GovernanceRecord:
     version: int = 0
     findings: tuple[SeenFinding, ...] = ()
     scanned_at: float | None = None
+    reviewed_at: float | None = None
 
 
 KIND = Kind(name="governance", record=GovernanceRecord, resume=lambda record: True)

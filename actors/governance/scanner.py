@@ -16,6 +16,7 @@ from actors import certificates, residency
 from actors.audit_archive.record import ShipmentRecord
 from actors.bridge.record import BridgeRecord, effective_state
 from actors.findings import Finding, make
+from actors.governance import drift
 from actors.grant import lifecycle
 from actors.grant.record import BROAD_SCOPES, GrantRecord
 from actors.limits import (
@@ -57,6 +58,7 @@ def scan_peer(
         *_heartbeats(record, evidence, settings, wall),
         *_certificates(record, settings, wall),
         *_disclosure(record, settings, matrix),
+        *drift.scan_peer(record, evidence, wall),
     )
 
 

@@ -19,6 +19,7 @@ from actors.grant import axes, expectations, lifecycle, projection, standing, to
 from actors.grant.axes import AXES
 from actors.grant.book import KIND as BOOK
 from actors.grant.book import GrantBook
+from actors.grant.count import counted, is_open
 from actors.grant.lifecycle import OPERATIONS, Operation, archive_at, state
 from actors.grant.messages import (
     BearerSealed,
@@ -135,6 +136,7 @@ class GrantDesk(Trail):
         if former is not None:
             self._make_room(ctx, former, record, asked.by, replaced=standing_still)
         written = self._put(ctx, record, None)
+        counted(ctx, record.account_id, ends=is_open(former), begins=1)
         told = {**_told(written), "origin": written.origin, "bare_token": written.bare_token, "replaces": written.replaces_grant_id}
         self._tell(ctx, written, "issued", asked.grantor_type, asked.by, **told)
         body = projection.issued(written, peer, ctx.wall, None, asked.warnings)
@@ -190,6 +192,7 @@ class GrantDesk(Trail):
             record, revoked_at=ctx.wall, revoked_by=message.by, revocation_reason=reason, revocation_immediate=message.immediate
         )
         written = self._put(ctx, ended, record)
+        counted(ctx, record.account_id, ends=is_open(record), begins=0)
         self._tell(ctx, written, "revoked", "user", message.by, reason=reason, immediate=message.immediate)
         if written.origin == "service_catalog" and written.resource_id is not None:
             ctx.send(Ref(OFFERING.name, written.resource_id), GrantEnded(written.id, "grant_revoked"))
@@ -252,6 +255,7 @@ class GrantDesk(Trail):
         if record is None or record.archived_at is not None:
             return
         if state(record, ctx.wall) == "expired" and record.expired_at is None:
+            counted(ctx, record.account_id, ends=is_open(record), begins=0)
             self._expire(ctx, record)
         elif lifecycle.ended_at(record) <= ctx.wall and archive_at(record) <= ctx.wall:
             self._tell(ctx, self._put(ctx, attrs.evolve(record, archived_at=ctx.wall), record), "archived", "system", None)
@@ -265,6 +269,7 @@ class GrantDesk(Trail):
             and record.revoked_at is None
             and record.archived_at is None
         ):
+            counted(ctx, record.account_id, ends=is_open(record), begins=0)
             self._lapse(ctx, record, message.reason)
 
     def _expire(self, ctx: Context, record: GrantRecord) -> None:

@@ -117,7 +117,8 @@ def slot_of(record: GrantRecord) -> str:
     return slot(record.account_id, record.federation_peer_id, record.remote_subject, record.resource_kind, record.resource_id)
 
 
-def _ended(record: GrantRecord) -> bool:
+def has_ended(record: GrantRecord) -> bool:
+    """Whether the end of the grant has been noted; `lifecycle.state` knows before."""
     return record.revoked_at is not None or record.expired_at is not None or record.archived_at is not None
 
 
@@ -141,7 +142,7 @@ def _project(record: GrantRecord) -> dict[str, Any]:
 def _due(record: GrantRecord) -> float | None:
     if record.archived_at is not None:
         return None
-    return archive_at(record) if _ended(record) else record.expires_at
+    return archive_at(record) if has_ended(record) else record.expires_at
 
 
 KIND = Kind(
@@ -150,7 +151,7 @@ KIND = Kind(
     columns={"account_id": "text", "peer_id": "text", "open_peer_id": "text", "target": "text", "corrupt": "integer", "wide": "integer"},
     project=_project,
     unique={"slot": "grant_exists"},
-    keys=lambda record: {"slot": None if _ended(record) else slot_of(record)},
+    keys=lambda record: {"slot": None if has_ended(record) else slot_of(record)},
     due=_due,
     evidence=GrantUsage,
 )

@@ -21,7 +21,7 @@ from actors.peer.messages import AnchorUsed, ApproveAnchor, BundleAnswered, Rota
 from actors.peer.moving import BUNDLE, Moving, Pushed
 from actors.peer.outbound import exchange
 from actors.peer.peer_events import DISCLOSED
-from actors.peer.projection import full
+from actors.peer.projection import full_now
 from actors.peer.record import PeerRecord, TrustedAnchor, UnprovenAnchor
 from actors.peer.steps import note
 from actors.ports import RemoteReply, ServerExpectation
@@ -170,7 +170,7 @@ class Anchors(Moving):
         note(ctx, record, "anchor_rotated", "high", fingerprint=fingerprint, approved_by=asked.by)
         disclosed = None if seen is not None and seen.reason == DISCLOSED else record.compromise_disclosed_at
         ctx.save(evolve(with_only(record, anchor), unproven_anchor=None, compromise_disclosed_at=disclosed, updated_at=ctx.wall))
-        remember(ctx, asked.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
+        remember(ctx, asked.mark, 200, {"peer": full_now(ctx)})
         ctx.answer(address, Shown(ctx.record, self.evidence))
 
     @handles(AnchorUsed)

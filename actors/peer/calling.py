@@ -27,7 +27,7 @@ from actors.peer.messages import (
     TokenSealed,
 )
 from actors.peer.minting import outbound_identity
-from actors.peer.projection import full
+from actors.peer.projection import full_now
 from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.peer.roles import caller_trust_mode
 from actors.peer.steps import (
@@ -318,7 +318,7 @@ class CallingSide(Abandoning):
 
     def _accepted(self, ctx: Context, warnings: tuple[str, ...]) -> None:
         """Answer, and remember the answer, from the record that this turn saves."""
-        shown = full(ctx.record, self.evidence, ctx.settings, ctx.wall)
+        shown = full_now(ctx)
         remember(ctx, self.calling.mark if self.calling is not None else None, 200, {"peer": shown, "warnings": list(warnings)})
         self._answer(ctx, Accepted(ctx.record, self.evidence, warnings))
 

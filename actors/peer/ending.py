@@ -19,7 +19,7 @@ from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import transition
 from actors.peer.messages import LastWordAnswered, PauseTold, PeeringEnded, ResumePeering, Revoke, Shown, Suspend
 from actors.peer.peer_events import PEER_REVOKED
-from actors.peer.projection import full
+from actors.peer.projection import full_now
 from actors.peer.record import LastWord, PeerRecord, without_ended_anchors
 from actors.peer.steps import (
     PEERING_EXPIRED,
@@ -97,7 +97,7 @@ class Ending(Heartbeats):
         self._shown(ctx, message.mark)
 
     def _shown(self, ctx: Context, mark: Mark | None) -> None:
-        remember(ctx, mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
+        remember(ctx, mark, 200, {"peer": full_now(ctx)})
         ctx.reply(Shown(ctx.record, self.evidence))
 
     def _quiet(self, ctx: Context) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from actors.continuity.messages import EpochClaimed
 from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
-from actors.limits import ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
+from actors.limits import CAPABILITY_CHANGES_PER_HOUR_MAX, ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
 from actors.peer.channel import echo_is_fresh
 from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
@@ -251,6 +251,9 @@ class Heartbeats(Telling):
             changed = evolve(changed, inbound_proven_at=ctx.wall)
         if message.refused is None and newer:
             changed = _declared(changed, message)
+            if changed.capabilities != record.capabilities:
+                kept = (*proof.capability_changes, ctx.wall)[-CAPABILITY_CHANGES_PER_HOUR_MAX - 1 :]
+                proof = evolve(proof, capability_changes=kept)
             changed = updated(changed, remote_state="suspended_us" if message.peer_state == "suspended" else "ok")
         after = self._contact(ctx, proof, changed, Party("remote", record.remote_instance_id), two_way=two_way)
         if not two_way and not self.beating and after.status in ("enrolled", "degraded") and after.remote_state != "suspended_us":

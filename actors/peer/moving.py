@@ -20,7 +20,7 @@ from actors.peer import remote_answers
 from actors.peer.messages import BundleSigned, LookAtRoots, NextIdentityIssued, NextTried, NoticeTold, ReadBundle, Shown
 from actors.peer.outbound import exchange
 from actors.peer.peer_events import COMPROMISE_DISCLOSED
-from actors.peer.projection import full
+from actors.peer.projection import full_now
 from actors.peer.record import PeerRecord, TrustedAnchor
 from actors.peer.renewal import Renewal, Renewing, outbound_of, self_issued
 from actors.peer.steps import note, subject_of
@@ -147,7 +147,7 @@ class Moving(Renewal):
         pushed, self.pushed = self.pushed, ()
         for each in pushed:
             if fault is None:
-                remember(ctx, each.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
+                remember(ctx, each.mark, 200, {"peer": full_now(ctx)})
             ctx.answer(each.address, fault if fault is not None else Shown(ctx.record, self.evidence))
 
     # --- telling the remote --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Lives here: JSON forms of the operator surface. Must not live here: anything sec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actors.contract import record as contract
@@ -14,8 +14,10 @@ from actors.peer import endpoints, lifecycle
 from actors.peer.lifecycle import Status
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import trust_status_at
+from actors.peer.tally import NOTHING, tally
 from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
+from runtime.context import Context
 from runtime.secret import Secret
 from runtime.store.port import Condition
 
@@ -71,8 +73,10 @@ def summary(record: PeerRecord, evidence: PeerEvidence | None, settings: Setting
     }
 
 
-def full(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> dict[str, Any]:
-    """The form of one peer."""
+def full(
+    record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float, counts: Mapping[str, int] = NOTHING
+) -> dict[str, Any]:
+    """The form of one peer; `counts` as `tally` tells them, nothing for one that was just made."""
     shown = summary(record, evidence, settings, wall)
     seen = evidence if evidence is not None else PeerEvidence()
     probed = endpoints.replace(seen.endpoints, record.endpoints)
@@ -92,9 +96,8 @@ def full(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, 
         "remote_ca_fingerprint": record.remote_ca_fingerprint,
         "remote_prefix_advertisement": record.remote_prefix_advertisement,
         "allowed_transitions": list(lifecycle.allowed_targets(record.status, record.peer_kind)),
-        "grants_count": 0,
         "capabilities_count": len(record.capabilities),
-        "bridges_count": 0,
+        **counts,
         "last_inbound_heartbeat_at": iso_or_none(seen.last_inbound_heartbeat_at),
         "last_outbound_heartbeat_at": iso_or_none(seen.last_outbound_heartbeat_at),
         "platform_version": record.platform_version,
@@ -120,6 +123,11 @@ def full(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, 
         },
         "open_findings": [finding.to_json() for finding in findings],
     }
+
+
+def full_now(ctx: Context) -> dict[str, Any]:
+    """The form of the peer whose actor's turn it is, as the turn leaves it."""
+    return full(ctx.record, ctx.actor.evidence, ctx.settings, ctx.wall, tally(ctx.engine, ctx.ref.id))
 
 
 def trust(record: PeerRecord, wall: float) -> dict[str, Any]:

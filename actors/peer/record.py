@@ -256,6 +256,7 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
         last_error, last_error_at: code of the last failed outbound heartbeat; cleared by a success.
         endpoints: what our prober saw, by URL.
         skipped_beats: ticks that found a heartbeat still under way.
+        capability_changes: when the peer last declared other capabilities than before, the newest few.
     """
 
     last_heartbeat_at: float | None = None
@@ -272,6 +273,7 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     last_error_at: float | None = None
     endpoints: tuple[Endpoint, ...] = ()
     skipped_beats: int = 0
+    capability_changes: tuple[float, ...] = ()
 
 
 def _project(record: PeerRecord) -> dict[str, Any]:

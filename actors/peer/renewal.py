@@ -19,7 +19,7 @@ from actors.limits import DAY_S
 from actors.peer import remote_answers
 from actors.peer.messages import IdentityRenewed, RenewalAnswered, RenewalRequestMade, RenewNow, Shown
 from actors.peer.outbound import exchange
-from actors.peer.projection import full
+from actors.peer.projection import full_now
 from actors.peer.record import OutboundIdentity, PeerRecord
 from actors.peer.steps import note, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, MadeRequest, MakeRequest, RemoteReply
@@ -166,7 +166,7 @@ class Renewal(Actor):
         if renewing is None or renewing.waiting is None:
             return
         if fault is None:
-            remember(ctx, renewing.mark, 200, {"peer": full(ctx.record, self.evidence, ctx.settings, ctx.wall)})
+            remember(ctx, renewing.mark, 200, {"peer": full_now(ctx)})
         ctx.answer(renewing.waiting, fault if fault is not None else Shown(ctx.record, self.evidence))
 
 

@@ -35,7 +35,7 @@ grants = LazyGroup(
         "narrow": ("api.cli.grants:narrow", "Allow less."),
         "receive": ("api.cli.received_grants:receive", "Keep the bearer of a grant that a peer gave us."),
         "received": ("api.cli.received_grants:received", "List the grants that a peer gave us."),
-        "review": ("api.cli.grants:review", "Note that a grant has been looked at and is right."),
+        "review": ("api.cli.grants:review", "Review all grants, or note that one has been looked at."),
         "revoke": ("api.cli.grants:revoke", "End a grant for good."),
         "rotate": ("api.cli.grants:rotate", "Mint a new bearer for a grant; prints it once."),
         "show": ("api.cli.grants:show", "Show one grant."),
@@ -207,13 +207,31 @@ def rotate(peer: str, grant: str, overlap: float | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("peer")
-@click.argument("grant")
+@click.argument("peer", required=False)
+@click.argument("grant", required=False)
 @connected
-def review(peer: str, grant: str) -> None:
-    """Note that a grant has been looked at and is right."""
-    client, peer_id = resolved(peer)
-    _print(client, client.post(_grant_path(client, peer_id, grant, "review"), {}).data["grant"])
+def review(peer: str | None, grant: str | None) -> None:
+    """Review all grants: what ends soon, is overdue, reaches far, is unused or can never match. It happens by itself every week.
+
+    With PEER and GRANT: note that this grant has been looked at and is right.
+    """
+    if peer is not None and grant is not None:
+        client, peer_id = resolved(peer)
+        _print(client, client.post(_grant_path(client, peer_id, grant, "review"), {}).data["grant"])
+        return
+    if peer is not None:
+        raise click.UsageError("name a grant of the peer too, or neither")
+    client = Client(current())
+    told = client.post("/platform/grants/review", {}).data
+    if client.application.as_json:
+        emit_json(told)
+        return
+    rows = [
+        (each.get("severity"), each.get("category"), entry.get("federation_peer_id"), entry.get("grant_id"), entry.get("resource_kind"))
+        for each in told.get("categories") or []
+        for entry in each.get("entries") or []
+    ]
+    table(("severity", "category", "peer", "grant", "kind"), rows, empty="nothing needs a second look")
 
 
 # --- why --------------------------------------------------------------------------------------------------------------

@@ -35,9 +35,9 @@ SETTINGS = Settings(
 
 OF_OTHER_ROWS = {
     "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
-    "migration_chain_stalled", "migration_chain_failed",
+    "migration_chain_stalled", "migration_chain_failed", "peer_capability_drift",
 }  # fmt: skip
-"""Kinds of findings that do not come from the rows of peers."""
+"""Kinds of findings that do not come from the rows of peers, or not from them alone; their own tests try them."""
 
 
 def anchor(number: int = 1, **fields: Any) -> TrustedAnchor:

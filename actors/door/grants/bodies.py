@@ -25,6 +25,7 @@ from actors.door.shapes import (
     Shape,
     Text,
 )
+from actors.governance.review import CATEGORIES, LISTED_MAX
 from actors.grant.axes import AXES, AxisName, parse_axis
 from actors.grant.lifecycle import STATES
 from actors.grant.record import ORIGINS, SCOPES
@@ -350,5 +351,22 @@ EXPLANATION: Final = Object(
         Field("change", ListOf(Anything(), 16), required=True, description="The smallest set of edits that would let the call pass."),
     ),
     name="Explanation",
+    unknown="ignore",
+)
+
+_CATEGORY: Final = Object(
+    (
+        Field("category", Choice(tuple(CATEGORIES)), required=True),
+        Field("severity", Text(), required=True),
+        Field("count", Integer(), required=True),
+        Field("entries", ListOf(Anything(), LISTED_MAX), required=True, description="At most 1,000, each with its peer and grant."),
+    )
+)
+REVIEW: Final = Object(
+    (
+        Field("reviewed_at", Instant(), required=True),
+        Field("categories", ListOf(_CATEGORY, len(CATEGORIES)), required=True, description="Those that are not empty."),
+    ),
+    name="GrantReview",
     unknown="ignore",
 )

@@ -13,6 +13,8 @@ from actors.door import cursors
 from actors.door.admission import check_status
 from actors.door.grants.authorise import bridged, schema_fault
 from actors.door.request import Request
+from actors.governance.messages import ReviewNow
+from actors.governance.record import KIND as GOVERNANCE
 from actors.grant import expectations, projection, standing
 from actors.grant.actor import BOOK
 from actors.grant.axes import ANY, AXES
@@ -227,6 +229,11 @@ def review_grant(door: Door, request: Request) -> None:
     _changed(door, request, row, Review(grant_id=row.record.id, by=request.by, mark=request.mark))
 
 
+def review_grants(door: Door, request: Request) -> None:
+    """Review every grant of the account."""
+    door.relay(request, Ref(GOVERNANCE.name, request.account_id), ReviewNow(request.by), request.ok)
+
+
 def _changed(door: Door, request: Request, row: Row, message: Any) -> None:
     def answered(outcome: Any) -> None:
         now = door.engine.directory.row(KIND.name, row.record.id) or row
@@ -424,6 +431,7 @@ HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
     "revoke_grant": revoke_grant,
     "rotate_grant_token": rotate_grant_token,
     "review_grant": review_grant,
+    "review_grants": review_grants,
     "explain_grants": explain_grants,
     "explain_grants_without_peer": explain_grants_without_peer,
     "get_grant_tests": get_grant_tests,

@@ -188,6 +188,23 @@ _EXPLAIN_WITHOUT_PEER: Final = Route(
     idempotent=True,
 )
 
+_REVIEW: Final = Route(
+    name="review_grants",
+    method="POST",
+    path=f"{SYSTEM}/platform/grants/review",
+    face="operator",
+    permission=PEERS_MANAGE,
+    tag=_TAG,
+    summary="Review all grants now",
+    description=(
+        "The same happens by itself every week: what ends soon, was not looked at for 90 days, reaches far, is unused or can never match. "
+        "Each category that is not empty is told as an event `federation.review.<category>`."
+    ),
+    body=bodies.REVIEW_GRANT,
+    success={200: bodies.REVIEW},
+    idempotent=True,
+)
+
 _TESTS: Final = (
     Route(
         name="get_grant_tests",
@@ -238,4 +255,4 @@ _TESTS: Final = (
     ),
 )
 
-ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN, _EXPLAIN_WITHOUT_PEER, *_TESTS)
+ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN, _EXPLAIN_WITHOUT_PEER, _REVIEW, *_TESTS)

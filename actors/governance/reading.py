@@ -1,0 +1,45 @@
+"""What a scan reads beside the rows of peers: one function for the periodic scan and for the fresh one that an operator asks for.
+
+Lives here: queries. Must not live here: a condition of a finding (see `scanner`, `drift`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors.audit_archive.record import SHIPMENT
+from actors.bridge.record import KIND as BRIDGE
+from actors.capability.record import KIND as CAPABILITY
+from actors.findings import Finding
+from actors.governance import drift, scanner
+from actors.grant.record import KIND as GRANT
+from actors.limits import FINDINGS_OPEN_MAX
+from actors.migration_chain.record import CHAIN
+from actors.peer.record import PeerRecord
+from actors.settings import Settings
+from runtime.store.port import Condition, Query, Row
+
+Read = Callable[[Query], list[Row]]
+
+
+def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settings: Settings, wall: float) -> tuple[Finding, ...]:
+    """What the other rows of an account show, given its peers that have not been revoked."""
+    here = Condition("account_id", "=", account_id)
+
+    def records(kind: str, *alternatives: tuple[Condition, ...]) -> list[Any]:
+        return [row.record for row in read(Query(kind, tuple((here, *each) for each in alternatives), limit=FINDINGS_OPEN_MAX))]
+
+    bridges = records(BRIDGE.name, (Condition("state", "=", "active"),))
+    shipments = records(SHIPMENT.name, (Condition("state", "=", "failed"),))
+    grants = records(GRANT.name, (Condition("corrupt", "=", 1),), (Condition("wide", "=", 1),))
+    chains = records(CHAIN.name, (Condition("stalled", "=", 1),), (Condition("status", "=", "failed"),))
+    capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
+    return (
+        *scanner.scan_across(peers, settings),
+        *scanner.scan_bridges(bridges, peers),
+        *scanner.scan_shipments(shipments),
+        *scanner.scan_grants(grants, wall),
+        *scanner.scan_chains(chains, wall),
+        *drift.scan_capabilities(capabilities, peers),
+    )
