@@ -296,25 +296,53 @@ def _print_explanation(told: Mapping[str, Any]) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("peer")
+@click.argument("peer", required=False)
+@click.option(
+    "--planned", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="Grants and tests, for no peer yet."
+)
 @connected
-def test(peer: str) -> None:
-    """Judge the grant tests of a peer, as of now; exit 1 if one fails."""
-    client, peer_id = resolved(peer)
-    told = client.post(peer_path(peer_id, "grant_tests", "run"), {}).data
+def test(peer: str | None, planned: Path | None) -> None:
+    """Judge the grant tests of a peer, as of now; exit 1 if one fails.
+
+    With --planned: judge the tests of a file over the grants in it, for a platform that is no peer yet. The file is TOML or JSON with
+    `grants`, each as `grants issue` would make it, and `tests`.
+    """
+    if (peer is None) == (planned is None):
+        raise click.UsageError("name a PEER, or a file with --planned")
+    if planned is not None:
+        client = Client(current())
+        told = test_planned(client, planned)
+    else:
+        client, peer_id = resolved(str(peer))
+        told = client.post(peer_path(peer_id, "grant_tests", "run"), {}).data
     if client.application.as_json:
         emit_json(told)
     else:
-        table(
-            ("test", "expected", "is", ""),
-            [
-                (each.get("name"), _word(each.get("expected")), _word(each.get("allowed")), "passed" if each.get("passed") else "FAILED")
-                for each in told.get("outcomes") or ()
-            ],
-            empty="no grant tests; `powernode grants tests PEER --set FILE` sets them",
-        )
+        print_outcomes(told)
     if not told.get("passed"):
         raise click.exceptions.Exit(Exit.FAILURE)
+
+
+def test_planned(client: Client, file: Path) -> dict[str, Any]:
+    """What the tests of a file say of the grants in it.
+
+    Raises:
+        Failure: it cannot be read, or the daemon refuses it.
+    """
+    told = client.post("/platform/grants/test", _test_file(file)).data
+    return told if isinstance(told, dict) else {}
+
+
+def print_outcomes(told: Mapping[str, Any]) -> None:
+    """Each test with what it wants and what it gets."""
+    table(
+        ("test", "expected", "is", ""),
+        [
+            (each.get("name"), _word(each.get("expected")), _word(each.get("allowed")), "passed" if each.get("passed") else "FAILED")
+            for each in told.get("outcomes") or ()
+        ],
+        empty="no grant tests; `powernode grants tests PEER --set FILE` sets them",
+    )
 
 
 def _word(allowed: Any) -> str:

@@ -6,6 +6,7 @@ Lives here: these commands. Must not live here: reading of secrets (see `secrets
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -101,6 +102,12 @@ def _ttl_seconds(ttl: float | None) -> int | None:
 @_ENDPOINT
 @click.option("--ca-fingerprint", metavar="sha256:…", help="Fingerprint of the remote's CA, learned over another channel.")
 @_METADATA
+@click.option(
+    "--grant-tests",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Planned grants and tests of them (see `grants test --planned`); no invitation is made if one fails.",
+)
 @connected
 def invite(
     url: str,
@@ -110,6 +117,7 @@ def invite(
     endpoints: tuple[Mapping[str, object], ...],
     ca_fingerprint: str | None,
     metadata: tuple[tuple[str, object], ...],
+    grant_tests: Path | None,
 ) -> None:
     """Propose a peering to the platform at URL and print the invitation for its operator.
 
@@ -118,6 +126,8 @@ def invite(
     if not url.lower().startswith("https://"):
         raise click.UsageError("URL must be the https address of the other platform, as in https://platform-b.example.com")
     client = Client(current())
+    if grant_tests is not None:
+        _check_planned(client, grant_tests)
     body = _given(
         remote_instance_url=url,
         spawn_role=role,
@@ -130,6 +140,21 @@ def invite(
     data = client.post("/platform/peers", body).data
     peer = peer_of(data)
     _hand_over(client, data, str(peer.get("id")), peer.get("acceptance_expires_at"))
+
+
+def _check_planned(client: Client, file: Path) -> None:
+    """Go on only if what is planned for the new peer allows and refuses what its tests say.
+
+    Raises:
+        Failure: a test fails.
+    """
+    from api.cli.grants import test_planned
+
+    told = test_planned(client, file)
+    failing = [str(each.get("name")) for each in told.get("outcomes") or () if not each.get("passed")]
+    if failing or not told.get("passed"):
+        text = f"no invitation was made, because these grant tests fail: {', '.join(map(clean, failing))}"
+        raise Failure("grant_test_failed", text, Exit.FAILURE)
 
 
 @click.command(cls=Command)

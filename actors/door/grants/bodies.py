@@ -322,6 +322,13 @@ _TEST_FIELDS: Final = (
 
 
 GRANT_TEST: Final = Object(_TEST_FIELDS, name="GrantTest")
+TEST_PLANNED: Final = Object(
+    (
+        Field("grants", ListOf(ISSUE_GRANT, limits.GRANT_TESTS_MAX), default=[], description="Grants as they are to be issued."),
+        Field("tests", ListOf(GRANT_TEST, limits.GRANT_TESTS_MAX), required=True, description="What is to be allowed or refused then."),
+    ),
+    name="TestPlannedGrantsRequest",
+)
 SET_GRANT_TESTS: Final = Object(
     (Field("tests", ListOf(GRANT_TEST, limits.GRANT_TESTS_MAX), required=True, description="All tests; they replace the former ones."),),
     name="SetGrantTestsRequest",

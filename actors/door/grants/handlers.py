@@ -6,20 +6,20 @@ not check again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.door import cursors
 from actors.door.admission import check_status
 from actors.door.grants.authorise import bridged, schema_fault
-from actors.door.request import Request
+from actors.door.request import NOBODY, Request
 from actors.governance.messages import ReviewNow
 from actors.governance.record import KIND as GOVERNANCE
 from actors.grant import expectations, projection, standing
 from actors.grant.actor import BOOK
 from actors.grant.axes import ANY, AXES
 from actors.grant.book import Expectation, GrantBook
-from actors.grant.chain import Ask
+from actors.grant.chain import Ask, PeerFacts
 from actors.grant.desk import covering
 from actors.grant.explain import Explanation, explain, nearest
 from actors.grant.lifecycle import state
@@ -323,13 +323,17 @@ def get_grant_tests(door: Door, request: Request) -> None:
     request.ok(_tests_shown(book), version=version)
 
 
-def set_grant_tests(door: Door, request: Request) -> None:
-    peer = own_peer(door, request)
-    names = [test["name"] for test in request.body["tests"]]
+def expectations_of(tests: Sequence[Mapping[str, Any]]) -> tuple[Expectation, ...]:
+    """The tests of a body.
+
+    Raises:
+        FaultError: `grant_test_name_taken`.
+    """
+    names = [test["name"] for test in tests]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FaultError(refusal([Problem("tests", "grant_test_name_taken", f"there are two tests named {name!r}") for name in twice]))
-    tests = tuple(
+    return tuple(
         Expectation(
             name=test["name"],
             allowed=test["allowed"],
@@ -341,8 +345,13 @@ def set_grant_tests(door: Door, request: Request) -> None:
             network_id=test.get("network_id"),
             source_address=test.get("source_address"),
         )
-        for test in request.body["tests"]
+        for test in tests
     )
+
+
+def set_grant_tests(door: Door, request: Request) -> None:
+    peer = own_peer(door, request)
+    tests = expectations_of(request.body["tests"])
     message = SetTests(account_id=request.account_id, tests=tests, by=request.by, expected_version=request.expected_version())
 
     def answered(outcome: GrantBook) -> None:
@@ -361,6 +370,40 @@ def run_grant_tests(door: Door, request: Request) -> None:
 
     tests = () if book is None else book.tests
     outcomes = expectations.run(tests, grants, standing.facts(peer), lambda network: bridged(door, peer.id, network), request.wall)
+    request.ok(_outcomes(outcomes))
+
+
+def test_planned_grants(door: Door, request: Request) -> None:
+    """Judge tests over grants that are only planned, of a platform that is no peer yet."""
+    tests = expectations_of(request.body["tests"])
+    planned = [planned_grant(body, f"planned-{place}", request) for place, body in enumerate(request.body["grants"])]
+
+    def grants(kind: str, resource_id: str | None) -> list[GrantRecord]:
+        return [each for each in planned if each.resource_kind == kind and (each.resource_id is None or each.resource_id == resource_id)]
+
+    outcomes = expectations.run(tests, grants, PeerFacts(id=NOBODY), lambda network: False, request.wall)
+    request.ok(_outcomes(outcomes))
+
+
+def planned_grant(body: Mapping[str, Any], id: str, request: Request) -> GrantRecord:
+    """A grant as it would be, had it been issued now to a platform that does not exist yet."""
+    return GrantRecord(
+        id=id,
+        account_id=request.account_id,
+        federation_peer_id=NOBODY,
+        remote_subject=body["remote_subject"],
+        resource_kind=body["resource_kind"],
+        resource_id=body.get("resource_id"),
+        permission_scopes=tuple(body["permission_scopes"]),
+        issued_at=request.wall,
+        expires_at=request.wall + _ttl_s(body),
+        token_digest=id,
+        updated_at=request.wall,
+        **{name: body.get(name, ANY) for name in AXES},
+    )
+
+
+def _outcomes(outcomes: Iterable[expectations.Tested]) -> dict[str, Any]:
     shown = [
         {
             "name": each.test.name,
@@ -371,7 +414,7 @@ def run_grant_tests(door: Door, request: Request) -> None:
         }
         for each in outcomes
     ]
-    request.ok({"passed": all(each.passed for each in outcomes), "outcomes": shown})
+    return {"passed": all(each["passed"] for each in shown), "outcomes": shown}
 
 
 def _book(door: Door, peer: PeerRecord) -> GrantBook | None:
@@ -437,4 +480,5 @@ HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
     "get_grant_tests": get_grant_tests,
     "set_grant_tests": set_grant_tests,
     "run_grant_tests": run_grant_tests,
+    "test_planned_grants": test_planned_grants,
 }

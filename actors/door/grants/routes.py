@@ -188,6 +188,39 @@ _EXPLAIN_WITHOUT_PEER: Final = Route(
     idempotent=True,
 )
 
+_TEST_PLANNED: Final = Route(
+    name="test_planned_grants",
+    method="POST",
+    path=f"{SYSTEM}/platform/grants/test",
+    face="operator",
+    permission=PEERS_READ,
+    tag=_TAG,
+    summary="Judge grant tests over grants that are only planned, for a platform that is no peer yet",
+    description=(
+        "As if the peering had just been made and exactly these grants issued; nothing is written. There is no bridge to who is "
+        "no peer, so calls through overlay networks are refused."
+    ),
+    body=bodies.TEST_PLANNED,
+    success={200: bodies.GRANT_TEST_RUN},
+    errors={
+        422: (
+            "field_required",
+            "invalid_text",
+            "unknown_resource_kind",
+            "reserved_resource_kind",
+            "resource_id_invalid",
+            *_SCOPE_PROBLEMS,
+            "scope_not_supported",
+            "ttl_out_of_range",
+            "ttl_ambiguous",
+            "invalid_metadata",
+            *_AXIS_PROBLEMS,
+            "grant_test_name_taken",
+        ),
+    },
+    idempotent=True,
+)
+
 _REVIEW: Final = Route(
     name="review_grants",
     method="POST",
@@ -255,4 +288,4 @@ _TESTS: Final = (
     ),
 )
 
-ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN, _EXPLAIN_WITHOUT_PEER, _REVIEW, *_TESTS)
+ROUTES: Final = (*_READS, *_WRITES, _EXPLAIN, _EXPLAIN_WITHOUT_PEER, _TEST_PLANNED, _REVIEW, *_TESTS)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sim.world import Host, World
+from tests.support.grants import peers
 
 PEERS = "/api/v1/system/platform/peers"
 READ = {"name": "b reads modules", "allowed": True, "resource_kind": "NodeModule"}
@@ -113,3 +114,41 @@ def test_a_platform_that_is_no_peer_needs_the_peering_and_a_grant(paired: tuple[
     assert (told["allowed"], told["code"]) == (False, "unknown_peer_subject")
     assert [edit["edit"] for edit in told["change"]] == ["resume_admission", "issue_grant"]
     assert told["change"][1]["source_cidrs"] == ["198.51.100.7/32"]
+
+
+def test_what_is_planned_for_a_platform_that_is_no_peer_yet_is_judged_by_the_same_chain() -> None:
+    two = peers("planned")
+    from_there = {
+        "remote_subject": "reader",
+        "resource_kind": "NodeModule",
+        "permission_scopes": ["read"],
+        "source_cidrs": ["192.0.2.0/24"],
+    }
+    wanted = [
+        {"name": "reads", "allowed": True, "resource_kind": "NodeModule", "source_address": "192.0.2.9"},
+        {"name": "not from elsewhere", "allowed": False, "resource_kind": "NodeModule", "source_address": "198.51.100.1"},
+        {"name": "writes nothing", "allowed": False, "resource_kind": "NodeModule", "scope": "write", "source_address": "192.0.2.9"},
+        {"name": "sees no network", "allowed": False, "resource_kind": "SdwanNetwork", "source_address": "192.0.2.9"},
+    ]
+    path = "/api/v1/system/platform/grants/test"
+    judged = two.ask("POST", path, {"grants": [from_there], "tests": wanted})
+    assert judged.status == 200, judged.body
+    assert judged.data["passed"] is True
+    wider = two.ask("POST", path, {"grants": [{**from_there, "source_cidrs": []}], "tests": wanted})
+    assert [each["name"] for each in wider.data["outcomes"] if not each["passed"]] == ["not from elsewhere"]
+    nothing = two.ask("POST", path, {"tests": wanted})
+    assert [each["name"] for each in nothing.data["outcomes"] if not each["passed"]] == ["reads"]
+    assert two.ask("GET", "").data == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"tests": [{"name": "x", "allowed": True, "resource_kind": "Starship"}]}, "unknown_resource_kind"),
+        ({"grants": [{"remote_subject": "s", "resource_kind": "NodeModule", "source_cidrs": [""]}], "tests": []}, "axis_value_blank"),
+        ({"tests": [{"name": "x", "allowed": True, "resource_kind": "Skill"}] * 2}, "grant_test_name_taken"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(body: dict[str, object], code: str) -> None:
+    reply = peers("planned").ask("POST", "/api/v1/system/platform/grants/test", body)
+    assert (reply.status, reply.body["code"]) == (422, code)

@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted
 
 pytestmark = pytest.mark.e2e
 
@@ -119,3 +120,35 @@ def test_a_grant_that_is_received_used_and_forgotten(typed: Typed, other: Typed,
     grant_id = bearer.removeprefix("fg-").partition(".")[0]
     assert "forgotten" in other.run("grants", "forget", other.peer_id, grant_id, "--yes")
     assert other.run("grants", "received", other.peer_id, "--json") == ""
+
+
+PLAN = """
+[[grants]]
+remote_subject = "reader"
+resource_kind = "NodeModule"
+
+[[tests]]
+name = "reads"
+allowed = true
+resource_kind = "NodeModule"
+"""
+
+
+def test_planned_grants_are_tested_and_an_invitation_waits_for_it(api: OperatorApi, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN)
+    outcome = {"name": "reads", "expected": True, "allowed": False, "passed": False, "grant_id": None}
+    api.answers["test_planned_grants"] = granted({"passed": False, "outcomes": [outcome]})
+    assert run("grants", "test", "--planned", str(file)).exit_code == 1
+    refused_invitation = run("peers", "invite", "https://b.example", "--grant-tests", str(file))
+    assert (refused_invitation.exit_code, "reads" in refused_invitation.output) == (1, True)
+    assert "propose_peer" not in [request.name for request in api.requests]
+    assert run("grants", "test").exit_code == 2
+
+
+def test_a_review_of_everything_lists_what_needs_a_second_look(api: OperatorApi, run: Run) -> None:
+    entry = {"federation_peer_id": PEER_ID, "grant_id": PEER_ID, "resource_kind": "NodeModule"}
+    category = {"category": "bare_tokens_in_use", "severity": "medium", "count": 1, "entries": [entry]}
+    api.answers["review_grants"] = granted({"reviewed_at": "2026-01-01T00:00:00Z", "categories": [category]})
+    assert "bare_tokens_in_use" in run("grants", "review").output
+    assert run("grants", "review", PEER_ID).exit_code == 2
