@@ -56,5 +56,5 @@ class Telling(ChannelKeeping):
             self.news = ()
         elif isinstance(message.outcome, RemoteReply) and message.outcome.status < 500 and message.outcome.status != 429:
             # Heard, or refused for good: a remote that does not know the kind says so by acknowledging it.
-            self.news = tuple(told for told in self.news if told is not message.tag)
+            self.news = tuple(told for told in self.news if told != message.tag)
             self.tell_news(ctx)

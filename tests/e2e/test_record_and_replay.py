@@ -13,7 +13,7 @@ from sim.cli import sim
 from sim.scenario.load import load
 from sim.scenario.run import run
 from tests.e2e.broken_daemon import broken
-from tests.support.daemons import PEERS, Daemon, poll, propose
+from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
 
 pytestmark = pytest.mark.e2e
 
@@ -102,3 +102,46 @@ def test_a_folder_without_a_recording_says_what_to_do(tmp_path: Path) -> None:
     done = CliRunner().invoke(sim, ["record", "--data", str(tmp_path), "--out", str(tmp_path / "x.toml")])
     assert done.exit_code == 1
     assert "no daemon runs on this folder" in done.output
+
+
+# --- a channel, and what is lent ------------------------------------------------------------------------------------------
+
+
+CHANNEL = """\
+heartbeat_interval = "1s"
+channel.enabled = true
+"""
+
+
+def test_traffic_over_a_channel_and_under_a_grant_is_recorded_and_replayed(tmp_path: Path) -> None:
+    with daemons(tmp_path, "a", "b", more=CHANNEL) as (a, b):
+        at_a, _, invitation = propose(a, b)
+        at_b = str(b.call("POST", f"{PEERS}/accept", {"invitation": invitation}).data["peer"]["id"])
+        poll(lambda: (a.status(at_a), b.status(at_b)) == ("active", "active"))
+        poll(lambda: "a channel opened" in a.log_file.read_text())
+        made = a.call("POST", "/api/v1/system/platform/resources/NodeModule", {"attributes": {"name": "nginx"}})
+        assert made.status == 201, made.body
+        body = {"remote_subject": "read@b", "resource_kind": "NodeModule", "permission_scopes": ["read"], "ttl_seconds": 3_600}
+        issued = a.call("POST", f"{PEERS}/{at_a}/grants", body)
+        assert issued.status == 201, issued.body
+        bearer = str(issued.data["bearer_token"])
+        kept = b.call("POST", f"{PEERS}/{at_b}/received_grants", {"bearer_token": bearer})
+        assert kept.status in (200, 201), kept.body
+        read = b.call("GET", f"{PEERS}/{at_b}/remote_resources/NodeModule")
+        assert read.status == 200, read.body
+        assert a.call("POST", f"{PEERS}/{at_a}/grants/{issued.data['grant']['id']}/revoke", {"reason": "over"}).status == 200
+        told = a.call("POST", f"{PEERS}/{at_a}/heartbeat", {})
+        assert told.status == 200, told.body
+        recordings = []
+        for daemon in (a, b):
+            recordings.append(tmp_path / f"{daemon.name}.toml")
+            done = CliRunner().invoke(sim, ["record", "--data", str(daemon.data), "--out", str(recordings[-1])])
+            assert done.exit_code == 0, done.output
+    texts = [file.read_text() for file in recordings]
+    assert all(bearer.partition(".")[2] not in text for text in texts)
+    assert "grant_book/" in texts[0]
+    assert "received_grant/" in texts[1]
+    assert any("ChannelAnswered" in text for text in texts)
+    for file in recordings:
+        result = run(load(file))
+        assert result.passed, (result.failures, result.last)
