@@ -51,6 +51,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/system/platform/capabilities/sync_now", MANAGE),
     ("POST", "/system/platform/peers(/accept|/{id}/accept|/{id}/acceptance_token)?", INVITE),
     ("POST", "/system/platform/(peers/{id}/)?grants/explain", READ),
+    ("POST", "/system/platform/grants/test", READ),
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
     ("GET", "/system/platform/(peers|trust|grants|hub)(/.*)?", READ),
     ("POST|PATCH|PUT|DELETE", "/system/platform/(peers|trust|grants|audit)(/.*)?", MANAGE),
