@@ -47,4 +47,5 @@ class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continu
             or self.telling
             or bool(self.news)
             or self.renewing is not None
+            or bool(self.pushed)
         )
