@@ -81,6 +81,13 @@ _REGISTRY: Final = (
         distinguished_by=("fingerprint",),
     ),
     FindingKind(
+        kind="peer_behind_our_rotation",
+        severity="medium",
+        title="Left behind by our rotation",
+        text="Since {since} the peer has not taken a certificate of ours under our new root; it follows the rotation late, or cannot.",
+        remedy="`powernode trust status` says what brings it further; `powernode peers rotate {peer_id}` tries it now.",
+    ),
+    FindingKind(
         kind="stale_accepted_without_handshake",
         severity="medium",
         title="Accepted but never enrolled",

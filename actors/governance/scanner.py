@@ -21,9 +21,11 @@ from actors.grant import lifecycle
 from actors.grant.record import BROAD_SCOPES, GrantRecord
 from actors.limits import (
     ASYMMETRIC_HEARTBEAT_S,
+    BEHIND_ROTATION_S,
     CLOCK_SKEW_WARNING_S,
     DEGRADED_PROLONGED_S,
     EPOCH_FLIPS_TO_CONFLICT,
+    NOT_BEFORE_BACKDATE_S,
     STUCK_ACCEPTED_S,
 )
 from actors.migration_chain.limits import FAILED_SHOWN_S
@@ -273,6 +275,9 @@ def _certificates(record: PeerRecord, settings: Settings, wall: float) -> Iterat
     unproven = record.unproven_anchor
     if unproven is not None:
         yield _finding("trust_anchor_changed_unverified", record, fingerprint=unproven.fingerprint, reason=unproven.reason)
+    following = record.outbound_next
+    if following is not None and record.status in LIVE and wall - following.not_before > BEHIND_ROTATION_S + NOT_BEFORE_BACKDATE_S:
+        yield _finding("peer_behind_our_rotation", record, since=iso(following.not_before + NOT_BEFORE_BACKDATE_S))
     for name, not_after in _bound_certificates(record):
         if wall > not_after:
             yield _finding("peer_cert_expired", record, certificate=name, not_after=iso(not_after))

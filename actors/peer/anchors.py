@@ -18,7 +18,7 @@ from actors import certificates, cross_signature
 from actors.idempotency.record import remember
 from actors.limits import BUNDLE_POLLED_AGAIN_S, BUNDLE_POLLED_EVERY_S
 from actors.peer.messages import AnchorUsed, ApproveAnchor, BundleAnswered, RotateNow, Shown
-from actors.peer.moving import BUNDLE, Moving, Pushed
+from actors.peer.moving import BUNDLE, Moving, Pushed, refused_step
 from actors.peer.outbound import exchange
 from actors.peer.peer_events import DISCLOSED
 from actors.peer.projection import full_now
@@ -161,6 +161,9 @@ class Anchors(Moving):
     def _approved(self, ctx: Context, record: PeerRecord, message: BundleAnswered) -> None:
         fingerprint, asked, address = message.tag
         fault = message.fault
+        if fault is None and message.outcome.status != 200:
+            # It is the remote, under the CA that was named; but it does not serve us, as a parent whose former root signed our certificate.
+            fault = refused_step(message.outcome, "the remote proves that CA, but refuses us")
         anchor = None if fault is not None else offered_anchor(message.outcome, fingerprint, ctx)
         seen = record.unproven_anchor
         if fault is not None or anchor is None or (seen is not None and seen.fingerprint != fingerprint):

@@ -400,7 +400,10 @@ def absorbed(
     handshake = record.handshake
     certified = answer.certificate
     if certified is not None and handshake is not None and handshake.sealed_key is not None:
-        outbound = OutboundIdentity(certified.pem, handshake.sealed_key, certified.serial, certified.not_before, certified.not_after)
+        issuer = certified.issuer
+        outbound = OutboundIdentity(
+            certified.pem, handshake.sealed_key, certified.serial, certified.not_before, certified.not_after, issuer
+        )
     trust: dict[str, Any] = {}
     if outbound is not None and not _already_trusted(record, answer, wall):
         hierarchical = certified is not None

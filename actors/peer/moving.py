@@ -22,7 +22,7 @@ from actors.peer.outbound import exchange
 from actors.peer.peer_events import COMPROMISE_DISCLOSED
 from actors.peer.projection import full_now
 from actors.peer.record import PeerRecord, TrustedAnchor
-from actors.peer.renewal import Renewal, Renewing, outbound_of, self_issued
+from actors.peer.renewal import Renewal, Renewing, issuer_among, outbound_of, self_issued
 from actors.peer.steps import note, subject_of
 from actors.ports import ClientIdentity, CrossSign, IssueIdentity, RemoteReply
 from actors.rotation.record import RotationRecord, child_of_ours, identity_by, parent_of_ours, roots_of, rotation_of
@@ -132,7 +132,7 @@ class Moving(Renewal):
         following = record.outbound_next if record is not None else None
         fault = message.fault
         if fault is None and message.outcome.status != 200:
-            fault = _not_taken(message.outcome)
+            fault = refused_step(message.outcome, "the remote does not take our next certificate yet")
         if record is None or following is None or following.serial != message.tag or fault is not None:
             self.tell_pushed(ctx, fault or OVERTAKEN)
             return
@@ -235,10 +235,10 @@ class Moving(Renewal):
 OVERTAKEN = OperatorFault("nothing_to_rotate", "the peer has changed meanwhile", 409)
 
 
-def _not_taken(reply: RemoteReply) -> Fault:
+def refused_step(reply: RemoteReply, what: str) -> Fault:
+    """The remote answered a step of a rotation with a refusal."""
     code = remote_answers.remote_code(reply)
-    text = f"the remote does not take our next certificate yet ({code or reply.status})"
-    return RemoteFault("remote_rejected", text, 502, {"remote_status": reply.status, "remote_code": code})
+    return RemoteFault("remote_rejected", f"{what} ({code or reply.status})", 502, {"remote_status": reply.status, "remote_code": code})
 
 
 def issuer_of(record: PeerRecord) -> str | None:
@@ -249,8 +249,7 @@ def issuer_of(record: PeerRecord) -> str | None:
     anchors = certificates.load_anchors([anchor.pem for anchor in record.trusted_anchors])
     if isinstance(leaf, str) or isinstance(anchors, str):
         return None
-    now = record.outbound.not_before
-    return next((anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=now) is None), None)
+    return issuer_among(leaf, anchors, record.outbound.not_before)
 
 
 def with_own_roots(record: PeerRecord, rotation: RotationRecord | None, identity: Identity, wall: float) -> PeerRecord:

@@ -34,6 +34,7 @@ class CertifiedKey:
     serial: str
     not_before: float
     not_after: float
+    issuer: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -192,7 +193,8 @@ def _parse_certificate(certified: object, handshake: Handshake, record: PeerReco
     )
     if flaw is not None or handshake.csr_pem is None or not certificates.same_key(pem, handshake.csr_pem):
         return _malformed("federation_certificate.cert_pem")
-    return {"anchors": anchors, "certificate": CertifiedKey(pem, leaf.serial, leaf.not_before, leaf.not_after)}
+    issuer = next((anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=wall) is None), None)
+    return {"anchors": anchors, "certificate": CertifiedKey(pem, leaf.serial, leaf.not_before, leaf.not_after, issuer)}
 
 
 def _pinned_anchors(

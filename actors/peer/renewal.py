@@ -9,6 +9,7 @@ Nothing has to survive a crash: until the new certificate is committed the prese
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -214,5 +215,9 @@ def certified(reply: RemoteReply, made: MadeRequest, record: PeerRecord, instanc
             flaw = "signature_invalid"
     if flaw is not None or isinstance(leaf, str) or isinstance(anchors, str):
         return RemoteFault("remote_error", "the certificate that the remote made is not ours to use", 502, {"reason": flaw})
-    issuer = next((anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=wall) is None), None)
-    return OutboundIdentity(str(pem), made.sealed_key, leaf.serial, leaf.not_before, leaf.not_after, issuer)
+    return OutboundIdentity(str(pem), made.sealed_key, leaf.serial, leaf.not_before, leaf.not_after, issuer_among(leaf, anchors, wall))
+
+
+def issuer_among(leaf: certificates.Leaf, anchors: Sequence[certificates.Anchor], now: float) -> str | None:
+    """The fingerprint of the anchor that issued a certificate, or None."""
+    return next((anchor.fingerprint for anchor in anchors if certificates.check_issued_by(leaf, (anchor,), now=now) is None), None)

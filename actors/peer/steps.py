@@ -112,7 +112,7 @@ def trust_status_at(record: PeerRecord, wall: float) -> TrustStatus:
     ended = bool(anchors) and all(min(anchor.not_after, anchor.accept_until or anchor.not_after) <= wall for anchor in anchors)
     ended |= record.outbound is not None and record.outbound.not_after <= wall
     ended |= record.issued_not_after is not None and record.issued_not_after <= wall
-    return "expired" if ended or child_is_cut_off(record) else record.trust_status
+    return "expired" if ended or cut_off(record) else record.trust_status
 
 
 def rehandshake_allowed(record: PeerRecord, wall: float) -> bool:
@@ -123,10 +123,13 @@ def rehandshake_allowed(record: PeerRecord, wall: float) -> bool:
     return record.status in ("active", "degraded") and trust in ("expired", "broken")
 
 
-def child_is_cut_off(record: PeerRecord) -> bool:
-    """Whether no root of ours that counts has signed what this child calls with: it missed the rotation, and needs a new token."""
-    child = record.trust_mode == "hierarchical" and record.spawn_role == "parent" and record.inbound_root is not None
-    return child and all(anchor.fingerprint != record.inbound_root for anchor in record.trusted_anchors)
+def cut_off(record: PeerRecord) -> bool:
+    """Whether no root that counts has signed the certificate between a parent and its child: the child missed a rotation of the parent,
+    and needs a new token. Either side sees it by its own anchors."""
+    if record.trust_mode != "hierarchical":
+        return False
+    signer = record.inbound_root if record.spawn_role == "parent" else record.outbound.issuer if record.outbound is not None else None
+    return signer is not None and all(anchor.fingerprint != signer for anchor in record.trusted_anchors)
 
 
 def repinning_allowed(record: PeerRecord, wall: float) -> bool:

@@ -196,5 +196,8 @@ class RotationActor(Actor):
 
 def _pinning(peers: Sequence[PeerRecord], wall: float) -> list[PeerRecord]:
     """Rows with an open token that pins the present root, or with an accept of ours under way that names it."""
-    tokens = [p for p in peers if p.acceptance_token_digest is not None and (p.acceptance_token_expires_at or 0.0) > wall]
-    return [*tokens, *(p for p in peers if p not in tokens and p.handshake is not None and p.handshake.expires_at > wall)]
+    return [peer for peer in peers if _open_token(peer, wall) or (peer.handshake is not None and peer.handshake.expires_at > wall)]
+
+
+def _open_token(peer: PeerRecord, wall: float) -> bool:
+    return peer.acceptance_token_digest is not None and (peer.acceptance_token_expires_at or 0.0) > wall

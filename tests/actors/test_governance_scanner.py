@@ -15,6 +15,7 @@ from actors.bridge.record import BridgeRecord
 from actors.findings import KINDS
 from actors.governance.scanner import scan, scan_across, scan_bridges, scan_grants, scan_peer
 from actors.grant.record import GrantRecord
+from actors.limits import NOT_BEFORE_BACKDATE_S
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import STATUSES
 from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, TrustedAnchor, UnprovenAnchor
@@ -91,6 +92,10 @@ def test_a_sound_peer_has_no_findings() -> None:
     assert found(peer()) == set()
 
 
+def tried_since(at: float) -> OutboundIdentity:
+    return OutboundIdentity("pem", b"", "1", at - NOT_BEFORE_BACKDATE_S, WALL + 90 * DAY_S)
+
+
 INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("expired_trust_jwt", {"expires_at": WALL + 0.001}, {}, False),
     ("expired_trust_jwt", {"expires_at": WALL}, {}, True),
@@ -106,6 +111,9 @@ INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
         True,
     ),
     ("trust_anchor_changed_unverified", {"unproven_anchor": None}, {}, False),
+    ("peer_behind_our_rotation", {"outbound_next": tried_since(WALL - 3_600.0)}, {}, False),
+    ("peer_behind_our_rotation", {"outbound_next": tried_since(WALL - 3_600.001)}, {}, True),
+    ("peer_behind_our_rotation", {"outbound_next": tried_since(0.0), "status": "suspended"}, {}, False),
     ("platform_restored_by_hand", {}, {"echoed_epoch": 2}, True),
     ("platform_restored_by_hand", {}, {"echoed_epoch": 1}, False),
     ("peer_compromise_disclosed", {"compromise_disclosed_at": WALL}, {}, True),

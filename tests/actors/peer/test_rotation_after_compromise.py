@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors import certificates
 from actors.limits import DAY_S
+from actors.peer import steps
 from actors.peer.messages import Accepted, ApproveAnchor, Shown
 from actors.rotation.messages import Rotating
 from tests.support.federation import OPERATOR
@@ -86,6 +87,21 @@ def test_certificates_of_children_end_with_the_root_that_signed_them() -> None:
     assert progress(two.a) == {two.b.url: "must_pair_again"}
     two.network.advance(900.0)
     assert two.b.evidence(two.at_b.peer_id).last_error == "server_identity_unverified"
+    outcome = two.b.accept(two.at_b.peer_id, two.a.regenerate(two.at_a.peer_id))
+    assert isinstance(outcome, Accepted), outcome
+    two.network.advance(60.0)
+    assert (two.statuses, progress(two.a)) == (("active", "active"), {two.b.url: "promoted"})
+
+
+def test_an_approval_brings_a_child_nothing_and_a_token_everything() -> None:
+    two = connected(role_of_b="child")
+    rotate(two.a, force=True, reason="stolen")
+    current = rotation(two.a).current
+    assert current is not None
+    two.network.advance(300.0)
+    refused = two.b.told(two.at_b.peer_id, ApproveAnchor(OPERATOR, current.fingerprint))
+    assert (refused.code, refused.details["remote_code"]) == ("remote_rejected", "client_certificate_invalid")
+    assert steps.trust_status_at(two.a.record(two.at_a.peer_id), two.network.clock.wall()) == "expired"
     outcome = two.b.accept(two.at_b.peer_id, two.a.regenerate(two.at_a.peer_id))
     assert isinstance(outcome, Accepted), outcome
     two.network.advance(60.0)
