@@ -38,7 +38,7 @@ DURATIONS_S: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 
 NATS: Final = ("n1", "n2")
 """Names of boxes. A document that has none of this name passes over steps that speak of it."""
 
-POINTLESS: Final = frozenset({"no_flaw"})
+POINTLESS: Final = frozenset({"no_flaw", "stolen_root"})
 """Values by which an attack is none: whoever holds all that a peer holds is the peer, and checkers would take him for an attacker."""
 
 _WORDS: Final = re.compile(r"`([^`]+)`")
