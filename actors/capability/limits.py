@@ -28,6 +28,9 @@ FAILURES_TOLD: Final = 5
 PAGE_RECORDS: Final = PAGE_MAX
 """Records of one page, and so of one transaction."""
 
+PAGES_MAX: Final = 1_000
+"""Pages of one pull; a home that never comes to an end is not followed for ever."""
+
 STEP_MAX_S: Final = 120.0
 """When a step of a pass whose answer never came (a crash) is taken again."""
 

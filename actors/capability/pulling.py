@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from actors.capability import filters
-from actors.capability.limits import OVERLAP_S, PAGE_RECORDS
+from actors.capability.limits import OVERLAP_S, PAGE_RECORDS, PAGES_MAX
 from actors.capability.messages import PageRead
 from actors.capability.record import CapabilityRecord
 from actors.capability.running import Run, Running, advanced, unusable
@@ -111,7 +111,8 @@ class Pulling(Running):
                 return one
             told.append(one)
         following = meta["next_cursor"]
-        if following is not None and following == run.following:
+        run.pages += 1
+        if following is not None and (following == run.following or run.pages >= PAGES_MAX):
             return unusable("meta.next_cursor")
         run.following, run.last_page = following, following is None
         return tuple(told)

@@ -65,6 +65,7 @@ class Run:
         full: whether the leg looks at everything.
         began_at: wall time at which the leg began.
         seen: ids of the leg so far, of a full pull.
+        pages: how many pages of the leg the peer has given.
         following, since: the peer's cursor of the next page, and from when on the list is.
         sweeping: whether every page is kept, and what was not among them is being dropped.
         page: records of the page that are still to be pushed, and the last one that the page has looked at.
@@ -83,6 +84,7 @@ class Run:
     full: bool = False
     began_at: float = 0.0
     seen: set[str] = attrs.field(factory=set)
+    pages: int = 0
     following: str | None = None
     since: str | None = None
     sweeping: bool = False
@@ -118,7 +120,9 @@ class Running(Actor):
         address = ctx.defer() if asked is not None else None
         if self.run is not None:
             self.again = self.again or asked is None
-            self.run.asked.append(address)
+            if asked is not None:
+                self.run.asked.append(address)
+                ctx.after(ASKED_WAIT_S, Waited(self.run.id), "asked")
             return
         kind, found = what_flows(record)
         blocked = self.blocked(ctx, record)
@@ -130,7 +134,7 @@ class Running(Actor):
             return
         if asked is not None and asked.full:
             record = attrs.evolve(record, pull=attrs.evolve(record.pull, full=True), push=attrs.evolve(record.push, full=True))
-        self.run = Run(id=ctx.new_id(), legs=list(record.legs), kind=kind, filter=found)
+        self.run = Run(id=ctx.new_id(), legs=self._open_legs(ctx, record), kind=kind, filter=found)
         if asked is not None:
             self.run.asked.append(address)
             ctx.after(ASKED_WAIT_S, Waited(self.run.id), "asked")
@@ -146,7 +150,7 @@ class Running(Actor):
         assert run is not None
         row = self.peer(ctx, record)
         run.began_at, run.seen, run.following, run.page = ctx.wall, set(), None, []
-        run.last_page, run.sweeping = False, False
+        run.last_page, run.sweeping, run.pages = False, False, 0
         run.peering_epoch = row.record.peering_epoch if row is not None else -1
         run.epoch, run.era = home_epoch(ctx, row, run.leg), era_of(ctx, row)
         held = self._fitting(ctx, row.record, record, run.leg, run.refused) if row is not None else []
@@ -191,9 +195,14 @@ class Running(Actor):
         fault = residency.refusal(residency_of(ctx, row.record), acknowledged=record.acknowledge_residency)
         if fault is not None:
             return "residency_refused", fault
-        refused = self.run.refused if self.run is not None else set()
-        missing = [leg for leg in record.legs if not self._fitting(ctx, row.record, record, leg, refused)]
-        return ("blocked_no_grant", NO_GRANT) if missing else None
+        return ("blocked_no_grant", NO_GRANT) if not self._open_legs(ctx, record) else None
+
+    def _open_legs(self, ctx: Context, record: CapabilityRecord) -> list[Leg]:
+        """The legs for which a grant is held: of those of the capability, or of the one that is being made."""
+        row, run = self.peer(ctx, record), self.run
+        wanted = record.legs if run is None else (run.leg,)
+        refused = run.refused if run is not None else set()
+        return [leg for leg in wanted if row is not None and self._fitting(ctx, row.record, record, leg, refused)]
 
     def _fitting(self, ctx: Context, peer: PeerRecord, record: CapabilityRecord, leg: Leg, refused: set[str]) -> list[ReceivedGrantRecord]:
         held = [row.record for row in ctx.query(of_peer(peer.id)) if row.record.id not in refused]

@@ -163,6 +163,8 @@ class MirrorsFollow(Checker):
 
     def _judge(self, host: Any, record: Any, leg: str, other: Any) -> None:
         earlier, last = self._passes.get((host.name, record.id, leg), (-math.inf, -math.inf))
+        if last == -math.inf and record.last_synced_at is not None:
+            return  # Of two ways this one has no grant.
         late_s = self.facts.now - last
         if not record.consecutive_failures and late_s > record.interval_seconds + LATE_S:
             self.complain(

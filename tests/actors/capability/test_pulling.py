@@ -306,3 +306,34 @@ def test_migrations_only_is_never_driven(two: Mirroring) -> None:
     refused = two.sync(two.holder, id)
     assert isinstance(refused, Fault)
     assert refused.code == "capability_not_driven"
+
+
+def test_a_home_that_never_comes_to_an_end_is_not_followed_for_ever(two: Mirroring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.capability.pulling.PAGES_MAX", 7)
+    id = two.pulling()
+    asked = 0
+
+    def answers(exchange: Exchange) -> Any:
+        nonlocal asked
+        if not exchange.request.path.startswith(MODULES):
+            return None
+        asked += 1
+        return RemoteReply(200, {"success": True, "data": [], "meta": {"next_cursor": f"c{asked}"}}, {}, "https://a.example", 0.01)
+
+    two.pair.network.answers = answers
+    outcome = two.sync(two.holder, id)
+    assert isinstance(outcome, Fault)
+    assert (outcome.code, asked) == ("remote_rejected", 7)
+
+
+def test_of_two_ways_the_one_is_taken_for_which_a_grant_is_held(two: Mirroring) -> None:
+    two.lend(two.home, "read")
+    modules(two, 2)
+    written(two.holder, draft("NodeModule", name="of the holder"))
+    id = two.created(two.holder, "bidirectional")
+    assert isinstance(two.sync(two.holder, id), Synced)
+    assert two.shown() == two.truth()
+    assert two.mirrors(two.home) == {}
+    two.lend(two.home, "write")
+    assert isinstance(two.sync(two.holder, id), Synced)
+    assert two.shown(two.home) == two.truth(two.holder)
