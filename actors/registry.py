@@ -15,6 +15,7 @@ from actors.governance.actor import GovernanceActor
 from actors.grant.actor import GrantActor
 from actors.grant.count import GrantCountActor
 from actors.grant.desk import GrantDesk
+from actors.homecoming.actor import HomecomingActor
 from actors.hub.actor import HubActor
 from actors.idempotency.actor import RememberedAnswerActor
 from actors.migration.actor import MigrationActor
@@ -72,6 +73,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     MirrorActor,
     MigrationChainActor,
     ChainHopActor,
+    HomecomingActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -11,6 +11,8 @@ import attrs
 
 from actors.continuity.messages import CloseWhatCameBack, Decide, Decided, EpochClaimed
 from actors.continuity.record import CLAIMANTS_MAX, KIND, Closing, ContinuityRecord, frozen_by, shown
+from actors.homecoming.messages import AskHomes
+from actors.homecoming.record import KIND as HOMECOMING
 from actors.idempotency.record import remember
 from actors.limits import DEPENDANTS_LOOK_S, DEPENDANTS_SLICE
 from actors.peer.record import KIND as PEER
@@ -97,6 +99,10 @@ class ContinuityActor(Actor):
         for id in behind:
             told = CloseWhatCameBack(record.decided_epoch, closing.keep_peerings, closing.keep_grants, record.decided_by)
             ctx.send(Ref(PEER.name, id), told)
+        for row in rows:
+            if row.record.peer_kind == "platform":
+                # What moved to it since the copy was made nobody else can say.
+                ctx.send(Ref(HOMECOMING.name, row.record.id), AskHomes(row.record.account_id, record.decided_epoch))
         missed = closing.missed or bool(behind)
         if len(rows) == DEPENDANTS_SLICE:
             after = attrs.evolve(closing, after_id=rows[-1].record.id, missed=missed, look_at=ctx.wall)

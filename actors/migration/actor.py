@@ -16,6 +16,7 @@ from actors import residency
 from actors.approval.deciding import CHANGED
 from actors.approval.messages import Execute, Executed, NotApproved
 from actors.approval.record import KIND as APPROVAL
+from actors.homecoming.messages import TakeClaim
 from actors.idempotency.record import Mark, remember
 from actors.migration.lifecycle import STUCK, Trigger, transition
 from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, MigrationMoved, Plan, PreflightAnswered, Release, Resolve, SetStep
@@ -165,7 +166,7 @@ class MigrationActor(Transfer):
         if fault is not None or record is None:
             ctx.reply(fault)
             return
-        if record.status not in STUCK or not self.may_not_finish(ctx, record):
+        if record.status not in STUCK or not (record.claimed or self.may_not_finish(ctx, record)):
             ctx.reply(NOT_STUCK)
             return
         if message.keep and record.receipt is not None:
@@ -182,6 +183,20 @@ class MigrationActor(Transfer):
             self.go_on(ctx)
         remember(ctx, message.mark, 200, {"migration": shown(ctx.record)})
         ctx.reply(ctx.record)
+
+    @handles(TakeClaim)
+    def on_take_claim(self, message: TakeClaim, ctx: Context) -> None:
+        """A peer says that records moved to it after our copy was made: hold them, until an operator says whether that is so."""
+        record: MigrationRecord | None = self.record
+        if record is None:
+            steps = tuple(Step(order=order, kind=kind, id=id) for order, (id, kind) in enumerate(message.ids))
+            record = claimed_record(ctx, message, steps)
+            self.note(ctx, record, "migration.claimed", None, records=len(steps))
+            told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "records": len(steps)}
+            ctx.emit("migration.claimed", "high", record.account_id, **told)
+            self.keep(ctx, record)
+        if record.claimed and record.status == "in_doubt":
+            self.catalogue(ctx, record, Freeze(migration_id=record.id, ids=tuple(id for id, _ in message.ids), claimed=True))
 
     @handles(PeeringEnded)
     def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
@@ -388,6 +403,30 @@ def planned_record(ctx: Context, message: Plan, id: str) -> MigrationRecord | Fa
         cross_jurisdiction=outcome.crossing,
         sealed_bearer=b"",
         created_by=message.by,
+        created_at=ctx.wall,
+        updated_at=ctx.wall,
+    )
+
+
+def claimed_record(ctx: Context, message: TakeClaim, steps: tuple[Step, ...]) -> MigrationRecord:
+    """The row of a migration of which only its destination knows."""
+    header = message.header
+    return MigrationRecord(
+        id=ctx.ref.id,
+        account_id=message.account_id,
+        operation="migrate",
+        root_resource_kind=header.root_resource_kind,
+        root_resource_id=header.root_resource_id,
+        destination_peer_id=message.peer_id,
+        peering_epoch=message.peering_epoch,
+        status="in_doubt",
+        dry_run=False,
+        transfer_id=ctx.ref.id,
+        steps=steps,
+        plan_digest=message.plan_digest,
+        claimed=True,
+        error="claimed_by_peer",
+        sealed_bearer=b"",
         created_at=ctx.wall,
         updated_at=ctx.wall,
     )

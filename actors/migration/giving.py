@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors.homecoming.record import IN_QUESTION, in_question
 from actors.migration.messages import Depart, Departed, Freeze, Frozen, Release, Released
 from actors.migration.record import MIGRATION
 from actors.resource.plan import Committed, lock_of
@@ -27,6 +28,8 @@ class Giving(Writing):
         committed.load(message.ids)
         records = [committed.record(id) for id in message.ids]
         fault = next((fault for record in records if (fault := freeze_fault(record, ctx.ref.id, message.migration_id)) is not None), None)
+        if fault is None and not message.claimed and in_question(ctx.ref.id, ctx.query, ctx.settings.identity):
+            fault = IN_QUESTION
         if fault is None:
             free = [record for record in records if record is not None and record.frozen_by is None]
             self.store(ctx, [(attrs.evolve(record, frozen_by=message.migration_id), record) for record in free])

@@ -108,10 +108,15 @@ class Resolve:
 
 @attrs.frozen(kw_only=True)
 class Freeze:
-    """Hold these records for a migration, all or none. Answered by `Frozen`. May come twice."""
+    """Hold these records for a migration, all or none. Answered by `Frozen`. May come twice.
+
+    Attributes:
+        claimed: they are held because a peer says that they have moved, so also while nothing else of an earlier copy may be touched.
+    """
 
     migration_id: str
     ids: tuple[str, ...]
+    claimed: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -43,6 +43,7 @@ class MigrationRecord:
         error: code of the last refusal or failure.
         next_look_at: when a migration that is under way is looked at again.
         hop_id: of the hop that it carries out, which hears of every change of its status; None for one that stands alone.
+        claimed: the destination says so, and this copy of our data does not know it; only an operator ends it.
         resolved: what an operator said of one whose destination could not be asked any more.
         chain_id, chain_position: the chain that the hop belongs to, and the hop's number in it.
     """
@@ -78,6 +79,7 @@ class MigrationRecord:
     updated_at: float
     completed_at: float | None = None
     next_look_at: float | None = None
+    claimed: bool = False
     resolved: str | None = None
     hop_id: str | None = None
     chain_id: str | None = None
@@ -97,13 +99,21 @@ class MigrationRecord:
 MIGRATION: Final = Kind(
     name="migration",
     record=MigrationRecord,
-    columns={"account_id": "text", "status": "text", "operation": "text", "destination_peer_id": "text", "bearer_held": "integer"},
+    columns={
+        "account_id": "text",
+        "status": "text",
+        "operation": "text",
+        "destination_peer_id": "text",
+        "bearer_held": "integer",
+        "transfer_id": "text",
+    },
     project=lambda record: {
         "account_id": record.account_id,
         "status": record.status,
         "operation": record.operation,
         "destination_peer_id": record.destination_peer_id,
         "bearer_held": int(bool(record.sealed_bearer)),
+        "transfer_id": record.transfer_id,
     },
     due=lambda record: record.next_look_at,
     resume=lambda record: record.next_look_at is not None,
@@ -156,12 +166,19 @@ class ArrivalRecord:
 ARRIVAL: Final = Kind(
     name="arrival",
     record=ArrivalRecord,
-    columns={"account_id": "text", "verdict": "text", "federation_peer_id": "text", "root_resource_id": "text"},
+    columns={
+        "account_id": "text",
+        "verdict": "text",
+        "federation_peer_id": "text",
+        "root_resource_id": "text",
+        "source_instance_id": "text",
+    },
     project=lambda record: {
         "account_id": record.account_id,
         "verdict": record.verdict,
         "federation_peer_id": record.federation_peer_id,
         "root_resource_id": record.root_resource_id,
+        "source_instance_id": record.source_instance_id,
     },
     due=lambda record: record.expires_at,
 )
@@ -219,6 +236,7 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
         "cross_jurisdiction": record.cross_jurisdiction,
         "receipt_digest": record.receipt_digest,
         "error": record.error,
+        "claimed": record.claimed,
         "resolved": record.resolved,
         "chain_id": record.chain_id,
         "chain_position": record.chain_position,

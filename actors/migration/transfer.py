@@ -121,7 +121,7 @@ class Transfer(Actor):
         """What a status after the freeze asks for."""
         if self.busy is not None:
             return
-        if record.status in STUCK and self.may_not_finish(ctx, record):
+        if record.status in STUCK and (record.claimed or self.may_not_finish(ctx, record)):
             self._reclaim(ctx, record)
             return
         path = f"{BASE}/{record.transfer_id}"
@@ -148,7 +148,7 @@ class Transfer(Actor):
         if record.status == "finalizing" and record.operation == "migrate" and not record.departed:
             self._depart(ctx, record)
             return
-        if record.resolved is not None:
+        if record.resolved is not None or record.claimed:
             if record.status == "finalizing":
                 self._completed(ctx, attrs.evolve(record, error="destination_not_told"))
             return

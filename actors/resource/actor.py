@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from actors.homecoming.record import IN_QUESTION, in_question
 from actors.idempotency.record import remember
 from actors.inventory.registry import REGISTRY
 from actors.migration.receiving import Receiving
@@ -50,6 +51,9 @@ class CatalogueActor(Receiving):
         if plan.problems:
             ctx.reply(refusal(plan.problems))
             return
+        if any(write.former is not None for write in plan.writes) and self._in_question(ctx):
+            ctx.reply(IN_QUESTION)
+            return
         written = {record.id: record for record in self.store(ctx, [(write.record, write.former) for write in plan.writes])}
         outcomes = tuple(plan.outcomes[place] for place in range(len(message.drafts)))
         records = tuple(written.get(id) or plan.committed.record(id) for id, _ in outcomes)
@@ -62,7 +66,7 @@ class CatalogueActor(Receiving):
     def on_update(self, message: Update, ctx: Context) -> None:
         committed = Committed(message.account_id, ctx.query)
         former = committed.record(message.id)
-        fault = write_fault(former, message)
+        fault = write_fault(former, message) or (IN_QUESTION if self._in_question(ctx) else None)
         if fault is not None or former is None:
             ctx.reply(fault)
             return
@@ -85,7 +89,7 @@ class CatalogueActor(Receiving):
     @handles(Delete)
     def on_delete(self, message: Delete, ctx: Context) -> None:
         former = Committed(message.account_id, ctx.query).record(message.id)
-        fault = write_fault(former, message)
+        fault = write_fault(former, message) or (IN_QUESTION if self._in_question(ctx) else None)
         if fault is not None or former is None:
             ctx.reply(fault)
             return
@@ -98,6 +102,10 @@ class CatalogueActor(Receiving):
         stored = self.store(ctx, ended)
         remember(ctx, message.mark, 200, projection.deleted(stored))
         ctx.reply(Deleted(tuple(stored)))
+
+    def _in_question(self, ctx: Context) -> bool:
+        """Whether records of an earlier copy may have moved since, so that none of them may be changed."""
+        return in_question(ctx.ref.id, ctx.query, ctx.settings.identity)
 
     @handles(Forget)
     def on_forget(self, message: Forget, ctx: Context) -> None:

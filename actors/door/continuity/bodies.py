@@ -31,6 +31,11 @@ CONTINUITY: Final = Object(
         Field("claimants", ListOf(Identifier(), CLAIMANTS_MAX), required=True),
         Field("decided_at", Instant(), nullable=True),
         Field("decision", Choice(("restored", "not_restored")), nullable=True),
+        Field(
+            "unanswered_peer_ids",
+            ListOf(Identifier(), 10_000),
+            description="Peers that have not said yet which resources have moved to them; until then none that was in the copy is changed.",
+        ),
         Field("restart_needed", Boolean(), required=True, description="A start with a higher epoch makes peers take our word again."),
     ),
     name="Continuity",

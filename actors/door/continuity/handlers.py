@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from actors.continuity.messages import Decide
 from actors.continuity.record import KIND, shown
 from actors.door.request import Request
+from actors.homecoming.record import unanswered
 from runtime.actor import Ref
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def get_continuity(door: Door, request: Request) -> None:
-    request.ok(shown(door.continuity, door.settings.identity))
+    waiting = list(unanswered(request.account_id, door.engine.store.query))
+    request.ok({**shown(door.continuity, door.settings.identity), "unanswered_peer_ids": waiting})
 
 
 def unfreeze_trust(door: Door, request: Request) -> None:

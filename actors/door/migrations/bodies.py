@@ -113,6 +113,7 @@ MIGRATION: Final = Object(
         Field("cross_jurisdiction", Boolean(), required=True),
         Field("receipt_digest", Text(), nullable=True),
         Field("error", Text(), nullable=True, description="Code of the last refusal or failure."),
+        Field("claimed", Boolean(), description="The destination says so, and this restored copy does not know it."),
         Field("resolved", Text(), nullable=True, description="What an operator said of it when its destination could not be asked."),
         Field("chain_id", Identifier(), nullable=True, description="The chain of which it is a hop."),
         Field("chain_position", Integer(0), nullable=True, description="The number of that hop."),
@@ -185,6 +186,16 @@ STEPS: Final = Object(
     (Field("steps", _STEPS, required=True, required_code="plan_empty", required_status=422),), name="MigrationSteps", unknown="ignore"
 )
 NOTHING: Final = Object((), name="MigrationCall", unknown="ignore")
+ARRIVED: Final = Object(
+    (
+        Field("migration_id", Identifier(), required=True),
+        *ROOT,
+        Field("plan_digest", _DIGEST, required=True),
+        Field("ids", ListOf(Identifier(), STEPS_MAX), required=True, description="What came with it and does not live with the caller."),
+    ),
+    name="ArrivedMigration",
+    unknown="ignore",
+)
 RECLAIM: Final = Object(
     (*ROOT, Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422)),
     name="ReclaimMigration",

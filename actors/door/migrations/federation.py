@@ -14,6 +14,7 @@ from actors import residency
 from actors.door import admission
 from actors.door.callers import recognised_caller
 from actors.door.grants.authorise import Authorised, admitted_peer, authorise
+from actors.door.shapes import read_query
 from actors.inventory.registry import find
 from actors.migration import applying
 from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Reclaim, Stage
@@ -28,6 +29,7 @@ from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
+from runtime.store.port import Condition, Query
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -114,6 +116,29 @@ def reclaim(door: Door, request: Request) -> None:
         raise FaultError(ID_CONFLICT)
     message = Reclaim(arrival_id=known.id, peer_id=peer.id, peering_epoch=peer.peering_epoch)
     door.relay(request, Ref(CATALOGUE.name, peer.account_id), message, lambda outcome: _say(door, request, outcome))
+
+
+def arrived(door: Door, request: Request) -> None:
+    """What came from the caller and does not live with it now: what this platform has, or has passed on to another."""
+    peer = admitted_peer(door, request, LIMIT)
+    query = read_query(request.route.query, request.call.query)
+    theirs = (Condition("source_instance_id", "=", peer.remote_instance_id or ""), Condition("account_id", "=", peer.account_id))
+    done = Condition("verdict", "in", ("applied", "finalized"))
+    found = Query(ARRIVAL.name, ((*theirs, done),), newest_first=False, after_id=query.get("after"), limit=query["limit"])
+    rows = door.engine.store.query(found)
+    page = [row.record for row in rows if row.record.operation == "migrate"]
+    data = [told for record in page if (told := _arrived(door, record, peer.remote_instance_id)) is not None]
+    following = rows[-1].record.id if len(rows) == query["limit"] else None
+    request.ok(data, meta={"count": len(data), "next_cursor": following})
+
+
+def _arrived(door: Door, record: ArrivalRecord, caller: str | None) -> dict[str, Any] | None:
+    committed = Committed(record.account_id, door.engine.store.query)
+    committed.load(record.applied_ids)
+    kept = [committed.record(id) for id in record.applied_ids]
+    ids = [each.id for each in kept if each is not None and (each.moved is None or each.moved.instance_id != caller)]
+    told = {"migration_id": record.id, **record.header.to_json(), "plan_digest": record.plan_digest, "ids": ids}
+    return told if ids else None
 
 
 # --- who may ask -------------------------------------------------------------------------------------------------------
@@ -268,5 +293,6 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "federation_get_migration": get_verdict,
     "federation_fence_migration": fence,
     "federation_reclaim_migration": reclaim,
+    "federation_arrived_migrations": arrived,
     "federation_finalize_migration": finalize,
 }

@@ -20,7 +20,8 @@ from actors.door.route import (
     Method,
     Route,
 )
-from actors.door.shapes import Choice, Field, Integer, ListOf, Object
+from actors.door.shapes import Choice, Field, Identifier, Integer, ListOf, Object
+from actors.homecoming.record import CLAIMS_PAGE
 from actors.migration.lifecycle import STATUSES
 from actors.migration.limits import BODY_BYTES_MAX, STEPS_MAX
 from actors.migration.steps import OPERATIONS
@@ -265,6 +266,21 @@ _FEDERATION: Final = (
         bodies.FENCE,
         {200: bodies.VERDICT},
         {404: _NOT_FOUND, 422: _ROOT_PROBLEMS, 503: ("ca_unavailable",)},
+    ),
+    Route(
+        name="federation_arrived_migrations",
+        method="GET",
+        path=f"{_AT_PEER}/arrived",
+        face="federation",
+        tag=_REMOTE,
+        summary="Hear which of the caller's resources have moved here, or from here on",
+        description="For a platform that was restored from an earlier copy and does not know. Needs no grant: they were the caller's own.",
+        query=(
+            Field("after", Identifier(), description="Continue behind this migration."),
+            Field("limit", Integer(1, CLAIMS_PAGE), default=CLAIMS_PAGE),
+        ),
+        success={200: shared.listing_of(bodies.ARRIVED)},
+        errors={401: CERTIFICATE_REFUSALS, 403: STATUS_REFUSALS, 409: GRANT_REFUSALS[409]},
     ),
     Route(
         name="federation_reclaim_migration",

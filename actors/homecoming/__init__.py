@@ -1,0 +1,1 @@
+"""What has moved to peers since the copy of the data was made on which this platform runs."""

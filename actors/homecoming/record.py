@@ -1,0 +1,71 @@
+"""One question to one peer: which of our records have moved to it since the copy was made that we run on.
+
+Lives here: the record, and the question whether the catalogue can be trusted now; pure but for the rows. Must not live here: the asking.
+
+A restored copy holds records that may have moved since. Until trust is unfrozen, and then until every peer has answered, nobody knows
+which, so no record that was in the copy is changed or moved. What a peer claims is held, and never given up on its word alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import frozen_by
+from actors.settings import Identity
+from runtime.errors import OperatorFault
+from runtime.store.port import Condition, Kind, Query, Row
+
+ASK_EVERY_S: Final = 60.0
+CLAIMS_PAGE: Final = 100
+CLAIMED_IDS_MAX: Final = 5_000
+CLAIMS_PAGE_BYTES_MAX: Final = 1_048_576
+
+IN_QUESTION: Final = OperatorFault(
+    "resource_in_question", "this platform runs on an earlier copy; whether the resource has moved since is not known yet", 423
+)
+
+
+@attrs.frozen(kw_only=True)
+class HomecomingRecord:
+    """The question to one peer, whose id it has. Times are seconds since the epoch.
+
+    Attributes:
+        epoch: the decision that the copy was restored, after which it is asked.
+        after: claims up to this migration are held.
+        claimed: how many of our records the peer says have moved to it.
+        answered_at: when the last claim was held; None while the question is open.
+    """
+
+    id: str
+    version: int = 0
+    account_id: str
+    epoch: int
+    after: str | None = None
+    claimed: int = 0
+    answered_at: float | None = None
+    look_at: float | None = None
+
+
+KIND: Final = Kind(
+    name="homecoming",
+    record=HomecomingRecord,
+    columns={"account_id": "text", "open": "integer"},
+    project=lambda record: {"account_id": record.account_id, "open": int(record.answered_at is None)},
+    due=lambda record: record.look_at,
+)
+
+
+def unanswered(account_id: str, query: Callable[[Query], list[Row]]) -> tuple[str, ...]:
+    """The peers that have not said yet what has moved to them."""
+    mine = (Condition("account_id", "=", account_id), Condition("open", "=", 1))
+    return tuple(row.record.id for row in query(Query(KIND.name, (mine,))))
+
+
+def in_question(account_id: str, query: Callable[[Query], list[Row]], identity: Identity) -> bool:
+    """Whether records of the account may have moved without this copy knowing."""
+    rows = query(Query(CONTINUITY.name, ((Condition("id", "=", identity.instance_id),),), limit=1))
+    return frozen_by(rows[0].record if rows else None, identity) is not None or bool(unanswered(account_id, query))
