@@ -69,5 +69,7 @@ def _print(client: Client, found: dict[str, Any]) -> None:
         note("The decision is on its way to the peers.")
     elif found.get("frozen"):
         note("Decide with `powernode trust unfreeze --restored` or `--not-restored`.")
+    if found.get("unanswered_peer_ids"):
+        note("These peers have not said yet what has moved to them; until then no resource of the copy is changed. Resume or revoke them.")
     if found.get("restart_needed"):
         note("Restart the daemon, so that its peers take its word again.")
