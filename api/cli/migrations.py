@@ -137,23 +137,22 @@ def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("migration")
-@click.option("--keep", "outcome", flag_value="keep", help="The records live here.")
-@click.option("--release", "outcome", flag_value="release", help="The records live at the other side.")
+@click.option("--keep/--release", default=None, help="Whether the records live here, or at the other side.")
 @click.option("--word", required=True, metavar="TEXT", help="Who of the other side said so, and how. Kept in the audit trail.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
-def resolve(migration: str, outcome: str | None, word: str, yes: bool) -> None:
+def resolve(migration: str, keep: bool | None, word: str, yes: bool) -> None:
     """Say where the records of a migration live, when its peering has ended and nothing else can end it.
 
     At the source, --keep lets them go on here and --release leaves tombstones. At the destination, --keep makes what has arrived writable
     and --release removes it. Whatever you say, the operators of the other side must say the opposite: otherwise the records have two
     homes, or none. If you can, peer with the same platform again instead; then the receipt settles it.
     """
-    if outcome is None:
+    if keep is None:
         raise click.UsageError("say --keep or --release")
     client = Client(current())
     found = migration_of(client.get(path_of(migration)).data)
-    where = "here" if outcome == "keep" else "at the other side"
+    where, outcome = ("here", "keep") if keep else ("at the other side", "release")
     question = (
         f"The {clean(found.get('operation'))} of {clean(found.get('root_resource_kind'))} {clean(found.get('root_resource_id'))} is "
         f"{clean(found.get('status'))} ({clean(found.get('side'))}). You say that its records live {where}. If the other side says so of "
