@@ -125,7 +125,8 @@ def test_the_grant_must_still_hold_when_the_hop_is_approved() -> None:
     three.ask(three.b, "POST", f"{PEERS}/{three.peer_id(three.b, three.a)}/grants/{grant_id}/revoke", {"reason": "over"})
     assert three.decide(three.b).data["approval"]["resolution"]["code"] == "precondition_changed"
     record = three.until(id, "failed")
-    assert record.error in ("grant_revoked", "precondition_changed")
+    # Whoever of the two hears of it first.
+    assert record.error in ("grant_revoked", "precondition_changed", "no_received_grant")
     assert three.homes() == {"b"}
 
 
