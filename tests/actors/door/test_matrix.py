@@ -310,6 +310,8 @@ def test_the_flight_recorder_shows_an_account_its_own_actors_alone(matrix: Matri
     assert matrix.call("POST", "/api/v1/system/platform/resources", body, token=token).status == 200
     rule = {"local_version": "1.0", "remote_version": f"8.{matrix.number()}", "status": "compatible"}
     assert matrix.call("POST", "/api/v1/system/federation/schema_compatibility", rule, token=token).status == 201
+    for place in (("bridges", "bridge_id"), ("grants", "grant_id")):
+        matrix.objects(token, matrix.peers["b"].b_at_a)[place]()
     of_each_kind = {(kind, id) for kind, records in matrix.content().items() for id in list(records)[:50]}
     named_by_others = {("grant_book", matrix.peers["b"].b_at_a), ("catalogue", matrix.a.account_id)}
     ours = {
