@@ -224,9 +224,9 @@ class Matrix:
         return self.made(path, {"resource_kind": "NodePlatform", "direction": "migration_only"}, token, "capability")
 
     def content(self) -> dict[str, dict[str, Any]]:
-        """Every record of `a`; evidence is no part of it."""
+        """Every record of `a`; evidence is no part of it, and of what goes on by itself only how it stands."""
         rows = {kind.name: self.a.store.query(Query(kind.name, limit=ROWS_MAX)) for kind in KINDS}
-        return {kind: {row.record.id: row.record for row in found} for kind, found in rows.items()}
+        return {kind: {row.record.id: _known(kind, row.record) for row in found} for kind, found in rows.items()}
 
     def sign_in(self, email: str) -> str:
         answer = self.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})
@@ -433,6 +433,23 @@ ACCEPTED_ONLY: Final = {
     ("service_subscriptions", "id"), ("mirrors", "id"), ("migration_chains", "id"),
 }  # fmt: skip
 """Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
+
+
+GOING_ON: Final = {"migration", "migration_chain", "chain_hop"}
+"""Kinds whose rows note, from time to time, that they have been looked at."""
+
+
+@attrs.frozen
+class Standing:
+    """How something stands that goes on by itself."""
+
+    id: str
+    account_id: str
+    status: str
+
+
+def _known(kind: str, record: Any) -> Any:
+    return Standing(record.id, record.account_id, record.status) if kind in GOING_ON else record
 
 
 def build() -> Matrix:

@@ -293,6 +293,7 @@ def test_lists_of_the_other_account_show_nothing_of_ours(matrix: Matrix, operati
 @pytest.mark.parametrize("operation", OPERATORS, ids=named)
 def test_head_is_get_and_another_method_is_not_allowed(matrix: Matrix, operation: Operation) -> None:
     case = objects(matrix, operation)["own"]
+    matrix.world.run_for(1.0)
     before = matrix.content()
     for token in (None, matrix.tokens["no permission"], matrix.tokens["all"]):
         other = matrix.call("TRACE", operation.at(case), {}, token=token)
