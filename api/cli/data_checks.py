@@ -93,7 +93,7 @@ def certificates(ground: Ground) -> Iterator[str]:
     if server.certificate_file is not None and server.key_file is not None:
         yield from _public_certificate(server.certificate_file, server.key_file, server.public_url, ground.now)
     try:
-        ends = ground.authority.not_after
+        ends = ground.rotated_root_ends or ground.authority.not_after
     except Skip:
         return
     if ends < ground.now:

@@ -26,6 +26,7 @@ from net.folder_lock import LOCK_NAME, FolderLock, FolderLockedError
 from net.private_files import PrivateFileError
 from net.vault import Vault, VaultError
 from runtime.random import SystemRandomness
+from runtime.store.codec import decode_json
 
 Severity = Literal["low", "medium", "high", "critical"]
 SERIOUS = frozenset({"high", "critical"})
@@ -210,6 +211,19 @@ class Ground:
         if not path.is_file():
             raise Skip("there is no store yet; the first start makes it")
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+    @cached_property
+    def rotated_root_ends(self) -> float | None:
+        """When the root that a rotation has put in force ends, in seconds since the epoch; None while the first one is in force.
+
+        Raises:
+            sqlite3.Error: the store cannot be read.
+        """
+        if self.store.execute("select 1 from sqlite_master where type = 'table' and name = 'rotation'").fetchone() is None:
+            return None
+        row = self.store.execute("select record from rotation").fetchone()
+        current = decode_json(row[0]).get("current") if row is not None else None
+        return None if current is None else float(current["not_after"])
 
     @cached_property
     def peers(self) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
+from actors.ports import RootKey
 from actors.registry import KINDS
+from actors.rotation.record import Root, RotationRecord
 from api.cli import daemon_checks, data_checks
 from api.cli.doctor import survey
 from api.cli.examination import Ground, Surroundings, Verdict, examine
@@ -22,7 +24,7 @@ from net.credentials import Credentials
 from net.folder_lock import FolderLock
 from net.vault import Vault
 from runtime.random import SeededRandomness
-from runtime.store.port import EventDraft, Unit
+from runtime.store.port import EventDraft, Put, Unit
 from runtime.store.sqlite import SqliteStore
 from tests.support.operator_api import TOKEN, WALL, OperatorApi, Run, SystemTime, TransportFailed, lines, listing, peer, refused
 
@@ -161,6 +163,19 @@ def test_a_clock_that_is_wrong_is_noticed(api: OperatorApi, data: Path, monkeypa
 
 def test_an_ended_root_is_noticed(api: OperatorApi, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SystemTime, "wall", lambda self: WALL + 40 * 365 * 86_400)
+    assert examined(api, data)["certificates"].problems
+
+
+def test_after_a_rotation_it_is_the_root_in_force_that_must_not_have_ended(
+    api: OperatorApi, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Root(fingerprint="sha256:2", key=RootKey("pem", b"sealed"), not_after=WALL + 40 * 365 * 86_400)
+    store = SqliteStore.open(store_file(data), KINDS, deliver=lambda callback: callback())
+    store.commit([Unit((Put("rotation", RotationRecord(id=INSTANCE_ID, version=1, current=root), None),))], lambda result: None)
+    store.close()
+    monkeypatch.setattr(SystemTime, "wall", lambda self: WALL + 20 * 365 * 86_400)
+    assert not examined(api, data)["certificates"].problems
+    monkeypatch.setattr(SystemTime, "wall", lambda self: WALL + 41 * 365 * 86_400)
     assert examined(api, data)["certificates"].problems
 
 
