@@ -360,6 +360,7 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
         "fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format),
         "remote_ca_fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format) | st.none(),
         "metadata": st.dictionaries(st.text(max_size=8).filter(_no_secret), st.integers(0, 9) | st.text(max_size=8), max_size=5),
+        "sources": st.sampled_from([[], ["192.0.2.0/24", "2001:db8::/32"]]),
         "filter": st.dictionaries(st.text(max_size=8), st.integers(0, 9) | st.text(max_size=8), max_size=5),
         "attributes": st.dictionaries(st.text(max_size=8), st.integers(0, 9) | st.text(max_size=8), max_size=5),
         "resources": st.lists(st.fixed_dictionaries({"kind": st.just("NodeModule")}), min_size=1, max_size=3),
