@@ -20,7 +20,7 @@ from actors.door.call import Answer, Call
 from actors.door.channel.routes import CHANNEL_URL_PATH
 from actors.door.families import PlatformDoor
 from actors.door.openapi import document
-from actors.hub.lifecycle import SIDES, Side
+from actors.hub.lifecycle import SIDES, Side, withdrawn
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
 from actors.ports import (
@@ -49,7 +49,7 @@ from api.faces import Faces
 from api.hang_ups import HangUps
 from api.health import Readiness
 from api.http import HttpApp
-from api.relaying import hub_of, withdrawn
+from api.relaying import hub_of
 from api.transcoding import internal_error, source_of
 from api.version import VERSION
 from net.addresses import Dialler, local_addresses

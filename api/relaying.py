@@ -5,14 +5,13 @@ Lives here: the wiring of `net.relay` and `net.relayed` with the door, the chann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from actors.door.families import PlatformDoor
-from actors.hub.ledger import Counts, HubLimits, Ledger
-from actors.hub.lifecycle import Side
+from actors.hub.ledger import Counts, Ledger, limits_of
 from actors.hub.messages import Counted
 from actors.hub.record import KIND as HUB
 from actors.settings import FederationSettings
@@ -20,21 +19,8 @@ from net.channels import Channels
 from net.relay import HubParts, RelayHub
 from runtime.actor import Ref
 from runtime.engine import Engine
-from runtime.store.port import Event
 
 RELAYED_PATH: Final = "/federation_api/relayed"
-WITHDRAWALS: Final[Mapping[str, Side]] = {"federation.hub.relaying_withdrawn": "relaying", "federation.hub.relayed_withdrawn": "relayed"}
-
-
-def limits_of(federation: FederationSettings) -> HubLimits:
-    """What relaying may cost, as configured."""
-    return HubLimits(
-        connections=federation.hub_connections,
-        connections_per_peer=federation.hub_connections_per_peer,
-        connections_per_source=federation.hub_connections_per_source,
-        rate_bytes=federation.hub_rate_bytes,
-        rate_bytes_per_peer=federation.hub_rate_bytes_per_peer,
-    )
 
 
 def hub_of(
@@ -74,8 +60,3 @@ def hub_of(
         idle_s=federation.hub_idle_s,
     )
     return RelayHub(parts, Ledger(limits_of(federation)))
-
-
-def withdrawn(events: Sequence[Event]) -> list[tuple[Side, str]]:
-    """The side and the peer of each consent that has just been withdrawn."""
-    return [(WITHDRAWALS[event.kind], str(event.payload["federation_peer_id"])) for event in events if event.kind in WITHDRAWALS]

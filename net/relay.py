@@ -83,7 +83,11 @@ class _Waiting:
 
 
 class RelayHub:
-    """Everything that one hub relays; a `net.listener.Relay`. All methods belong to trio's thread."""
+    """Everything that one hub relays; a `net.listener.Relay`. All methods belong to trio's thread.
+
+    Attributes:
+        joined: told of each two connections that are one from now on: the caller's, and the one by which the peer fetched it.
+    """
 
     protocol = RELAY_PROTOCOL
 
@@ -93,6 +97,7 @@ class RelayHub:
         self._waiting: dict[bytes, _Waiting] = {}
         self._lanes: dict[str, set[trio.CancelScope]] = defaultdict(set)
         self._announcing: dict[str, trio.Semaphore] = {}
+        self.joined: Callable[[trio.abc.Stream, TlsStream], None] = lambda client, leg: None
 
     def __len__(self) -> int:
         return self._ledger.open_now
@@ -148,6 +153,7 @@ class RelayHub:
                 return
             assert waiting.stream is not None
             self._ledger.opened(lane)
+            self.joined(transport, waiting.stream)
             await self._pass_on(lane, transport, waiting.stream, seen, scope)
         finally:
             waiting.over.set()

@@ -34,36 +34,37 @@ class RelayedStream(trio.abc.HalfCloseableStream):
     Attributes:
         remote_address, local_address: as of an accepted socket; the former is what the hub says.
         relayed_by: the peer that is the hub.
+        leg: our connection to it.
     """
 
     def __init__(self, leg: TlsStream, client_address: str, hub_id: str, over: Callable[[], None] = lambda: None) -> None:
         """`over` is called once, when the connection is closed, by whoever owns it then."""
-        self._leg = leg
+        self.leg = leg
         self._over: Callable[[], None] | None = over
         self.remote_address = (client_address, 0)
         self.local_address = _LOCAL
         self.relayed_by = hub_id
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._leg.send_all(data)
+        await self.leg.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        await self._leg.wait_send_all_might_not_block()
+        await self.leg.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return await self._leg.receive_some(max_bytes)
+        return await self.leg.receive_some(max_bytes)
 
     async def send_eof(self) -> None:
-        await self._leg.send_eof()
+        await self.leg.send_eof()
 
     async def aclose(self) -> None:
         self._end()
-        await self._leg.aclose()
+        await self.leg.aclose()
 
     def abort(self) -> None:
         """Close at once."""
         self._end()
-        self._leg.abort()
+        self.leg.abort()
 
     def _end(self) -> None:
         over, self._over = self._over, None
@@ -72,7 +73,7 @@ class RelayedStream(trio.abc.HalfCloseableStream):
 
     def readable(self) -> bool:
         """Whether a read would return at once, as far as the transport can tell."""
-        return readable(self._leg.transport)
+        return readable(self.leg.transport)
 
 
 class RelayedConnections:

@@ -21,7 +21,7 @@ from actors.limits import CHANNEL_ANSWER_S, CHANNEL_CALLS_IN_FLIGHT_MAX
 from actors.peer.channel import CHANNEL_CALLS, CHANNEL_PATH, Held, Register
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
-from actors.ports import CHANNEL_URL, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest
+from actors.ports import CHANNEL_URL, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest, ServerExpectation
 from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S, CHANNEL_SILENCE_MIN_S, CLIENT_HANDSHAKE_S
 from net.remote_faults import no_identity, timed_out, unreachable
 from runtime.actor import Ref
@@ -269,6 +269,25 @@ class SimulatedChannels:
 
         limit.append(timeline.timeout(min(CHANNEL_ANSWER_S, request.timeout_s), lambda: use.channel.cut(use.end)))
         use.channel.call(use.end, request, b"" if told is None else msgspec.json.encode(told), answered, lost)
+
+    def tell(self, peer_id: str, path: str, body: bytes, answered: Callable[[int], None], lost: Callable[[], None]) -> bool:
+        """Call a peer on its channel and in no other way; False if there is none."""
+        held = self._register.held(peer_id)
+        use = None if held is None else _use(held)
+        if use is None or use.end.ended or self.host.door.other_end(use.end.source) != peer_id:
+            return False
+        request = RemoteRequest(
+            peer_id=peer_id,
+            method="POST",
+            path=path,
+            body=None,
+            urls=(),
+            identity=None,
+            expectation=ServerExpectation(),
+            timeout_s=CHANNEL_ANSWER_S,
+        )
+        use.channel.call(use.end, request, body, lambda answer, raw: answered(answer.status), lost)
+        return True
 
     def _usable(self, request: RemoteRequest) -> _Use | None:
         held = self._register.held(request.peer_id)

@@ -22,6 +22,7 @@ from sim.names import Resolved
 from sim.network import Failure, Path
 
 if TYPE_CHECKING:
+    from sim.relay import SimulatedHub
     from sim.world import Host
 
 HELLO_BYTES: Final = 512
@@ -143,8 +144,15 @@ class Dial:
             self._after(wait_s, lambda: self.failed(code, reason))
 
     def _shake_hands(self, path: Path) -> None:
-        now = self.host.world.timeline.now
         server = self.host.world.hosts[path.target]
+        name = host_of(_base(self.url))
+        if server.hub is not None and server.responsive and not is_literal(name) and server.hub.relays(name):
+            Relaying(self, path, server.hub, name).start()
+        else:
+            self._greet(path, server, "")
+
+    def _greet(self, path: Path, server: Host, hub_id: str) -> None:
+        now = self.host.world.timeline.now
         hello_s = path.transit("out", HELLO_BYTES, "segment", now).delay_s
         answer_s = path.transit("back", CHAIN_BYTES, "segment", now).delay_s
         taken_s = None if hello_s is None or answer_s is None or not server.responsive else hello_s + answer_s
@@ -156,9 +164,9 @@ class Dial:
             self._after(limit_s, lambda: self.failed("handshake_timeout", f"no TLS within {limit_s:g} s"))
         else:
             incarnation = server.incarnation
-            self._after(taken_s, lambda: self._judge_server(path, server, incarnation))
+            self._after(taken_s, lambda: self._judge_server(path, server, incarnation, hub_id))
 
-    def _judge_server(self, path: Path, server: Host, incarnation: int) -> None:
+    def _judge_server(self, path: Path, server: Host, incarnation: int, hub_id: str) -> None:
         if path.state == "reset":
             self.failed("connection_lost", "the connection was reset")
             return
@@ -169,7 +177,7 @@ class Dial:
             self.failed("server_identity_unverified", reason)
             return
         world = self.host.world
-        source = Source(path.seen[0], "tls", self.presented, f"{self.host.name}:{path.seen[1]}")
+        source = Source(path.seen[0], "tls", self.presented, f"{self.host.name}:{path.seen[1]}", relayed_by=hub_id)
         fingerprints = tuple(certificates.fingerprint(der) for der in chain)
         connection = Connection(path, server, incarnation, source, fingerprints, world.timeline.now, world.timeline.now)
         connection.watch(world.timeline.after, lambda: world.timeline.now)
@@ -178,6 +186,43 @@ class Dial:
     def _after(self, delay_s: float, step: Callable[[], None]) -> None:
         incarnation = self.host.incarnation
         self.host.world.timeline.after(delay_s, lambda: step() if self.host.incarnation == incarnation else None)
+
+
+@attrs.define(eq=False)
+class Relaying:
+    """The part of a dial in which a hub finds the server."""
+
+    dial: Dial
+    path: Path
+    hub: SimulatedHub
+    name: str
+    finished: bool = False
+
+    def start(self) -> None:
+        """Say to the hub for whom the connection is."""
+        dial, limit_s = self.dial, self.dial.handshake_timeout_s
+        delay_s = self.path.transit("out", HELLO_BYTES, "segment", dial.host.world.timeline.now).delay_s
+        if delay_s is not None:
+            dial._after(delay_s, lambda: self.hub.entry(self.name, self.path, self._fetched, self._refused))
+        dial._after(limit_s, lambda: self._fail("handshake_timeout", f"no TLS within {limit_s:g} s"))
+
+    def _fetched(self, path: Path, server: Host, hub_id: str) -> None:
+        if self.finished:
+            path.close()
+            return
+        self.finished = True
+        self.dial._greet(path, server, hub_id)
+
+    def _refused(self, words: str) -> None:
+        delay_s = self.path.news_s("back", self.dial.host.world.timeline.now)
+        if delay_s is not None:
+            self.dial._after(delay_s, lambda: self._fail("tls_failed", words))
+
+    def _fail(self, code: str, reason: str) -> None:
+        if not self.finished:
+            self.finished = True
+            self.path.close()
+            self.dial.failed(code, reason)
 
 
 class Kept:

@@ -250,6 +250,11 @@ class Network:
             address, realm = (nat.outside if nat.rules.translates else address), nat.outer
         return address
 
+    def reach_through(self, name: str, hub: str) -> None:
+        """Let the name of a host lead to another one, which relays for it."""
+        entry = self.names.set(f"{name}.example.com", (self.public_address(hub),))
+        entry.views.clear()
+
     def paths(self, one: str, other: str | None = None) -> list[Path]:
         """The open connections of a host, or between two, in the order in which they came about."""
         return [path for path in self._paths if one in (path.source, path.target) and other in (None, path.source, path.target)]

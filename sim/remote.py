@@ -24,6 +24,7 @@ from actors.ports import (
     GRANT_BEARER_PURPOSE,
     OUTBOUND_KEY_PURPOSE,
     ClientIdentity,
+    FetchRelayed,
     Probed,
     ProbeRequest,
     ProbeResult,
@@ -40,6 +41,7 @@ from sim.channels import SimulatedChannels
 from sim.clock import Timeout
 from sim.connections import Connection, Dial, Kept, Purpose
 from sim.links import RETRANSMIT_FIRST_S, Transit
+from sim.relay import Fetch
 
 if TYPE_CHECKING:
     from sim.world import Host
@@ -138,6 +140,10 @@ class SimulatedRemote:
 
         limits = request.connect_timeout_s, request.handshake_timeout_s
         Dial(self.host, url, presented, request.expectation, *limits, opened, failed).start()
+
+    def fetch(self, request: FetchRelayed, done: Done) -> None:
+        """Fetch a connection that waits at a hub of ours."""
+        Fetch(self.host, request, self._presented(request.identity), lambda outcome: done(outcome) if self.alive else None).start()
 
     def with_channels(self) -> SimulatedChannels:
         """The channels of this incarnation, on which requests travel from now on."""

@@ -26,11 +26,13 @@ from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import epoch_floor
 from actors.door.call import Answer, Call, Source
 from actors.door.families import PlatformDoor
+from actors.hub.lifecycle import SIDES, Side, withdrawn
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.ports import (
     CheckObject,
     EnsureCertificate,
+    FetchRelayed,
     HashPassword,
     IssueIdentity,
     MakeRequest,
@@ -75,6 +77,7 @@ from sim.links import Links
 from sim.network import Listening, Network
 from sim.onlooker import Former, Onlooker
 from sim.proxy import MemoryProxy
+from sim.relay import RelayedHere, SimulatedHub
 from sim.releases import CURRENT, Release
 from sim.remote import SimulatedRemote
 from sim.schedule import Drawn, Schedule
@@ -272,6 +275,8 @@ class Host:
         self.boot_epoch = 0
         self.copy: MemoryStore | None = None
         self.channels: SimulatedChannels | None = None
+        self.hub: SimulatedHub | None = None
+        self.relayed = RelayedHere()
         self.federation = federation
         self.become(person(name, world.seed) if who is None else who)
         self.interloper: Callable[[Call, Answer], Answer] | None = None
@@ -356,6 +361,8 @@ class Host:
         self.door = PlatformDoor(self.engine, settings, self.credentials.public_key_pem)
         if self.federation.peer_channel:
             self.engine.on_events.append(self._hang_up)
+            self.engine.on_events.append(self._follow_consents)
+        self.hub, self.relayed = SimulatedHub(self) if self.federation.hub_enabled else None, RelayedHere()
         if self.world.onlooker is not None:
             self.world.onlooker.started(self)
         self.engine.start()
@@ -365,8 +372,24 @@ class Host:
         """As the daemon: the channel of a peer ends a moment after the event that paused or ended its peering."""
         for event in events:
             if event.kind in ENDINGS and self.channels is not None:
-                cut = partial(self.channels.cut, str(event.payload["federation_peer_id"]))
+                cut = partial(self._cut, self.channels, str(event.payload["federation_peer_id"]))
                 self.world.timeline.after(HANG_UP_AFTER_S, self._fenced(cut))
+
+    def _cut(self, channels: SimulatedChannels, peer_id: str) -> None:
+        channels.cut(peer_id)
+        for side in SIDES:
+            self._cut_relayed(side, peer_id)
+
+    def _follow_consents(self, events: Sequence[Event]) -> None:
+        """As the daemon: what is relayed on a consent ends with the event that withdraws it."""
+        for side, peer_id in withdrawn(events):
+            self._cut_relayed(side, peer_id)
+
+    def _cut_relayed(self, side: Side, peer_id: str) -> None:
+        if side == "relayed":
+            self.relayed.cut(peer_id)
+        elif self.hub is not None:
+            self.hub.cut(peer_id)
 
     def settings(self) -> Settings:
         """What the process that starts now is told of itself."""
@@ -540,6 +563,7 @@ class Host:
         return {
             RemoteRequest: self._watched(remote.request),
             OpenChannel: self.channels.open,
+            FetchRelayed: remote.fetch,
             ProbeRequest: remote.probe,
             **dict.fromkeys((IssueIdentity, MakeRequest, SignRequest, SignStatement), authority),
             **dict.fromkeys(AUTHORITY_REQUESTS, authority),

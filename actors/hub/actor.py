@@ -196,7 +196,7 @@ def _name_fault(side: Side, peer: PeerRecord, settings: Settings) -> Fault | Non
 def _tell(ctx: Context, record: HubRecord, side: Side, former: str, by: str | None, reason: str | None) -> None:
     """The audit entry in the peer's chain, and the event."""
     state = getattr(record, side)
-    told: dict[str, Any] = {"side": side, "from": former, "to": state, "reason": reason}
+    told: dict[str, Any] = {"side": side, "former": former, "state": state, "reason": reason}
     if side == "relaying":
         told |= {"server_name": record.server_name, **attrs.asdict(record.terms)}
         told["sources"] = list(record.terms.sources)

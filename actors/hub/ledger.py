@@ -15,6 +15,7 @@ import attrs
 
 from actors.door.rate_limits import source_key
 from actors.hub.routing import Route
+from actors.settings import FederationSettings
 
 Direction = Literal["to", "from"]
 REASONS: Final = (
@@ -37,6 +38,17 @@ class HubLimits:
     connections_per_source: int
     rate_bytes: int
     rate_bytes_per_peer: int
+
+
+def limits_of(federation: FederationSettings) -> HubLimits:
+    """What relaying may cost, as configured."""
+    return HubLimits(
+        connections=federation.hub_connections,
+        connections_per_peer=federation.hub_connections_per_peer,
+        connections_per_source=federation.hub_connections_per_source,
+        rate_bytes=federation.hub_rate_bytes,
+        rate_bytes_per_peer=federation.hub_rate_bytes_per_peer,
+    )
 
 
 @attrs.frozen(kw_only=True)

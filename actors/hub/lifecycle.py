@@ -9,8 +9,10 @@ connections (`relayed`). Both have the same life, and neither platform can see t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
+
+from runtime.store.port import Event
 
 Side = Literal["relaying", "relayed"]
 """`relaying`: we relay to the peer. `relayed`: the peer relays to us."""
@@ -34,3 +36,12 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
 def transition(state: State, trigger: Trigger) -> State | None:
     """Where `trigger` leads, or None if the table has no such step."""
     return TRANSITIONS.get((state, trigger))
+
+
+WITHDRAWALS: Final[Mapping[str, Side]] = {f"federation.hub.{side}_withdrawn": side for side in SIDES}
+"""Kind of event to the side of which consent has ended, so that what it carried is cut."""
+
+
+def withdrawn(events: Sequence[Event]) -> list[tuple[Side, str]]:
+    """The side and the peer of each consent that has just been withdrawn."""
+    return [(WITHDRAWALS[event.kind], str(event.payload["federation_peer_id"])) for event in events if event.kind in WITHDRAWALS]

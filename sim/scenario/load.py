@@ -218,6 +218,8 @@ class _Reading:
         if not 1 <= made.get("count", 1) <= PLATFORMS_MAX:
             self.problem("platform", number, "count", f"must be from 1 to {PLATFORMS_MAX}")
             return None
+        if made.get("hub") is not None and made["hub"] not in [str(each.get("name")) for each in self._rows("platform")[:number]]:
+            self.problem("platform", number, "hub", "must be a platform that stands before this one in the file")
         return PlatformPart(**made, settings=settings)
 
     def _nat(self, row: dict[str, Any], number: int) -> NatPart | None:

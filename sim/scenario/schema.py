@@ -108,6 +108,10 @@ class PlatformPart:
     name: str = attrs.field(metadata=key(TEXT, "what the rest of the file calls it; its URL is https://NAME.example.com"))
     count: int = attrs.field(default=1, metadata=key(WHOLE, "how many there are; more than one are called NAME1, NAME2 and so on"))
     nat: str | None = attrs.field(default=None, metadata=key(NAT, "the NAT that it is behind"))
+    hub: str | None = attrs.field(
+        default=None,
+        metadata=key(PLATFORM, "the platform that relays for it: its name leads to that address"),
+    )
     release: str = attrs.field(
         default="current", metadata=key(one_of(*RELEASES), "the former release neither sends nor reads what came later")
     )

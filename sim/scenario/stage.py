@@ -165,6 +165,8 @@ class Stage:
             release=RELEASES[platform.release],
         )
         self.world.network.names.set(f"{platform.name}.example.com", ttl_s=platform.dns_ttl_s)
+        if platform.hub is not None:
+            self.world.network.reach_through(platform.name, platform.hub)
         host.clock.offset_s, host.clock.drift = platform.clock_offset_s, platform.clock_drift
         tracer = self.world.tracer
         if tracer is not None:

@@ -28,11 +28,13 @@ from net.addresses import Dialler
 from net.http_client import RequestError, request_json
 from net.listener import open_loopback, open_public
 from net.ports import PortRunner
+from net.relayed import RelayedStream
 from net.tls import ListenerLeaf, TlsStream
 from runtime.engine import Engine, PortStart
 from runtime.services import open_service_tree
 from runtime.store.port import Store
 from runtime.values import evolve
+from sim.network import Path
 from sim.remote import SimulatedRemote
 from sim.sockets.level import level_of
 from sim.sockets.sockets import SimSocket
@@ -231,6 +233,14 @@ class WorldComposition(Composition):
         self._host = host
         self._frames = SimulatedRemote(host)
         super().__init__(host.parts(), ports)
+        if self.relay is not None:
+            self.relay.joined = self._joined
+
+    def _joined(self, client: object, leg: object) -> None:
+        one, other = path_of(client), path_of(leg)
+        if one is not None and other is not None:
+            joined = self._host.level.joined
+            joined[one], joined[other] = other, one
 
     def outer_door(self) -> FacesDoor:
         return WatchedDoor(self._host, self.door)
@@ -308,6 +318,17 @@ class WatchedDoor:
         composition = self._host.composition
         stream = None if composition is None else composition.listener.stream(connection) or composition.channels.stream(connection)
         transport = stream.transport if isinstance(stream, TlsStream) else None
-        socket = transport.socket if isinstance(transport, trio.SocketStream) else None
-        path = socket.connection.path if isinstance(socket, SimSocket) and socket.connection is not None else None
-        return "" if path is None else path.target if path.source == self._host.name else path.source
+        path = path_of(transport.leg if isinstance(transport, RelayedStream) else stream)
+        if path is None:
+            return ""
+        beyond = self._host.level.joined.get(path)
+        # Whoever is at the far end of a hub has dialled it, too.
+        return beyond.source if beyond is not None else path.target if path.source == self._host.name else path.source
+
+
+def path_of(stream: object) -> Path | None:
+    """The path on which a stream of this level runs, if it runs on one."""
+    while isinstance(stream, TlsStream):
+        stream = stream.transport
+    socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+    return socket.connection.path if isinstance(socket, SimSocket) and socket.connection is not None else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.network import Path
 from sim.sockets.brakes import Brakes
 from sim.sockets.clock import VirtualLoop
 from sim.sockets.sockets import Sockets
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class SocketLevel:
-    """Made with the first host of this level, and to be closed with the world."""
+    """Made with the first host of this level, and to be closed with the world.
+
+    Attributes:
+        joined: of two paths that a hub has made one, the other one.
+    """
 
     def __init__(self, world: World) -> None:
         self.loop = VirtualLoop(world.timeline, world.chance.stream("tasks"))
@@ -25,6 +30,7 @@ class SocketLevel:
         self.sockets = Sockets(self.tcp, self.loop)
         self.brakes = Brakes(self.loop, self.sockets)
         self.processes: dict[Process, None] = {}
+        self.joined: dict[Path, Path] = {}
         self.loop.call(self.sockets.install)
 
     def process(self, machine: str, name: str) -> Process:
