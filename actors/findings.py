@@ -241,6 +241,25 @@ _REGISTRY: Final = (
         distinguished_by=("bridge_id",),
     ),
     FindingKind(
+        kind="hub_consent_without_setting",
+        severity="low",
+        title="Consent without effect",
+        text="Relaying with this peer is permitted, and has no effect while {setting} is off.",
+        remedy="Set {setting} and restart the daemon, or take the consent back: `powernode hub withdraw {peer_id}` for a peer behind "
+        "this platform, `powernode hub leave {peer_id}` for a hub.",
+        distinguished_by=("setting",),
+    ),
+    FindingKind(
+        kind="hub_refuses_connections",
+        severity="medium",
+        title="Connections not relayed",
+        text="Connections to this peer were not relayed lately, {refused} in all; the newest reason is {reason}.",
+        remedy="`powernode hub show {peer_id}` counts the reasons. For no_channel and not_fetched look at the peer's daemon; for "
+        "peer_refused its operators run `powernode hub use`; for too_many_* raise federation.hub.* or the terms of "
+        "`powernode hub permit {peer_id}`.",
+        distinguished_by=("reason",),
+    ),
+    FindingKind(
         kind="grant_axis_corrupt",
         severity="high",
         title="Corrupt grant",

@@ -207,6 +207,8 @@ HUB_RATE_BYTES_MIN: Final = 1_024
 HUB_RATE_BYTES_MAX: Final = 1_073_741_824
 HUB_SOURCES_MAX: Final = 64
 HUB_LISTED_MAX: Final = 1_000
+HUB_REFUSALS_TOLD_S: Final = 900.0
+"""For how long a finding tells of a connection that was not relayed."""
 RELAY_TOKEN_BYTES: Final = 32
 RELAY_TOKEN_CHARS: Final = 43
 

@@ -158,3 +158,8 @@ UNRECOGNIZED_NAME: Final = 112
 
 INTERNAL_ERROR: Final = 80
 """There is, but not at this moment."""
+
+
+def refused_by_hub(reason: str) -> bool:
+    """Whether a handshake failed, by the words of the TLS library, with one of the alerts by which a hub refuses."""
+    return reason.endswith(("unrecognized name", "alert internal error"))

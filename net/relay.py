@@ -43,7 +43,7 @@ log = logging.getLogger("net.relay")
 RELAY_PROTOCOL: Final = b"powernode.relay.v1"
 """The application protocol of the connection by which a peer fetches what waits for it. Another meaning gets another number."""
 
-_NOBODY: Final = frozenset({"peer_not_in_force", "name_changed", "source_not_permitted"})
+_NOBODY: Final = frozenset({"peer_not_in_force", "name_changed", "source_not_permitted", "withdrawn"})
 """Reasons that time alone does not take away; the client is told so by another alert."""
 
 

@@ -39,6 +39,7 @@ from actors.ports import (
 )
 from actors.urls import canonical_url, host_of, port_of
 from net.addresses import DialFailed, Dialler, local_addresses
+from net.client_hello import refused_by_hub
 from net.http_client import (
     IDEMPOTENT,
     ConnectionLost,
@@ -334,7 +335,8 @@ class RemoteClient:
             raise NotReady("handshake_timeout", f"no TLS within {handshake_timeout_s:g} s") from None
         except TlsFailed as error:
             stream.abort()
-            raise NotReady("tls_failed", str(error)) from None
+            # Said before any certificate, so that it says nothing about who the server is: a hub does not reach it.
+            raise NotReady("not_relayed" if refused_by_hub(str(error)) else "tls_failed", str(error)) from None
         except (trio.BrokenResourceError, OSError) as error:
             # A platform that stops or starts hangs up in the middle. That says nothing about who it is.
             stream.abort()

@@ -85,7 +85,7 @@ class Dial:
     """One attempt to open a connection to one URL. Exactly one of `opened` and `failed` is called, later.
 
     `failed` gets the codes of `net.remote`: `invalid_url`, `name_not_resolved`, `address_not_allowed`, `connect_timeout`,
-    `connect_refused`, `unreachable`, `handshake_timeout`, `connection_lost`, `server_identity_unverified`.
+    `connect_refused`, `unreachable`, `handshake_timeout`, `connection_lost`, `not_relayed`, `server_identity_unverified`.
     """
 
     host: Host
@@ -216,7 +216,7 @@ class Relaying:
     def _refused(self, words: str) -> None:
         delay_s = self.path.news_s("back", self.dial.host.world.timeline.now)
         if delay_s is not None:
-            self.dial._after(delay_s, lambda: self._fail("tls_failed", words))
+            self.dial._after(delay_s, lambda: self._fail("not_relayed", words))
 
     def _fail(self, code: str, reason: str) -> None:
         if not self.finished:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 RELAYED_PATH: Final = "/federation_api/relayed"
 UNRECOGNIZED_NAME: Final = "TLS handshake failed: tlsv1 unrecognized name"
 INTERNAL_ERROR: Final = "TLS handshake failed: tlsv1 alert internal error"
-_NOBODY: Final = frozenset({"peer_not_in_force", "name_changed", "source_not_permitted"})
+_NOBODY: Final = frozenset({"peer_not_in_force", "name_changed", "source_not_permitted", "withdrawn"})
 
 State = Literal["open", "reset", "half_open"]
 
@@ -198,6 +198,10 @@ class SimulatedHub:
 
     def cut(self, peer_id: str) -> None:
         """End every connection that is relayed to the peer."""
+        for token, waiting in [each for each in self._waiting.items() if each[1].peer_id == peer_id]:
+            del self._waiting[token]
+            self.ledger.close(waiting.lane)
+            waiting.refused(INTERNAL_ERROR)
         for path in [path for path, whose in self._open.items() if whose == peer_id]:
             path.reset()
 

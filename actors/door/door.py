@@ -25,6 +25,7 @@ from actors.door.grants.decisions import Decisions
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
+from actors.hub.routing import hands_over
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from actors.operator.actor import TOKEN_AUDIENCE
@@ -51,7 +52,7 @@ _REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 
 _Read = TypeVar("_Read")
 
-NOT_THROUGH_A_HUB = OperatorFault("not_found", "only the federation API is served through a hub", 404)
+NOT_THROUGH_A_HUB = OperatorFault("not_found", "only the federation API is served here, and only through a hub of ours", 404)
 
 Handler = Callable[["Door", Request], None]
 
@@ -129,14 +130,14 @@ class Door:
             request.fail(InternalFault("internal_error", "the platform failed on this request", 500))
 
     def _admit(self, request: Request, found: Match) -> None:
-        route = found.route
+        route, hub_id = found.route, request.call.source.relayed_by
+        if hub_id and (route.face != "federation" or not hands_over(self.engine.directory, hub_id, request.wall)):
+            raise ClosingFaultError(NOT_THROUGH_A_HUB)
         if route.face == "federation":
             if request.call.source.face != "tls":
                 raise FaultError(OperatorFault("not_found", "the federation API is served on the TLS port only", 404))
             self._handlers[route.name](self, request)
             return
-        if request.call.source.relayed_by:
-            raise FaultError(NOT_THROUGH_A_HUB)
         if route.face == "operator":
             request.claims = self.authenticate(request.call.headers, request.wall)
             self._permit(request.claims, route)

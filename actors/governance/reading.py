@@ -14,6 +14,8 @@ from actors.capability.record import KIND as CAPABILITY
 from actors.findings import Finding
 from actors.governance import drift, scanner
 from actors.grant.record import KIND as GRANT
+from actors.hub.lifecycle import SIDES
+from actors.hub.record import KIND as HUB
 from actors.limits import FINDINGS_OPEN_MAX
 from actors.migration_chain.record import CHAIN
 from actors.peer.record import PeerRecord
@@ -35,11 +37,14 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
     grants = records(GRANT.name, (Condition("corrupt", "=", 1),), (Condition("wide", "=", 1),))
     chains = records(CHAIN.name, (Condition("stalled", "=", 1),), (Condition("status", "=", "failed"),))
     capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
+    permitted = tuple((here, Condition(side, "=", "permitted")) for side in SIDES)
+    hubs = read(Query(HUB.name, permitted, limit=FINDINGS_OPEN_MAX))
     return (
         *scanner.scan_across(peers, settings),
         *scanner.scan_bridges(bridges, peers),
         *scanner.scan_shipments(shipments),
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
+        *scanner.scan_hubs(hubs, settings, wall),
         *drift.scan_capabilities(capabilities, peers),
     )

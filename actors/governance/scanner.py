@@ -19,12 +19,14 @@ from actors.findings import Finding, make
 from actors.governance import drift
 from actors.grant import lifecycle
 from actors.grant.record import BROAD_SCOPES, GrantRecord
+from actors.hub.record import HubRecord, Relayed, missing_setting
 from actors.limits import (
     ASYMMETRIC_HEARTBEAT_S,
     BEHIND_ROTATION_S,
     CLOCK_SKEW_WARNING_S,
     DEGRADED_PROLONGED_S,
     EPOCH_FLIPS_TO_CONFLICT,
+    HUB_REFUSALS_TOLD_S,
     NOT_BEFORE_BACKDATE_S,
     STUCK_ACCEPTED_S,
 )
@@ -85,6 +87,23 @@ def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -
         if bridge.state == "active" and effective_state(bridge, known.get(bridge.federation_peer_id)) == "revoked"
         for facts in ({"bridge_id": bridge.id, "sdwan_network_id": bridge.sdwan_network_id},)
     )
+
+
+def scan_hubs(rows: Sequence[Row], settings: Settings, wall: float) -> tuple[Finding, ...]:
+    """Consents about relaying that a setting leaves without effect, and peers to which connections were not relayed lately."""
+    return tuple(finding for row in rows for finding in _hub_findings(row.record, row.evidence, settings, wall))
+
+
+def _hub_findings(record: HubRecord, relayed: Relayed | None, settings: Settings, wall: float) -> Iterator[Finding]:
+    context: dict[str, Any] = {"account_id": record.account_id}
+    setting = missing_setting(record, settings)
+    if setting is not None:
+        yield make("hub_consent_without_setting", record.id, {**context, "setting": setting}, setting=setting)
+    if relayed is None or relayed.last_refused is None or relayed.last_refused_at is None:
+        return
+    if record.relaying == "permitted" and wall - relayed.last_refused_at < HUB_REFUSALS_TOLD_S:
+        facts: dict[str, str | int] = {"reason": relayed.last_refused, "refused": sum(relayed.refused.values())}
+        yield make("hub_refuses_connections", record.id, {**context, **facts}, **facts)
 
 
 def scan_grants(grants: Sequence[GrantRecord], wall: float) -> tuple[Finding, ...]:

@@ -20,7 +20,7 @@ from actors.settings import FederationSettings
 Direction = Literal["to", "from"]
 REASONS: Final = (
     "source_not_permitted", "too_many_connections", "too_many_for_peer", "too_many_from_source", "peer_not_in_force", "name_changed",
-    "no_channel", "peer_refused", "not_fetched",
+    "withdrawn", "no_channel", "peer_refused", "not_fetched",
 )  # fmt: skip
 """Why a connection was not relayed, as stable words."""
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from actors.hub.lifecycle import State
+from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Kind
 
@@ -88,11 +89,12 @@ class Relayed:
 KIND = Kind(
     name="hub_consent",
     record=HubRecord,
-    columns={"account_id": "text", "relaying": "text", "relayed": "text", "open_peer_id": "text"},
+    columns={"account_id": "text", "relaying": "text", "relayed": "text", "server_name": "text", "open_peer_id": "text"},
     project=lambda record: {
         "account_id": record.account_id,
         "relaying": record.relaying,
         "relayed": record.relayed,
+        "server_name": record.server_name or None,
         "open_peer_id": record.id if "permitted" in (record.relaying, record.relayed) else None,
     },
     unique={"server_name": "server_name_taken"},
@@ -135,3 +137,12 @@ def to_json(record: HubRecord, relayed: Relayed | None, boot_epoch: int) -> dict
 def never(peer_id: str, account_id: str, peering_epoch: int, wall: float) -> HubRecord:
     """What a peer without a row amounts to."""
     return HubRecord(id=peer_id, account_id=account_id, peering_epoch=peering_epoch, updated_at=wall)
+
+
+def missing_setting(record: HubRecord, settings: Settings) -> str | None:
+    """The setting without which a permission has no effect, if it is off."""
+    if "permitted" not in (record.relaying, record.relayed):
+        return None
+    if not settings.federation.peer_channel:
+        return "federation.channel.enabled"
+    return "federation.hub.enabled" if record.relaying == "permitted" and not settings.federation.hub_enabled else None

@@ -14,6 +14,7 @@ from actors.peer.record import PeerRecord
 from actors.settings import Settings
 from actors.urls import host_of
 from runtime.directory import Directory
+from runtime.store.port import Condition, Query, Store
 
 
 @attrs.frozen
@@ -32,18 +33,20 @@ class NoRoute:
     reason: str
 
 
-def route_for(directory: Directory, settings: Settings, server_name: str | None, wall: float) -> Route | NoRoute | None:
+def route_for(directory: Directory, store: Store, settings: Settings, server_name: str | None, wall: float) -> Route | NoRoute | None:
     """Where a connection with this server name goes; None means that it is ours.
 
     A name is relayed only if operators have permitted it, the peering under which they did is in force, and it still is the host of that
-    very peer's URL. Everything else is left to our own TLS, which shows who we are and nobody else.
+    very peer's URL. A name that was permitted once leads nowhere: our own certificate would look to its callers like somebody who stands
+    in the peer's place. Everything else is left to our own TLS, which shows who we are and nobody else.
     """
     if server_name is None or not settings.federation.hub_enabled or server_name == host_of(settings.identity.url):
         return None
     found = directory.find(KIND.name, "server_name", server_name)
     row = directory.row(KIND.name, found) if found is not None else None
     if row is None or row.record.relaying != "permitted":
-        return None
+        former = store.query(Query(KIND.name, ((Condition("server_name", "=", server_name),),), newest_first=True, limit=1))
+        return NoRoute(former[0].record.id, "withdrawn") if former else None
     record: HubRecord = row.record
     peer = directory.row(PEER.name, record.id)
     if peer is None or not standing.in_force(peer.record, record.peering_epoch, wall):
@@ -51,6 +54,14 @@ def route_for(directory: Directory, settings: Settings, server_name: str | None,
     if server_name_of(peer.record) != server_name:
         return NoRoute(record.id, "name_changed")
     return Route(record.id, record.terms)
+
+
+def hands_over(directory: Directory, hub_id: str, wall: float) -> bool:
+    """Whether connections that this peer hands over are served now: operators have chosen it as our hub, in a peering in force."""
+    row, peer = directory.row(KIND.name, hub_id), directory.row(PEER.name, hub_id)
+    if row is None or peer is None or row.record.relayed != "permitted":
+        return False
+    return standing.in_force(peer.record, row.record.peering_epoch, wall)
 
 
 def server_name_of(peer: PeerRecord) -> str | None:

@@ -52,8 +52,10 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "M3": "When faults have stopped, mirrors become what their home is.",
     "S1": "An offering never has more living leases than seats.",
     "S2": "The routes of the proxy are a function of the active subscriptions.",
+    "H1": "Nothing passes a hub without the consent of operators on both sides.",
 }
-"""What is promised: P for the protocol between two platforms, R for resources that move, M for mirrors, I for platforms as a whole.
+"""What is promised: P for the protocol between two platforms, R for resources that move, M for mirrors, H for hubs, I for platforms as
+a whole.
 
 `docs/scenarios.md` says who holds which.
 """

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from actors.bridge.record import BridgeRecord
 from actors.findings import KINDS
-from actors.governance.scanner import scan, scan_across, scan_bridges, scan_grants, scan_peer
+from actors.governance.scanner import scan, scan_across, scan_bridges, scan_grants, scan_hubs, scan_peer
 from actors.grant.record import GrantRecord
+from actors.hub.record import HubRecord, Relayed
 from actors.limits import NOT_BEFORE_BACKDATE_S
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import STATUSES
@@ -36,7 +37,8 @@ SETTINGS = Settings(
 
 OF_OTHER_ROWS = {
     "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
-    "migration_chain_stalled", "migration_chain_failed", "peer_capability_drift",
+    "migration_chain_stalled", "migration_chain_failed", "peer_capability_drift", "hub_consent_without_setting",
+    "hub_refuses_connections",
 }  # fmt: skip
 """Kinds of findings that do not come from the rows of peers, or not from them alone; their own tests try them."""
 
@@ -361,6 +363,20 @@ def test_an_active_bridge_of_an_ended_peering_is_told_and_one_of_a_paused_peer_i
     (told,) = scan_bridges([bridge, attrs.evolve(bridge, id="c", state="revoked")], [])
     assert (told.kind, told.federation_peer_id, told.payload["bridge_id"]) == ("bridge_without_peer", "p", "b")
     assert len(scan_bridges([bridge], [attrs.evolve(peer, peering_epoch=1)])) == 1
+
+
+def test_consents_without_effect_and_refused_connections_are_told() -> None:
+    consent = HubRecord(id="p", account_id="a", peering_epoch=0, relaying="permitted", server_name="p.example", updated_at=0.0)
+    on = attrs.evolve(SETTINGS, federation=FederationSettings(peer_channel=True, hub_enabled=True))
+    refused = Relayed(refused={"no_channel": 3}, last_refused="no_channel", last_refused_at=WALL - 60.0)
+    assert scan_hubs([Row(consent)], on, WALL) == ()
+    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"))], SETTINGS, WALL) == ()
+    (off,) = scan_hubs([Row(consent)], SETTINGS, WALL)
+    assert (off.kind, off.payload["setting"]) == ("hub_consent_without_setting", "federation.channel.enabled")
+    (told,) = scan_hubs([Row(consent, refused)], on, WALL)
+    assert (told.kind, told.federation_peer_id, told.payload["refused"]) == ("hub_refuses_connections", "p", 3)
+    assert scan_hubs([Row(consent, refused)], on, WALL + 900.0) == ()
+    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"), refused)], on, WALL) == ()
 
 
 def test_grants_that_admit_from_anywhere_are_told_while_they_are_in_force() -> None:

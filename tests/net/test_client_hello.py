@@ -18,6 +18,7 @@ from net.client_hello import (
     NoClientHello,
     alert,
     read_client_hello,
+    refused_by_hub,
 )
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -176,5 +177,7 @@ def test_an_alert_is_understood_by_the_library(description: int, words: str) -> 
     with pytest.raises(SSL.WantReadError):
         connection.do_handshake()
     connection.bio_write(alert(description))
-    with pytest.raises(SSL.Error, match=words):
+    with pytest.raises(SSL.Error, match=words) as caught:
         connection.do_handshake()
+    assert refused_by_hub(caught.value.args[0][0][-1])
+    assert not refused_by_hub("tlsv1 alert protocol version")

@@ -125,7 +125,7 @@ def _address(text: str) -> str:
 
 def route_for(door: Door, server_name: str | None) -> routing.Route | routing.NoRoute | None:
     """Where a connection that asks our port for this name goes; see `actors.hub.routing`."""
-    return routing.route_for(door.engine.directory, door.settings, server_name, door.engine.clock.wall())
+    return routing.route_for(door.engine.directory, door.engine.store, door.settings, server_name, door.engine.clock.wall())
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {

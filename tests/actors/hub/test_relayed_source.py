@@ -23,6 +23,7 @@ class Door:
     world: World
     a: Host
     peers: Peers
+    hub_id: str
 
     def call(self, method: str, path: str, *, relayed_by: str, token: str | None = None) -> Answer:
         source = attrs.evolve(source_of(self.peers.b, self.peers.a_at_b), address=ADDRESS, relayed_by=relayed_by, verified={})
@@ -43,14 +44,18 @@ class Door:
 @pytest.fixture(scope="module")
 def door() -> Door:
     world = World("relayed")
-    a, b = (world.platform(name).sign_in() for name in "ab")
-    return Door(world, a, pair(world, a, b))
+    a, b, h = (world.platform(name, peer_channel=True).sign_in() for name in "abh")
+    hub_id = pair(world, a, h).b_at_a
+    used = a.call("POST", f"{SYSTEM}/platform/peers/{hub_id}/hub/use", {})
+    assert used is not None
+    assert used.status == 200, used.body
+    return Door(world, a, pair(world, a, b), hub_id)
 
 
 def test_a_grant_bound_to_addresses_admits_no_relayed_call_whatever_the_hub_says(door: Door) -> None:
     bound = door.grant("bound", source_cidrs=["203.0.113.0/24"])
     assert door.call("GET", RESOURCES, relayed_by="", token=bound).status == 200
-    refused = door.call("GET", RESOURCES, relayed_by="hub", token=bound)
+    refused = door.call("GET", RESOURCES, relayed_by=door.hub_id, token=bound)
     assert refused.status == 403
     assert refused.body is not None
     assert (refused.body["code"], refused.body["details"]) == ("axis_denied", {"axis": "source_cidrs", "supplied": None})
@@ -58,7 +63,7 @@ def test_a_grant_bound_to_addresses_admits_no_relayed_call_whatever_the_hub_says
 
 def test_a_grant_without_addresses_admits_a_relayed_call(door: Door) -> None:
     anywhere = door.grant("anywhere", source_cidrs=[])
-    assert door.call("GET", RESOURCES, relayed_by="hub", token=anywhere).status == 200
+    assert door.call("GET", RESOURCES, relayed_by=door.hub_id, token=anywhere).status == 200
 
 
 @pytest.mark.parametrize(
@@ -66,13 +71,13 @@ def test_a_grant_without_addresses_admits_a_relayed_call(door: Door) -> None:
 )
 def test_only_the_federation_api_is_served_through_a_hub(door: Door, method: str, path: str) -> None:
     served = door.call(method, path, relayed_by="", token=door.a.token)
-    refused = door.call(method, path, relayed_by="hub", token=door.a.token)
+    refused = door.call(method, path, relayed_by=door.hub_id, token=door.a.token)
     assert served.status != 404
     assert (refused.status, json.loads(json.dumps(refused.body))["code"]) == (404, "not_found")
 
 
 def test_events_are_not_followed_through_a_hub(door: Door) -> None:
-    source = Source(ADDRESS, "tls", relayed_by="hub")
+    source = Source(ADDRESS, "tls", relayed_by=door.hub_id)
     call = Call("GET", "/api/v1/events", {}, {"authorization": f"Bearer {door.a.token}"}, b"", source)
     refused = door.a.door.authorize_stream(call)
     assert isinstance(refused, Answer)
@@ -80,3 +85,10 @@ def test_events_are_not_followed_through_a_hub(door: Door) -> None:
     assert not isinstance(
         door.a.door.authorize_stream(Call("GET", "/api/v1/events", {}, call.headers, b"", attrs.evolve(source, relayed_by=""))), Answer
     )
+
+
+def test_nothing_is_served_through_a_hub_that_is_not_chosen_and_the_connection_closes(door: Door) -> None:
+    anywhere = door.grant("nowhere", source_cidrs=[])
+    for hub_id in (door.peers.b_at_a, "0190c0de-dead-7000-8000-000000000404"):
+        refused = door.call("GET", RESOURCES, relayed_by=hub_id, token=anywhere)
+        assert (refused.status, refused.close) == (404, True)
