@@ -24,6 +24,7 @@ from actors.peer.record import LastWord, PeerRecord, without_ended_anchors
 from actors.peer.steps import (
     PEERING_EXPIRED,
     call_refusal,
+    can_be_told,
     invalid_transition,
     may_enrol,
     operator,
@@ -164,9 +165,9 @@ class Ending(Heartbeats):
         return cascade.completed(ctx, record)
 
     def _tell_end(self, ctx: Context, record: PeerRecord, word: LastWord) -> PeerRecord:
-        """Send the last word once more, or give up; either is noted before it happens."""
+        """Send the last word once more, or give up; either is noted before it happens. An identity that has ended tells nobody anything."""
         known = reachable_identity(record)
-        if word.tries >= LAST_WORD_TRIES or known is None:
+        if word.tries >= LAST_WORD_TRIES or known is None or not can_be_told(record, ctx.wall):
             return _undelivered(ctx, record, word)
         body = {"event_id": word.event_id, "kind": PEER_REVOKED, "reason": word.reason, "effective_at": iso(word.effective_at)}
         request = RemoteRequest(

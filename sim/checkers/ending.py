@@ -60,8 +60,9 @@ class EndCompletes(Checker):
             if record is None or host.incarnation != incarnation or not host.running or reached(record):
                 return
             rested_s = self.facts.now - self.facts.resumed_at(host)
-            if not awake(host) or rested_s < COMPLETE_GRACE_S or host.clock.wall() < due + COMPLETE_GRACE_S:
-                # A process that stands still does it when it goes on, and has the whole grace again for that.
+            grace_s = COMPLETE_GRACE_S + 2 * delay_s(host)
+            if not awake(host) or rested_s < grace_s or host.clock.wall() < due + grace_s:
+                # A process that stands still does it when it goes on, with the whole grace for that; a disk may have become slow since.
                 self._look_later(host, id, due, reached)
             else:
                 self.complain(host, f"{id}: what was due {host.clock.wall() - due:.0f} s ago after its revocation has not happened")

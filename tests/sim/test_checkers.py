@@ -149,6 +149,20 @@ def test_a_platform_that_is_wiped_gets_an_empty_disk() -> None:
     assert held(1, "9s", *PEERED, {"t": 5, "do": "disk_full", "on": "a"}, {"t": 8, "do": "wipe", "on": "a"}) == ()
 
 
+def test_a_platform_that_is_wiped_and_too_slow_for_its_new_operator_is_no_exception() -> None:
+    (failure,) = held(1, "9s", *PEERED, {"t": 5, "do": "slow", "on": "a", "by": "40s"}, {"t": 8, "do": "wipe", "on": "a"})
+    assert failure.checker == "step"
+    assert "does not answer its first operator" in failure.text
+
+
+def test_an_end_completes_as_much_later_as_the_disk_has_become_slow_meanwhile() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 2, "do": "revoke", "on": "a", "peer": "b"},
+        {"t": 4.1, "do": "slow_disk", "on": "a", "fsync": "10m"},
+    )
+    assert held(143632, "423s", *PEERED, *steps) == ()
+
+
 def test_an_earlier_copy_on_a_full_disk_cannot_be_started_which_is_no_exception() -> None:
     steps: tuple[dict[str, Any], ...] = (
         {"t": 4, "do": "keep_copy", "on": "a"},

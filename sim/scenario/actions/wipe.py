@@ -8,7 +8,9 @@ import attrs
 
 from sim.mishaps import wipe
 from sim.scenario.actions.registry import action
+from sim.scenario.failures import StageError
 from sim.scenario.kinds import PLATFORM, key
+from sim.world import NoAnswerError
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -24,4 +26,8 @@ class Wipe:
     def perform(self, stage: Stage, name: str | None) -> None:
         wipe(stage.host(self.on))
         stage.look_again(self.on)
-        stage.host(self.on).sign_in()
+        host = stage.host(self.on)
+        try:
+            host.sign_in()
+        except NoAnswerError as error:
+            raise StageError(f"{self.on} is a new platform now, and does not answer its first operator") from error
