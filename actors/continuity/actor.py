@@ -16,6 +16,8 @@ from actors.homecoming.record import KIND as HOMECOMING
 from actors.idempotency.record import remember
 from actors.limits import DEPENDANTS_LOOK_S, DEPENDANTS_SLICE
 from actors.peer.record import KIND as PEER
+from actors.subscription.messages import Rewrite
+from actors.subscription.steps import ROUTES_KIND
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
@@ -111,5 +113,6 @@ class ContinuityActor(Actor):
         else:
             after = None
             ctx.audit("trust.unfrozen", "system", None, decided_epoch=record.decided_epoch)
+            ctx.send(Ref(ROUTES_KIND, ctx.settings.identity.account_id), Rewrite())
             ctx.emit("federation.trust.unfrozen", "high", ctx.settings.identity.account_id or None, decided_epoch=record.decided_epoch)
         ctx.save(attrs.evolve(record, closing=after))

@@ -10,6 +10,8 @@ from typing import Final
 
 import attrs
 
+from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import frozen_by
 from actors.peer.record import KIND as PEER
 from actors.ports import WriteRoutes
 from actors.subscription.messages import Rewrite, Routed, Written
@@ -63,7 +65,11 @@ class ProxyRoutesActor(Actor):
         self._write(ctx)
 
     def _wanted(self, ctx: Context) -> list[SubscriptionRecord]:
-        """Every subscription that wants a route now."""
+        """Every subscription that wants a route now. A restored copy may hold some that have ended since: none, until that is decided."""
+        identity = ctx.settings.identity
+        continuity = ctx.row(CONTINUITY.name, identity.instance_id)
+        if frozen_by(continuity.record if continuity is not None else None, identity) == "restored":
+            return []
         conditions = (Condition("account_id", "=", ctx.ref.id), Condition("state", "in", ("active", "pending")))
         rows = [row.record for row in ctx.query(Query(SUBSCRIPTION.name, (conditions,), newest_first=False))]
         ids = tuple(dict.fromkeys(record.federation_peer_id for record in rows))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.store.port import Query
+from sim.mishaps import restore
 from sim.world import Reply
 from tests.support.grants import PEERS, Peers
 from tests.support.services import OFFERINGS, offer, quiet_peers, step
@@ -265,3 +266,21 @@ def test_routes_are_written_once_for_one_content_and_again_after_a_start(two: Tw
     assert two.hosts() == ["Host(`wiki.b.example`)"]
     two.world.run_for(3 * HOUR)
     assert two.b.proxy.writes == writes + 1
+
+
+def test_a_restored_copy_serves_nothing_until_its_operators_have_decided(two: Two) -> None:
+    offer(two.peers)
+    id = two.active()["id"]
+    backup = two.b.store.image()
+    two.ask("POST", f"{SUBSCRIPTIONS}/{id}/cancel", {})
+    two.world.run_for(5.0)
+    assert two.hosts() == []
+    restore(two.b, backup)
+    two.world.run_for(60.0)
+    # The copy holds it as active.
+    (row,) = two.b.store.query(Query("service_subscription"))
+    assert row.record.state == "active"
+    assert two.hosts() == []
+    two.ask("POST", "/api/v1/system/platform/trust/unfreeze", {"decision": "restored"})
+    two.world.run_for(60.0)
+    assert two.hosts() == []
