@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 
+_replace = msgspec.structs.replace
 _Value = TypeVar("_Value")
 
 
@@ -69,7 +70,7 @@ def evolve(value: _Value, **changes: Any) -> _Value:
     """
     cls: Any = type(value)
     if isinstance(value, Value):
-        return msgspec.structs.replace(value, **changes)
+        return _replace(value, **changes)
     copying = _copying(cls)
     places = copying.places
     if not copying.plain or not places.keys() >= changes.keys():

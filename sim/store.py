@@ -476,7 +476,7 @@ class MemoryStore:
 
     def _apply(self, unit: Unit) -> UnitResult:
         result = self._state.apply(unit)
-        if self._observe is not None and isinstance(result, Committed):
+        if self._observe is not None and type(result) is Committed:
             self._observe(unit, self._state.former(), result)
         return result
 

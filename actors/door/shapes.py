@@ -787,7 +787,8 @@ def read_value(shape: Object, value: Mapping[str, Any]) -> dict[str, Any]:
         out = shape.read(value, spot)
         if spot.problems:
             refuse(spot.problems)
-    return dict(out)
+    read: dict[str, Any] = out
+    return read
 
 
 def read_query(fields: Sequence[Field], query: Mapping[str, str], unknown: Unknown = "refuse") -> dict[str, Any]:
