@@ -236,7 +236,7 @@ class Facts:
 
     def authority_of(self, host: Host) -> frozenset[str]:
         """Fingerprints of the CA certificates whose keys a platform holds: the first, the one in force, and the next."""
-        return frozenset(fingerprint for pem in self._root_pems(host) for fingerprint in _fingerprints(pem))
+        return frozenset(fingerprint for pem in self.root_pems(host) for fingerprint in _fingerprints(pem))
 
     def root_of(self, host: Host) -> frozenset[str]:
         """The fingerprint of the CA certificate that is in force on a platform."""
@@ -244,7 +244,8 @@ class Facts:
         current = None if rotation is None else rotation.current
         return _fingerprints(host.authority.ca_bundle_pem if current is None else current.key.certificate_pem)
 
-    def _root_pems(self, host: Host) -> Iterator[str]:
+    def root_pems(self, host: Host) -> Iterator[str]:
+        """Those CA certificates, as text."""
         rotation = self.rotations.get(host.name)
         yield host.authority.ca_bundle_pem
         for root in () if rotation is None else (rotation.current, rotation.next):

@@ -34,11 +34,24 @@ class Matching(Checker):
             return
         flaws = min((list(self._flaws(commit.host, record, row)) for row in rows), key=len)
         recovered = change.before is not None and change.before.record.status == "degraded"
-        if recovered and any(each.name in self.facts.rotations for each in (commit.host, *remotes)):
+        rotated = [each for each in (commit.host, *remotes) if each.name in self.facts.rotations]
+        if rotated and (recovered or self._under_a_replaced_root(record, rotated)):
             # Whoever replaced its root may take our calls no more while its own still reach us: that is no flaw of a handshake.
             flaws = [flaw for flaw in flaws if flaw != "the anchors"]
         if flaws:
             self.complain(commit.host, f"{change.id}: is active, but the remote's row differs in {', '.join(flaws)}")
+
+    def _under_a_replaced_root(self, record: Any, hosts: list[Any]) -> bool:
+        """Whether a root that one of these platforms has replaced signed our certificate for the remote."""
+        leaf = self.facts.paper(ders(record.outbound.certificate_pem)[0]) if record.outbound is not None else None
+        papers = (
+            paper
+            for host in hosts
+            for pem in self.facts.root_pems(host)
+            for der in ders(pem)
+            if (paper := self.facts.paper(der)) is not None and paper.fingerprint not in self.facts.root_of(host)
+        )
+        return leaf is not None and any(self.facts.signed(leaf, paper) for paper in papers)
 
     def _flaws(self, host: Any, record: Any, row: Any) -> Any:
         if row.remote_instance_id != host.instance_id:

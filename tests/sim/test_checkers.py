@@ -235,3 +235,14 @@ def test_evidence_is_searched_again_when_it_says_more_or_a_secret_is_learned() -
     assert commit(last_error="kept-in-the-open", sent_sequence=1)
     assert not commit(last_error="else", sent_sequence=2)
     assert commit(last_error="kept-in-the-open", sent_sequence=3)
+
+
+def test_a_child_may_be_active_by_the_calls_of_a_parent_that_takes_its_own_no_more() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 0, "do": "propose", "on": "a", "peer": "b", "role": "parent"},
+        {"t": 1, "do": "propose", "on": "b", "peer": "a", "role": "child"},
+        {"t": 2, "do": "accept", "on": "b", "peer": "a"},
+        {"t": 35.01, "do": "rotate_root", "on": "a", "force": True},
+    )
+    late = [{"name": "a", "clock_offset": "-20m"}, {"name": "b"}]
+    assert held(7433, "304s", *steps, platform=late) == ()
