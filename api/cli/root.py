@@ -40,7 +40,7 @@ COMMANDS: Final = {
     "serve": ("api.cli.serve:serve", "Run the platform's daemon."),
     "services": ("api.cli.services:services", "Browse what peers offer, and subscribe."),
     "status": ("api.cli.status:status", "Show health, peers by status and open findings."),
-    "trust": ("api.cli.trust:trust", "See and decide whether this platform runs on an earlier copy of its data."),
+    "trust": ("api.cli.trust:trust", "Replace this platform's root, and decide whether it runs on an earlier copy of its data."),
     "version": ("api.cli.version:version", "Print the version of this program, or of the daemon."),
 }
 

@@ -77,6 +77,12 @@ def finish(give_up: tuple[str, ...], force: bool, yes: bool) -> None:
     show(client, client.post("/platform/trust/finish", body | ({"force": True} if force else {})).data)
 
 
+def _headline(found: dict[str, Any]) -> str:
+    if not found.get("complete"):
+        return "a rotation is under way or peers are left behind"
+    return "no rotation is under way" if found.get("completed_at") is None else "the last rotation is complete"
+
+
 def show(client: Client, data: dict[str, Any]) -> None:
     """Print how a rotation stands.
 
@@ -87,7 +93,7 @@ def show(client: Client, data: dict[str, Any]) -> None:
     if client.application.as_json:
         emit_json(found)
     else:
-        say("the rotation is complete" if found.get("complete") else "a rotation is under way or peers are left behind")
+        say(_headline(found))
         block((name, value) for name, value in found.items() if name not in ("peers", "counts", "ca_pem", "next_ca_pem"))
         for peer in found.get("peers", ()):
             told = "" if not peer.get("remedy") else f"  {'was told' if peer.get('told') else 'not told yet'}. {clean(peer.get('remedy'))}"

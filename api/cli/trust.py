@@ -1,4 +1,4 @@
-"""`powernode trust`: whether trust is frozen, and the decision that ends it.
+"""`powernode trust`: whether trust is frozen, and the decision that ends it; the group that rotations belong to, too.
 
 Lives here: these commands. Must not live here: the trust of one peer (see `peers`).
 """
@@ -17,7 +17,7 @@ from api.cli.output import block, emit_json, note, say
 
 trust = LazyGroup(
     "trust",
-    help="See and decide whether this platform runs on an earlier copy of its data.",
+    help="Replace this platform's root, and decide whether it runs on an earlier copy of its data.",
     lazy={
         "rotate": ("api.cli.rotation:rotate", "Replace the root of this platform's own CA, without outage."),
         "finish": ("api.cli.rotation:finish", "End the overlap of a rotation now, or give peers up that do not follow."),
