@@ -18,17 +18,18 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl
 
 import attrs
 import msgspec
 import trio
 
 from actors.door.call import Answer, Call, Source
-from actors.limits import CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX
-from actors.peer.channel import CHANNEL_CALLS
+from actors.limits import CHANNEL_BODY_BYTES_MAX, CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX
+from actors.peer.channel import may_travel
 from actors.ports import ClientIdentity
 from net.channel_proof import ProofFrame
-from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S
+from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, QUERY_FIELDS_MAX
 from net.websocket import Spawn, WireClosed, WireMisused
 
 log = logging.getLogger("net.channel")
@@ -36,6 +37,10 @@ log = logging.getLogger("net.channel")
 PATH_PREFIX: Final = "/api/v1/system"
 _CALL_HEADERS: Final[Mapping[str, str]] = {"content-type": "application/json"}
 NOTHING_HERE: Final = Answer(404, {"success": False, "error": "there is nothing here", "code": "not_found", "details": {}})
+ANSWER_TOO_LONG: Final = "answer_too_long"
+TOO_LONG: Final = Answer(
+    507, {"success": False, "error": "this answer fits into no frame; ask over HTTP, or for less", "code": ANSWER_TOO_LONG, "details": {}}
+)
 _TOLD_HEADERS: Final = frozenset({"retry-after", "x-federation-warning", "x-request-id"})
 
 ServeCall = Callable[[Call, Callable[[Answer], None]], None]
@@ -54,12 +59,13 @@ CUT_OFF: Final[Ending] = (4003, "the peering is paused or over")
 
 
 class CallFrame(msgspec.Struct, frozen=True, tag="call", tag_field="type", omit_defaults=True):
-    """A call; `id` is its number, `body` a JSON object or absent."""
+    """A call; `id` is its number, `body` a JSON object or absent, `authorization` the bearer of a grant where one is presented."""
 
     id: int
     method: str
     path: str
     body: msgspec.Raw = msgspec.Raw(b"null")
+    authorization: str = ""
 
 
 class AnswerFrame(msgspec.Struct, frozen=True, tag="answer", tag_field="type", omit_defaults=True):
@@ -275,7 +281,7 @@ class Channel:
         """Send a binary message. False if it was not sent: the channel has ended, or too much waits already."""
         return not self._ended and self._wire.post(message)
 
-    async def exchange(self, method: str, path: str, body: bytes) -> AnswerFrame:
+    async def exchange(self, method: str, path: str, body: bytes, authorization: str = "") -> AnswerFrame:
         """Call the other end; `body` is JSON.
 
         Raises:
@@ -287,7 +293,7 @@ class Channel:
         number = self._number
         waiting = self._waiting[number] = _Waiting()
         try:
-            self._send(self._wire.post(encode(CallFrame(number, method, path, msgspec.Raw(body or b"null")))))
+            self._send(self._wire.post(encode(CallFrame(number, method, path, msgspec.Raw(body or b"null"), authorization))))
             await waiting.done.wait()
         finally:
             self._waiting.pop(number, None)
@@ -327,9 +333,11 @@ class Channel:
             self._decide(frame)
 
     def _decide(self, frame: CallFrame) -> None:
-        if (frame.method, frame.path) not in CHANNEL_CALLS:
+        query = query_of(frame.path) if may_travel(frame.method, frame.path) else None
+        if query is None:
             self._answer(frame.id, NOTHING_HERE)
             return
+        headers = {**_CALL_HEADERS, "authorization": frame.authorization} if frame.authorization else _CALL_HEADERS
         self._serving += 1
         raw = bytes(frame.body)
         body = b"" if raw == b"null" else raw
@@ -338,7 +346,8 @@ class Channel:
             self._serving -= 1
             self._answer(frame.id, answer)
 
-        self._serve(Call(frame.method, PATH_PREFIX + frame.path, {}, _CALL_HEADERS, body, self.source), decided)
+        path = PATH_PREFIX + frame.path.partition("?")[0]
+        self._serve(Call(frame.method, path, query, headers, body, self.source), decided)
 
     def _answer(self, number: int, answer: Answer) -> None:
         if self._ended:
@@ -348,6 +357,8 @@ class Channel:
         except (TypeError, ValueError, RecursionError):
             log.exception("an answer cannot be written as JSON")
             answer, raw = Answer(500, {}), b"{}"
+        if len(raw) > CHANNEL_BODY_BYTES_MAX:
+            answer, raw = TOO_LONG, msgspec.json.encode(TOO_LONG.body)
         told = {name: value for name, value in answer.headers.items() if name in _TOLD_HEADERS}
         self._send(self._wire.post(encode(AnswerFrame(number, answer.status, told, msgspec.Raw(raw)))))
         if answer.close:
@@ -360,6 +371,19 @@ class _Waiting:
 
     done: trio.Event = attrs.field(factory=trio.Event)
     answer: AnswerFrame | None = None
+
+
+def query_of(path: str) -> dict[str, str] | None:
+    """The parameters in a path, each at most once; None if they cannot be read so, or the path is not plain."""
+    plain, _, query = path.partition("?")
+    if "%" in plain or "#" in path:
+        return None
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=QUERY_FIELDS_MAX, errors="strict")
+    except ValueError:
+        return None
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else None
 
 
 def body_of(frame: AnswerFrame) -> Mapping[str, Any] | None:

@@ -24,10 +24,20 @@ import trio
 
 from actors.door.call import Source
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_QUEUE_FRAMES_MAX
-from actors.peer.channel import CHANNEL_CALLS, CHANNEL_PATH, PROTOCOL, Held, Register
-from actors.ports import CHANNEL_URL, OUTBOUND_KEY_PURPOSE, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest
+from actors.peer.channel import CHANNEL_PATH, PROTOCOL, Held, Register, may_travel
+from actors.ports import (
+    CHANNEL_URL,
+    GRANT_BEARER_PURPOSE,
+    OUTBOUND_KEY_PURPOSE,
+    ChannelOpen,
+    ClientIdentity,
+    OpenChannel,
+    RemoteReply,
+    RemoteRequest,
+)
 from net import channel_proof
 from net.channel import (
+    ANSWER_TOO_LONG,
     BROKE_PROTOCOL,
     CUT_OFF,
     GOING_AWAY,
@@ -51,7 +61,7 @@ from net.http_client import encode_object
 from net.limits import CHANNEL_LOOK_S, CHANNEL_OPEN_S, CHANNEL_RETIRED_S
 from net.listener import endpoints_of
 from net.remote import NoIdentity, NotReady, RemoteClient
-from net.remote_faults import no_identity, timed_out, unreachable
+from net.remote_faults import no_identity, seal_broken, timed_out, unreachable
 from net.tls import TlsStream
 from net.websocket import StreamWire, Upgrade, UpgradeFailed, UpgradeRefused, WireClosed, WireMisused, upgraded
 from runtime.errors import Fault, RemoteFault
@@ -127,11 +137,16 @@ class Channels:
             self._remote.check_dates(request.identity)
         except NoIdentity as error:
             return no_identity(str(error))
+        try:
+            authorization = self._authorization(request)
+        except Exception:
+            # The error may quote what it failed on, so nothing of it travels on.
+            return seal_broken("authorization")
         body = self._written(request.body)
         with trio.move_on_after(min(CHANNEL_ANSWER_S, request.timeout_s)) as waiting, suppress(ChannelLost):
-            frame = await channel.exchange(request.method, request.path, body)
+            frame = await channel.exchange(request.method, request.path, body, authorization)
             reply = _reply(frame, channel, trio.current_time() - started)
-            if reply is not None:
+            if reply is not None and reply.body.get("code") != ANSWER_TOO_LONG:
                 return reply
         if waiting.cancelled_caught:
             channel.cut(NO_ANSWER)
@@ -149,6 +164,11 @@ class Channels:
             return await _channel(held).exchange(method, path, body)
         return None
 
+    def _authorization(self, request: RemoteRequest) -> str:
+        if request.sealed_bearer is None:
+            return ""
+        return f"Bearer {self._parts.open_sealed(request.sealed_bearer, GRANT_BEARER_PURPOSE).decode('ascii')}"
+
     def _written(self, body: Mapping[str, Any] | None) -> bytes:
         """A body as JSON. One object that goes to many peers one after the other is written once."""
         if body is None:
@@ -159,7 +179,7 @@ class Channels:
 
     def _usable(self, request: RemoteRequest) -> Channel | None:
         held = self._register.held(request.peer_id)
-        if held is None or request.identity is None or (request.method, request.path) not in CHANNEL_CALLS:
+        if held is None or request.identity is None or request.sealed_fields or not may_travel(request.method, request.path):
             return None
         channel = _channel(held)
         if channel.ended:

@@ -112,6 +112,7 @@ UPGRADE_REFUSAL_BYTES_MAX: Final = 65_536
 WEBSOCKET_RECEIVE_BYTES: Final = 16_384
 WEBSOCKET_KEPT_BYTES: Final = 512
 """A longer message leaves larger buffers behind than a silent WebSocket may keep."""
+QUERY_FIELDS_MAX: Final = 32
 CHANNEL_OPEN_S: Final = 8.0
 CHANNEL_PING_S: Final = 25.0
 CHANNEL_LOOK_S: Final = 5.0

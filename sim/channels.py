@@ -9,21 +9,32 @@ material of the connection, needs no imitation: a simulated path cannot be relay
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import attrs
 import msgspec
 
 from actors.door.call import Answer, Call, Source
 from actors.door.channel.handlers import ChannelLeave
-from actors.limits import CHANNEL_ANSWER_S, CHANNEL_CALLS_IN_FLIGHT_MAX
-from actors.peer.channel import CHANNEL_CALLS, CHANNEL_PATH, Held, Register
+from actors.limits import CHANNEL_ANSWER_S, CHANNEL_BODY_BYTES_MAX, CHANNEL_CALLS_IN_FLIGHT_MAX
+from actors.peer.channel import CHANNEL_PATH, Held, Register, may_travel
 from actors.peer.messages import ChannelEnded
 from actors.peer.record import KIND as PEER
-from actors.ports import CHANNEL_URL, ChannelOpen, ClientIdentity, OpenChannel, RemoteReply, RemoteRequest, ServerExpectation
+from actors.ports import (
+    CHANNEL_URL,
+    GRANT_BEARER_PURPOSE,
+    ChannelOpen,
+    ClientIdentity,
+    OpenChannel,
+    RemoteReply,
+    RemoteRequest,
+    ServerExpectation,
+)
 from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S, CHANNEL_SILENCE_MIN_S, CLIENT_HANDSHAKE_S
-from net.remote_faults import no_identity, timed_out, unreachable
+from net.remote_faults import no_identity, seal_broken, timed_out, unreachable
+from net.vault import VaultError
 from runtime.actor import Ref
 from runtime.errors import RemoteFault
 from runtime.values import evolve
@@ -90,14 +101,23 @@ class SimulatedChannel:
         return self.ends[1] if end is self.ends[0] else self.ends[0]
 
     def call(
-        self, end: End, request: RemoteRequest, body: bytes, answered: Callable[[Answer, bytes], None], lost: Callable[[], None]
+        self,
+        end: End,
+        request: RemoteRequest,
+        headers: Mapping[str, str],
+        body: bytes,
+        answered: Callable[[Answer, bytes], None],
+        lost: Callable[[], None],
     ) -> int:
         """Send a call from an end; one of `answered` and `lost` is called, or none while nothing is known. Returns its number."""
         self._numbers += 1
         number = self._numbers
         end.waiting[number] = lost
         self._leave(
-            end, FRAME_BYTES + len(body), lambda: self._arrived(end, number, request, body, answered), lambda: number in end.waiting
+            end,
+            FRAME_BYTES + len(body),
+            lambda: self._arrived(end, number, request, headers, body, answered),
+            lambda: number in end.waiting,
         )
         return number
 
@@ -146,7 +166,15 @@ class SimulatedChannel:
         elif transit.why == "reset":
             self._finish(end)
 
-    def _arrived(self, end: End, number: int, request: RemoteRequest, body: bytes, answered: Callable[[Answer, bytes], None]) -> None:
+    def _arrived(
+        self,
+        end: End,
+        number: int,
+        request: RemoteRequest,
+        headers: Mapping[str, str],
+        body: bytes,
+        answered: Callable[[Answer, bytes], None],
+    ) -> None:
         there = self.other(end)
         if there.ended or not there.alive:
             return
@@ -158,7 +186,8 @@ class SimulatedChannel:
         there.serving += 1
         server.world.record("call", here.name, server.name, f"{request.method} {request.path}")
         read = server.release.reads(request.path, body)
-        call = Call(request.method, PATH_PREFIX + request.path, {}, JSON, read, there.source)
+        path, _, query = request.path.partition("?")
+        call = Call(request.method, PATH_PREFIX + path, dict(parse_qsl(query)), headers, read, there.source)
 
         def decided(answer: Answer) -> None:
             there.serving -= 1
@@ -244,6 +273,11 @@ class SimulatedChannels:
         if isinstance(presented, str):
             done(no_identity(presented))
             return
+        try:
+            headers = self._headers(request)
+        except VaultError:
+            done(seal_broken("authorization"))
+            return
         started, finished = timeline.now, False
         told = self.host.release.sends(request.path, dict(request.body) if request.body is not None else None)
         limit: list[Timeout] = []
@@ -255,7 +289,9 @@ class SimulatedChannels:
             return first and self.host.running and self.host.incarnation == self._incarnation
 
         def answered(answer: Answer, raw: bytes) -> None:
-            if finish():
+            if len(raw) > CHANNEL_BODY_BYTES_MAX:
+                lost()
+            elif finish():
                 body = msgspec.json.decode(raw) if answer.body is not None else {}
                 done(RemoteReply(answer.status, body, dict(answer.headers), use.end.url, timeline.now - started))
 
@@ -268,7 +304,12 @@ class SimulatedChannels:
                     otherwise(evolve(request, timeout_s=left_s))
 
         limit.append(timeline.timeout(min(CHANNEL_ANSWER_S, request.timeout_s), lambda: use.channel.cut(use.end)))
-        use.channel.call(use.end, request, b"" if told is None else msgspec.json.encode(told), answered, lost)
+        use.channel.call(use.end, request, headers, b"" if told is None else msgspec.json.encode(told), answered, lost)
+
+    def _headers(self, request: RemoteRequest) -> Mapping[str, str]:
+        if request.sealed_bearer is None:
+            return JSON
+        return {**JSON, "authorization": f"Bearer {self.host.vault.open(request.sealed_bearer, GRANT_BEARER_PURPOSE).reveal()}"}
 
     def tell(self, peer_id: str, path: str, body: bytes, answered: Callable[[int], None], lost: Callable[[], None]) -> bool:
         """Call a peer on its channel and in no other way; False if there is none."""
@@ -286,12 +327,12 @@ class SimulatedChannels:
             expectation=ServerExpectation(),
             timeout_s=CHANNEL_ANSWER_S,
         )
-        use.channel.call(use.end, request, body, lambda answer, raw: answered(answer.status), lost)
+        use.channel.call(use.end, request, JSON, body, lambda answer, raw: answered(answer.status), lost)
         return True
 
     def _usable(self, request: RemoteRequest) -> _Use | None:
         held = self._register.held(request.peer_id)
-        if held is None or request.identity is None or (request.method, request.path) not in CHANNEL_CALLS:
+        if held is None or request.identity is None or request.sealed_fields or not may_travel(request.method, request.path):
             return None
         use = _use(held)
         if use.end.ended or len(use.end.waiting) >= CHANNEL_CALLS_IN_FLIGHT_MAX:

@@ -26,6 +26,15 @@ CHANNEL_CALLS: Final = frozenset(
 )
 """Calls that may travel on a channel. Each may be repeated without harm, so one whose answer was lost is asked again over HTTP."""
 
+CHANNEL_READS: Final = ("/federation_api/resources/", "/federation_api/grants", "/federation_api/service_catalog")
+"""Beginnings of what may be read on a channel, with a grant's bearer where one is needed: else nobody could read from a platform that
+cannot be dialled."""
+
+
+def may_travel(method: str, path: str) -> bool:
+    """Whether a call may travel on a channel; `path` may have a query."""
+    return (method, path) in CHANNEL_CALLS or (method == "GET" and path.startswith(CHANNEL_READS))
+
 
 @attrs.frozen
 class Held:

@@ -71,3 +71,38 @@ def test_a_platform_that_can_only_dial_out_is_called_over_its_own_channel(public
     poll(lambda: not shown(public, at_public)["notification_pending"], timeout_s=5.0)
     poll(lambda: all("a channel ended" in daemon.log_file.read_text() for daemon in public_and_hidden), timeout_s=5.0)
     assert shown(hidden, at_hidden)["metadata"]["revocation_reason"] == "remote_revoked: over"
+
+
+RESOURCES = "/api/v1/system/platform/resources"
+
+
+def lend(lender: Daemon, at_lender: str, holder: Daemon, at_holder: str) -> tuple[str, str]:
+    """A module of the lender and a grant for it, whose bearer the holder keeps; the ids of both."""
+    made = lender.call("POST", f"{RESOURCES}/NodeModule", {"attributes": {"name": "nginx", "variety": "subscription"}})
+    assert made.status == 201, made.body
+    body = {"remote_subject": "reader", "resource_kind": "NodeModule", "permission_scopes": ["read"]}
+    given = lender.call("POST", f"{PEERS}/{at_lender}/grants", body)
+    assert given.status == 201, given.body
+    kept = holder.call("POST", f"{PEERS}/{at_holder}/received_grants", {"bearer_token": given.data["bearer_token"]})
+    assert kept.status == 201, kept.body
+    return str(made.data["resource"]["id"]), str(given.data["grant"]["id"])
+
+
+def received(holder: Daemon, at_holder: str) -> str:
+    (row,) = holder.call("GET", f"{PEERS}/{at_holder}/received_grants").data
+    return str(row["state"])
+
+
+def test_both_lend_to_each_other_and_take_back_though_one_can_only_dial_out(public_and_hidden: tuple[Daemon, Daemon]) -> None:
+    public, hidden = public_and_hidden
+    at_public, _, invitation = propose(public, hidden)
+    accepted = hidden.call("POST", f"{PEERS}/accept", {"invitation": invitation})
+    at_hidden = str(accepted.data["peer"]["id"])
+    poll(lambda: (public.status(at_public), hidden.status(at_hidden)) == ("active", "active"))
+    poll(lambda: beats(public, at_public).status == 200, timeout_s=8.0)
+    for lender, at_lender, holder, at_holder in ((hidden, at_hidden, public, at_public), (public, at_public, hidden, at_hidden)):
+        module, grant = lend(lender, at_lender, holder, at_holder)
+        read = holder.call("GET", f"{PEERS}/{at_holder}/remote_resources/NodeModule/{module}")
+        assert read.status == 200, read.body
+        assert lender.call("POST", f"{PEERS}/{at_lender}/grants/{grant}/revoke", {}).status == 200
+        poll(lambda holder=holder, at_holder=at_holder: received(holder, at_holder) == "refused", timeout_s=3.0)  # type: ignore[misc]

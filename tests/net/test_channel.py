@@ -19,6 +19,7 @@ from actors.door.call import Answer, Call, Source
 from actors.limits import CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX, CHANNEL_QUEUE_FRAMES_MAX
 from net import channel_proof
 from net.channel import (
+    ANSWER_TOO_LONG,
     BROKE_PROTOCOL,
     CUT_OFF,
     NO_ANSWER,
@@ -161,6 +162,33 @@ async def test_what_may_not_travel_on_a_channel_never_reaches_the_door(path: str
         test.post(encode(CallFrame(1, "POST", path)))
         answer = json.loads(await test.receive())
     assert (answer["re"], answer["status"], answer["body"]["code"], doors.calls) == (1, 404, "not_found", [])
+
+
+async def test_a_read_with_a_bearer_comes_to_the_door_with_its_query_apart() -> None:
+    doors = Doors()
+    async with raw_end(doors) as (test, _, _, _):
+        test.post(encode(CallFrame(1, "GET", "/federation_api/resources/NodeModule?limit=5&cursor=x", authorization="Bearer fg-1.2")))
+        await test.receive()
+    (call,) = doors.calls
+    assert (call.path, call.query) == ("/api/v1/system/federation_api/resources/NodeModule", {"limit": "5", "cursor": "x"})
+    assert call.headers["authorization"] == "Bearer fg-1.2"
+
+
+@pytest.mark.parametrize("path", ["?limit=1&limit=2", "?limit", "/%2e%2e/grants", "#x", "?" + "&".join(f"a{n}=1" for n in range(99))])
+async def test_a_path_that_says_something_in_two_ways_is_not_found(path: str) -> None:
+    doors = Doors()
+    async with raw_end(doors) as (test, _, _, _):
+        test.post(encode(CallFrame(1, "GET", "/federation_api/resources/NodeModule" + path)))
+        assert json.loads(await test.receive())["status"] == 404
+    assert doors.calls == []
+
+
+async def test_an_answer_that_fits_into_no_frame_is_named_and_the_channel_goes_on() -> None:
+    doors = Doors(decide=lambda call: Answer(200, {"data": "x" * CHANNEL_FRAME_BYTES_MAX}))
+    async with raw_end(doors) as (test, _, endings, _):
+        test.post(encode(CallFrame(1, *HEARTBEAT)))
+        answer = json.loads(await test.receive())
+        assert (answer["status"], answer["body"]["code"], endings) == (507, ANSWER_TOO_LONG, [])
 
 
 @pytest.mark.parametrize(
