@@ -21,7 +21,7 @@ from actors.door.channel.routes import CHANNEL_URL_PATH
 from actors.door.families import PlatformDoor
 from actors.door.openapi import document
 from actors.hub.lifecycle import SIDES, Side, withdrawn
-from actors.peer.messages import ChannelEnded
+from actors.peer.messages import ChannelEnded, ChannelOpened
 from actors.peer.record import KIND as PEER
 from actors.ports import (
     CheckObject,
@@ -250,6 +250,7 @@ class Composition:
         return ChannelParts(
             serve=serve,
             other_end=lambda source: self.door.other_end(source),
+            opened=lambda peer_id, ours: self.engine.tell(Ref(PEER.name, peer_id), ChannelOpened(ours)),
             ended=self._channel_ended,
             open_sealed=lambda sealed, purpose: vault.open(sealed, purpose).reveal_bytes(),
             silence_s=max(CHANNEL_SILENCE_MIN_S, 3 * federation.heartbeat_interval_s),

@@ -81,6 +81,7 @@ class ChannelParts:
     Attributes:
         serve: has the door decide about a call.
         other_end: which peer the door recognises at the other end of a connection now.
+        opened: told the peer and whether we dialled, when a channel is in use from now on.
         ended: told the peer and how long the channel was in use, when there is none any more.
         open_sealed: opens our sealed key for the proof.
         silence_s: how long nothing may arrive on a channel.
@@ -88,6 +89,7 @@ class ChannelParts:
 
     serve: ServeCall
     other_end: OtherEnd
+    opened: Callable[[str, bool], object]
     ended: ToldOfEnd
     open_sealed: OpenSealed
     silence_s: float
@@ -304,6 +306,8 @@ class Channels:
         self._remote.forget(channel.peer_id)
         log.info("a channel opened, dialled by %s", "us" if channel.dialled else "the peer", extra={"peer": channel.peer_id})
         self._watch.set()
+        if loser is None or loser.channel is not channel:
+            self._parts.opened(channel.peer_id, channel.dialled)
         self._spawn(partial(self._carry, channel, over))
 
     async def _carry(self, channel: Channel, over: Callable[[], None]) -> None:

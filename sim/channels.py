@@ -20,7 +20,7 @@ from actors.door.call import Answer, Call, Source
 from actors.door.channel.handlers import ChannelLeave
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_BODY_BYTES_MAX, CHANNEL_CALLS_IN_FLIGHT_MAX
 from actors.peer.channel import CHANNEL_PATH, Held, Register, may_travel
-from actors.peer.messages import ChannelEnded
+from actors.peer.messages import ChannelEnded, ChannelOpened
 from actors.peer.record import KIND as PEER
 from actors.ports import (
     CHANNEL_URL,
@@ -261,6 +261,11 @@ class SimulatedChannels:
         self._incarnation = host.incarnation
         self._register = Register()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process that these belong to still runs."""
+        return self.host.running and self.host.incarnation == self._incarnation
+
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def request(self, request: RemoteRequest, done: Done, otherwise: Callable[[RemoteRequest], None]) -> None:
@@ -361,6 +366,9 @@ class SimulatedChannels:
     def use(self, channel: SimulatedChannel, end: End, *, ours: bool, ours_wins: bool) -> None:
         """Have calls travel on a channel, until it ends or another one takes its place."""
         loser = self._register.take(end.peer_id, Held(_Use(channel, end), ours), ours_wins=ours_wins)
+        if loser is None or _use(loser).end is not end:
+            self.host.engine.tell(Ref(PEER.name, end.peer_id), ChannelOpened(ours))
+            self.host._pump_now()
         if loser is not None:
             gone = _use(loser)
             self.host.world.timeline.after(CHANNEL_RETIRED_S, lambda: gone.channel.cut(gone.end) if gone.end.alive else None)
@@ -490,7 +498,7 @@ class _Attempt:
         timeline = self.channels.host.world.timeline
         delay_s = connection.path.transit("back", UPGRADE_BYTES, "frame", timeline.now).delay_s
         if delay_s is not None:
-            timeline.after(delay_s, lambda: then() if self.channels.host.channels is self.channels else None)
+            timeline.after(delay_s, lambda: then() if self.channels.alive else None)
 
     def _proven(self, channel: SimulatedChannel) -> None:
         """The proof of the other end has come back."""

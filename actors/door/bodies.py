@@ -339,6 +339,19 @@ PEER = Object(
         Field("data_residency", _NAME, nullable=True),
         Field("declared_residency", _NAME, nullable=True),
         Field("trust", Anything(), description="Mode, status, anchor fingerprints and the end of our own certificate."),
+        Field(
+            "channel",
+            Object(
+                (
+                    Field("state", Choice(("open", "none", "off")), required=True),
+                    _time("since"),
+                    Field("dialled_by", Choice(("us", "remote")), nullable=True),
+                ),
+                name="PeerChannel",
+                unknown="ignore",
+            ),
+            description="Whether calls to the peer travel on a channel now.",
+        ),
         Field("open_findings", Anything()),
     ),
     name="Peer",

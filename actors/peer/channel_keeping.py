@@ -15,9 +15,9 @@ from actors.hub.record import KIND as HUB
 from actors.limits import CHANNEL_PROVEN_S
 from actors.peer import channel, endpoints
 from actors.peer.liveness import Liveness, refused_by_remote
-from actors.peer.messages import ChannelAnswered, ChannelEnded, ChannelTick
-from actors.peer.record import PeerRecord
-from actors.peer.steps import call_refusal, reachable_identity, wants_heartbeats
+from actors.peer.messages import ChannelAnswered, ChannelEnded, ChannelOpened, ChannelTick
+from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.steps import call_refusal, note, reachable_identity, wants_heartbeats
 from actors.ports import ChannelOpen, OpenChannel, RemoteReply
 from runtime.actor import handles
 from runtime.context import Context
@@ -27,6 +27,9 @@ FIRST_OF_THE_OTHER_S = 1.0
 """Who would lose against a channel of the other end lets that one dial first."""
 
 
+UNREACHABLE = frozenset({"remote_unreachable", "remote_timeout"})
+
+
 class ChannelKeeping(Liveness):
     """Handlers of the channel of one peer."""
 
@@ -34,6 +37,7 @@ class ChannelKeeping(Liveness):
     has_channel: bool = False
     dial_again: bool = False
     dials_failed: int = 0
+    unreachable: bool = False
 
     def keep_channel(self, ctx: Context) -> None:
         """See that there is a channel, unless there is one, or the next attempt has its time already."""
@@ -83,15 +87,39 @@ class ChannelKeeping(Liveness):
         if message.fault is None and isinstance(outcome, ChannelOpen):
             self.has_channel = True
             return
+        self.unreachable = message.fault is not None and message.fault.code in UNREACHABLE
         if isinstance(outcome, RemoteReply):
             heard = refused_by_remote(ctx, record, outcome)
             if heard != record:
                 ctx.save(evolve(heard, updated_at=ctx.wall))
         self._failed(ctx)
 
+    @handles(ChannelOpened)
+    def on_channel_opened(self, message: ChannelOpened, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        if record is None:
+            return
+        ctx.cancel("channel")
+        self.has_channel, self.dial_again, self.unreachable = True, False, False
+        dialled_by = "us" if message.ours else "remote"
+        note(ctx, record, "channel_opened", "low", dialled_by=dialled_by)
+        seen = self.evidence or PeerEvidence()
+        epoch = ctx.settings.identity.boot_epoch
+        ctx.set_evidence(evolve(seen, channel_since=ctx.wall, channel_ours=message.ours, channel_epoch=epoch))
+
+    def reached_by_http(self, ctx: Context) -> None:
+        """The remote has just answered without a channel: where it could not be reached before, it need not be waited for any longer."""
+        if self.unreachable and self.dial_again and not self.has_channel:
+            self.unreachable, self.dials_failed = False, 0
+            self._dial_after(ctx, channel.wait_s(0, ctx.random.random()))
+
     @handles(ChannelEnded)
     def on_channel_ended(self, message: ChannelEnded, ctx: Context) -> None:
         self.has_channel = False
+        if self.record is not None:
+            note(ctx, self.record, "channel_ended", "low", lasted_s=round(message.lasted_s, 1))
+        if self.evidence is not None:
+            ctx.set_evidence(evolve(self.evidence, channel_since=None))
         if message.lasted_s >= CHANNEL_PROVEN_S:
             self.dials_failed = 0
         if wants_heartbeats(self.record) and not self.dial_again:

@@ -175,6 +175,7 @@ class Heartbeats(Telling):
         reply: RemoteReply = message.outcome
         self.early_attempts = 0
         self.choice = (reply.url, ctx.now + ENDPOINT_CHOICE_KEPT_S)
+        self.reached_by_http(ctx)
         evidence = self.evidence or PeerEvidence()
         seen = tuple(
             endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == reply.url else endpoint

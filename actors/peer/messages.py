@@ -349,6 +349,13 @@ class NewsTold(CallResult):
 
 
 @attrs.frozen
+class ChannelOpened:
+    """A channel is in use from now on. No answer. `ours`: we dialled it."""
+
+    ours: bool
+
+
+@attrs.frozen
 class ChannelEnded:
     """There is no channel any more; the last one was in use for `lasted_s` seconds. No answer."""
 

@@ -121,6 +121,7 @@ def full(
             "anchor_fingerprints": [anchor.fingerprint for anchor in record.trusted_anchors],
             "outbound_not_after": iso_or_none(record.outbound.not_after if record.outbound is not None else None),
         },
+        "channel": channel(seen, settings),
         "open_findings": [finding.to_json() for finding in findings],
     }
 
@@ -128,6 +129,16 @@ def full(
 def full_now(ctx: Context) -> dict[str, Any]:
     """The form of the peer whose actor's turn it is, as the turn leaves it."""
     return full(ctx.record, ctx.actor.evidence, ctx.settings, ctx.wall, tally(ctx.engine, ctx.ref.id))
+
+
+def channel(evidence: PeerEvidence, settings: Settings) -> dict[str, Any]:
+    """Whether calls to the peer travel on a channel now, since when, and who dialled it."""
+    opened = evidence.channel_since is not None and evidence.channel_epoch == settings.identity.boot_epoch
+    return {
+        "state": "open" if opened else "none" if settings.federation.peer_channel else "off",
+        "since": iso_or_none(evidence.channel_since) if opened else None,
+        "dialled_by": None if not opened else "us" if evidence.channel_ours else "remote",
+    }
 
 
 def trust(record: PeerRecord, wall: float) -> dict[str, Any]:

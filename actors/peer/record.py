@@ -257,6 +257,8 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
         endpoints: what our prober saw, by URL.
         skipped_beats: ticks that found a heartbeat still under way.
         capability_changes: when the peer last declared other capabilities than before, the newest few.
+        channel_since, channel_ours: when the channel in use was opened, and whether we dialled it; None while there is none.
+        channel_epoch: the start of ours that saw it: no channel outlives the process.
     """
 
     last_heartbeat_at: float | None = None
@@ -274,6 +276,9 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     endpoints: tuple[Endpoint, ...] = ()
     skipped_beats: int = 0
     capability_changes: tuple[float, ...] = ()
+    channel_since: float | None = None
+    channel_ours: bool = False
+    channel_epoch: int = 0
 
 
 def _project(record: PeerRecord) -> dict[str, Any]:

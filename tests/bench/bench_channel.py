@@ -86,7 +86,7 @@ def hub_with(folder: Path, known: int, connected: int, interval_s: float, beats:
     assert hub.process is not None
     empty = resident_mb(hub.process.pid)
     hub.stop()
-    plant(hub.data, known)
+    plant(hub.data, known, connected)
     hub.start().login()
     port = hub.public_url.rpartition(":")[2]
     command = [sys.executable, "-m", "tests.bench.crowd", port, "0", str(connected), str(interval_s if beats else 0)]
@@ -157,7 +157,10 @@ def grant(hub: Daemon, id: str) -> str:
 
 
 def cost_of_changes(known: int) -> float:
-    """Processor seconds of a hub for each grant that is given to one of so many known peers and taken back, told over its channel."""
+    """Processor seconds of a hub for each grant that is given to one of so many known peers and taken back, told over its channel.
+
+    Only few of them are active, so that nothing but the changes is measured.
+    """
     with scratch() as folder, hub_with(folder, known, FEW, 3_600.0, beats=False) as (hub, crowd, _):
         assert hub.process is not None
         paths = [f"{PEERS}/{peer_id(number)}/grants" for number in range(FEW)]

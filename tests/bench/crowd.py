@@ -58,8 +58,11 @@ def instance_id(number: int) -> str:
 # --- at the hub -----------------------------------------------------------------------------------------------------------
 
 
-def plant(data: Path, count: int) -> None:
-    """Write the rows of so many active peers into the store of a hub that does not run. Each has trust material of its own."""
+def plant(data: Path, count: int, active: int) -> None:
+    """Write the rows of so many peers into the store of a hub that does not run. Each has trust material of its own.
+
+    Those beyond the first `active` are paused: they are known and looked up like the others, but the hub does not call them.
+    """
     delivered: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     store = SqliteStore.open(store_file(data), KINDS, deliver=delivered.put)
     chance = SystemRandomness()
@@ -70,7 +73,8 @@ def plant(data: Path, count: int) -> None:
         vault = Vault.open_or_create(data / "vault.key", chance)
         authority = Authority.open_or_create(data / AUTHORITY_FOLDER, instance_id=own, clock=_CLOCK, randomness=chance, vault=vault)
         results: list[object] = []
-        units = [Unit((Put("peer", _row(number, account_id, own, authority)),)) for number in range(count)]
+        rows = [_row(number, account_id, own, authority) for number in range(count)]
+        units = [Unit((Put("peer", row if number < active else _paused(row)),)) for number, row in enumerate(rows)]
         store.commit(units, results.append)
         delivered.get()()
         assert isinstance(results[0], tuple), results
@@ -101,6 +105,10 @@ def _row(number: int, account_id: str, own: str, authority: Authority) -> PeerRe
         created_at=wall,
         updated_at=wall,
     )
+
+
+def _paused(row: PeerRecord) -> PeerRecord:
+    return attrs.evolve(row, status="suspended", status_before_suspend="active", suspended_at=row.created_at)
 
 
 # --- the crowd ------------------------------------------------------------------------------------------------------------

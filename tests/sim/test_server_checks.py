@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from actors import certificates
 from actors.ports import ServerExpectation
+from runtime.values import evolve
 from sim.clock import EPOCH
 from sim.identities import SERVER_LEAF_LIFETIME_S
 from sim.server_checks import ServerChecks
@@ -28,7 +28,7 @@ def moments(chain: tuple[bytes, ...]) -> list[float]:
 def test_a_remembered_verdict_is_the_one_that_a_check_would_give(wrong: dict[str, object]) -> None:
     host = World(1).platform("a")
     right = ServerExpectation(anchors_pem=(host.authority.ca_bundle_pem,), instance_id=host.instance_id)
-    expectation = attrs.evolve(right, **wrong)
+    expectation = evolve(right, **wrong)
     checks = ServerChecks()
     seen = set()
     for _ in range(2):

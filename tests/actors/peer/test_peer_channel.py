@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from actors.limits import CHANNEL_RETRY_FIRST_S, CHANNEL_RETRY_MAX_S
 from actors.peer.channel import Held, Register, echo_is_fresh, ours_wins, wait_s
-from actors.peer.messages import Beat, ChannelEnded
+from actors.peer.messages import Beat, ChannelEnded, ChannelOpened
+from actors.peer.projection import channel as channel_of
 from actors.ports import ChannelOpen, OpenChannel, RemoteReply
 from runtime.errors import RemoteFault
 from tests.support.federation import Pair, Platform, pair
@@ -97,7 +98,7 @@ def test_a_platform_dials_again_ever_more_rarely_until_it_is_told_of_a_channel()
 
 
 def test_no_channel_is_wanted_where_none_is_configured_or_the_peering_is_paused() -> None:
-    two = pair()
+    two = pair(peer_channel=False)
     port = Port(two.a)
     two.connect()
     two.network.advance(200.0)
@@ -145,3 +146,41 @@ def test_a_heartbeat_that_shows_one_way_only_is_followed_by_our_own_at_once() ->
     beat(two)
     two.network.advance(0.1)
     assert two.a.evidence(two.at_a.peer_id).sent_sequence == sent + 1, "what is in contact needs no further proof"
+
+
+def test_an_open_channel_is_shown_and_told_and_its_end_too() -> None:
+    two = connected()
+    ref = two.at_a.peer_id
+
+    def shown() -> dict[str, Any]:
+        found: dict[str, Any] = channel_of(two.a.evidence(ref), two.a.settings)
+        return found
+
+    assert shown() == {"state": "none", "since": None, "dialled_by": None}
+    two.a.told(ref, ChannelOpened(ours=False))
+    assert (shown()["state"], shown()["dialled_by"]) == ("open", "remote")
+    two.a.restart()
+    assert shown()["state"] == "none", "no channel outlives the process"
+    two.a.told(ref, ChannelOpened(ours=True))
+    two.a.told(ref, ChannelEnded(5.0))
+    assert shown()["state"] == "none"
+    kinds = two.a.events()
+    assert kinds.count("federation.peer.channel_opened") == 2
+    assert kinds.count("federation.peer.channel_ended") == 1
+
+
+@pytest.mark.parametrize(("code", "soon"), [("remote_unreachable", True), ("remote_error", False)])
+def test_a_remote_that_answers_over_http_again_is_dialled_again_soon(code: str, soon: bool) -> None:
+    two = connected()
+    port = Port(two.a, *[RemoteFault(code, "no", 502)] * 100)
+    two.a.told(two.at_a.peer_id, ChannelEnded(0.0))
+    two.network.down |= {two.b.url}
+    two.network.advance(1_500.0)
+    asked = len(port.asked)
+    while len(port.asked) == asked:
+        two.network.advance(1.0)
+    # The next attempt has its time five minutes from now or later.
+    two.network.down.clear()
+    asked = len(port.asked)
+    two.network.advance(70.0)
+    assert (len(port.asked) > asked) is soon

@@ -143,8 +143,8 @@ name = "a certificate of the listener ends"
 description = "The listener's certificates end after an hour and are made anew after a day."
 world = { for = "25h" }
 platform = [
-    { name = "a", heartbeat_interval = "10m", stale_after = "40m" },
-    { name = "b", heartbeat_interval = "10m", stale_after = "40m" },
+    { name = "a", peer_channel = false, heartbeat_interval = "10m", stale_after = "40m" },
+    { name = "b", peer_channel = false, heartbeat_interval = "10m", stale_after = "40m" },
 ]
 at = [
     { t = 1, do = "propose", on = "a", peer = "b" },
