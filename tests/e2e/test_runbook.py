@@ -133,5 +133,7 @@ def read_across(a: Daemon, on_b: dict[str, str], peer: str, granted: dict[str, A
     path = f"/api/v1/system/platform/peers/{granted['grant']['federation_peer_id']}/grants/{granted['grant']['id']}"
     assert a.call("GET", path).body["data"]["grant"]["state"] == "active"
     assert a.call("POST", f"{path}/revoke", {}).status == 200
-    assert read("NodeModule")["details"]["remote_code"] == "grant_revoked"
+    # Either A's notice comes first, or the read hears it; afterwards nothing is presented.
+    first = read("NodeModule")
+    assert first["code"] == "no_received_grant" or first["details"]["remote_code"] == "grant_revoked"
     assert read("NodeModule")["code"] == "no_received_grant"

@@ -15,6 +15,8 @@ from tests.support.grants import Peers, call_as, peers
 CALLED = [route for route in ROUTES if route.face == "federation" and route.name not in ("federation_accept", "federation_channel")]
 """Who calls `accept` is no peer yet; a channel is off unless the settings say otherwise."""
 
+FILLED_IN = {"{kind}": "NodeModule", "{number}": "1"}
+
 
 def announced(two: Peers) -> None:
     """Let `a` hold the anchor of `b` as one that was announced and has not been used."""
@@ -37,7 +39,7 @@ def test_any_call_under_the_announced_root_promotes_it(route: Route) -> None:
     two = peers()
     announced(two)
     assert states(two) == ["next"]
-    path = re.sub(r"{\w+}", lambda part: "NodeModule" if part[0] == "{kind}" else "0190c0de-0000-7000-8000-0000000000aa", route.path)
+    path = re.sub(r"{\w+}", lambda part: FILLED_IN.get(part[0], "0190c0de-0000-7000-8000-0000000000aa"), route.path)
     call_as(two.b, two.a_at_b, two.a, path.partition("/federation_api")[2], None, method=route.method, body=b"{}")
     two.world.run_for(0.1)
     assert states(two) == ["current"]
