@@ -24,7 +24,7 @@ import trio
 
 from actors.door.call import Source
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_QUEUE_FRAMES_MAX
-from actors.peer.channel import CHANNEL_PATH, PROTOCOL, Held, Register, may_travel
+from actors.peer.channel import CHANNEL_PATH, NEEDS_AN_ADDRESS, PROTOCOL, Held, Register, may_travel
 from actors.ports import (
     CHANNEL_URL,
     GRANT_BEARER_PURPOSE,
@@ -144,18 +144,20 @@ class Channels:
         except Exception:
             # The error may quote what it failed on, so nothing of it travels on.
             return seal_broken("authorization")
-        body = self._written(request.body)
+        body, reply = self._written(request.body), None
         with trio.move_on_after(min(CHANNEL_ANSWER_S, request.timeout_s)) as waiting, suppress(ChannelLost):
             frame = await channel.exchange(request.method, request.path, body, authorization)
             reply = _reply(frame, channel, trio.current_time() - started)
-            if reply is not None and reply.body.get("code") != ANSWER_TOO_LONG:
+            if reply is not None and reply.body.get("code") not in (ANSWER_TOO_LONG, NEEDS_AN_ADDRESS):
                 return reply
         if waiting.cancelled_caught:
             channel.cut(NO_ANSWER)
         left_s = request.timeout_s - (trio.current_time() - started)
         if left_s <= 0:
             return timed_out(request.timeout_s, [{"url": channel.url, "reachable": True}])
-        return await self._remote.request(evolve(request, timeout_s=left_s))
+        outcome = await self._remote.request(evolve(request, timeout_s=left_s))
+        refused = reply is not None and reply.body.get("code") == NEEDS_AN_ADDRESS
+        return reply if reply is not None and refused and isinstance(outcome, Fault) else outcome
 
     async def call(self, peer_id: str, method: str, path: str, body: bytes) -> AnswerFrame | None:
         """Call a peer on its channel and in no other way. None if there is none, or no answer came on it in time."""
@@ -247,7 +249,7 @@ class Channels:
         certificates = channel_proof.check(proof, binding)
         remote, _ = endpoints_of(stream.transport)
         number = f"d{next(self._numbers)}"
-        source = Source(remote[0], "tls", certificates, number, channel=True)
+        source = Source(remote[0], "tls", certificates, number, channel=True, dialled=True)
         if self._parts.other_end(source) != request.peer_id:
             raise UnprovenError("the certificate of the remote is not that of this peer")
         self._streams[number] = stream

@@ -19,7 +19,7 @@ import msgspec
 from actors.door.call import Answer, Call, Source
 from actors.door.channel.handlers import ChannelLeave
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_BODY_BYTES_MAX, CHANNEL_CALLS_IN_FLIGHT_MAX
-from actors.peer.channel import CHANNEL_PATH, Held, Register, may_travel
+from actors.peer.channel import CHANNEL_PATH, NEEDS_AN_ADDRESS, Held, Register, may_travel
 from actors.peer.messages import ChannelEnded, ChannelOpened
 from actors.peer.record import KIND as PEER
 from actors.ports import (
@@ -36,7 +36,7 @@ from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, CHANNEL_RETIRED_S, CHANNE
 from net.remote_faults import no_identity, seal_broken, timed_out, unreachable
 from net.vault import VaultError
 from runtime.actor import Ref
-from runtime.errors import RemoteFault
+from runtime.errors import Fault, RemoteFault
 from runtime.values import evolve
 from sim.clock import Timeout
 from sim.connections import Connection, Dial
@@ -268,11 +268,11 @@ class SimulatedChannels:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def request(self, request: RemoteRequest, done: Done, otherwise: Callable[[RemoteRequest], None]) -> None:
+    def request(self, request: RemoteRequest, done: Done, otherwise: Callable[[RemoteRequest, Done], None]) -> None:
         """Send a request on the channel, if there is one; `otherwise` takes what has to go over HTTP, with the time that is left."""
         use, timeline = self._usable(request), self.host.world.timeline
         if use is None:
-            otherwise(request)
+            otherwise(request, done)
             return
         presented = self._presented(request.identity)
         if isinstance(presented, str):
@@ -296,6 +296,8 @@ class SimulatedChannels:
         def answered(answer: Answer, raw: bytes) -> None:
             if len(raw) > CHANNEL_BODY_BYTES_MAX:
                 lost()
+            elif answer.body is not None and answer.body.get("code") == NEEDS_AN_ADDRESS:
+                ask_again(RemoteReply(answer.status, msgspec.json.decode(raw), dict(answer.headers), use.end.url, timeline.now - started))
             elif finish():
                 body = msgspec.json.decode(raw) if answer.body is not None else {}
                 done(RemoteReply(answer.status, body, dict(answer.headers), use.end.url, timeline.now - started))
@@ -306,7 +308,12 @@ class SimulatedChannels:
                 if left_s <= 0:
                     done(timed_out(request.timeout_s, [{"url": use.end.url, "reachable": True}]))
                 else:
-                    otherwise(evolve(request, timeout_s=left_s))
+                    otherwise(evolve(request, timeout_s=left_s), done)
+
+        def ask_again(refused: RemoteReply) -> None:
+            if finish():
+                left = evolve(request, timeout_s=request.timeout_s - (timeline.now - started))
+                otherwise(left, lambda outcome: done(refused if isinstance(outcome, Fault) else outcome))
 
         limit.append(timeline.timeout(min(CHANNEL_ANSWER_S, request.timeout_s), lambda: use.channel.cut(use.end)))
         use.channel.call(use.end, request, headers, b"" if told is None else msgspec.json.encode(told), answered, lost)
@@ -488,7 +495,7 @@ class _Attempt:
         here, server, now = self.channels.host, connection.server, self.channels.host.world.timeline.now
         url = self.request.urls[self.index - 1]
         address = here.world.network.public_address(server.name)
-        seen = Source(address, "tls", certificates, f"{server.name}:channel", channel=True)
+        seen = Source(address, "tls", certificates, f"{server.name}:channel", channel=True, dialled=True)
         ours = End(here, self.request.peer_id, seen, url, "out", now, now, self.request.identity, incarnation=here.incarnation)
         known = attrs.evolve(connection.source, channel=True)
         theirs = End(server, leave.peer_id, known, CHANNEL_URL, "back", now, now, leave.identity, incarnation=server.incarnation)

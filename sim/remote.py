@@ -69,7 +69,7 @@ class SimulatedRemote:
         if self.channels is None:
             self._over_http(request, done)
         else:
-            self.channels.request(request, done, lambda left: self._over_http(left, done))
+            self.channels.request(request, done, self._over_http)
 
     def _over_http(self, request: RemoteRequest, done: Done) -> None:
         presented = self._presented(request.identity)

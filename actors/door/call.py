@@ -25,6 +25,7 @@ class Source:
         network_id: the overlay network to whose address the accepting listener is bound; None for public listeners.
         relayed_by: the peer which, as our hub, has handed this connection over. `address` is then only what the hub says: good for telling
             sources apart, and nothing is allowed because of it.
+        dialled: we dialled the connection, so `address` is where we found the peer: a hub may stand there, or anything before the peer.
         verified: scratch of the door for this connection: the last certificate verdict, so that a kept connection pays for the
             public-key check once. The door re-checks everything that can change on every call.
     """
@@ -36,12 +37,13 @@ class Source:
     network_id: str | None = None
     channel: bool = False
     relayed_by: str = ""
+    dialled: bool = False
     verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def proven_address(self) -> str | None:
-        """The address as far as the connection proves it: None if it came through a hub."""
-        return None if self.relayed_by else self.address
+        """The address as far as the connection proves it: None if it came through a hub, or if we dialled it."""
+        return None if self.relayed_by or self.dialled else self.address
 
 
 class Call(Value, frozen=True):

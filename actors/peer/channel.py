@@ -36,6 +36,10 @@ def may_travel(method: str, path: str) -> bool:
     return (method, path) in CHANNEL_CALLS or (method == "GET" and path.startswith(CHANNEL_READS))
 
 
+NEEDS_AN_ADDRESS: Final = "axis_denied"
+"""Code of the refusal to a caller whose address is not proven on a channel that the other end dialled: over HTTP it may be."""
+
+
 @attrs.frozen
 class Held:
     """A channel in use. `ours`: this platform dialled it."""

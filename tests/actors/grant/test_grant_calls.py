@@ -10,7 +10,7 @@ import pytest
 
 from runtime.store.port import Put, Unit
 from sim.world import World
-from tests.support.grants import PEERS, Peers, call_as, code_of, pair, peers
+from tests.support.grants import PEERS, Peers, call_as, code_of, pair, peers, source_of
 
 UUID = "0190c0de-0000-7000-8000-0000000000aa"
 
@@ -86,6 +86,16 @@ def test_context_comes_from_the_connection_and_claims_are_noticed(two: Peers) ->
     two.world.run_for(1.0)
     assert told(two, "grant.header_spoof")[0]["headers"] == ["x-calling-instance", "x-sdwan-network", "x-forwarded-for"]
     assert "federation.header_spoof_attempt" in [event.kind for event in two.a.store.events(0, 10_000)]
+
+
+def test_an_address_that_we_have_dialled_opens_nothing(two: Peers) -> None:
+    """Where a channel that we dialled ends, a hub may stand: whatever is granted to that address is not granted to who is behind it."""
+    dialled = attrs.evolve(source_of(two.b, two.a_at_b), channel=True, dialled=True)
+    _, bound = two.issue(source_cidrs=["0.0.0.0/0", "::/0"])
+    assert two.code(bound) == "ok"
+    assert two.code(bound, source=dialled) == "axis_denied"
+    _, free = two.issue(remote_subject="free")
+    assert two.code(free, source=dialled) == "ok"
 
 
 def test_a_refusal_never_shows_an_allowlist(two: Peers) -> None:
