@@ -194,3 +194,19 @@ def test_a_past_and_a_hypothetical_call_are_explained(two: Peers) -> None:
     assert two.ask("POST", "explain", asked).data["allowed"] is True
     other = two.ask("POST", "explain", {"resource_kind": "NodeTemplate", "scope": "write"}).data
     assert [edit["edit"] for edit in other["change"]] == ["issue_grant"]
+
+
+def test_a_grant_bound_to_addresses_is_asked_for_again_over_http_where_the_channel_proves_none() -> None:
+    world = World("bound")
+    a, b = (world.platform(name, peer_channel=True).sign_in() for name in "ab")
+    two = pair(world, a, b)
+    back = attrs.evolve(two, a=b, b=a, b_at_a=two.a_at_b, a_at_b=two.b_at_a)
+    world.run_for(120.0)
+    # Whichever side has dialled the channel, it issues one of the two.
+    for each in (two, back):
+        each.ask("POST", "/api/v1/system/platform/resources/NodeModule", {"attributes": {"name": "nginx"}})
+        _, bearer = each.issue(source_cidrs=[f"{each.b.address}/32"])
+        held = f"{PEERS}/{each.a_at_b}/received_grants"
+        assert each.ask("POST", held, {"bearer_token": bearer}, at=each.b).status == 201
+        read = each.ask("GET", f"{PEERS}/{each.a_at_b}/remote_resources/NodeModule", at=each.b)
+        assert read.status == 200, read.body
