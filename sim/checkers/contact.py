@@ -83,11 +83,22 @@ class EvidenceForward(Checker):
             return
         if (new.remote_boot_epoch, new.remote_sequence) < (old.remote_boot_epoch, old.remote_sequence):
             self.complain(host, f"{change.id}: the remote's start and sequence go back")
-        went_back = (new.last_heartbeat_at or 0.0) < (old.last_heartbeat_at or 0.0)
-        # Where a clock was put back, the newest heartbeat may bear an earlier time than the one before.
-        true_s = self.facts.told_by_clock.get((host.name, change.id), 0.0)
-        if went_back and abs((new.last_heartbeat_at or 0.0) - true_s) > FLUSH_S + 2 * delay_s(host) and self._settled(host):
-            self.complain(host, f"{change.id}: the evidence goes back by {old.last_heartbeat_at - (new.last_heartbeat_at or 0.0):.0f} s")
+        went_back_s = (old.last_heartbeat_at or 0.0) - (new.last_heartbeat_at or 0.0)
+        if went_back_s > 0 and self._settled(host) and not self._read_from_clock(host, change.id, new.last_heartbeat_at or 0.0):
+            self.complain(host, f"{change.id}: the evidence goes back by {went_back_s:.0f} s")
+
+    def _read_from_clock(self, host: Any, id: str, told: float) -> bool:
+        """Whether a platform's clock showed this when the newest heartbeat reached it, or between then and now.
+
+        Where a clock was put back, the newest heartbeat may bear an earlier time than the one before, even if it had come when the clock was:
+        the time that counts is that of the turn which takes it up.
+        """
+        met_at = self.facts.contacts.get((host.name, id), (self.facts.now, 0.0))[0]
+        late_s = FLUSH_S + 2 * delay_s(host)
+        if abs(told - self.facts.told_by_clock.get((host.name, id), 0.0)) <= late_s:
+            return True
+        wall = host.clock.wall()
+        return bool(wall - (self.facts.now - met_at) - late_s <= told <= wall)
 
     def _settled(self, host: Any) -> bool:
         """Whether a platform takes note of what reaches it when it reaches it."""
