@@ -86,5 +86,6 @@ def stop_all(host: Host) -> None:
     disk.fsync_s, disk.full, disk.failures_ahead = 0.0, False, 0
     host.authority.down = False
     host.slow(0.0)
+    host.ports_s = 0.0
     if host.paused:
         host.unpause()

@@ -270,6 +270,7 @@ class Host:
         self.power = True
         self.paused = False
         self.lag_s = 0.0
+        self.ports_s = 0.0
         self._frozen: list[Callable[[], None]] = []
         self.release = release
         place = world.network.add(name, self._listening, realm=realm)
@@ -563,7 +564,8 @@ class Host:
     def _ports(self) -> Mapping[type, PortStart]:
         remote = SimulatedRemote(self)
         self.channels = remote.with_channels()
-        authority, vault, credentials = (_direct(port.handle) for port in (self.authority, self.vault, self.credentials))
+        ports = (self.authority, self.vault, self.credentials)
+        authority, vault, credentials = (self.taking_time(_direct(port.handle)) for port in ports)
         return {
             RemoteRequest: self._watched(remote.request),
             OpenChannel: self.channels.open,
@@ -576,6 +578,17 @@ class Host:
             **dict.fromkeys((StoreObject, CheckObject), _direct(self.archive.handle)),
             **dict.fromkeys((WriteRoutes, EnsureCertificate), _direct(self.proxy.handle)),
         }
+
+    def taking_time(self, start: PortStart) -> PortStart:
+        """The port `start`, whose outcomes come as late as `ports_s` says."""
+
+        def call(request: Any, done: Callable[[Any], None]) -> None:
+            if self.ports_s > 0.0:
+                start(request, lambda outcome: self._schedule(self.ports_s, lambda: self.tell_engine(lambda: done(outcome))))
+            else:
+                start(request, done)
+
+        return call
 
     def send_as_platform(self, request: RemoteRequest) -> None:
         """Send a request that no actor asked for; its outcome is thrown away."""

@@ -23,5 +23,5 @@ def awake(host: Any) -> bool:
 
 
 def delay_s(host: Any) -> float:
-    """How long a turn of a platform takes that should take no time: its process is slow, and so may be its disk."""
-    return float(host.store.disk.fsync_s + host.lag_s)
+    """How long a turn takes that should take no time: the process may be slow, and so may be its disk, and what keeps its keys."""
+    return float(host.store.disk.fsync_s + host.lag_s + host.ports_s)

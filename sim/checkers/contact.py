@@ -90,8 +90,8 @@ class EvidenceForward(Checker):
     def _read_from_clock(self, host: Any, id: str, told: float) -> bool:
         """Whether a platform's clock showed this when the newest heartbeat reached it, or between then and now.
 
-        Where a clock was put back, the newest heartbeat may bear an earlier time than the one before, even if it had come when the clock was:
-        the time that counts is that of the turn which takes it up.
+        Where a clock was put back, the newest heartbeat may bear an earlier time than the one before, even if it arrived before that: the
+        time that counts is that of the turn which takes it up.
         """
         met_at = self.facts.contacts.get((host.name, id), (self.facts.now, 0.0))[0]
         late_s = FLUSH_S + 2 * delay_s(host)

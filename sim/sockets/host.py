@@ -19,12 +19,13 @@ from cryptography import x509
 
 from actors.door.call import Answer, Call
 from actors.door.channel.handlers import ChannelLeave
-from actors.ports import ProbeRequest, RemoteRequest
+from actors.ports import HashPassword, Open, ProbeRequest, RemoteRequest, Seal, SignToken, VerifyPassword
 from actors.settings import FederationSettings
 from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
 from api.event_stream import StreamSession
 from api.faces import Door as FacesDoor
 from net.addresses import Dialler
+from net.authority import REQUESTS as AUTHORITY_REQUESTS
 from net.http_client import RequestError, request_json
 from net.listener import open_loopback, open_public
 from net.ports import PortRunner
@@ -46,6 +47,8 @@ PUBLIC_PORT: Final = 443
 OPERATOR_PORT: Final = 7443
 OPERATOR_PATIENCE_S: Final = 60.0
 FENCED: Final = "the process was killed"
+OWN_PORTS: Final = (*AUTHORITY_REQUESTS, Seal, Open, HashPassword, VerifyPassword, SignToken)
+"""Requests to what a platform keeps keys in, as opposed to its disk and to others."""
 
 
 class SocketHost(Host):
@@ -249,6 +252,7 @@ class WorldComposition(Composition):
         table = super().port_table(runner)
         outward = self._former(table[RemoteRequest])
         table[RemoteRequest] = self._host._watched(self._either(outward, self._frames.request, lambda request: request.urls))
+        table |= {kind: self._host.taking_time(table[kind]) for kind in OWN_PORTS}
         targets: Callable[[Any], tuple[str, ...]] = lambda request: tuple(target.url for target in request.targets)  # noqa: E731
         table[ProbeRequest] = self._either(table[ProbeRequest], self._frames.probe, targets)
         return table

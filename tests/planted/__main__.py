@@ -18,6 +18,11 @@ from runtime.clock import SystemClock
 from sim.sweep import quiet
 from tests.planted.hunt import SEEDS_MAX, hunt, shrunk
 from tests.planted.registry import PLANTS
+from tests.sweeps.program import program
+from tests.sweeps.progress import FOLDER, Progress
+
+PLANTED = ("tests/planted/*.py",)
+"""What a hunt depends on beside the program."""
 
 _CLOCK = SystemClock()
 
@@ -33,13 +38,15 @@ def main(arguments: list[str]) -> int:
             print(f"{name:36s} {plant.fault}")
         return 0
     quiet()
-    rows = []
-    for name in options.names or PLANTS:
-        row = _row(name, options.seeds, smallest=options.shrink)
-        rows.append(row)
-        print(_line(row), file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
-    found = sum(row["runs"] is not None for row in rows)
-    print(f"{found} of {len(rows)} found", file=sys.stderr if options.json == "-" else sys.stdout)
+    told = sys.stderr if options.json == "-" else sys.stdout
+    with Progress(options.folder, f"planted-{options.seeds}{'-shrunk' if options.shrink else ''}", program(*PLANTED)) as progress:
+        for name in options.names or PLANTS:
+            if name not in progress.rows:
+                progress.add(name, **_row(name, options.seeds, smallest=options.shrink))
+            print(_line(progress.rows[name]), file=told, flush=True)
+        rows = [progress.rows[name] for name in options.names or PLANTS]
+    found = sum(_found(row) for row in rows)
+    print(f"{found} of {len(rows)} found", file=told)
     if options.json is not None:
         text = json.dumps({"found": found, "of": len(rows), "seeds_max": options.seeds, "plants": rows}, indent=1)
         print(text) if options.json == "-" else Path(options.json).write_text(text + "\n", encoding="utf-8")
@@ -50,13 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.planted",
         description="Plant each fault in the production code, one at a time, and sweep the shipped scenarios until one fails that passes "
-        "without it: the scenarios named beside the fault first, then the others, cheap ones first. Exit 1 if a fault is not found.",
+        "without it: the scenarios named beside the fault first, then the others, cheap ones first. A failure counts if a rule noticed "
+        "it; where something crashed, the plant no longer fits its place. What is done is kept for each state of the program, so that the "
+        "same command goes on where it was stopped. Exit 1 if a fault is not found.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="which faults; all if not given")
     parser.add_argument("--list", action="store_true", help="show the faults and hunt none")
     parser.add_argument("--seeds", type=int, default=SEEDS_MAX, metavar="K", help="seeds for each file (default: %(default)s)")
     parser.add_argument("--shrink", action="store_true", help="also shrink each failure, and tell how many steps are left")
     parser.add_argument("--json", metavar="FILE", help="also write the table as JSON; - for standard output")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where progress is kept, to go on from there (default: %(default)s)")
     return parser
 
 
@@ -67,16 +77,22 @@ def _row(name: str, seeds: int, *, smallest: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"plant": name, "fault": PLANTS[name].fault, "blind": PLANTS[name].blind, "runs": None}
     if caught is not None:
         row |= {"runs": caught.runs, "seconds": round(_CLOCK.now() - started, 2), "checker": caught.checker, "file": caught.file}
-        row |= {"seed": caught.seed, "text": caught.text}
-        if smallest:
+        row |= {"seed": caught.seed, "text": caught.text, "crash": caught.crash}
+        if smallest and caught.crash is None:
             small = shrunk(caught)
             row |= {"steps": small.steps_after, "shrink_runs": small.runs}
     return row
 
 
+def _found(row: dict[str, Any]) -> bool:
+    return row["runs"] is not None and row["crash"] is None
+
+
 def _line(row: dict[str, Any]) -> str:
     if row["runs"] is None:
         return f"{row['plant']:36s} never"
+    if row["crash"] is not None:
+        return f"{row['plant']:36s} BROKEN  in {row['file']} seed {row['seed']}: {row['crash']}"
     small = f"  {row['steps']} steps after {row['shrink_runs']} runs" if "steps" in row else ""
     return f"{row['plant']:36s} {row['runs']:4d} runs {row['seconds']:6.2f} s  {row['checker']:20s} {row['file']} seed {row['seed']}{small}"
 

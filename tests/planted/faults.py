@@ -154,9 +154,9 @@ def own_token_survives_dialling(patch: Patch) -> None:
     """Whoever accepted by calling keeps his own token open."""
     absorbed = actors.peer.calling.absorbed
 
-    def keeping(record: Any, *given: Any) -> Any:
+    def keeping(record: Any, *given: Any, **told: Any) -> Any:
         digest, until = record.acceptance_token_digest, record.acceptance_token_expires_at
-        return attrs.evolve(absorbed(record, *given), acceptance_token_digest=digest, acceptance_token_expires_at=until)
+        return attrs.evolve(absorbed(record, *given, **told), acceptance_token_digest=digest, acceptance_token_expires_at=until)
 
     patch.setattr(actors.peer.calling, "absorbed", keeping)
 
@@ -171,9 +171,7 @@ def any_server_will_do(patch: Patch) -> None:
 def certificate_for_the_wrong_row(patch: Patch) -> None:
     """The identity that is presented to the remote bears the id of our row instead of the remote's."""
     issue = actors.peer.calling.IssueIdentity
-    patch.setattr(
-        actors.peer.calling, "IssueIdentity", lambda subject, instance, lifetime_s: issue("fed:" + instance, instance, lifetime_s)
-    )
+    patch.setattr(actors.peer.calling, "IssueIdentity", lambda subject, instance, *more: issue("fed:" + instance, instance, *more))
 
 
 # --- contact and silence --------------------------------------------------------------------------------------------
@@ -184,11 +182,11 @@ def evidence_goes_backwards(patch: Patch) -> None:
     """Every third heartbeat writes an instant that lies before the last one."""
     contact, count = PeerActor._contact, [0]
 
-    def back(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any) -> Any:
+    def back(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any, **told: Any) -> Any:
         count[0] += 1
-        if count[0] % 3 == 0:
+        if count[0] % 3 == 0 and evidence.last_heartbeat_at is not None:
             evidence = evolve(evidence, last_heartbeat_at=evidence.last_heartbeat_at - 200.0)
-        return contact(actor, ctx, evidence, record, by)
+        return contact(actor, ctx, evidence, record, by, **told)
 
     patch.setattr(PeerActor, "_contact", back)
 
@@ -198,11 +196,11 @@ def degraded_never_recovers(patch: Patch) -> None:
     """A heartbeat of a degraded peer is acknowledged and changes nothing."""
     contact = PeerActor._contact
 
-    def stuck(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any) -> Any:
+    def stuck(actor: Any, ctx: Any, evidence: Any, record: Any, by: Any, **told: Any) -> Any:
         if record.status == "degraded":
             ctx.set_evidence(evidence)
             return record
-        return contact(actor, ctx, evidence, record, by)
+        return contact(actor, ctx, evidence, record, by, **told)
 
     patch.setattr(PeerActor, "_contact", stuck)
 
@@ -481,11 +479,11 @@ def operators_left_waiting(patch: Patch) -> None:
     patch.setattr(PeerActor, "_tell_asked", lambda actor, ctx, outcome: None)
 
 
-@plant("happy-path")
+@plant("happy-path", crashes=True)
 def handler_raises(patch: Patch) -> None:
     """A handler raises on the first contact."""
 
-    def contact(*_: Any) -> Any:
+    def contact(*_: Any, **__: Any) -> Any:
         raise RuntimeError("planted")
 
     patch.setattr(PeerActor, "_contact", contact)

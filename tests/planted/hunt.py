@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 import pytest
 
+from runtime.engine import Crash
+from sim.mishaps import PlantedError
+from sim.scenario.failures import Failure
 from sim.scenario.load import load
-from sim.scenario.run import Result, run
+from sim.scenario.run import run
 from sim.scenario.schema import Scenario
+from sim.scenario.stage import Stage
 from sim.scenario.write import read_document
 from sim.shrink import Shrunk, shrink
 from tests.planted.registry import PLANTS, SCENARIOS, Plant
@@ -34,6 +38,7 @@ class Caught:
         runs: how many runs it took, over all files.
         seed: the seed of the run that failed, in `file`.
         checker: who noticed first, with what.
+        crash: what crashed in that run, and should not have, if anything did: the plant is broken then, and nothing was found.
     """
 
     plant: str
@@ -43,6 +48,7 @@ class Caught:
     seed: int
     checker: str
     text: str
+    crash: str | None = None
 
 
 @functools.cache
@@ -68,11 +74,11 @@ def hunt(plant: Plant, seeds: int = SEEDS_MAX) -> Caught | None:
     for seed in range(1, seeds + 1):
         for file in plant.files:
             runs += 1
-            with planted(plant):
-                result = _run(file, seed)
-            if result is not None and not result.passed and run(loaded(file), seed, explain=False).passed:
-                first = result.failures[0]
-                return Caught(plant.name, plant.fault, runs, file.name, seed, first.checker, first.text)
+            seen = noticed(plant, file, seed)
+            if seen is not None and run(loaded(file), seed, explain=False).passed:
+                failure, crash = seen
+                where = plant.name, plant.fault, runs, file.name, seed
+                return Caught(*where, failure.checker, failure.text, None if plant.crashes else crash)
     return None
 
 
@@ -82,5 +88,30 @@ def shrunk(caught: Caught) -> Shrunk:
         return shrink(read_document(SCENARIOS / caught.file), caught.seed, caught.file)
 
 
-def _run(file: Path, seed: int) -> Result | None:
-    return run(loaded(file), seed, explain=False)
+def noticed(plant: Plant, file: Path, seed: int) -> tuple[Failure, str | None] | None:
+    """What fails in a run with the plant, and what crashed in it; None if nothing fails.
+
+    A replacement that no longer fits its place (another parameter, another attribute) fails every run, and proves nothing about the
+    checkers. So a rule has to notice a plant, not an exception.
+    """
+    stages: list[Stage] = []
+    with planted(plant):
+        try:
+            result = run(loaded(file), seed, explain=False, staged=stages.append)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            return Failure("exception", 0.0, text), text
+    if result.passed:
+        return None
+    first = result.failures[0]
+    crashes = [f"{crash.ref} crashed by {type(crash.error).__name__}: {crash.error}" for crash in _crashes(stages)]
+    if first.checker == "no_internal_errors":
+        crashes.append(first.text)
+    return first, crashes[0] if crashes else None
+
+
+def _crashes(stages: Iterable[Stage]) -> Iterator[Crash]:
+    """Those of actors that the scenario did not poison."""
+    for stage in stages:
+        for host in stage.world.hosts.values():
+            yield from (crash for crash in host.engine.crashes if not isinstance(crash.error, PlantedError))

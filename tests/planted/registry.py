@@ -43,6 +43,7 @@ class Plant:
         apply: plants it, for as long as the patch lasts.
         scenarios: files in which it is looked for first; a hunt goes on with all others.
         blind: it was chosen by somebody who had not read the checkers.
+        crashes: the fault is that something crashes; without this, what is found by a crash counts as a broken plant.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plant:
     apply: Callable[[Patch], None]
     scenarios: tuple[str, ...]
     blind: bool = False
+    crashes: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -62,13 +64,14 @@ PLANTS: dict[str, Plant] = {}
 """Name to plant."""
 
 
-def plant(*scenarios: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+def plant(*scenarios: str, crashes: bool = False) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
     """Register a function that plants a fault; its name is the plant's name, its docstring the fault."""
 
     def register(apply: Callable[[Patch], None]) -> Callable[[Patch], None]:
         assert apply.__name__ not in PLANTS, apply.__name__
         blind = apply.__module__.endswith(".chosen_blind")
-        PLANTS[apply.__name__] = Plant(apply.__name__, (apply.__doc__ or "").strip(), apply, scenarios or ("happy-path",), blind)
+        fault = (apply.__doc__ or "").strip()
+        PLANTS[apply.__name__] = Plant(apply.__name__, fault, apply, scenarios or ("happy-path",), blind, crashes)
         return apply
 
     return register

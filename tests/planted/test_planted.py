@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+import actors.door.admission
+import sim.store
 import tests.planted.__main__
 import tests.planted.chosen_blind
 import tests.planted.faults  # registers the faults
+from actors.peer.actor import PeerActor
 from sim.checkers.registry import CHECKERS
 from tests.planted.__main__ import main
 from tests.planted.hunt import hunt, loaded
-from tests.planted.registry import PLANTS
+from tests.planted.registry import PLANTS, Patch, Plant
 
 SAMPLE = (
     "token_burnt_before_commit",
@@ -22,6 +26,8 @@ SAMPLE = (
     "own_token_survives_dialling",
     "any_server_will_do",
     "evidence_goes_backwards",
+    "guard_not_asked_again",
+    "certificate_for_the_wrong_row",
     "silence_goes_unnoticed",
     "status_read_from_memory",
     "audit_entry_missing",
@@ -66,14 +72,35 @@ def test_a_hunt_looks_where_it_is_told_first_and_then_where_it_is_cheap() -> Non
     assert len(set(files)) == len(files) > 100
 
 
-def test_the_command_tells_its_table_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["digest_not_cleared", "--seeds", "1", "--shrink", "--json", "-"]) == 0
+def test_the_command_tells_its_table_in_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["digest_not_cleared", "--seeds", "1", "--shrink", "--json", "-", "--folder", str(tmp_path)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["found"], told["of"]) == (1, 1)
     (row,) = told["plants"]
     assert row["runs"] == 1
     assert row["steps"] <= 5
     assert row["checker"] in CHECKERS
+
+
+def test_a_hunt_that_has_ended_is_not_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = ["digest_not_cleared", "--seeds", "1", "--folder", str(tmp_path)]
+    assert main(asked) == 0
+    monkeypatch.setattr(tests.planted.__main__, "hunt", lambda *given: pytest.fail("it hunts again"))
+    assert main(asked) == 0
+
+
+@pytest.mark.parametrize("at", ["handler", "door", "run"])
+def test_a_plant_that_does_not_fit_its_place_finds_nothing(
+    at: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"handler": (PeerActor, "_contact"), "door": (actors.door.admission, "check_instance"), "run": (sim.store._Table, "violated")}
+
+    def apply(patch: Patch) -> None:
+        patch.setattr(*places[at], lambda: None)
+
+    monkeypatch.setitem(PLANTS, "ill_fitting", Plant("ill_fitting", "It takes no parameter.", apply, ("happy-path",)))
+    assert main(["ill_fitting", "--seeds", "1", "--shrink", "--folder", str(tmp_path)]) == 1
+    assert "BROKEN" in capsys.readouterr().out
 
 
 def test_asking_for_help_or_for_what_is_not_there_hunts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +117,7 @@ def test_a_sample_is_found_by_the_first_seeds(name: str) -> None:
     found = hunt(PLANTS[name], seeds=1)
     assert found is not None
     assert found.checker in CHECKERS, found
+    assert found.crash is None, found
     assert found.runs <= 3
 
 
@@ -97,4 +125,6 @@ def test_a_sample_is_found_by_the_first_seeds(name: str) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", PLANTS)
 def test_every_planted_fault_is_found(name: str) -> None:
-    assert hunt(PLANTS[name]) is not None
+    found = hunt(PLANTS[name])
+    assert found is not None
+    assert found.crash is None, found

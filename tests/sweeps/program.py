@@ -28,10 +28,14 @@ class Program:
     commit: str
 
 
-def program() -> Program:
-    """This program."""
+def program(*more: str) -> Program:
+    """This program.
+
+    Args:
+        more: patterns of further files that what is to be kept depends on.
+    """
     whole = hashlib.blake2b(digest_size=8)
-    for file in sorted(path for pattern in SOURCES for path in ROOT.glob(pattern)):
+    for file in sorted(path for pattern in (*SOURCES, *more) for path in ROOT.glob(pattern)):
         content = file.read_bytes()
         whole.update(f"{file.relative_to(ROOT)} {len(content)}\n".encode() + content)
     return Program(whole.hexdigest(), _commit())
