@@ -12,8 +12,8 @@ from typing import Final
 
 import attrs
 
-from actors.peer.lifecycle import TRANSITIONS
 from runtime.buggify import SITES
+from sim.lives import STEPS
 from sim.scenario.actions.registry import ACTIONS, FAULTS
 from sim.trace.events import TraceEvent
 
@@ -54,7 +54,7 @@ class Untouched:
     """What there is and was never touched.
 
     Attributes:
-        transitions: rows of the table of peer statuses.
+        transitions: steps of the lifecycles of all kinds of rows (see `sim.lives`).
         actions: words that no document used, faults among them.
         faults: those of them that do harm.
         sites: of production code, at which improbable turns may be taken.
@@ -69,10 +69,9 @@ class Untouched:
 def untouched(features: Collection[str]) -> Untouched:
     """What these features leave out."""
     seen = set(features)
-    rows = dict.fromkeys(f"{row.source or 'none'} > {row.target} by {row.trigger}" for row in TRANSITIONS)
     words = _missing(sorted(ACTIONS), "step", seen)
     faults = tuple(word for word in words if word in FAULTS)
-    return Untouched(_missing(rows, "status", seen), words, faults, _missing(sorted(SITES), "fault buggify", seen))
+    return Untouched(_missing(STEPS, "life", seen), words, faults, _missing(sorted(SITES), "fault buggify", seen))
 
 
 def _missing(names: Iterable[str], kind: str, seen: Collection[str]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def try_one(document: Document) -> Tried:
         last = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} (in {last.name})"
         return Tried(document, None, tuple(touched.features), (Failure("exception", 0.0, text),))
-    features = (*touched.features, *(f"fault {name}" for name in result.faults))
+    features = (*touched.features, *(f"fault {name}" for name in result.faults), *(f"life {step}" for step in result.steps))
     return Tried(document, None, features, result.failures, result.impossible, result.virtual_s)
 
 

@@ -47,6 +47,7 @@ class Result:
         impossible: how many steps were passed over because they could not happen at their time.
         reached: what the file says must happen in some run, and whether it did in this one; empty if the run was stopped early.
         events: how much happened (see `World.events_count`).
+        steps: of lifecycles, those that were taken (see `sim.lives`).
     """
 
     scenario: str
@@ -62,6 +63,7 @@ class Result:
     impossible: int = 0
     reached: Mapping[str, bool] = attrs.field(factory=dict)
     events: int = 0
+    steps: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     @property
     def passed(self) -> bool:
@@ -110,7 +112,8 @@ def run(
         faults = +stage.faults
         if stage.world.buggify is not None:
             faults.update({f"buggify {name}": count for name, count in stage.world.buggify.fired.items()})
-        done = stage.now, dict(faults), stage.history, stage.skipped, reached, stage.world.events_count
+        stage.steps.end(stage.world.hosts.values())
+        done = stage.now, dict(faults), stage.history, stage.skipped, reached, stage.world.events_count, tuple(stage.steps.taken)
         return Result(scenario.name, scenario.path, seed, _digest(stage), turns, failures, lines, *done)
     finally:
         stage.world.close()

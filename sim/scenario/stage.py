@@ -20,6 +20,7 @@ from runtime.trace import Trace
 from sim.checkers.registry import Commit
 from sim.checkers.watch import Watch
 from sim.identities import SERVER_LEAF_LIFETIME_S, Papers, dated, person
+from sim.lives import Steps
 from sim.releases import RELEASES
 from sim.scenario.actions.registry import Action
 from sim.scenario.failures import Failure, StageError
@@ -130,7 +131,8 @@ class Stage:
         self._handed: dict[tuple[str, str], list[Handed]] = {}
         self._progress = Progress(self.world.timeline, len(scenario.platforms))
         self.watch = Watch(self.world)
-        self.watch.followers.append(self._follow)
+        self.steps = Steps()
+        self.watch.followers += [self._follow, self.steps]
         self._groups = {platform.name: platform.group for platform in scenario.platforms}
         for nat in scenario.nats:
             self.world.network.add_nat(nat.name, nat.rules, outer=nat.behind or "")

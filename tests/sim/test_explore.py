@@ -113,17 +113,16 @@ def test_a_fault_that_needs_luck_is_found(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_was_never_touched_is_told() -> None:
     everything = untouched(())
-    assert "none > proposed by registered" in everything.transitions
+    assert "peer none > proposed by registered" in everything.transitions
+    assert "migration applying > in_doubt" in everything.transitions
     assert "partition" in everything.faults
     assert set(everything.faults) < set(everything.actions)
-    left = untouched({"status none > proposed by registered", "step partition"})
-    assert set(everything.transitions) - set(left.transitions) == {"none > proposed by registered"}
+    left = untouched({"life peer none > proposed by registered", "step partition"})
+    assert set(everything.transitions) - set(left.transitions) == {"peer none > proposed by registered"}
     assert set(everything.actions) - set(left.actions) == {"partition"}
-    touched = Touched()
-    run(parse(to_toml(HAPPY), "x"), tracer=Tracer(touched))
-    assert set(everything.transitions) - set(untouched(touched.features).transitions) == {
-        "none > proposed by registered", "proposed > accepted by token_redeemed",
-        "accepted > enrolled by trust_established", "enrolled > active by heartbeat_succeeded",
+    assert set(everything.transitions) - set(untouched(try_one(HAPPY).features).transitions) == {
+        "peer none > proposed by registered", "peer proposed > accepted by token_redeemed",
+        "peer accepted > enrolled by trust_established", "peer enrolled > active by heartbeat_succeeded",
     }  # fmt: skip
 
 

@@ -109,6 +109,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {json.dumps(each)}"
     for hope in told.get("never", ()):
         yield f"  NEVER {hope}"
+    for step in told.get("steps_never_taken", ()):
+        yield f"  step never taken: {step}"
 
 
 if __name__ == "__main__":

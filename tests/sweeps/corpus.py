@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sim.lives import STEPS
 from sim.scenario.load import load
 from sim.scenario.schema import Scenario
 from sim.sweep import Case, Done, spread, sweep
@@ -72,7 +73,7 @@ def _made(progress: Progress, cases: list[Case], jobs: int, for_s: float | None)
         failures = [{"checker": each.checker, "at_s": round(each.at, 3), "text": each.text} for each in result.failures]
         progress.add(
             f"{Path(result.path).name} {result.seed}", seconds=round(done.elapsed_s, 4), virtual_s=round(result.virtual_s, 1),
-            events=result.events, faults=dict(result.faults), reached=dict(result.reached), failures=failures,
+            events=result.events, faults=dict(result.faults), reached=dict(result.reached), failures=failures, steps=list(result.steps),
         )  # fmt: skip
         yield done
 
@@ -94,6 +95,7 @@ def report(progress: Progress, runs: int) -> dict[str, Any]:
             faults[fault] = faults.get(fault, 0) + count
         for hope, held in row["reached"].items():
             reached[hope] = reached.get(hope, 0) + held
+    taken = {step for row in rows for step in row["steps"]}
     planned = sum(plan.values()) if plan else max(runs, len(rows))
     return {
         "runs": len(rows),
@@ -105,6 +107,7 @@ def report(progress: Progress, runs: int) -> dict[str, Any]:
         "events": sum(row["events"] for row in rows),
         "violations": [{"run": row["key"], "failures": row["failures"]} for row in rows if row["failures"]],
         "never": sorted(hope for hope, count in reached.items() if not count),
+        "steps_never_taken": [step for step in STEPS if step not in taken],
         "faults": dict(sorted(faults.items())),
         "scenarios": dict(sorted(files.items())),
     }
