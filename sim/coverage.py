@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from runtime.buggify import SITES
-from sim.lives import STEPS
+from sim.lives import STEPS, UNREACHABLE
 from sim.scenario.actions.registry import ACTIONS, FAULTS
 from sim.trace.events import TraceEvent
 
@@ -71,7 +71,8 @@ def untouched(features: Collection[str]) -> Untouched:
     seen = set(features)
     words = _missing(sorted(ACTIONS), "step", seen)
     faults = tuple(word for word in words if word in FAULTS)
-    return Untouched(_missing(STEPS, "life", seen), words, faults, _missing(sorted(SITES), "fault buggify", seen))
+    reachable = [step for step in STEPS if step not in UNREACHABLE]
+    return Untouched(_missing(reachable, "life", seen), words, faults, _missing(sorted(SITES), "fault buggify", seen))
 
 
 def _missing(names: Iterable[str], kind: str, seen: Collection[str]) -> tuple[str, ...]:

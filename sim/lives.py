@@ -180,6 +180,12 @@ ROOT_STEPS: Final = tuple(f"root at a peer {ANY} > {progress}" for progress in (
 
 STEPS: Final = (*PEER_STEPS, *(name for life in LIVES for name in life.names), *ROOT_STEPS)
 
+UNREACHABLE: Final[Mapping[str, str]] = {
+    "approved operation none > failed": "whoever asked would have to lose a permission, and a simulated platform has one operator",
+    "hop withdrawn > moving": "only its own chain withdraws the hop of a platform that drives it, and that chain has ended for good then",
+}
+"""Steps that no run can take, and why. They are not reported as never taken."""
+
 _BY_KIND: Final[dict[str, tuple[Life, ...]]] = {
     kind: tuple(life for life in LIVES if life.kind == kind) for kind in dict.fromkeys(life.kind for life in LIVES)
 }

@@ -27,6 +27,10 @@ STAGED_KEPT_S: Final = DAY_S
 RECOVERY_S: Final = 30.0
 """Between two looks at a migration whose outcome is not known, or that is not finished."""
 
+FORGOTTEN_AFTER_S: Final = 600.0
+"""How long a destination must go on not to know what it has signed for, before its word is taken: a copy that somebody has put back notices
+within some heartbeats that it is one, and answers differently then."""
+
 CONFLICTS_KEPT: Final = 200
 """Entries of a conflict log that a migration keeps, the newest."""
 
@@ -34,5 +38,6 @@ RENAMES_MAX: Final = 9
 """Names that `rename_with_suffix` tries."""
 
 assert RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX < BATCH_BYTES_MAX < BODY_BYTES_MAX
+assert FORGOTTEN_AFTER_S > 4 * RECOVERY_S
 assert OWNED_MAX < STEPS_MAX
 assert PREFLIGHT_BYTES_MAX < BODY_BYTES_MAX

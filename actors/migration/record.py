@@ -42,6 +42,7 @@ class MigrationRecord:
         receipt: the destination's receipt with its proof, as verified.
         error: code of the last refusal or failure.
         next_look_at: when a migration that is under way is looked at again.
+        unknown_since: since when the destination says that it knows nothing of what it has signed for; None unless it does.
         hop_id: of the hop that it carries out, which hears of every change of its status; None for one that stands alone.
         claimed: the destination says so, and this copy of our data does not know it; only an operator ends it.
         resolved: what an operator said of one whose destination could not be asked any more.
@@ -81,6 +82,7 @@ class MigrationRecord:
     next_look_at: float | None = None
     claimed: bool = False
     resolved: str | None = None
+    unknown_since: float | None = None
     hop_id: str | None = None
     chain_id: str | None = None
     chain_position: int | None = None

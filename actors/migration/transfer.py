@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from actors.migration.lifecycle import HOLDING, STUCK, TERMINAL, Trigger, transition
-from actors.migration.limits import BATCH_BYTES_MAX, CONFLICTS_KEPT
+from actors.migration.limits import BATCH_BYTES_MAX, CONFLICTS_KEPT, FORGOTTEN_AFTER_S
 from actors.migration.messages import (
     Depart,
     Departed,
@@ -332,8 +332,21 @@ class Transfer(Actor):
             return
         if isinstance(message.outcome, RemoteReply) and message.outcome.status == 200:
             self._completed(ctx, attrs.evolve(record, error=None))
+            return
+        code = refused_by(message.outcome).code
+        since = (record.unknown_since or ctx.wall) if code == "migration_not_found" else None
+        after = attrs.evolve(record, error=code, unknown_since=since)
+        if since is not None and ctx.wall - since >= FORGOTTEN_AFTER_S:
+            self._forgotten(ctx, after)
         else:
-            self.keep(ctx, attrs.evolve(record, error=refused_by(message.outcome).code))
+            self.keep(ctx, after)
+
+    def _forgotten(self, ctx: Context, record: MigrationRecord) -> None:
+        """The destination has signed that it holds the records, and runs on a copy from before: there is nobody left to tell."""
+        self.note(ctx, record, "migration.destination_forgot", None, receipt_digest=record.receipt_digest)
+        told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id}
+        ctx.emit("migration.destination_forgot", "high", record.account_id, **told)
+        self._completed(ctx, attrs.evolve(record, error="destination_forgot"))
 
     def _completed(self, ctx: Context, record: MigrationRecord) -> None:
         completed = self.stepped(ctx, attrs.evolve(record, applying=False), "departed")

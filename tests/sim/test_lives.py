@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.registry import KINDS
-from sim.lives import LIVES, STEPS
+from sim.lives import LIVES, STEPS, UNREACHABLE
 from sim.scenario.load import load
 from sim.scenario.run import run
 
@@ -21,6 +21,7 @@ def taken(name: str) -> set[str]:
 def test_every_life_is_that_of_a_kind_of_row_and_every_step_has_one_name() -> None:
     assert {life.kind for life in LIVES} <= {kind.name for kind in KINDS}
     assert len(set(STEPS)) == len(STEPS)
+    assert set(UNREACHABLE) < set(STEPS)
 
 
 @pytest.mark.parametrize(

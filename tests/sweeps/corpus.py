@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sim.lives import STEPS
+from sim.lives import STEPS, UNREACHABLE
 from sim.scenario.load import load
 from sim.scenario.schema import Scenario
 from sim.sweep import Case, Done, spread, sweep
@@ -107,7 +107,7 @@ def report(progress: Progress, runs: int) -> dict[str, Any]:
         "events": sum(row["events"] for row in rows),
         "violations": [{"run": row["key"], "failures": row["failures"]} for row in rows if row["failures"]],
         "never": sorted(hope for hope, count in reached.items() if not count),
-        "steps_never_taken": [step for step in STEPS if step not in taken],
+        "steps_never_taken": [step for step in STEPS if step not in taken and step not in UNREACHABLE],
         "faults": dict(sorted(faults.items())),
         "scenarios": dict(sorted(files.items())),
     }
