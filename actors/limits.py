@@ -55,6 +55,10 @@ URL_CHARS_MAX: Final = 2_048
 NAME_CHARS_MAX: Final = 64
 DISCLOSURE_CHARS_MAX: Final = 256
 ENDPOINTS_MAX: Final = 16
+ENDPOINT_HUBS_MAX: Final = 4
+"""Hubs that may be named for one endpoint."""
+ENDPOINT_WAYS_MAX: Final = 16
+"""Ways that all endpoints of a peer may amount to, so that a list cannot have us dial the world."""
 ENDPOINT_PRIORITY_MAX: Final = 65_535
 ENDPOINT_ERROR_CHARS_MAX: Final = 200
 EXTENSION_SLUGS_MAX: Final = 64

@@ -56,7 +56,7 @@ class RemoteRequest(Value, frozen=True):
         sealed_fields: top-level fields of the body that are opened from their sealed form just before sending; `sealed_purpose` is that
             of their seal.
         sealed_bearer: what goes as `Authorization: Bearer`, opened just before sending (sealed for `GRANT_BEARER_PURPOSE`).
-        urls: base URLs in the order in which to try them; the next is tried only if nothing was sent on the former.
+        urls: ways (see `actors.urls`) in the order in which to try them; the next is tried only if nothing was sent on the former.
         identity: client certificate, or None (only `/federation_api/accept` may go without).
         expectation: what the server must prove.
         timeout_s: cap for the whole exchange, all URLs included.
@@ -144,7 +144,7 @@ class FetchRelayed:
 
 
 class ProbeTarget(Value, frozen=True):
-    """One candidate endpoint. `cidr_hint`: try it only if one of our own addresses lies inside."""
+    """One candidate: a way (see `actors.urls`). `cidr_hint`: try it only if one of our own addresses lies inside."""
 
     url: str
     cidr_hint: str | None = None

@@ -13,6 +13,9 @@ Canonical means `https://<host>` or `https://<host>:<port>` and nothing after it
 * the port 443 is left out;
 * no user, no query, no fragment, and no path: a lone `/` is dropped, any other path is refused, since every path below the base
   is ours to say.
+
+A *way* to a platform is its base URL, or `<base URL> via <base URL of a hub>`: then the hub's host and port are dialled, and
+everything else, from the name that TLS asks for to the identity that the server must prove, is as the platform's own URL says.
 """
 
 from __future__ import annotations
@@ -21,12 +24,15 @@ import ipaddress
 import re
 from typing import Final
 
+import attrs
 import idna
 
 from actors.limits import URL_CHARS_MAX
 
 DEFAULT_PORT: Final = 443
 HOST_CHARS_MAX: Final = 253  # RFC 1035, section 2.3.4, in text form
+
+VIA: Final = " via "
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)")
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
@@ -64,6 +70,42 @@ def canonical_url(text: object) -> str:
     if not 1 <= port <= 65_535:
         raise ValueError("has a port outside 1 to 65535")
     return f"https://{host}" if port == DEFAULT_PORT else f"https://{host}:{port}"
+
+
+@attrs.frozen
+class Way:
+    """How a platform is reached; as text, what the module says of ways.
+
+    Attributes:
+        url: the platform's canonical base URL.
+        hub: canonical base URL of the hub that is dialled in its place, or None.
+    """
+
+    url: str
+    hub: str | None = None
+
+    @property
+    def dialled(self) -> str:
+        """The URL whose host and port are connected to."""
+        return self.hub or self.url
+
+    def __str__(self) -> str:
+        return self.url if self.hub is None else f"{self.url}{VIA}{self.hub}"
+
+
+def parse_way(text: str) -> Way:
+    """The way that a text names, in canonical form.
+
+    Raises:
+        ValueError: it names none; the sentence says why.
+    """
+    url, via, hub = text.partition(VIA)
+    return Way(canonical_url(url), canonical_url(hub) if via else None)
+
+
+def url_of(way: str) -> str:
+    """The platform's own URL in a way that is known to be canonical."""
+    return way.partition(VIA)[0]
 
 
 def host_of(url: str) -> str:

@@ -30,6 +30,8 @@ import attrs
 import cattrs
 
 from actors import limits
+from actors.peer.endpoints import parse_hubs
+from actors.problems import Problem as EntryProblem
 from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
 from actors.urls import canonical_url
 from api.durations import format_duration, parse_duration
@@ -626,16 +628,20 @@ def _advertised(value: tuple[Mapping[str, object], ...]) -> tuple[Mapping[str, o
 
 
 def _endpoint(index: int, entry: Mapping[str, object]) -> Mapping[str, object]:
-    unknown = entry.keys() - {"url", "scope", "priority", "cidr_hint"}
+    unknown = entry.keys() - {"url", "scope", "priority", "cidr_hint", "via"}
     if unknown or "url" not in entry:
-        raise ValueError(f"entry {index} must have the key url, and may have scope, priority, cidr_hint" + _listing(unknown))
+        raise ValueError(f"entry {index} must have the key url, and may have scope, priority, cidr_hint, via" + _listing(unknown))
     url, scope, priority = canonical_url(entry["url"]), entry.get("scope", "wan"), _as_int(entry.get("priority", 100), int)
     if scope not in ("lan", "sdwan", "wan"):
         raise ValueError(f"entry {index}: scope must be lan, sdwan or wan")
     if not 0 <= priority <= limits.ENDPOINT_PRIORITY_MAX:
         raise ValueError(f"entry {index}: priority must be between 0 and {limits.ENDPOINT_PRIORITY_MAX}")
     hint = {"cidr_hint": _network(_as_text(entry["cidr_hint"], str))} if "cidr_hint" in entry else {}
-    return {"url": url, "scope": scope, "priority": priority, **hint}
+    problems: list[EntryProblem] = []
+    via = parse_hubs(entry.get("via"), url, problems, place=f"entry {index}")
+    if problems:
+        raise ValueError(f"{problems[0].field} {problems[0].message}")
+    return {"url": url, "scope": scope, "priority": priority, **hint, **({"via": list(via)} if via else {})}
 
 
 def _listing(unknown: set[str]) -> str:

@@ -35,6 +35,7 @@ from actors.ports import (
     RemoteReply,
     RemoteRequest,
 )
+from actors.urls import url_of
 from net import channel_proof
 from net.channel import (
     ANSWER_TOO_LONG,
@@ -239,7 +240,7 @@ class Channels:
                 stream.abort()
 
     async def _proven(self, stream: TlsStream, request: OpenChannel, url: str) -> Channel:
-        host = url.removeprefix("https://")
+        host = url_of(url).removeprefix("https://")
         websocket = await upgraded(stream, host, PATH_PREFIX + CHANNEL_PATH, PROTOCOL)
         wire = StreamWire(stream, websocket, self._spawn, waiting_max=CHANNEL_QUEUE_FRAMES_MAX)
         proof = decode(await wire.receive())

@@ -37,7 +37,7 @@ from actors.ports import (
     RemoteRequest,
     ServerExpectation,
 )
-from actors.urls import canonical_url, host_of, port_of
+from actors.urls import Way, host_of, parse_way, port_of
 from net.addresses import DialFailed, Dialler, local_addresses
 from net.client_hello import refused_by_hub
 from net.http_client import (
@@ -209,12 +209,12 @@ class RemoteClient:
     async def _exchange(
         self, request: RemoteRequest, url: str, context: SSL.Context, sent: tuple[bytes, dict[str, str]], started: float
     ) -> RemoteReply:
-        base = _base_url(url)
-        purpose = _Purpose(request.peer_id, base, request.identity, request.expectation)
+        way = _way(url)
+        purpose = _Purpose(request.peer_id, str(way), request.identity, request.expectation)
 
         async def connect() -> HttpClientConnection:
-            stream = await self._open(base, context, request.expectation, request.connect_timeout_s, CLIENT_HANDSHAKE_S)
-            return HttpClientConnection(stream, base.removeprefix("https://"))
+            stream = await self._open(way, context, request.expectation, request.connect_timeout_s, CLIENT_HANDSHAKE_S)
+            return HttpClientConnection(stream, way.url.removeprefix("https://"))
 
         reply, chain = await self._exchange_once_or_again(request, purpose, connect, sent)
         return RemoteReply(
@@ -268,7 +268,7 @@ class RemoteClient:
         started = trio.current_time()
         try:
             context = self._context(request.peer_id, request.identity)
-            stream = await self._open(_base_url(url), context, request.expectation, request.connect_timeout_s, request.handshake_timeout_s)
+            stream = await self._open(_way(url), context, request.expectation, request.connect_timeout_s, request.handshake_timeout_s)
         except NoIdentity:
             return Probed(url, False, None, "no_outbound_identity")
         except NotReady as error:
@@ -302,27 +302,27 @@ class RemoteClient:
         """
         context = self._context(request.peer_id, request.identity)
         timeout_s = request.connect_timeout_s
-        return await self._open(_base_url(url), context, request.expectation, timeout_s, CLIENT_HANDSHAKE_S, protocols)
+        return await self._open(_way(url), context, request.expectation, timeout_s, CLIENT_HANDSHAKE_S, protocols)
 
     # --- connections ------------------------------------------------------------------------------------------------
 
     async def _open(
         self,
-        base: str,
+        way: Way,
         context: SSL.Context,
         expectation: ServerExpectation,
         connect_timeout_s: float,
         handshake_timeout_s: float,
         protocols: Sequence[bytes] = (),
     ) -> TlsStream:
-        """A connection to a server that has proven to be the one expected.
+        """A connection to a server that has proven to be the one expected. Of a hub on the way only the address is used: it proves nothing.
 
         Raises:
             NotReady: anything else; nothing of the request was sent.
         """
-        host = host_of(base)
+        host = host_of(way.url)
         try:
-            transport = await self._dialler.dial(host, port_of(base), connect_timeout_s)
+            transport = await self._dialler.dial(host_of(way.dialled), port_of(way.dialled), connect_timeout_s)
         except DialFailed as error:
             raise NotReady(error.code, error.reason) from None
         stream = TlsStream(transport, context, server_side=False, server_name=None if is_literal(host) else host, protocols=protocols)
@@ -407,9 +407,9 @@ def _dates(certificate_pem: str) -> tuple[float, float] | None:
     return leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
 
 
-def _base_url(url: str) -> str:
+def _way(text: str) -> Way:
     try:
-        return canonical_url(url)
+        return parse_way(text)
     except ValueError as error:
         raise NotReady("invalid_url", str(error)) from None
 

@@ -16,7 +16,7 @@ from actors import certificates
 from actors.addresses import is_literal, refused_reason
 from actors.door.call import Source
 from actors.ports import ServerExpectation
-from actors.urls import canonical_url, host_of, port_of
+from actors.urls import Way, host_of, parse_way, port_of
 from net.limits import CLIENT_ADDRESSES_MAX, CLIENT_CONNECTION_AGE_S, CLIENT_KEEP_ALIVE_S, RESOLVE_S
 from sim.names import Resolved
 from sim.network import Failure, Path
@@ -99,11 +99,11 @@ class Dial:
 
     def start(self) -> None:
         try:
-            base = _base(self.url)
+            dialled = _way(self.url).dialled
         except ValueError as error:
             self.failed("invalid_url", str(error))
             return
-        name, port = host_of(base), port_of(base)
+        name, port = host_of(dialled), port_of(dialled)
         if is_literal(name):
             self._judge_addresses((name,), port)
             return
@@ -145,7 +145,7 @@ class Dial:
 
     def _shake_hands(self, path: Path) -> None:
         server = self.host.world.hosts[path.target]
-        name = host_of(_base(self.url))
+        name = host_of(_way(self.url).url)
         if server.hub is not None and server.responsive and not is_literal(name) and server.hub.relays(name):
             Relaying(self, path, server.hub, name).start()
         else:
@@ -254,5 +254,5 @@ class Kept:
 
 
 @lru_cache(maxsize=4096)
-def _base(url: str) -> str:
-    return canonical_url(url)
+def _way(text: str) -> Way:
+    return parse_way(text)

@@ -32,7 +32,7 @@ from actors.peer.endpoints import Endpoint, parse_endpoints
 from actors.prefixes import parse_prefix
 from actors.problems import Problem
 from actors.sanitize import parse_short_text, parse_slugs
-from actors.urls import canonical_url
+from actors.urls import VIA, canonical_url
 
 EMAIL_CHARS_MAX: Final = 254
 PASSWORD_CHARS_MIN: Final = limits.PASSWORD_CHARS_MIN
@@ -68,6 +68,7 @@ _NAME = Text(chars_max=limits.NAME_CHARS_MAX)
 _TOLD_NAME = told(limits.NAME_CHARS_MAX)
 _DISCLOSURE = told(limits.DISCLOSURE_CHARS_MAX)
 _URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True)
+_WAY = Text(chars_max=2 * limits.URL_CHARS_MAX + len(VIA))
 _BASE_URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True, convert=canonical_url)
 _FINGERPRINT = Text(chars_max=71, pattern="sha256:[0-9a-f]{64}")
 _DIGEST = Text(chars_max=64, pattern="[0-9a-f]{64}")
@@ -123,6 +124,12 @@ def _endpoint_fields() -> tuple[Field, ...]:
         Field("scope", Choice(ENDPOINT_SCOPES), default="wan"),
         Field("priority", Integer(0, limits.ENDPOINT_PRIORITY_MAX), default=100, description="Lower is tried first."),
         Field("cidr_hint", Text(chars_max=64), nullable=True, description="Try it only from an address inside this network."),
+        Field(
+            "via",
+            ListOf(_URL, limits.ENDPOINT_HUBS_MAX),
+            nullable=True,
+            description="Hubs whose address is dialled in place of the URL's own; the URL's name is asked for, and its identity demanded.",
+        ),
     )
 
 
@@ -303,6 +310,7 @@ _OBSERVED_ENDPOINT = Object(
         Field("scope", Choice(ENDPOINT_SCOPES), required=True),
         Field("priority", Integer(), required=True),
         Field("cidr_hint", Text(), nullable=True),
+        Field("via", ListOf(_URL, limits.ENDPOINT_HUBS_MAX)),
         Field("status", Choice(("unknown", "reachable", "unreachable"))),
         _time("last_verified_at"),
         _time("last_failure_at"),
@@ -382,7 +390,7 @@ MINTED_TOKEN = Object((*_MINTED, Field("acceptance_expires_at", Instant(), requi
 
 _PROBED = Object(
     (
-        Field("url", _URL, required=True),
+        Field("url", _WAY, required=True, description="What was dialled: a URL, or `URL via URL-OF-A-HUB`."),
         Field("reachable", Boolean(), required=True),
         Field("elapsed_ms", Number(), nullable=True),
         Field("error", Text(), nullable=True),
@@ -393,7 +401,7 @@ _PROBED = Object(
 PROBE_RESULT = Object(
     (
         Field("ok", Boolean(), required=True),
-        Field("endpoint", _URL, required=True, nullable=True),
+        Field("endpoint", _WAY, required=True, nullable=True),
         Field("probed", ListOf(_PROBED, limits.PROBE_CANDIDATES_MAX), required=True),
         Field("error", Text(), nullable=True),
     ),

@@ -144,7 +144,8 @@ def propose_peer(door: Door, request: Request) -> None:
     body = request.body
     check_remote_url(door, body["remote_instance_url"])
     for endpoint in body.get("endpoints") or ():
-        check_remote_url(door, endpoint.url)
+        for url in (endpoint.url, *endpoint.via):
+            check_remote_url(door, url)
     check_metadata(body.get("metadata") or {})
     pairing = roles.resolve(body.get("spawn_role"), body.get("spawn_mode"))
     if isinstance(pairing, Fault):
@@ -230,11 +231,14 @@ def accept_invitation(door: Door, request: Request) -> None:
     if isinstance(invitation, invitations.InvalidInvitation):
         raise FaultError(invitation.to_fault())
     check_remote_url(door, invitation.url)
+    for hub in invitation.via:
+        check_remote_url(door, hub)
     message = AcceptRemote(
         by=request.by,
         token=invitation.token,
         contract_version=invitation.contract_version,
         ca_fingerprint=invitation.ca_fingerprint,
+        via=invitation.via,
         deadline_s=door.deadline_s,
         mark=request.mark,
     )
@@ -283,7 +287,8 @@ def update_peer(door: Door, request: Request) -> None:
     if changes.get("remote_instance_url"):
         check_remote_url(door, changes["remote_instance_url"])
     for endpoint in changes.get("endpoints") or ():
-        check_remote_url(door, endpoint.url)
+        for url in (endpoint.url, *endpoint.via):
+            check_remote_url(door, url)
     relay_shown(door, request, row.record.id, Update(request.by, changes, request.expected_version()))
 
 

@@ -151,6 +151,8 @@ def after(former: HubRecord, message: Consent, peer: PeerRecord, wall: float) ->
         changes[f"{message.side}_since"] = wall
     if message.side == "relaying" and target == "permitted":
         changes |= {"server_name": server_name_of(peer) or "", "terms": message.terms}
+    if message.side == "relayed" and target == "permitted":
+        changes["announced"] = message.announced
     return attrs.evolve(former, **changes)
 
 
@@ -200,6 +202,8 @@ def _tell(ctx: Context, record: HubRecord, side: Side, former: str, by: str | No
     if side == "relaying":
         told |= {"server_name": record.server_name, **attrs.asdict(record.terms)}
         told["sources"] = list(record.terms.sources)
+    else:
+        told["announced"] = record.announced
     ctx.audit_in(record.id, f"hub.{side}_{state}", "user" if by is not None else "system", by, federation_peer_id=record.id, **told)
     ctx.emit(f"federation.hub.{side}_{state}", "medium", record.account_id, federation_peer_id=record.id, **told)
 

@@ -15,7 +15,7 @@ from runtime.secret import Secret
 
 @attrs.frozen(kw_only=True)
 class Consent:
-    """An operator's step on one side. `terms` belong to `relaying` and replace the former ones.
+    """An operator's step on one side. `terms` belong to `relaying` and replace the former ones; `announced` belongs to `relayed`.
 
     Faults: `peer_not_ready`, `hub_disabled`, `channel_disabled`, `server_name_required`, `server_name_own`, `server_name_taken`,
     `invalid_transition`, `version_conflict`.
@@ -26,6 +26,7 @@ class Consent:
     side: Side
     trigger: Trigger
     terms: Terms = UNTERMED
+    announced: bool = True
     reason: str | None = None
     expected_version: int | None = None
     mark: Mark | None = None

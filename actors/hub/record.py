@@ -44,6 +44,7 @@ class HubRecord:
     Attributes:
         peering_epoch: the peer's epoch in which the newest consent was given; in any other none holds.
         relaying, relayed: see `lifecycle.Side`.
+        announced: whether we tell our peers of this hub, so that they dial it for us whatever our name leads to.
         server_name: under which name the peer is reached through us; empty while `relaying` was never permitted.
     """
 
@@ -53,6 +54,7 @@ class HubRecord:
     peering_epoch: int
     relaying: State = "never"
     relayed: State = "never"
+    announced: bool = True
     server_name: str = ""
     terms: Terms = UNTERMED
     relaying_since: float | None = None
@@ -112,6 +114,7 @@ def to_json(record: HubRecord, relayed: Relayed | None, boot_epoch: int) -> dict
         "relaying_since": iso_or_none(record.relaying_since),
         "relayed": record.relayed,
         "relayed_since": iso_or_none(record.relayed_since),
+        "announced": record.announced,
         "server_name": record.server_name or None,
         "connections_max": record.terms.connections_max,
         "rate_bytes": record.terms.rate_bytes,

@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 
 from actors.contract import record as contract
+from actors.hub.announcing import announced_endpoints
 from actors.idempotency.record import Mark, remember
 from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
-from actors.peer import remote_answers, tokens
+from actors.peer import endpoints, remote_answers, tokens
 from actors.peer.abandoning import Abandoning
 from actors.peer.lifecycle import LIVE
 from actors.peer.messages import (
@@ -73,6 +74,7 @@ class Attempt:
     number: int = 0
     expired: bool = False
     sealed_token: bytes | None = None
+    via: tuple[str, ...] = ()
 
 
 class CallingSide(Abandoning):
@@ -126,7 +128,7 @@ class CallingSide(Abandoning):
         if version not in [supported.version for supported in contract.supported()]:
             return OperatorFault("unsupported_contract_version", f"contract version {version} is not supported here", 422)
         digest = tokens.digest(message.token)
-        return Attempt(None, message.mark, message.token, message.by, version, message.ca_fingerprint, parsed.pin, digest)
+        return Attempt(None, message.mark, message.token, message.by, version, message.ca_fingerprint, parsed.pin, digest, via=message.via)
 
     @handles(TokenSealed)
     def on_token_sealed(self, message: TokenSealed, ctx: Context) -> None:
@@ -174,7 +176,16 @@ class CallingSide(Abandoning):
             sealed_key=sealed_key,
         )
         fingerprint = attempt.ca_fingerprint or self.record.remote_ca_fingerprint
-        ctx.save(evolve(self.record, handshake=handshake, remote_ca_fingerprint=fingerprint, updated_at=ctx.wall))
+        url, listed = self.record.remote_instance_url, self.record.endpoints
+        ctx.save(
+            evolve(
+                self.record,
+                handshake=handshake,
+                remote_ca_fingerprint=fingerprint,
+                endpoints=endpoints.reached_through(listed, url, attempt.via) if url and attempt.via else listed,
+                updated_at=ctx.wall,
+            )
+        )
         self._send_accept(ctx, handshake)
 
     def resume_accept(self, ctx: Context) -> None:
@@ -196,12 +207,13 @@ class CallingSide(Abandoning):
         attempt.handshake = handshake
         settings = ctx.settings
         fingerprint = record.remote_ca_fingerprint
+        listed = endpoints.candidates(record.endpoints, record.remote_instance_url)
         request = RemoteRequest(
             peer_id=record.id,
             method="POST",
             path="/federation_api/accept",
             body=accept_body(record, handshake, ctx),
-            urls=(*(endpoint.url for endpoint in record.endpoints if endpoint.cidr_hint is None), record.remote_instance_url or ""),
+            urls=tuple(target.url for target in listed if target.cidr_hint is None),
             identity=None,
             expectation=ServerExpectation(ca_fingerprint=fingerprint, ca_pin=None if fingerprint else handshake.pin),
             timeout_s=settings.federation.request_timeout_s,
@@ -369,7 +381,7 @@ def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[
         "caller_inbound_subject": subject_of(record.id),
         "capabilities": dict(federation.capabilities),
         "extension_slugs": list(federation.extension_slugs),
-        "endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
+        "endpoints": announced_endpoints(ctx),
         "spawn_role": record.spawn_role,
         "spawn_mode": record.spawn_mode,
         "instance": {

@@ -12,10 +12,18 @@ from typing import Any, Final, Literal, cast
 
 import attrs
 
-from actors.limits import ENDPOINT_ERROR_CHARS_MAX, ENDPOINT_PRIORITY_MAX, ENDPOINTS_MAX, PROBE_FAILURES_TO_UNREACHABLE
+from actors.addresses import is_literal
+from actors.limits import (
+    ENDPOINT_ERROR_CHARS_MAX,
+    ENDPOINT_HUBS_MAX,
+    ENDPOINT_PRIORITY_MAX,
+    ENDPOINT_WAYS_MAX,
+    ENDPOINTS_MAX,
+    PROBE_FAILURES_TO_UNREACHABLE,
+)
 from actors.ports import ProbeTarget
 from actors.problems import Problem
-from actors.urls import canonical_url
+from actors.urls import Way, canonical_url, host_of
 from runtime.clock import iso_or_none
 
 Scope = Literal["lan", "sdwan", "wan"]
@@ -24,7 +32,7 @@ Reachability = Literal["unknown", "reachable", "unreachable"]
 SCOPE_ORDER: Final[Mapping[Scope, int]] = {"lan": 0, "sdwan": 1, "wan": 2}
 DEFAULT_SCOPE: Final[Scope] = "wan"
 DEFAULT_PRIORITY: Final = 100
-_DECLARED: Final = frozenset({"url", "scope", "priority", "cidr_hint"})
+_DECLARED: Final = frozenset({"url", "scope", "priority", "cidr_hint", "via"})
 _CIDR_CHARS_MAX: Final = 64
 
 
@@ -38,6 +46,7 @@ class Endpoint:
         url: canonical base URL.
         priority: lower is tried first.
         cidr_hint: canonical network; try the URL only from an address inside it.
+        via: canonical base URLs of hubs, best first: the URL is reached through them, and not by its own name.
         last_failure_error: short reason of the last failure.
         consecutive_failures: failures since the last success.
     """
@@ -51,12 +60,20 @@ class Endpoint:
     last_failure_at: float | None = None
     last_failure_error: str | None = None
     consecutive_failures: int = 0
+    via: tuple[str, ...] = ()
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What to dial for it, in order."""
+        return tuple(str(Way(self.url, hub)) for hub in self.via) or (self.url,)
 
     def declared(self) -> dict[str, Any]:
         """The form that another platform is told."""
         told: dict[str, Any] = {"url": self.url, "scope": self.scope, "priority": self.priority}
         if self.cidr_hint is not None:
             told["cidr_hint"] = self.cidr_hint
+        if self.via:
+            told["via"] = list(self.via)
         return told
 
     def to_json(self) -> dict[str, Any]:
@@ -66,6 +83,7 @@ class Endpoint:
             "scope": self.scope,
             "priority": self.priority,
             "cidr_hint": self.cidr_hint,
+            "via": list(self.via),
             "status": self.status,
             "last_verified_at": iso_or_none(self.last_verified_at),
             "last_failure_at": iso_or_none(self.last_failure_at),
@@ -99,6 +117,10 @@ def parse_endpoints(
         if endpoint.url in found:
             problems.append(_problem(f"{place}.url", "names the same URL as an earlier entry"))
         found.setdefault(endpoint.url, endpoint)
+    ways = sum(len(endpoint.ways) for endpoint in found.values())
+    if ways > ENDPOINT_WAYS_MAX:
+        problems.append(_problem(field, f"amounts to {ways} ways to the platform; at most {ENDPOINT_WAYS_MAX} are taken"))
+        return ()
     return in_order(found.values())
 
 
@@ -128,9 +150,31 @@ def _parse_entry(entry: object, place: str, problems: list[Problem], *, unknown_
         cidr_hint = _parse_cidr(entry.get("cidr_hint"))
     except ValueError as error:
         problems.append(_problem(f"{place}.cidr_hint", str(error)))
+    via = parse_hubs(entry.get("via"), url, problems, place=place)
     if len(problems) > before:
         return None
-    return Endpoint(url, cast(Scope, scope), cast(int, priority), cidr_hint)
+    return Endpoint(url, cast(Scope, scope), cast(int, priority), cidr_hint, via=via)
+
+
+def parse_hubs(value: object, url: str, problems: list[Problem], *, place: str) -> tuple[str, ...]:
+    """The hubs through which a platform says that its canonical `url` is reached. Every problem is appended."""
+    if value is None:
+        return ()
+    field = f"{place}.via"
+    if not isinstance(value, list | tuple) or not 0 < len(value) <= ENDPOINT_HUBS_MAX:
+        problems.append(_problem(field, f"must be an array of one to {ENDPOINT_HUBS_MAX} URLs of hubs"))
+        return ()
+    if url and is_literal(host_of(url)):
+        problems.append(_problem(field, "needs a url with a name, since a hub tells platforms apart by name"))
+    hubs: list[str] = []
+    for index, hub in enumerate(value):
+        try:
+            hubs.append(canonical_url(hub))
+        except ValueError as error:
+            problems.append(_problem(f"{field}[{index}]", str(error)))
+    if len(set(hubs)) < len(hubs) or url in hubs:
+        problems.append(_problem(field, "names a URL twice"))
+    return tuple(hubs)
 
 
 def _parse_cidr(value: object) -> str | None:
@@ -156,7 +200,7 @@ def candidates(endpoints: Sequence[Endpoint], peer_url: str | None) -> tuple[Pro
     """
     if not endpoints:
         return () if peer_url is None else (ProbeTarget(peer_url),)
-    listed = tuple(ProbeTarget(endpoint.url, endpoint.cidr_hint) for endpoint in in_order(endpoints))
+    listed = tuple(ProbeTarget(way, endpoint.cidr_hint) for endpoint in in_order(endpoints) for way in endpoint.ways)
     if peer_url is None or any(target.url == peer_url and target.cidr_hint is None for target in listed):
         return listed
     return (*listed, ProbeTarget(peer_url))
@@ -170,10 +214,16 @@ def replace(current: Sequence[Endpoint], declared: Sequence[Endpoint]) -> tuple[
     return in_order(_with_probes_of(known.get(endpoint.url), endpoint) for endpoint in declared)
 
 
+def reached_through(current: Sequence[Endpoint], url: str, hubs: tuple[str, ...]) -> tuple[Endpoint, ...]:
+    """The list with one entry for `url`, by way of these hubs, which an invitation has named."""
+    others = tuple(endpoint for endpoint in current if endpoint.url != url)[: ENDPOINTS_MAX - 1]
+    return in_order((Endpoint(url, via=hubs), *others))
+
+
 def _with_probes_of(before: Endpoint | None, declared: Endpoint) -> Endpoint:
     if before is None:
         return declared
-    return attrs.evolve(before, scope=declared.scope, priority=declared.priority, cidr_hint=declared.cidr_hint)
+    return attrs.evolve(before, scope=declared.scope, priority=declared.priority, cidr_hint=declared.cidr_hint, via=declared.via)
 
 
 def after_probe(endpoint: Endpoint, error: str | None, now: float) -> Endpoint:

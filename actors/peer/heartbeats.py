@@ -11,6 +11,7 @@ from typing import Any
 from actors.continuity.messages import EpochClaimed
 from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
+from actors.hub.announcing import announced_endpoints
 from actors.limits import CAPABILITY_CHANGES_PER_HOUR_MAX, ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
 from actors.peer import endpoints, remote_answers
 from actors.peer.channel import echo_is_fresh
@@ -23,6 +24,7 @@ from actors.peer.telling import Telling
 from actors.ports import RemoteReply, RemoteRequest
 from actors.rotation.record import roots_of, rotation_of
 from actors.schema_versions import negotiate
+from actors.urls import url_of
 from runtime.actor import Ref, handles
 from runtime.buggify import site
 from runtime.clock import iso
@@ -151,7 +153,7 @@ class Heartbeats(Telling):
             "jurisdiction": federation.jurisdiction or None,
             "data_residency": federation.data_residency,
             "capabilities": dict(federation.capabilities),
-            "endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
+            "endpoints": announced_endpoints(ctx),
             "extension_slugs": list(federation.extension_slugs),
             "sync_cursor": {},
             "anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
@@ -178,7 +180,7 @@ class Heartbeats(Telling):
         self.reached_by_http(ctx)
         evidence = self.evidence or PeerEvidence()
         seen = tuple(
-            endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == reply.url else endpoint
+            endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == url_of(reply.url) else endpoint
             for endpoint in endpoints.replace(evidence.endpoints, record.endpoints)
         )
         answer = remote_answers.parse_heartbeat(reply)
@@ -275,7 +277,7 @@ class Heartbeats(Telling):
         return {
             "status": record.status,
             "last_heartbeat_at": iso(ctx.wall),
-            "our_endpoints": [dict(endpoint) for endpoint in federation.advertised_endpoints],
+            "our_endpoints": announced_endpoints(ctx),
             "schema_compatibility": compatibility.to_json(),
             "our_data_residency": federation.data_residency,
             "our_anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],

@@ -23,7 +23,9 @@ import attrs
 from actors.certificates import pin_of_fingerprint
 from actors.contract.record import parse_version
 from actors.limits import INVITATION_CHARS_MAX
+from actors.peer.endpoints import parse_hubs
 from actors.peer.tokens import parse
+from actors.problems import Problem
 from actors.urls import canonical_url
 from runtime.errors import OperatorFault
 from runtime.secret import Secret
@@ -44,12 +46,14 @@ class Invitation:
         ca_fingerprint: `sha256:<64 hex>` of its CA certificate, or None if its listener shows a public certificate.
         token: its acceptance token.
         contract_version: the contract version that it offers.
+        via: canonical base URLs of the hubs through which it is reached, best first; empty if by its own name.
     """
 
     url: str
     ca_fingerprint: str | None
     token: Secret
     contract_version: int
+    via: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -81,12 +85,14 @@ def encode(invitation: Invitation) -> Secret:
     Raises:
         ValueError: the parts do not make a valid invitation.
     """
-    body = {
+    body: dict[str, Any] = {
         "url": invitation.url,
         "ca_fingerprint": invitation.ca_fingerprint,
         "token": invitation.token.reveal(),
         "contract_version": invitation.contract_version,
     }
+    if invitation.via:
+        body["via"] = list(invitation.via)
     if _from_body(body) != invitation:
         raise ValueError("these parts do not make a valid invitation")
     raw = json.dumps(body, separators=(",", ":"), ensure_ascii=True).encode("ascii")
@@ -145,4 +151,6 @@ def _from_body(body: Any) -> Invitation | None:
         url = canonical_url(body.get("url"))
     except ValueError:
         return None
-    return Invitation(url, fingerprint, parsed.token, contract_version)
+    problems: list[Problem] = []
+    via = parse_hubs(body.get("via"), url, problems, place="invitation")
+    return None if problems else Invitation(url, fingerprint, parsed.token, contract_version, via)

@@ -115,6 +115,7 @@ class AcceptRemote:
 
     Attributes:
         ca_fingerprint: pin to set on the row first (from an invitation), or None.
+        via: hubs through which the remote says that it is reached (from an invitation).
         deadline_s: how long the operator waits.
     """
 
@@ -122,6 +123,7 @@ class AcceptRemote:
     token: Secret
     contract_version: int | None = None
     ca_fingerprint: str | None = None
+    via: tuple[str, ...] = ()
     deadline_s: float = 45.0
     mark: Mark | None = None
 

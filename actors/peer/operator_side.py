@@ -13,6 +13,7 @@ import attrs
 
 from actors import sanitize
 from actors.contract import record as contract
+from actors.hub.announcing import announced_hubs
 from actors.idempotency.record import remember
 from actors.limits import PROBE_HANDSHAKE_S, TOKEN_SECRET_BYTES, TOKEN_TTL_MIN_S
 from actors.peer import cascade, endpoints, projection, tokens
@@ -23,6 +24,7 @@ from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import announce, note, operator, reachable_identity, rehandshake_allowed
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
 from actors.rotation.record import ends_for_us, identity_of, rotation_of
+from actors.urls import url_of
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -87,7 +89,7 @@ class OperatorSide(Actor):
         token = tokens.mint(ctx.token_bytes(TOKEN_SECRET_BYTES), identity.ca_pin)
         newest = max(version.version for version in contract.supported())
         fingerprint = identity.ca_fingerprint if identity.ca_pin is not None else None
-        invitation = invitations.encode(invitations.Invitation(identity.url, fingerprint, token, newest))
+        invitation = invitations.encode(invitations.Invitation(identity.url, fingerprint, token, newest, announced_hubs(ctx)))
         ctx.save(
             evolve(
                 record,
@@ -168,7 +170,7 @@ class OperatorSide(Actor):
             return
         result: ProbeResult = message.outcome
         evidence = self.evidence or PeerEvidence()
-        errors = {probe.url: probe.error for probe in result.probed}
+        errors = {url_of(probe.url): probe.error for probe in result.probed}
         seen = tuple(
             endpoints.after_probe(endpoint, errors[endpoint.url], ctx.wall) if endpoint.url in errors else endpoint
             for endpoint in self._endpoints()

@@ -119,19 +119,24 @@ def permit(peer: str, connections: int | None, rate: int | None, sources: tuple[
 
 @click.command(cls=Command)
 @click.argument("peer")
+@click.option("--not-announced", is_flag=True, help="Do not tell peers of this hub; they find it only if our name leads to it.")
 @_REASON
 @connected
-def use(peer: str, reason: str | None) -> None:
+def use(peer: str, not_announced: bool, reason: str | None) -> None:
     """Be reached through a peer, as a hub. Its operators have to permit it, too: `powernode hub permit` there.
 
-    Nothing but the federation API is served on connections that come through a hub.
+    Peers are told with the next heartbeat, and new invitations say it, so that the hub is dialled whatever our name leads to.
+    Nothing but the federation API is served on connections that come through a hub. A second time replaces what was said.
     """
     client, peer_id = resolved(peer)
-    found = consents_of(client.post(peer_path(peer_id, "hub", "use"), {"reason": reason} if reason else {}).data)
+    found = consents_of(
+        client.post(peer_path(peer_id, "hub", "use"), {"announce": not not_announced} | ({"reason": reason} if reason else {})).data
+    )
     if client.application.as_json:
         emit_json(found)
     else:
         say("the peer may hand connections to this platform")
+        note("Peers are told of it with the next heartbeat" if found.get("announced") else "Peers are not told of it")
 
 
 def _taken_back(word: str, summary: str, asks: str, done: str) -> click.Command:

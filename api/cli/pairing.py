@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -36,7 +36,7 @@ class DurationType(click.ParamType[float]):
 
 
 class EndpointType(click.ParamType[Mapping[str, object]]):
-    """An endpoint: a URL, and after commas `scope=`, `priority=`, `cidr=`."""
+    """An endpoint: a URL, and after commas `scope=`, `priority=`, `cidr=`, and `via=` for each hub that leads to it."""
 
     name = "endpoint"
 
@@ -47,10 +47,13 @@ class EndpointType(click.ParamType[Mapping[str, object]]):
         entry: dict[str, object] = {"url": url}
         for part in rest:
             key, equals, text = part.partition("=")
-            if not equals or key not in ("scope", "priority", "cidr"):
-                self.fail(f"{part!r} is none of scope=, priority=, cidr=; write https://host,scope=lan,priority=10", param, ctx)
+            if not equals or key not in ("scope", "priority", "cidr", "via"):
+                self.fail(f"{part!r} is none of scope=, priority=, cidr=, via=; write https://host,scope=lan,priority=10", param, ctx)
             if key == "priority" and not text.isdecimal():
                 self.fail("priority must be a whole number; lower is tried first", param, ctx)
+            if key == "via":
+                entry["via"] = [*cast(list[str], entry.get("via", [])), text]
+                continue
             entry["cidr_hint" if key == "cidr" else key] = int(text) if key == "priority" else text
         return entry
 

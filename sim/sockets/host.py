@@ -21,6 +21,7 @@ from actors.door.call import Answer, Call
 from actors.door.channel.handlers import ChannelLeave
 from actors.ports import HashPassword, Open, ProbeRequest, RemoteRequest, Seal, SignToken, VerifyPassword
 from actors.settings import FederationSettings
+from actors.urls import url_of
 from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
 from api.event_stream import StreamSession
 from api.faces import Door as FacesDoor
@@ -262,7 +263,7 @@ class WorldComposition(Composition):
         world, loop = self._host.world, self._host.level.loop
 
         def start(request: Any, done: Callable[[Any], None]) -> None:
-            known = [host for host in world.hosts.values() if host.url in urls(request)]
+            known = [host for host in world.hosts.values() if any(host.url == url_of(way) for way in urls(request))]
             if known and not any(isinstance(host, SocketHost) for host in known):
                 frames(request, lambda outcome: loop.call(lambda: done(outcome)))
             else:

@@ -66,9 +66,9 @@ def over_channel(h: Daemon, peer_id: str) -> bool:
     return beat.status == 200 and beat.data["heartbeat"]["url"] == "channel:"
 
 
-def behind(h: Daemon, name: str, folder: Path) -> Hidden:
-    """A platform whose URL leads to the hub, paired with it, with the consent of operators on both sides."""
-    url = f"https://{name}.test:{h.public_url.rpartition(':')[2]}"
+def behind(h: Daemon, name: str, folder: Path, domain: str = "test") -> Hidden:
+    """A platform paired with the hub, with the consent of operators on both sides. Names under `test` lead to the hub, others nowhere."""
+    url = f"https://{name}.{domain}:{h.public_url.rpartition(':')[2]}"
     daemon = Daemon(name, folder / name, SETTINGS.format(more=""), NAMED, {"POWERNODE_SERVER_PUBLIC_URL": url}).start().login()
     at_hub, _, invitation = propose(h, daemon)
     accepted = daemon.call("POST", f"{PEERS}/accept", {"invitation": invitation})
@@ -168,3 +168,40 @@ def test_each_word_of_the_operators_is_needed_and_taking_one_back_takes_effect_a
     assert h.call("POST", f"{PEERS}/{through_hub.b.at_hub}/resume", {}).status == 200
     assert a.call("POST", f"{PEERS}/{b_at_a}/cancel", {}).status == 200
     poll(lambda: h.status(through_hub.b.at_hub) == "active" and over_channel(h, through_hub.b.at_hub))
+
+
+def test_two_platforms_whose_names_lead_nowhere_are_dialled_at_the_hub_that_they_announce(tmp_path: Path) -> None:
+    h = Daemon("h", tmp_path / "h", SETTINGS.format(more="hub.enabled = true"), NAMED)
+    started: list[Daemon] = []
+    try:
+        started.append(h.start().login())
+        a, b = (behind(h, name, tmp_path, "invalid") for name in ("a", "b"))
+        started += [a.daemon, b.daemon]
+        way = f"{a.daemon.public_url} via {h.public_url}"
+        b_at_a, _, invitation = propose(a.daemon, b.daemon)
+        accepted = b.daemon.call("POST", f"{PEERS}/accept", {"invitation": invitation})
+        assert accepted.status == 200, accepted.body
+        a_at_b = str(accepted.data["peer"]["id"])
+        poll(lambda: (a.daemon.status(b_at_a), b.daemon.status(a_at_b)) == ("active", "active"))
+        probed = b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data
+        assert (probed["ok"], probed["endpoint"]) == (True, way)
+        listed = a.daemon.call("GET", f"{PEERS}/{b_at_a}").data["peer"]["endpoints"]
+        assert [(each["url"], each["via"]) for each in listed] == [(b.daemon.public_url, [h.public_url])]
+        made = a.daemon.call("POST", "/api/v1/system/platform/resources/NodeModule", {"attributes": {"name": "nginx"}})
+        assert made.status == 201, made.body
+        grant = {"remote_subject": "reader", "resource_kind": "NodeModule", "permission_scopes": ["read"]}
+        issued = a.daemon.call("POST", f"{PEERS}/{b_at_a}/grants", grant)
+        assert b.daemon.call("POST", f"{PEERS}/{a_at_b}/received_grants", {"bearer_token": issued.data["bearer_token"]}).status == 201
+        assert "nginx" in json.dumps(b.daemon.call("GET", f"{PEERS}/{a_at_b}/remote_resources/NodeModule").data)
+
+        # Without being told of, the hub is no way: what is left is the name, which leads nowhere.
+        assert powernode(a.daemon, "hub", "use", a.hub_at_it, "--not-announced")["announced"] is False
+        poll(lambda: b.daemon.call("GET", f"{PEERS}/{a_at_b}").data["peer"]["endpoints"] == [], timeout_s=15.0)
+        probed = b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data
+        assert [each["error"] for each in probed["probed"]] == ["name_not_resolved"]
+        assert powernode(a.daemon, "hub", "use", a.hub_at_it)["announced"] is True
+        poll(lambda: b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data["endpoint"] == way, timeout_s=15.0)
+    finally:
+        for daemon in started:
+            if daemon.running:
+                daemon.kill()

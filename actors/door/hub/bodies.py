@@ -60,6 +60,15 @@ PERMIT: Final = Object(
     ),
     name="PermitRelayingRequest",
 )
+USE: Final = Object(
+    (
+        Field(
+            "announce", Boolean(), default=True, description="Tell our peers to dial this hub for us, so that our name need not lead to it."
+        ),
+        _REASON,
+    ),
+    name="UseHubRequest",
+)
 STEP: Final = Object((_REASON,), name="HubStepRequest")
 
 _STATE: Final = Choice(STATES)
@@ -86,6 +95,7 @@ CONSENTS: Final = Object(
         Field("relaying_since", Instant(), nullable=True),
         Field("relayed", _STATE, required=True, description="Whether the peer, as our hub, may hand connections to us."),
         Field("relayed_since", Instant(), nullable=True),
+        Field("announced", Boolean(), required=True, description="Whether our peers are told of this hub, while it relays to us."),
         Field("server_name", Text(), nullable=True, description="The name under which the peer is reached through us."),
         Field("connections_max", Integer(), nullable=True),
         Field("rate_bytes", Integer(), nullable=True),

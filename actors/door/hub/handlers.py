@@ -66,6 +66,7 @@ def _consent(door: Door, request: Request, side: Side, trigger: Trigger) -> None
         side=side,
         trigger=trigger,
         terms=terms_of(request.body) if (side, trigger) == ("relaying", "permit") else Terms(),
+        announced=request.body.get("announce", True),
         reason=request.body.get("reason"),
         expected_version=request.expected_version(),
         mark=request.mark,

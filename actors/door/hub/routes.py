@@ -23,7 +23,7 @@ def _step(name: str, word: str, summary: str, description: str, *, permits: bool
         tag=_TAG,
         summary=summary,
         description=description,
-        body=bodies.PERMIT if name == "permit_relaying" else bodies.STEP,
+        body={"permit_relaying": bodies.PERMIT, "use_hub": bodies.USE}.get(name, bodies.STEP),
         success={200: bodies.ONE},
         errors=errors,
         idempotent=True,
@@ -80,7 +80,8 @@ ROUTES: Final = (
         "use_hub",
         "use",
         "Let a peer hand connections to this platform, as its hub",
-        "The peer must have permitted it, too. Each such connection is judged by our own TLS and door as any other.",
+        "The peer must have permitted it, too. Each such connection is judged by our own TLS and door as any other. "
+        "Peers are told of the hub with the next heartbeat, unless `announce` is false.",
         permits=True,
         errors={409: _NOT_READY},
     ),

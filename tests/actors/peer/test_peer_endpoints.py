@@ -9,10 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.limits import ENDPOINT_ERROR_CHARS_MAX, ENDPOINT_PRIORITY_MAX, ENDPOINTS_MAX, PROBE_FAILURES_TO_UNREACHABLE
+from actors.limits import (
+    ENDPOINT_ERROR_CHARS_MAX,
+    ENDPOINT_HUBS_MAX,
+    ENDPOINT_PRIORITY_MAX,
+    ENDPOINT_WAYS_MAX,
+    ENDPOINTS_MAX,
+    PROBE_FAILURES_TO_UNREACHABLE,
+)
 from actors.peer import endpoints
 from actors.peer.endpoints import Endpoint
 from actors.problems import Problem
+from actors.urls import parse_way
 
 urls = st.sampled_from([f"https://{name}.example" for name in "abcdef"])
 scopes = st.sampled_from(["lan", "sdwan", "wan"])
@@ -171,3 +179,65 @@ def test_the_list_has_an_exact_limit() -> None:
 
 def test_the_operators_form_names_every_field() -> None:
     assert set(made(url="https://a.example").to_json()) == {field.name for field in attrs.fields(Endpoint)}
+
+
+# --- hubs -----------------------------------------------------------------------------------------------------------
+
+HUB, OTHER = "https://h.example", "https://k.example:8443"
+
+
+def test_an_endpoint_is_dialled_at_its_hubs_in_their_order_and_the_peer_itself_after_everything_else() -> None:
+    found, problems = parse([{"url": "https://a.example", "via": [OTHER, HUB]}])
+    assert problems == []
+    targets = [target.url for target in endpoints.candidates(found, "https://a.example")]
+    assert targets == [f"https://a.example via {OTHER}", f"https://a.example via {HUB}", "https://a.example"]
+    assert [parse_way(text).dialled for text in targets] == [OTHER, HUB, "https://a.example"]
+    assert {parse_way(text).url for text in targets} == {"https://a.example"}
+    assert found[0].declared()["via"] == [OTHER, HUB]
+
+
+@pytest.mark.parametrize(
+    ("via", "field"),
+    [
+        ("https://h.example", "endpoints[0].via"),
+        ([], "endpoints[0].via"),
+        ([f"https://h{number}.example" for number in range(ENDPOINT_HUBS_MAX + 1)], "endpoints[0].via"),
+        ([HUB, HUB], "endpoints[0].via"),
+        (["https://a.example"], "endpoints[0].via"),
+        (["http://h.example"], "endpoints[0].via[0]"),
+        (["https://h.example/path"], "endpoints[0].via[0]"),
+        (["https://user@h.example"], "endpoints[0].via[0]"),
+        (["https://h.example via https://k.example"], "endpoints[0].via[0]"),
+        ([None], "endpoints[0].via[0]"),
+    ],
+)
+@pytest.mark.parametrize("unknown_keys", [True, False])
+def test_a_list_of_hubs_that_is_none_is_refused_whole_whoever_sends_it(via: object, field: str, *, unknown_keys: bool) -> None:
+    found, problems = parse([{"url": "https://a.example", "via": via}], unknown_keys=unknown_keys)
+    assert (found, [problem.field for problem in problems]) == ((), [field])
+
+
+def test_a_platform_without_a_name_is_behind_no_hub() -> None:
+    assert [problem.field for problem in parse([{"url": "https://192.0.2.1", "via": [HUB]}])[1]] == ["endpoints[0].via"]
+
+
+def test_no_list_amounts_to_more_ways_than_are_ever_dialled() -> None:
+    hubs = [f"https://h{number}.example" for number in range(ENDPOINT_HUBS_MAX)]
+    many = [{"url": f"https://a{number}.example", "via": hubs} for number in range(ENDPOINT_WAYS_MAX // ENDPOINT_HUBS_MAX)]
+    assert len(endpoints.candidates(parse(many)[0], None)) == ENDPOINT_WAYS_MAX
+    found, problems = parse([*many, {"url": "https://z.example"}])
+    assert (found, [problem.field for problem in problems]) == ((), ["endpoints"])
+
+
+def test_what_was_seen_of_an_endpoint_outlives_a_change_of_its_hubs_and_the_hubs_do_not() -> None:
+    seen = attrs.evolve(made(url="https://a.example", via=(HUB,)), status="reachable", last_verified_at=5.0)
+    (told,) = endpoints.replace([seen], [made(url="https://a.example", via=(OTHER,))])
+    assert (told.via, told.status, told.last_verified_at) == ((OTHER,), "reachable", 5.0)
+    (told,) = endpoints.replace([seen], [made(url="https://a.example")])
+    assert told.via == ()
+
+
+def test_an_invitations_hubs_take_the_place_of_what_was_listed_for_that_url() -> None:
+    listed = (made(url="https://a.example", priority=3), made(url="https://b.example"))
+    found = {endpoint.url: endpoint.via for endpoint in endpoints.reached_through(listed, "https://a.example", (HUB,))}
+    assert found == {"https://a.example": (HUB,), "https://b.example": ()}
