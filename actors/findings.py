@@ -260,6 +260,14 @@ _REGISTRY: Final = (
         distinguished_by=("reason",),
     ),
     FindingKind(
+        kind="hub_away",
+        severity="medium",
+        title="Hub out of reach",
+        text="The hub {url} is out of contact ({status}), so that nobody reaches this platform through it.",
+        remedy="`powernode peers probe {peer_id}` says what its addresses answer. If it stays away, use another hub, `powernode hub use`, "
+        "and leave this one: `powernode hub leave {peer_id}`.",
+    ),
+    FindingKind(
         kind="grant_axis_corrupt",
         severity="high",
         title="Corrupt grant",

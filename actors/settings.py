@@ -77,6 +77,9 @@ class FederationSettings:
     hub_connections: int = 256
     hub_connections_per_peer: int = 32
     hub_connections_per_source: int = 32
+    hub_new_connections_per_peer: int = 600
+    hub_new_connections_per_source: int = 120
+    hub_denied_sources: tuple[str, ...] = ()
     hub_rate_bytes: int = 16_777_216
     hub_rate_bytes_per_peer: int = 4_194_304
     hub_idle_s: float = 120.0

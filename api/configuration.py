@@ -219,6 +219,9 @@ _NESTED_KEYS: Final = {
     ("federation", "hub_connections"): ("federation", "hub", "connections"),
     ("federation", "hub_connections_per_peer"): ("federation", "hub", "connections_per_peer"),
     ("federation", "hub_connections_per_source"): ("federation", "hub", "connections_per_source"),
+    ("federation", "hub_new_connections_per_peer"): ("federation", "hub", "new_connections_per_peer"),
+    ("federation", "hub_new_connections_per_source"): ("federation", "hub", "new_connections_per_source"),
+    ("federation", "hub_denied_sources"): ("federation", "hub", "denied_sources"),
     ("federation", "hub_rate_bytes"): ("federation", "hub", "rate_bytes"),
     ("federation", "hub_rate_bytes_per_peer"): ("federation", "hub", "rate_bytes_per_peer"),
     ("federation", "hub_idle"): ("federation", "hub", "idle"),
@@ -549,6 +552,18 @@ def _counted(value: int) -> int:
     return value
 
 
+def _paced(value: int) -> int:
+    if not 1 <= value <= limits.HUB_NEW_CONNECTIONS_MAX:
+        raise ValueError(f"must be from 1 to {limits.HUB_NEW_CONNECTIONS_MAX} connections a minute")
+    return value
+
+
+def _denied(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > limits.HUB_SOURCES_MAX:
+        raise ValueError(f"must be at most {limits.HUB_SOURCES_MAX} networks")
+    return _networks(value)
+
+
 def _relay_rate(value: int) -> int:
     if not limits.HUB_RATE_BYTES_MIN <= value <= limits.HUB_RATE_BYTES_MAX:
         raise ValueError(f"must be from {limits.HUB_RATE_BYTES_MIN} to {limits.HUB_RATE_BYTES_MAX} bytes per second")
@@ -660,6 +675,8 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "federation.token_ttl": _token_ttl,
     "federation.accept_block_after": _counted,
     **{f"federation.hub.{name}": _counted for name in ("connections", "connections_per_peer", "connections_per_source")},
+    **{f"federation.hub.{name}": _paced for name in ("new_connections_per_peer", "new_connections_per_source")},
+    "federation.hub.denied_sources": _denied,
     **{f"federation.hub.{name}": _relay_rate for name in ("rate_bytes", "rate_bytes_per_peer")},
     "federation.allowed_networks": _networks,
     "federation.data_residency": _at_most(limits.NAME_CHARS_MAX),

@@ -18,7 +18,7 @@ CLIENT_HELLO_BYTES_MAX: Final = 16_384
 RECORDS_MAX: Final = 16
 """Pieces into which a ClientHello may be cut; each look reads every piece anew."""
 
-_HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME, _ENCRYPTED_CLIENT_HELLO, _HOST_NAME = 22, 1, 0, 0xFE0D, 0
+_HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME, _HOST_NAME = 22, 1, 0, 0
 _NAME: Final = re.compile(rb"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
 
 
@@ -31,12 +31,11 @@ class ClientHello:
     """What can be known of a connection that begins.
 
     Attributes:
-        server_name: lower case; None if none is asked for.
-        encrypted: the real name may be another one, hidden from us (RFC 9849).
+        server_name: lower case; None if none is asked for. Of an Encrypted ClientHello it is the outer name, which is all that shows: by
+            design it cannot be told from a ClientHello that only pretends to hide something (RFC 9849, section 6.2).
     """
 
     server_name: str | None
-    encrypted: bool = False
 
 
 class _Reader:
@@ -132,8 +131,7 @@ def _parsed(hello: _Reader) -> ClientHello:
         if kind in seen:
             raise NoClientHello("malformed")
         seen[kind] = extensions.vector(2)
-    name = _server_name(seen[_SERVER_NAME]) if _SERVER_NAME in seen else None
-    return ClientHello(name, _ENCRYPTED_CLIENT_HELLO in seen)
+    return ClientHello(_server_name(seen[_SERVER_NAME]) if _SERVER_NAME in seen else None)
 
 
 def _server_name(extension: _Reader) -> str:

@@ -24,7 +24,7 @@ import attrs
 import trio
 
 from actors.door.call import Source
-from actors.hub.ledger import Counts, Direction, Lane, Ledger
+from actors.hub.ledger import LASTING, Counts, Direction, Lane, Ledger
 from actors.hub.routing import NoRoute, Route
 from actors.limits import RELAY_TOKEN_BYTES, RELAY_TOKEN_CHARS
 from net.client_hello import CLIENT_HELLO_BYTES_MAX, INTERNAL_ERROR, UNRECOGNIZED_NAME, ClientHello, NoClientHello, alert, read_client_hello
@@ -42,9 +42,6 @@ log = logging.getLogger("net.relay")
 
 RELAY_PROTOCOL: Final = b"powernode.relay.v1"
 """The application protocol of the connection by which a peer fetches what waits for it. Another meaning gets another number."""
-
-_NOBODY: Final = frozenset({"peer_not_in_force", "name_changed", "source_not_permitted", "withdrawn"})
-"""Reasons that time alone does not take away; the client is told so by another alert."""
 
 
 @attrs.frozen(kw_only=True)
@@ -118,8 +115,8 @@ class RelayHub:
         """
         with trio.fail_after(self._parts.hello_s):
             seen, hello = await _hello(transport)
-        # A name that may stand for a hidden one is no name; whoever hides it from us cannot be relayed by it.
-        name = None if hello is None or hello.encrypted else hello.server_name
+        # Where another name is hidden (RFC 9849), this one is that of the server which can read it, so that it leads to the right place.
+        name = None if hello is None else hello.server_name
         route = self._parts.route(name)
         if route is None:
             return seen
@@ -298,7 +295,7 @@ async def _refuse(transport: trio.abc.Stream, reason: str, peer_id: str) -> None
     """Tell a client in its own words that there is nobody, and wait a moment for it to have read that."""
     log.info("a connection was not relayed: %s", reason, extra={"peer": peer_id})
     with trio.move_on_after(RELAY_FAREWELL_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await transport.send_all(alert(UNRECOGNIZED_NAME if reason in _NOBODY else INTERNAL_ERROR))
+        await transport.send_all(alert(UNRECOGNIZED_NAME if reason in LASTING else INTERNAL_ERROR))
         if isinstance(transport, trio.abc.HalfCloseableStream):
             await transport.send_eof()
             while await transport.receive_some(RELAY_BYTES):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 import msgspec
 
-from actors.hub.ledger import Lane, Ledger, limits_of
+from actors.hub.ledger import LASTING, Lane, Ledger, limits_of
 from actors.hub.messages import Counted
 from actors.hub.record import KIND as HUB
 from actors.hub.routing import NoRoute, Route
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 RELAYED_PATH: Final = "/federation_api/relayed"
 UNRECOGNIZED_NAME: Final = "TLS handshake failed: tlsv1 unrecognized name"
 INTERNAL_ERROR: Final = "TLS handshake failed: tlsv1 alert internal error"
-_NOBODY: Final = frozenset({"peer_not_in_force", "name_changed", "source_not_permitted", "withdrawn"})
 
 State = Literal["open", "reset", "half_open"]
 
@@ -313,4 +312,4 @@ class Fetch:
 
 
 def _alert(reason: str) -> str:
-    return UNRECOGNIZED_NAME if reason in _NOBODY else INTERNAL_ERROR
+    return UNRECOGNIZED_NAME if reason in LASTING else INTERNAL_ERROR

@@ -45,6 +45,6 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_shipments(shipments),
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
-        *scanner.scan_hubs(hubs, settings, wall),
+        *scanner.scan_hubs(hubs, peers, settings, wall),
         *drift.scan_capabilities(capabilities, peers),
     )

@@ -89,9 +89,19 @@ def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -
     )
 
 
-def scan_hubs(rows: Sequence[Row], settings: Settings, wall: float) -> tuple[Finding, ...]:
-    """Consents about relaying that a setting leaves without effect, and peers to which connections were not relayed lately."""
-    return tuple(finding for row in rows for finding in _hub_findings(row.record, row.evidence, settings, wall))
+def scan_hubs(rows: Sequence[Row], peers: Sequence[PeerRecord], settings: Settings, wall: float) -> tuple[Finding, ...]:
+    """Consents about relaying that a setting leaves without effect, peers to which connections were not relayed lately, and lost hubs."""
+    by_id = {peer.id: peer for peer in peers}
+    found = [finding for row in rows for finding in _hub_findings(row.record, row.evidence, settings, wall)]
+    away = [_away(row.record, by_id.get(row.record.id)) for row in rows if row.record.relayed == "permitted"]
+    return (*found, *(finding for finding in away if finding is not None))
+
+
+def _away(record: HubRecord, peer: PeerRecord | None) -> Finding | None:
+    if peer is None or peer.peering_epoch != record.peering_epoch or peer.status not in ("degraded", "suspended"):
+        return None
+    facts: dict[str, str] = {"url": peer.remote_instance_url or "", "status": peer.status}
+    return make("hub_away", record.id, {"account_id": record.account_id, **facts}, **facts)
 
 
 def _hub_findings(record: HubRecord, relayed: Relayed | None, settings: Settings, wall: float) -> Iterator[Finding]:

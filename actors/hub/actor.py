@@ -201,7 +201,7 @@ def _tell(ctx: Context, record: HubRecord, side: Side, former: str, by: str | No
     told: dict[str, Any] = {"side": side, "former": former, "state": state, "reason": reason}
     if side == "relaying":
         told |= {"server_name": record.server_name, **attrs.asdict(record.terms)}
-        told["sources"] = list(record.terms.sources)
+        told |= {"sources": list(record.terms.sources), "denied": list(record.terms.denied)}
     else:
         told["announced"] = record.announced
     ctx.audit_in(record.id, f"hub.{side}_{state}", "user" if by is not None else "system", by, federation_peer_id=record.id, **told)
@@ -219,4 +219,6 @@ def terms_of(body: Any) -> Terms:
         connections_max=body.get("connections_max"),
         rate_bytes=body.get("rate_bytes"),
         sources=tuple(sorted(set(body.get("sources") or ()))),
+        new_connections_max=body.get("new_connections_max"),
+        denied=tuple(sorted(set(body.get("denied") or ()))),
     )

@@ -7,8 +7,9 @@ seconds of any steady clock), or whose a connection is (see `routing`).
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 import attrs
@@ -19,10 +20,15 @@ from actors.settings import FederationSettings
 
 Direction = Literal["to", "from"]
 REASONS: Final = (
-    "source_not_permitted", "too_many_connections", "too_many_for_peer", "too_many_from_source", "peer_not_in_force", "name_changed",
-    "withdrawn", "no_channel", "peer_refused", "not_fetched",
+    "source_denied", "source_not_permitted", "too_many_connections", "too_many_for_peer", "too_many_from_source", "too_many_new_for_peer",
+    "too_many_new_from_source", "peer_not_in_force", "name_changed", "withdrawn", "no_channel", "peer_refused", "not_fetched",
 )  # fmt: skip
 """Why a connection was not relayed, as stable words."""
+
+LASTING: Final = frozenset({"peer_not_in_force", "name_changed", "source_denied", "source_not_permitted", "withdrawn"})
+"""Reasons that time alone does not take away; whoever is refused is told so by another alert."""
+
+_SOURCES_REMEMBERED: Final = 4_096
 
 
 @attrs.frozen(kw_only=True)
@@ -31,13 +37,18 @@ class HubLimits:
 
     Attributes:
         connections, connections_per_peer, connections_per_source: relayed connections at a time.
+        new_connections_per_peer, new_connections_per_source: relayed connections that begin within a minute.
+        denied: networks from which nothing is relayed to anybody.
     """
 
     connections: int
     connections_per_peer: int
     connections_per_source: int
+    new_connections_per_peer: int
+    new_connections_per_source: int
     rate_bytes: int
     rate_bytes_per_peer: int
+    denied: tuple[str, ...] = ()
 
 
 def limits_of(federation: FederationSettings) -> HubLimits:
@@ -46,6 +57,9 @@ def limits_of(federation: FederationSettings) -> HubLimits:
         connections=federation.hub_connections,
         connections_per_peer=federation.hub_connections_per_peer,
         connections_per_source=federation.hub_connections_per_source,
+        new_connections_per_peer=federation.hub_new_connections_per_peer,
+        new_connections_per_source=federation.hub_new_connections_per_source,
+        denied=federation.hub_denied_sources,
         rate_bytes=federation.hub_rate_bytes,
         rate_bytes_per_peer=federation.hub_rate_bytes_per_peer,
     )
@@ -87,10 +101,26 @@ class _Bucket:
 
 
 @attrs.define(eq=False)
+class _Pace:
+    """How many connections may begin within a minute, all of them at once if need be."""
+
+    most: int
+    left: float
+    at: float
+
+    def ready(self, most: int, now: float) -> bool:
+        """Whether another may begin, if `most` are allowed from now on."""
+        self.left = min(float(most), self.left + (now - self.at) * most / 60.0)
+        self.most, self.at = most, now
+        return self.left >= 1.0
+
+
+@attrs.define(eq=False)
 class _PeerBook:
     """What is counted and allowed for one peer."""
 
     bucket: _Bucket
+    pace: _Pace
     open_now: int = 0
     connections: int = 0
     bytes_to: int = 0
@@ -106,6 +136,7 @@ class Ledger:
         self.limits = limits
         self._peers: dict[str, _PeerBook] = {}
         self._sources: Counter[str] = Counter()
+        self._paces: OrderedDict[str, _Pace] = OrderedDict()
         self._all = _Bucket(limits.rate_bytes, float(limits.rate_bytes), 0.0)
 
     @property
@@ -116,12 +147,17 @@ class Ledger:
     def admit(self, route: Route, source: str, now: float) -> Lane | str:
         """A lane for a connection from the address `source`, or the reason why there is none; the caller closes the lane.
 
-        A peer's own terms can only tighten what the settings allow to every peer in the number of connections; its rate is as they say.
+        A peer's own terms can only tighten what the settings allow to every peer, but for its rate of bytes, which is as they say. What is
+        refused uses nothing up, so that nobody who is kept out can keep others out.
         """
         book = self._book(route.peer_id, now)
         limits, terms, key = self.limits, route.terms, source_key(source)
         most = min(terms.connections_max or limits.connections_per_peer, limits.connections_per_peer)
-        if terms.sources and not _inside(source, terms.sources):
+        fresh = min(terms.new_connections_max or limits.new_connections_per_peer, limits.new_connections_per_peer)
+        pace = self._pace_of(key, now)
+        if _inside(source, limits.denied) or _inside(source, terms.denied):
+            reason = "source_denied"
+        elif terms.sources and not _inside(source, terms.sources):
             reason = "source_not_permitted"
         elif self.open_now >= limits.connections:
             reason = "too_many_connections"
@@ -129,7 +165,13 @@ class Ledger:
             reason = "too_many_for_peer"
         elif self._sources[key] >= limits.connections_per_source:
             reason = "too_many_from_source"
+        elif not pace.ready(limits.new_connections_per_source, now):
+            reason = "too_many_new_from_source"
+        elif not book.pace.ready(fresh, now):
+            reason = "too_many_new_for_peer"
         else:
+            pace.left -= 1.0
+            book.pace.left -= 1.0
             rate = min(terms.rate_bytes or limits.rate_bytes_per_peer, limits.rate_bytes)
             if book.bucket.rate != rate:
                 book.bucket = _Bucket(rate, float(rate), now)
@@ -191,8 +233,18 @@ class Ledger:
         book = self._peers.get(peer_id)
         if book is None:
             rate = self.limits.rate_bytes_per_peer
-            book = self._peers[peer_id] = _PeerBook(_Bucket(rate, float(rate), now))
+            most = self.limits.new_connections_per_peer
+            book = self._peers[peer_id] = _PeerBook(_Bucket(rate, float(rate), now), _Pace(most, float(most), now))
         return book
+
+    def _pace_of(self, key: str, now: float) -> _Pace:
+        """The pace of a source. Whose was asked for longest ago is forgotten first: a peer's own pace holds against very many sources."""
+        most = self.limits.new_connections_per_source
+        pace = self._paces.setdefault(key, _Pace(most, float(most), now))
+        self._paces.move_to_end(key)
+        while len(self._paces) > _SOURCES_REMEMBERED:
+            self._paces.popitem(last=False)
+        return pace
 
 
 def _inside(source: str, networks: tuple[str, ...]) -> bool:
@@ -200,4 +252,11 @@ def _inside(source: str, networks: tuple[str, ...]) -> bool:
         address = ipaddress.ip_address(source)
     except ValueError:
         return False
-    return any(address in ipaddress.ip_network(network) for network in networks)
+    # A socket for both versions shows an IPv4 address as one of IPv6, and no list means that.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in _network(network) for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text)

@@ -25,13 +25,17 @@ class Terms:
 
     Attributes:
         connections_max: relayed connections at a time; None for the setting.
+        new_connections_max: relayed connections that begin within a minute; None for the setting.
         rate_bytes: bytes per second in both directions together; None for the setting.
         sources: networks from which connections to the peer are relayed; empty for every source.
+        denied: networks from which none are, whatever `sources` says.
     """
 
     connections_max: int | None = None
     rate_bytes: int | None = None
     sources: tuple[str, ...] = ()
+    new_connections_max: int | None = None
+    denied: tuple[str, ...] = ()
 
 
 UNTERMED: Final = Terms()
@@ -118,7 +122,9 @@ def to_json(record: HubRecord, relayed: Relayed | None, boot_epoch: int) -> dict
         "server_name": record.server_name or None,
         "connections_max": record.terms.connections_max,
         "rate_bytes": record.terms.rate_bytes,
+        "new_connections_max": record.terms.new_connections_max,
         "sources": list(record.terms.sources),
+        "denied": list(record.terms.denied),
         "reason": record.reason,
         "accounting": {
             "open": counted.open_now if counted.boot_epoch == boot_epoch else 0,

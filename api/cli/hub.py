@@ -59,7 +59,7 @@ def status() -> None:
         return
     say("this platform relays to the peers below" if found.get("enabled") else "this platform is no hub (federation.hub.enabled)")
     if found.get("enabled"):
-        block(found.get("limits", {}).items())
+        block([*found.get("limits", {}).items(), ("denied", ", ".join(found.get("denied", ())) or "nobody")])
     now = client.application.clock.wall()
     table(
         ("peer", "name", "we relay to it", "it relays to us", "open", "connections", "bytes to", "bytes from", "refused", "last"),
@@ -96,18 +96,35 @@ def show(peer: str) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @click.option("--connections", type=click.IntRange(min=1), metavar="N", help="Relayed connections at a time at most.")
+@click.option("--new-connections", type=click.IntRange(min=1), metavar="N", help="Relayed connections that begin within a minute at most.")
 @click.option("--rate", type=click.IntRange(min=1), metavar="BYTES", help="Bytes per second, both directions together.")
+@click.option("--deny", "denied", multiple=True, metavar="NETWORK", help="Relay nothing that comes from this network; may be given again.")
 @click.option("--source", "sources", multiple=True, metavar="NETWORK", help="Relay only what comes from this network; may be given again.")
 @_REASON
 @connected
-def permit(peer: str, connections: int | None, rate: int | None, sources: tuple[str, ...], reason: str | None) -> None:
+def permit(
+    peer: str,
+    connections: int | None,
+    new_connections: int | None,
+    rate: int | None,
+    denied: tuple[str, ...],
+    sources: tuple[str, ...],
+    reason: str | None,
+) -> None:
     """Let a peer be reached through this platform, on these terms.
 
     Connections that ask our public port for the host of the peer's URL are passed on to it, unopened. The peer has to choose this
     platform as its hub, too: `powernode hub use` there. A second time replaces the terms.
     """
     client, peer_id = resolved(peer)
-    given = {"connections_max": connections, "rate_bytes": rate, "sources": list(sources) or None, "reason": reason}
+    given = {
+        "connections_max": connections,
+        "new_connections_max": new_connections,
+        "rate_bytes": rate,
+        "sources": list(sources) or None,
+        "denied": list(denied) or None,
+        "reason": reason,
+    }
     body = {name: value for name, value in given.items() if value is not None}
     found = consents_of(client.post(peer_path(peer_id, "hub", "permit"), body).data)
     if client.application.as_json:

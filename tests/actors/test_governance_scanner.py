@@ -38,7 +38,7 @@ SETTINGS = Settings(
 OF_OTHER_ROWS = {
     "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
     "migration_chain_stalled", "migration_chain_failed", "peer_capability_drift", "hub_consent_without_setting",
-    "hub_refuses_connections",
+    "hub_refuses_connections", "hub_away",
 }  # fmt: skip
 """Kinds of findings that do not come from the rows of peers, or not from them alone; their own tests try them."""
 
@@ -369,14 +369,26 @@ def test_consents_without_effect_and_refused_connections_are_told() -> None:
     consent = HubRecord(id="p", account_id="a", peering_epoch=0, relaying="permitted", server_name="p.example", updated_at=0.0)
     on = attrs.evolve(SETTINGS, federation=FederationSettings(peer_channel=True, hub_enabled=True))
     refused = Relayed(refused={"no_channel": 3}, last_refused="no_channel", last_refused_at=WALL - 60.0)
-    assert scan_hubs([Row(consent)], on, WALL) == ()
-    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"))], SETTINGS, WALL) == ()
-    (off,) = scan_hubs([Row(consent)], SETTINGS, WALL)
+    assert scan_hubs([Row(consent)], [], on, WALL) == ()
+    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"))], [], SETTINGS, WALL) == ()
+    (off,) = scan_hubs([Row(consent)], [], SETTINGS, WALL)
     assert (off.kind, off.payload["setting"]) == ("hub_consent_without_setting", "federation.channel.enabled")
-    (told,) = scan_hubs([Row(consent, refused)], on, WALL)
+    (told,) = scan_hubs([Row(consent, refused)], [], on, WALL)
     assert (told.kind, told.federation_peer_id, told.payload["refused"]) == ("hub_refuses_connections", "p", 3)
-    assert scan_hubs([Row(consent, refused)], on, WALL + 900.0) == ()
-    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"), refused)], on, WALL) == ()
+    assert scan_hubs([Row(consent, refused)], [], on, WALL + 900.0) == ()
+    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"), refused)], [], on, WALL) == ()
+
+
+def test_a_hub_out_of_contact_is_told_to_who_is_behind_it_and_to_nobody_else() -> None:
+    consent = HubRecord(id=peer().id, account_id="a", peering_epoch=peer().peering_epoch, relayed="permitted", updated_at=0.0)
+    on = attrs.evolve(SETTINGS, federation=FederationSettings(peer_channel=True))
+    lost = peer(status="degraded")
+    (told,) = scan_hubs([Row(consent)], [lost], on, WALL)
+    assert (told.kind, told.federation_peer_id, told.payload["status"]) == ("hub_away", lost.id, "degraded")
+    assert scan_hubs([Row(consent)], [peer()], on, WALL) == ()
+    assert scan_hubs([Row(consent)], [], on, WALL) == ()
+    assert scan_hubs([Row(attrs.evolve(consent, relayed="withdrawn"))], [lost], on, WALL) == ()
+    assert scan_hubs([Row(attrs.evolve(consent, peering_epoch=7))], [lost], on, WALL) == ()
 
 
 def test_grants_that_admit_from_anywhere_are_told_while_they_are_in_force() -> None:

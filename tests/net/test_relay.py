@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -25,9 +25,18 @@ from net.tls import ALPN_CLIENT, TlsFailed, TlsStream, abort, client_context
 from runtime.errors import Fault, RemoteFault
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE, ask, echo, read_all, until
+from tests.net.test_client_hello import hello_with, server_name
 
 B_NAME = "b.example"
-WIDE = HubLimits(connections=100, connections_per_peer=100, connections_per_source=100, rate_bytes=2**30, rate_bytes_per_peer=2**30)
+WIDE = HubLimits(
+    connections=100,
+    connections_per_peer=100,
+    connections_per_source=100,
+    new_connections_per_peer=1_000,
+    new_connections_per_source=1_000,
+    rate_bytes=2**30,
+    rate_bytes_per_peer=2**30,
+)
 STRANGER: Fault = RemoteFault("client_certificate_required", "nobody", 401)
 REQUEST = b"GET /a-secret-path HTTP/1.1\r\nhost: b.example\r\n\r\n"
 
@@ -452,6 +461,61 @@ async def test_what_is_no_tls_or_too_large_is_left_to_our_own() -> None:
             await stream.aclose()
         await until(lambda: net.hub_listener.refused["handshake_failed"] == 2)
         assert (net.announced, net.books()) == ([], {})
+
+
+async def test_a_hello_that_hides_a_name_is_passed_on_whole_by_the_name_that_shows() -> None:
+    hidden = (0xFE0D, b"\x00" + bytes(40))
+    for name, fetched in ((B_NAME, True), ("front.example", False)):
+        async with a_hub() as net:
+            net.fetches = False
+            hello = hello_with(server_name(name.encode()), hidden)
+            stream = await net.tcp()
+            await stream.send_all(hello)
+            if fetched:
+                await until(lambda: len(net.announced) == 1)
+                leg = await net.dial()
+                await leg.send_all(net.announced[0]["token"].encode())
+                seen = b""
+                while len(seen) < len(hello):
+                    seen += await leg.receive_some()
+                assert seen == hello
+                abort(leg.transport)
+            else:
+                # Nobody that we relay to can read it: as a server without keys for it, our own TLS answers the outer hello.
+                await read_all(stream)
+                assert net.announced == []
+            abort(stream)
+
+
+@pytest.mark.parametrize("direction", ["to", "from"])
+@pytest.mark.parametrize("harm", ["flipped", "shortened", "twice", "made up"])
+async def test_a_hub_that_tampers_with_what_it_passes_on_ends_the_connection_and_is_never_believed(
+    harm: str, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harms: dict[str, Any] = {
+        "flipped": lambda data: data[:-1] + bytes((data[-1] ^ 1,)),
+        "shortened": lambda data: data[:5] + data[6:] + b"\x00",
+        "twice": lambda data: data + data,
+        "made up": lambda data: b"\x17\x03\x03\x00\x20" + bytes(32) + data,
+    }
+    honest, tampering = net.relay._Pipe._pass, False
+
+    async def tampered(self: Any, way: str, data: bytes, sink: Any) -> None:
+        await honest(self, way, harms[harm](data) if tampering and way == direction else data, sink)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(net.relay._Pipe, "_pass", tampered)
+    async with a_hub() as joined:
+        stream = await joined.call_b()
+        assert (await ask(stream, REQUEST))["path"] == "/a-secret-path"
+        tampering = True
+        with trio.fail_after(5):
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(REQUEST)
+            told = await read_all(stream)
+        # What is whole may be heard, once; whatever was changed or came again ends the connection instead.
+        assert told == b"" or (harm == "twice" and told.count(b"HTTP/1.1 200") == 1), told
+        assert not stream.goodbye_heard or direction == "to"
+        abort(stream.transport)
 
 
 async def test_a_client_that_is_slow_about_its_hello_is_relayed_all_the_same() -> None:

@@ -467,3 +467,28 @@ async def test_own_addresses_without_the_kernel(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("net.addresses._from_kernel", broken)
     assert isinstance(await local_addresses(), frozenset)
+
+
+async def test_a_hub_on_the_way_is_an_address_under_the_policy_and_nothing_else() -> None:
+    asked: list[str] = []
+
+    async def names(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return {"hub.example": ["127.0.0.1"], "inside.example": ["10.0.0.1"]}[host]
+
+    async with world(resolve=names) as w:
+        way = f"https://platform.example via https://hub.example:{w.served.port}"
+        reply = await ok(w, urls=("https://platform.example via https://inside.example", way))
+        # Nobody looks the platform's own name up; it is what the request is for all the same.
+        assert (reply.url, asked) == (way, ["inside.example", "hub.example"])
+        assert w.client.pool is not None
+        found = await fault(w, urls=("https://platform.example via https://10.0.0.1", "https://platform.example via https://[::1]:22"))
+        assert (found.code, [entry["error"] for entry in found.details["probed"]]) == ("address_not_allowed", ["address_not_allowed"] * 2)
+        nonsense = ("https://platform.example via http://hub.example", "https://a.example via https://b.example via https://c.example")
+        found = await fault(w, urls=nonsense)
+        assert [entry["error"] for entry in found.details["probed"]] == ["invalid_url"] * 2
+        # What answers must be the platform: that it is where the hub said proves nothing.
+        others = ServerExpectation(anchors_pem=(Authority("another").pem,), instance_id=INSTANCE)
+        assert (await fault(w, urls=(way,), expectation=others)).code == "server_identity_unverified"
+        result = await w.client.probe(w.probe(ProbeTarget(way)))
+        assert (result.endpoint, result.probed[0].reachable) == (way, True)

@@ -8,7 +8,14 @@ from typing import Final
 from actors.door.bodies import REASON_CHARS_MAX
 from actors.door.shapes import Boolean, Choice, Field, FreeObject, Identifier, Instant, Integer, ListOf, Object, Parsed, Text
 from actors.hub.lifecycle import STATES
-from actors.limits import HUB_CONNECTIONS_MAX, HUB_RATE_BYTES_MAX, HUB_RATE_BYTES_MIN, HUB_SOURCES_MAX, RELAY_TOKEN_CHARS
+from actors.limits import (
+    HUB_CONNECTIONS_MAX,
+    HUB_NEW_CONNECTIONS_MAX,
+    HUB_RATE_BYTES_MAX,
+    HUB_RATE_BYTES_MIN,
+    HUB_SOURCES_MAX,
+    RELAY_TOKEN_CHARS,
+)
 from actors.problems import Problem
 from actors.urls import HOST_CHARS_MAX
 
@@ -45,6 +52,11 @@ PERMIT: Final = Object(
             description="Relayed connections at a time, within `federation.hub.connections_per_peer`.",
         ),
         Field(
+            "new_connections_max",
+            Integer(1, HUB_NEW_CONNECTIONS_MAX),
+            description="Relayed connections that begin within a minute, within `federation.hub.new_connections_per_peer`.",
+        ),
+        Field(
             "rate_bytes",
             Integer(HUB_RATE_BYTES_MIN, HUB_RATE_BYTES_MAX),
             description="Bytes per second, both directions together, in place of `federation.hub.rate_bytes_per_peer`.",
@@ -55,6 +67,13 @@ PERMIT: Final = Object(
             code="invalid_network",
             status=422,
             description="Networks from which connections to the peer are relayed; absent or empty: from everywhere.",
+        ),
+        Field(
+            "denied",
+            Parsed(_networks, ListOf(Text(format="cidr"), HUB_SOURCES_MAX)),
+            code="invalid_network",
+            status=422,
+            description="Networks from which none are relayed, whatever `sources` says.",
         ),
         _REASON,
     ),
@@ -98,8 +117,10 @@ CONSENTS: Final = Object(
         Field("announced", Boolean(), required=True, description="Whether our peers are told of this hub, while it relays to us."),
         Field("server_name", Text(), nullable=True, description="The name under which the peer is reached through us."),
         Field("connections_max", Integer(), nullable=True),
+        Field("new_connections_max", Integer(), nullable=True),
         Field("rate_bytes", Integer(), nullable=True),
         Field("sources", ListOf(Text(format="cidr"), HUB_SOURCES_MAX), required=True),
+        Field("denied", ListOf(Text(format="cidr"), HUB_SOURCES_MAX), required=True),
         Field("reason", Text(), nullable=True),
         Field("accounting", ACCOUNTING, required=True),
         Field("updated_at", Instant(), required=True),
@@ -110,11 +131,14 @@ CONSENTS: Final = Object(
 )
 ONE: Final = Object((Field("hub", CONSENTS, required=True),), name="OneHub", unknown="ignore")
 
+LIMIT_NAMES: Final = (
+    "connections", "connections_per_peer", "connections_per_source", "new_connections_per_peer", "new_connections_per_source",
+    "rate_bytes", "rate_bytes_per_peer",
+)  # fmt: skip
+"""The limits of a hub, as the settings under `federation.hub` call them."""
+
 LIMITS: Final = Object(
-    tuple(
-        Field(name, Integer(), required=True)
-        for name in ("connections", "connections_per_peer", "connections_per_source", "rate_bytes", "rate_bytes_per_peer")
-    ),
+    tuple(Field(name, Integer(), required=True) for name in LIMIT_NAMES),
     name="HubLimits",
     unknown="ignore",
 )
@@ -123,6 +147,7 @@ OVERVIEW: Final = Object(
         Field("enabled", Boolean(), required=True, description="Whether this platform relays to others."),
         Field("own_name", Text(), required=True, description="The server name that is never relayed."),
         Field("limits", LIMITS, required=True),
+        Field("denied", ListOf(Text(format="cidr"), HUB_SOURCES_MAX), required=True, description="Networks from which nothing is relayed."),
         Field("peers", ListOf(CONSENTS, 10_000), required=True, description="Peers with a consent on either side."),
         Field("truncated", Boolean(), required=True, description="Whether there are more peers than are listed."),
     ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from actors.door.call import success
 from actors.door.callers import admitted_caller
+from actors.door.hub.bodies import LIMIT_NAMES
 from actors.door.peers import own_row
 from actors.hub import routing
 from actors.hub.actor import terms_of
@@ -34,7 +35,6 @@ FOREIGN = RemoteFault("server_name_foreign", "this is not the name of this platf
 
 def get_hub(door: Door, request: Request) -> None:
     settings = door.settings.federation
-    limits = ("connections", "connections_per_peer", "connections_per_source", "rate_bytes", "rate_bytes_per_peer")
     own = Condition("account_id", "=", request.account_id)
     chosen = tuple((own, Condition(side, "!=", "never")) for side in ("relaying", "relayed"))
     rows = door.engine.store.query(Query(KIND.name, chosen, limit=HUB_LISTED_MAX + 1))
@@ -43,7 +43,8 @@ def get_hub(door: Door, request: Request) -> None:
         {
             "enabled": settings.hub_enabled,
             "own_name": host_of(door.settings.identity.url),
-            "limits": {name: getattr(settings, f"hub_{name}") for name in limits},
+            "limits": {name: getattr(settings, f"hub_{name}") for name in LIMIT_NAMES},
+            "denied": list(settings.hub_denied_sources),
             "peers": [to_json(row.record, row.evidence, door.settings.identity.boot_epoch) for row in listed],
             "truncated": len(rows) > HUB_LISTED_MAX,
         }

@@ -11,7 +11,15 @@ from actors.hub.ledger import REASONS, Counts, HubLimits, Lane, Ledger
 from actors.hub.record import Terms
 from actors.hub.routing import Route
 
-LIMITS = HubLimits(connections=6, connections_per_peer=4, connections_per_source=3, rate_bytes=1_000, rate_bytes_per_peer=400)
+LIMITS = HubLimits(
+    connections=6,
+    connections_per_peer=4,
+    connections_per_source=3,
+    new_connections_per_peer=1_000,
+    new_connections_per_source=1_000,
+    rate_bytes=1_000,
+    rate_bytes_per_peer=400,
+)
 ANY = Terms()
 
 
@@ -126,3 +134,61 @@ def test_what_is_told_is_what_has_happened_since() -> None:
     assert ledger.untold() == {"b": Counts(connections=1, refused={}, bytes_to=7, bytes_from=11, open_now=1)}
     ledger.close(lane)
     assert ledger.untold() == {"b": Counts(connections=0, refused={}, bytes_to=0, bytes_from=0, open_now=0)}
+
+
+PACED = attrs.evolve(LIMITS, new_connections_per_peer=6, new_connections_per_source=3)
+
+
+def begun(ledger: Ledger, source: str, now: float, peer: str = "b", terms: Terms = ANY) -> str | None:
+    """Open a connection and end it at once; the reason if it does not begin."""
+    outcome = ledger.admit(Route(peer, terms), source, now)
+    if isinstance(outcome, Lane):
+        ledger.close(outcome)
+        return None
+    return outcome
+
+
+def test_connections_begin_no_faster_than_a_source_and_a_peer_may_and_what_is_refused_uses_nothing_up() -> None:
+    ledger = Ledger(PACED)
+    assert [begun(ledger, "192.0.2.1", 0.0) for _ in range(4)] == [None, None, None, "too_many_new_from_source"]
+    assert {begun(ledger, "192.0.2.1", 0.0) for _ in range(100)} == {"too_many_new_from_source"}
+    assert [begun(ledger, "192.0.2.2", 0.0) for _ in range(3)] == [None, None, None]
+    assert begun(ledger, "192.0.2.3", 0.0) == "too_many_new_for_peer"
+    assert begun(ledger, "192.0.2.3", 0.0, peer="c") is None
+    assert begun(ledger, "192.0.2.1", 20.5) is None
+    assert begun(ledger, "192.0.2.1", 20.5) == "too_many_new_from_source"
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3"])), max_size=60))
+def test_in_no_minute_begin_more_than_twice_the_connections_of_a_minute(steps: list[tuple[float, str]]) -> None:
+    ledger, now, begins = Ledger(PACED), 0.0, []
+    for after_s, source in steps:
+        now += after_s
+        if begun(ledger, source, now) is None:
+            begins.append((now, source))
+    for at, source in begins:
+        within = [other for other in begins if at <= other[0] < at + 60.0]
+        assert len(within) <= 2 * PACED.new_connections_per_peer
+        assert sum(other[1] == source for other in within) <= 2 * PACED.new_connections_per_source
+
+
+def test_terms_tighten_the_pace_and_never_widen_it() -> None:
+    ledger = Ledger(PACED)
+    narrow, wide = Terms(new_connections_max=1), Terms(new_connections_max=1_000)
+    assert [begun(ledger, f"192.0.2.{number}", 0.0, "b", narrow) for number in range(2)] == [None, "too_many_new_for_peer"]
+    assert [begun(ledger, f"198.51.100.{number}", 0.0, "c", wide) for number in range(7)] == [None] * 6 + ["too_many_new_for_peer"]
+
+
+@pytest.mark.parametrize("source", ["192.0.2.7", "::ffff:192.0.2.7"])
+def test_a_denied_network_is_denied_whatever_else_is_permitted_and_however_its_addresses_are_written(source: str) -> None:
+    inside = Terms(sources=("192.0.2.0/24",))
+    assert begun(Ledger(attrs.evolve(LIMITS, denied=("192.0.2.0/29",))), source, 0.0, terms=inside) == "source_denied"
+    assert begun(Ledger(LIMITS), source, 0.0, terms=attrs.evolve(inside, denied=("192.0.2.7/32",))) == "source_denied"
+    assert begun(Ledger(LIMITS), source, 0.0, terms=inside) is None
+
+
+def test_very_many_sources_are_not_remembered_for_ever() -> None:
+    ledger = Ledger(attrs.evolve(PACED, new_connections_per_peer=1_000_000))
+    for number in range(5_000):
+        begun(ledger, f"10.0.{number // 250}.{number % 250}", 0.0)
+    assert len(ledger._paces) == 4_096
