@@ -13,12 +13,16 @@ from actors.capability.limits import RETRY_FIRST_S, RETRY_MAX_S
 Direction = Literal["push_local_to_remote", "pull_remote_to_local", "bidirectional", "migration_only"]
 Policy = Literal["manual", "auto_on_change", "auto_periodic", "on_match_filter"]
 Leg = Literal["pull", "push"]
-Block = Literal["trust_frozen", "peer_not_active", "blocked_no_grant", "schema_incompatible", "residency_refused"]
+Block = Literal[
+    "trust_frozen", "peer_not_active", "blocked_no_grant", "schema_incompatible", "residency_refused", "resource_in_question",
+]  # fmt: skip
 State = Literal["idle", "syncing", "retrying", "failing", "ended"] | Block
 
 DIRECTIONS: Final[tuple[Direction, ...]] = ("push_local_to_remote", "pull_remote_to_local", "bidirectional", "migration_only")
 POLICIES: Final[tuple[Policy, ...]] = ("manual", "auto_on_change", "auto_periodic", "on_match_filter")
-BLOCKS: Final[tuple[Block, ...]] = ("trust_frozen", "peer_not_active", "blocked_no_grant", "schema_incompatible", "residency_refused")
+BLOCKS: Final[tuple[Block, ...]] = (
+    "trust_frozen", "peer_not_active", "blocked_no_grant", "schema_incompatible", "residency_refused", "resource_in_question",
+)  # fmt: skip
 STATES: Final[tuple[State, ...]] = ("idle", "syncing", "retrying", "failing", *BLOCKS, "ended")
 
 LEGS: Final[Mapping[Direction, tuple[Leg, ...]]] = {

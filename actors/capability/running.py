@@ -22,6 +22,7 @@ from actors.capability.messages import Proceed, Synced, SyncNow, Waited
 from actors.capability.record import KIND, CapabilityRecord, Cursor, Progress
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
+from actors.homecoming.record import IN_QUESTION, unanswered
 from actors.inventory.kind import ResourceKind
 from actors.inventory.registry import find
 from actors.peer.outbound import exchange
@@ -195,7 +196,11 @@ class Running(Actor):
         fault = residency.refusal(residency_of(ctx, row.record), acknowledged=record.acknowledge_residency)
         if fault is not None:
             return "residency_refused", fault
-        return ("blocked_no_grant", NO_GRANT) if not self._open_legs(ctx, record) else None
+        legs = self._open_legs(ctx, record)
+        if legs and "pull" not in legs and unanswered(record.account_id, ctx.query):
+            # What we would bring as its home may live elsewhere by now. What the peer shows of its own is in no question.
+            return "resource_in_question", IN_QUESTION
+        return ("blocked_no_grant", NO_GRANT) if not legs else None
 
     def _open_legs(self, ctx: Context, record: CapabilityRecord) -> list[Leg]:
         """The legs for which a grant is held: of those of the capability, or of the one that is being made."""

@@ -98,14 +98,14 @@ class ContinuityActor(Actor):
         )
         rows = ctx.query(query)
         behind = [row.record.id for row in rows if row.record.restored_epoch < record.decided_epoch]
+        unasked = [row.record for row in rows if row.record.peer_kind == "platform" and not self._asked(ctx, row.record.id, record)]
         for id in behind:
             told = CloseWhatCameBack(record.decided_epoch, closing.keep_peerings, closing.keep_grants, record.decided_by)
             ctx.send(Ref(PEER.name, id), told)
-        for row in rows:
-            if row.record.peer_kind == "platform":
-                # What moved to it since the copy was made nobody else can say.
-                ctx.send(Ref(HOMECOMING.name, row.record.id), AskHomes(row.record.account_id, record.decided_epoch))
-        missed = closing.missed or bool(behind)
+        for peer in unasked:
+            # What moved to it since the copy was made nobody else can say. Trust stays frozen until the question is durable.
+            ctx.send(Ref(HOMECOMING.name, peer.id), AskHomes(peer.account_id, record.decided_epoch))
+        missed = closing.missed or bool(behind) or bool(unasked)
         if len(rows) == DEPENDANTS_SLICE:
             after = attrs.evolve(closing, after_id=rows[-1].record.id, missed=missed, look_at=ctx.wall)
         elif missed:
@@ -116,3 +116,8 @@ class ContinuityActor(Actor):
             ctx.send(Ref(ROUTES_KIND, ctx.settings.identity.account_id), Rewrite())
             ctx.emit("federation.trust.unfrozen", "high", ctx.settings.identity.account_id or None, decided_epoch=record.decided_epoch)
         ctx.save(attrs.evolve(record, closing=after))
+
+    def _asked(self, ctx: Context, peer_id: str, record: ContinuityRecord) -> bool:
+        """Whether the question to this peer, for this decision, is on the disk."""
+        row = ctx.row(HOMECOMING.name, peer_id)
+        return row is not None and row.record.epoch >= record.decided_epoch

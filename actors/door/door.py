@@ -25,6 +25,8 @@ from actors.door.grants.decisions import Decisions
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
+from actors.homecoming.record import IN_QUESTION_THERE, unanswered
+from actors.homecoming.record import KIND as HOMECOMING
 from actors.hub.routing import hands_over
 from actors.idempotency import record as idempotency
 from actors.limits import IDEMPOTENCY_KEY_CHARS_MAX
@@ -336,6 +338,15 @@ class Door:
         """
         if frozen_by(self.continuity, self.settings.identity) is not None:
             raise FaultError(fault)
+
+    def refuse_while_in_question(self, account_id: str) -> None:
+        """Show nothing of a catalogue while records of it may have moved to peers that have not been heard since a restore.
+
+        Raises:
+            FaultError: `resource_in_question`.
+        """
+        if self.remembered(HOMECOMING.name, account_id, lambda: unanswered(account_id, self.engine.store.query)):
+            raise FaultError(IN_QUESTION_THERE)
 
     def remembered(self, kind: str, key: str, read: Callable[[], _Read]) -> _Read:
         """What `read` makes of rows of this kind; read anew when one of them may have changed. `key`: one of few, and ours."""

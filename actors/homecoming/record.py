@@ -3,7 +3,8 @@
 Lives here: the record, and the question whether the catalogue can be trusted now; pure but for the rows. Must not live here: the asking.
 
 A restored copy holds records that may have moved since. Until trust is unfrozen, and then until every peer has answered, nobody knows
-which, so no record that was in the copy is changed or moved. What a peer claims is held, and never given up on its word alone.
+which, so no record that was in the copy is changed or moved, and none is shown to a peer: not even to one that has answered, because what
+it asks for may live at another by now. What a peer claims is held, and never given up on its word alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import attrs
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
 from actors.settings import Identity
-from runtime.errors import OperatorFault
+from runtime.errors import InternalFault, OperatorFault
 from runtime.store.port import Condition, Kind, Query, Row
 
 ASK_EVERY_S: Final = 60.0
@@ -27,6 +28,11 @@ CLAIMS_PAGE_BYTES_MAX: Final = 1_048_576
 IN_QUESTION: Final = OperatorFault(
     "resource_in_question", "this platform runs on an earlier copy; whether the resource has moved since is not known yet", 423
 )
+"""To operators who would change or move something."""
+IN_QUESTION_THERE: Final = InternalFault(
+    "resource_in_question", "this platform runs on an earlier copy and does not know yet which of its resources have moved since", 503
+)
+"""To peers who would read something."""
 
 
 @attrs.frozen(kw_only=True)

@@ -51,6 +51,7 @@ _BLOCKED: Final = {
         "unknown_field",
         "unknown_filter",
     ),
+    423: ("resource_in_question",),
     429: ("remote_rate_limited",),
     502: SERVER_FAILED,
     503: ("no_outbound_identity", "vault_unavailable"),

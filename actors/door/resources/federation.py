@@ -79,6 +79,7 @@ def federation_resource_kinds(door: Door, request: Request) -> None:
 def federation_list_resources(door: Door, request: Request) -> None:
     kind = readable(door, request)
     allowed = authorise(door, request, kind=kind.kind, resource_id=None, scope="read")
+    door.refuse_while_in_question(allowed.peer.account_id)
     asked = parameters.read(kind, request.call.query)
     bound = Bound(holder=f"grant {allowed.grant.id}", listing=f"{kind.kind} {asked.shown}")
     resumed = cursors.open_cursor(door.cursor_key, bound, asked.cursor, request.wall) if asked.cursor is not None else None
@@ -150,6 +151,7 @@ def federation_get_resource(door: Door, request: Request) -> None:
     kind = readable(door, request)
     id = request.parameters["id"]
     allowed = authorise(door, request, kind=kind.kind, resource_id=id, scope="read")
+    door.refuse_while_in_question(allowed.peer.account_id)
     if not is_uuid(id):
         raise FaultError(ID_INVALID)
     record = get(door.engine.directory, allowed.peer.account_id, kind.kind, id)

@@ -198,6 +198,7 @@ ROUTES: Final = (
             403: (*STATUS_REFUSALS, *GRANT_REFUSALS[403], *_LIST_REFUSALS[403]),
             409: GRANT_REFUSALS[409],
             422: _LIST_REFUSALS[422],
+            503: ("resource_in_question",),
         },
     ),
     Route(
@@ -218,6 +219,7 @@ ROUTES: Final = (
             409: GRANT_REFUSALS[409],
             410: ("resource_moved",),
             422: ("unknown_resource_kind",),
+            503: ("resource_in_question",),
         },
     ),
 )

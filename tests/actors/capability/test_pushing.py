@@ -216,3 +216,24 @@ def test_residency_stops_a_flow_on_either_side() -> None:
     assert refused.code == "residency_refused"
     assert state(refusing.capability(refusing.home, id)) == "residency_refused"
     assert refusing.mirrors() == {}
+
+
+def test_a_home_that_was_restored_brings_nothing_until_every_peer_has_answered(two: Mirroring) -> None:
+    written(two.home, draft("NodeModule", name="a"))
+    pushes = two.pushing()
+    two.lend(two.holder, "read")
+    pulls = two.created(two.home, "pull_remote_to_local")
+    silence = RemoteFault("remote_timeout", "no answer in time", 504)
+    two.pair.network.answers = lambda exchange: silence if "/migrations/arrived" in exchange.request.path else None
+    two.restore(two.home, two.home.store.image())
+    two.pair.network.advance(5.0)
+    refused = two.sync(two.home, pushes)
+    assert isinstance(refused, Fault)
+    assert refused.code == state(two.capability(two.home, pushes)) == "resource_in_question"
+    assert two.mirrors() == {}
+    # What the peer shows of its own is in no question.
+    assert isinstance(two.sync(two.home, pulls), Synced)
+    two.pair.network.answers = lambda exchange: None
+    two.pair.network.advance(120.0)
+    assert isinstance(two.sync(two.home, pushes), Synced)
+    assert len(two.mirrors()) == 1

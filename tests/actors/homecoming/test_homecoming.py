@@ -17,8 +17,8 @@ from actors.migration.steps import Header
 from actors.peer.messages import ResumePeering, Revoke
 from actors.resource.messages import Update, Written
 from runtime.actor import Ref
-from runtime.errors import Fault
-from tests.support.catalogue import catalogue, draft, told, write, written
+from runtime.errors import Fault, RemoteFault
+from tests.support.catalogue import catalogue, draft, reader, told, write, written
 from tests.support.federation import ACCOUNT, OPERATOR
 from tests.support.migrations import Move, move
 
@@ -90,6 +90,43 @@ def test_what_a_peer_claims_is_held_and_the_rest_goes_on(restored: tuple[Move, s
     assert moving.migration(id).status == "completed"
     for each in moving.ids:
         assert moving.homes(each) == [("b", True)]
+
+
+def test_nothing_of_the_copy_is_shown_until_every_peer_has_answered() -> None:
+    moving = move()
+    lent = reader(moving.pair)
+    assert lent.get("/NodeModule").status == 200
+    went_back(moving, moving.pair.a.store.image())
+    silence = RemoteFault("remote_timeout", "no answer in time", 504)
+    moving.pair.network.answers = lambda exchange: silence if "/migrations/arrived" in exchange.request.path else None
+    decide(moving, keep_peerings=True, keep_grants=True)
+    for path in ("/NodeModule", f"/NodeModule/{moving.module.id}"):
+        answer = lent.get(path)
+        assert answer.body is not None
+        assert (answer.status, answer.body["code"]) == (503, "resource_in_question")
+    # Which kind the grant reaches is no record.
+    assert lent.get("").status == 200
+    moving.pair.network.answers = lambda exchange: None
+    moving.pair.network.advance(120.0)
+    assert unanswered(ACCOUNT, moving.pair.a.store.query) == ()
+    assert lent.get("/NodeModule").status == 200
+
+
+def test_trust_is_frozen_until_the_questions_are_durable() -> None:
+    moving = move()
+    went_back(moving, moving.pair.a.store.image())
+    a = moving.pair.a
+    frozen: list[bool] = []
+
+    def look(exchange: Any) -> None:
+        record = a.store.load("continuity", a.instance_id)
+        asked = a.store.load("homecoming", moving.pair.at_a.peer_id)
+        frozen.append(record is not None and (record.record.closing is not None or asked is not None))
+
+    moving.pair.network.answers = look
+    decide(moving, keep_peerings=True, keep_grants=True)
+    assert frozen
+    assert all(frozen)
 
 
 def test_a_false_claim_takes_nothing(restored: tuple[Move, str, str]) -> None:
