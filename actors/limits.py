@@ -40,6 +40,8 @@ OVERLAP_DAYS_DEFAULT: Final = 7
 OVERLAP_DAYS_MAX: Final = 30
 ROTATION_LOOK_S: Final = 60.0
 GIVEN_UP_MAX: Final = 1_000
+FORMER_ROOTS_MAX: Final = 64
+"""Roots of ours that have ended and are remembered, so that none of them becomes the anchor of a remote."""
 ROTATION_PEERS_SHOWN_MAX: Final = 2_000
 ROTATION_PEERS_ANSWERED_MAX: Final = 100
 """Peers named by the status of a rotation, and by the answers to what changes it: those first who have not followed."""

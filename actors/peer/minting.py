@@ -31,7 +31,7 @@ from actors.peer.messages import (
 from actors.peer.record import OutboundIdentity, PeerRecord, Receipt, TrustedAnchor
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, may_enrol, rehandshake_allowed, step, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, Open, RootKey, Seal, SignedCertificate, SignRequest
-from actors.rotation.record import identity_of, own_fingerprints, signing_root
+from actors.rotation.record import identity_of, own_fingerprints, rotation_of, signing_root, token_burnt
 from actors.settings import Identity
 from runtime.actor import handles
 from runtime.clock import iso
@@ -228,7 +228,7 @@ def redeem_fault(record: PeerRecord | None, message: Redeem, ctx: Context) -> Fa
         return TOKEN_INVALID
     if not hmac.compare_digest(record.acceptance_token_digest, message.token_digest):
         return TOKEN_INVALID
-    if ctx.wall >= record.acceptance_token_expires_at:
+    if ctx.wall >= record.acceptance_token_expires_at or token_burnt(record, rotation_of(ctx), ctx.settings.identity):
         return TOKEN_INVALID
     if record.status != "proposed" and not rehandshake_allowed(record, ctx.wall):
         return TOKEN_INVALID

@@ -25,7 +25,7 @@ from actors.peer.record import PeerRecord, TrustedAnchor
 from actors.peer.renewal import Renewal, Renewing, issuer_among, outbound_of, self_issued
 from actors.peer.steps import note, subject_of
 from actors.ports import ClientIdentity, CrossSign, IssueIdentity, RemoteReply
-from actors.rotation.record import RotationRecord, child_of_ours, identity_by, parent_of_ours, roots_of, rotation_of
+from actors.rotation.record import RotationRecord, child_of_ours, identity_by, parent_of_ours, roots_of, rotation_of, token_burnt
 from actors.settings import Identity
 from runtime.actor import handles
 from runtime.clock import iso
@@ -58,7 +58,7 @@ class Moving(Renewal):
     def look_at_roots(self, ctx: Context, record: PeerRecord) -> None:
         """Once a minute, and whenever our root has changed: do what is still to be done."""
         rotation = rotation_of(ctx)
-        if with_own_roots(record, rotation, ctx.settings.identity, ctx.wall) is not record:
+        if self._left_by_roots(ctx, record, rotation):
             ctx.send(ctx.ref, LookAtRoots())
         self._notice(ctx, record, rotation)
         self._follow_parent(ctx, record)
@@ -67,8 +67,13 @@ class Moving(Renewal):
     def catch_up_with_roots(self, ctx: Context) -> None:
         """On entering memory: what was decided while nobody was there counts before the next look."""
         record: PeerRecord | None = self.record
-        if record is not None and with_own_roots(record, rotation_of(ctx), ctx.settings.identity, ctx.wall) is not record:
+        if record is not None and self._left_by_roots(ctx, record, rotation_of(ctx)):
             ctx.send(ctx.ref, LookAtRoots())
+
+    def _left_by_roots(self, ctx: Context, record: PeerRecord, rotation: RotationRecord | None) -> bool:
+        """Whether the row has not followed yet what was decided about our roots."""
+        identity = ctx.settings.identity
+        return with_own_roots(record, rotation, identity, ctx.wall) is not record or token_burnt(record, rotation, identity)
 
     @handles(LookAtRoots)
     def on_look_at_roots(self, message: LookAtRoots, ctx: Context) -> None:
@@ -80,6 +85,11 @@ class Moving(Renewal):
         if after is not record:
             held = [anchor.fingerprint for anchor in after.trusted_anchors]
             ctx.audit("peer.own_roots_followed", "system", None, federation_peer_id=record.id, fingerprints=held)
+        if token_burnt(record, rotation, ctx.settings.identity):
+            # What its holder sends it to is a listener under the former root, which whoever has stolen the key can show.
+            ctx.audit("peer.token_burnt", "system", None, federation_peer_id=record.id)
+            after = evolve(after, acceptance_token_digest=None, acceptance_token_expires_at=None, token_expired_at=ctx.wall)
+        if after is not record:
             ctx.save(evolve(after, updated_at=ctx.wall))
         self._notice(ctx, record, rotation)
 

@@ -96,6 +96,7 @@ class OperatorSide(Actor):
                 acceptance_token_digest=tokens.digest(token),
                 acceptance_token_expires_at=expires_at,
                 token_expired_at=None,
+                token_root=identity.ca_fingerprint,
                 updated_at=ctx.wall,
             )
         )

@@ -169,7 +169,8 @@ class PeerRecord:
     `server_anchor_until`.
 
     `peering_epoch` says which peering this is: what was given under another one is in force no more (see `standing`). `restored_epoch`
-    says up to which start of ours operators have decided what of an earlier copy still holds.
+    says up to which start of ours operators have decided what of an earlier copy still holds. `token_root` is the root of ours
+    (fingerprint; None: the first one) that was in force when the open token was made.
     """
 
     id: str
@@ -197,6 +198,7 @@ class PeerRecord:
     acceptance_token_digest: str | None = None
     acceptance_token_expires_at: float | None = None
     token_expired_at: float | None = None
+    token_root: str | None = None
     inbound_subject: str | None = None
     outbound: OutboundIdentity | None = None
     outbound_next: OutboundIdentity | None = None

@@ -18,7 +18,7 @@ from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import MadeRoot, MakeRoot
 from actors.rotation.messages import Finish, RootMade, Rotate, Rotating
-from actors.rotation.record import KIND, OPEN, Root, RotationRecord, child_of_ours, ends_for_us, progress_of, roots_of
+from actors.rotation.record import KIND, OPEN, Root, RotationRecord, child_of_ours, ended_with, ends_for_us, progress_of, roots_of
 from actors.rotation.shown import shown
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.clock import iso
@@ -88,7 +88,7 @@ class RotationActor(Actor):
                    former=roots_of(record, ctx.settings.identity).current, reason=asked.reason)  # fmt: skip
         return attrs.evolve(
             record, next=root, begins=begins, ends=ends, forced=False, notice_id=None, given_up=(), reason=asked.reason, by=asked.by,
-            completed_at=None, look_at=ctx.wall + ROTATION_LOOK_S,
+            completed_at=None, tokens_burnt=0, look_at=ctx.wall + ROTATION_LOOK_S,
         )  # fmt: skip
 
     def _forced(self, ctx: Context, record: RotationRecord, root: Root, asked: Rotate) -> RotationRecord:
@@ -96,10 +96,14 @@ class RotationActor(Actor):
         former, now = roots_of(record, ctx.settings.identity).current, int(ctx.wall)
         facts = {"fingerprint": root.fingerprint, "former": former, "reason": asked.reason}
         self._tell(ctx, "federation.trust.rotation_begun", "user", asked.by, ends=iso(now), forced=True, **facts)
-        self._tell(ctx, ROTATED, "user", asked.by, forced=True, **facts)
+        # A token sends its holder to a listener under the former root, which the thief can show.
+        open_tokens = sum(_open_token(row.record, ctx.wall) for row in self._peers(ctx))
+        burnt = 0 if asked.keep_tokens else open_tokens
+        self._tell(ctx, ROTATED, "user", asked.by, forced=True, tokens_burnt=burnt, tokens_kept=open_tokens - burnt, **facts)
+        ended = ended_with(record, ctx.settings.identity, announced=True, burnt=not asked.keep_tokens)
         return attrs.evolve(
-            record, current=root, next=None, begins=now, ends=now, forced=True, notice_id=ctx.new_id(), given_up=(), reason=asked.reason,
-            by=asked.by, completed_at=ctx.wall, look_at=None,
+            record, former=ended, tokens_burnt=burnt, current=root, next=None, begins=now, ends=now, forced=True, notice_id=ctx.new_id(),
+            given_up=(), reason=asked.reason, by=asked.by, completed_at=ctx.wall, look_at=None,
         )  # fmt: skip
 
     # --- progress ------------------------------------------------------------------------------------------------
@@ -158,7 +162,8 @@ class RotationActor(Actor):
         assert record.next is not None
         self._tell(ctx, ROTATED, by, who, fingerprint=record.next.fingerprint, former=roots_of(record, ctx.settings.identity).current,
                    forced=False, waiting=len(self._behind(ctx, record, peers)))  # fmt: skip
-        return attrs.evolve(record, current=record.next, next=None, completed_at=ctx.wall, look_at=None)
+        former = ended_with(record, ctx.settings.identity)
+        return attrs.evolve(record, former=former, current=record.next, next=None, completed_at=ctx.wall, look_at=None)
 
     # --- what all of it needs ------------------------------------------------------------------------------------
 

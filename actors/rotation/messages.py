@@ -13,13 +13,15 @@ from runtime.actor import CallResult
 class Rotate:
     """Begin a rotation. Answer: `Rotating`, or a fault (`rotation_under_way`, `rotation_incomplete`, `tokens_outlive_overlap`).
 
-    `force`: the present key is in other hands, so its root ends at once and its word is not given. `account_id`: whose peers are named.
+    `force`: the present key is in other hands, so its root ends at once and its word is not given; open tokens die with it, except with
+    `keep_tokens`. `account_id`: whose peers are named.
     """
 
     by: str | None
     account_id: str
     overlap_days: int
     force: bool = False
+    keep_tokens: bool = False
     reason: str | None = None
     mark: Mark | None = None
 

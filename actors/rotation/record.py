@@ -13,7 +13,7 @@ from typing import Final, Literal
 import attrs
 
 from actors import certificates
-from actors.limits import SKEW_MAX_S
+from actors.limits import FORMER_ROOTS_MAX, SKEW_MAX_S
 from actors.peer.lifecycle import LIVE
 from actors.peer.record import PeerRecord
 from actors.ports import RootKey
@@ -47,6 +47,18 @@ class Root:
     not_after: float
 
 
+@attrs.frozen
+class FormerRoot:
+    """A root that was ours and is none now.
+
+    Attributes:
+        burnt: open tokens that were made while it was in force are void.
+    """
+
+    fingerprint: str
+    burnt: bool = False
+
+
 @attrs.frozen(kw_only=True)
 class RotationRecord:
     """One row for the platform; `id` is its instance id. Times are whole seconds since the epoch.
@@ -56,6 +68,8 @@ class RotationRecord:
         next: the root that peers are asked to accept beside it.
         begins, ends: the window in which both are accepted.
         forced: begun after a compromise: the former root ended at once, and its word about the next one is worth nothing.
+        former: roots that have ended, oldest first: the newest `FORMER_ROOTS_MAX` of them.
+        tokens_burnt: how many open tokens ended with the last forced rotation.
         notice_id: of a forced one, the id under which peers are told of it.
         given_up: ids of peers that operators do not wait for.
         look_at: when progress is looked at again; None without a rotation under way.
@@ -68,6 +82,8 @@ class RotationRecord:
     begins: int = 0
     ends: int = 0
     forced: bool = False
+    former: tuple[FormerRoot, ...] = ()
+    tokens_burnt: int = 0
     notice_id: str | None = None
     given_up: tuple[str, ...] = ()
     reason: str | None = None
@@ -123,10 +139,31 @@ def identity_of(ctx: Context) -> Identity:
 
 
 def own_fingerprints(ctx: Context, *, former: bool = True) -> tuple[str, ...]:
-    """Every root of ours, the first one included if `former`: none of them may become the anchor of a remote."""
-    roots = roots_of(rotation_of(ctx), ctx.settings.identity)
-    first = ctx.settings.identity.ca_fingerprint if former else None
-    return tuple(dict.fromkeys(f for f in (first, roots.current, roots.next) if f is not None))
+    """Every root of ours, those that have ended included if `former`: none of them may become the anchor of a remote."""
+    rotation = rotation_of(ctx)
+    roots = roots_of(rotation, ctx.settings.identity)
+    ended = (ctx.settings.identity.ca_fingerprint, *(root.fingerprint for root in (rotation.former if rotation else ()))) if former else ()
+    return tuple(dict.fromkeys(f for f in (*ended, roots.current, roots.next) if f is not None))
+
+
+def ended_with(record: RotationRecord, identity: Identity, *, announced: bool = False, burnt: bool = False) -> tuple[FormerRoot, ...]:
+    """The former roots once the current one has ended, and with `announced` the next one, which never came into force."""
+    roots = roots_of(record, identity)
+    ending = [FormerRoot(roots.current, burnt)]
+    if announced and roots.next is not None:
+        ending.append(FormerRoot(roots.next, burnt))
+    gone = {root.fingerprint for root in ending}
+    # Tokens that were kept when an earlier root ended end now.
+    before = (attrs.evolve(root, burnt=root.burnt or burnt) for root in record.former if root.fingerprint not in gone)
+    return (*before, *ending)[-FORMER_ROOTS_MAX:]
+
+
+def token_burnt(peer: PeerRecord, record: RotationRecord | None, identity: Identity) -> bool:
+    """Whether the open token of a row ended with the root that was in force when it was made."""
+    if record is None or peer.acceptance_token_digest is None:
+        return False
+    made_under = peer.token_root or identity.ca_fingerprint
+    return any(root.burnt and root.fingerprint == made_under for root in record.former)
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from actors.peer.projection import derived_status
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.rotation.record import OPEN, Progress, RotationRecord, identity_by, progress_of, roots_of
+from actors.rotation.record import OPEN, Progress, RotationRecord, identity_by, progress_of, roots_of, token_burnt
 from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Row
@@ -51,11 +51,17 @@ def shown(
         "completed_at": iso_or_none(record.completed_at if record is not None else None),
         "waiting": open_count,
         "counts": dict(sorted(counts.items())),
-        "open_tokens": sum(row.record.acceptance_token_digest is not None for row in rows),
+        "open_tokens": sum(_open_token(row, record, settings) for row in rows),
+        "tokens_burnt": record.tokens_burnt if record is not None else 0,
+        "former": [root.fingerprint for root in record.former] if record is not None else [],
         "complete": roots.next is None and not open_count,
         "peers": [_peer(row, progress, record, settings, wall) for progress, row in own[:named_max]],
         "peers_omitted": max(0, len(own) - named_max),
     }
+
+
+def _open_token(row: Row, record: RotationRecord | None, settings: Settings) -> bool:
+    return row.record.acceptance_token_digest is not None and not token_burnt(row.record, record, settings.identity)
 
 
 def _peer(row: Row, progress: Progress, record: RotationRecord | None, settings: Settings, wall: float) -> dict[str, Any]:

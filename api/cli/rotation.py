@@ -26,18 +26,20 @@ _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 @click.command(cls=Command)
 @click.option("--overlap", type=_DAYS, default=OVERLAP_DAYS_DEFAULT, show_default=True, metavar="DAYS", help="How long both roots count.")
 @click.option("--force", is_flag=True, help="After a compromise: the present root ends at once, and each peer must approve the new one.")
+@click.option("--keep-tokens", is_flag=True, help="With --force: open tokens stay, though a thief can answer them in your name.")
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail; demanded with --force.")
 @click.option("--drill", "drilled", is_flag=True, help="Rehearse it in the simulator with the present peers; nothing is changed.")
 @click.option("--seeds", type=click.IntRange(1, 1_000), default=3, show_default=True, metavar="K", help="With --drill: how often.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
-def rotate(overlap: int, force: bool, reason: str | None, drilled: bool, seeds: int, yes: bool) -> None:
+def rotate(overlap: int, force: bool, keep_tokens: bool, reason: str | None, drilled: bool, seeds: int, yes: bool) -> None:
     """Replace the root of this platform's own CA, without outage.
 
     Peers are shown the next root with a proof by the present one, and accept both for the overlap. With --force the present key is taken
-    for stolen: its root ends at once, its word proves nothing, and the operators of every peer must compare the new fingerprint and
-    approve it. This command only begins the rotation and ends with exit code 1 while peers have not followed; `powernode trust status`
-    ends with 0 once all of them have, or were given up. --drill shows beforehand who would be left behind, and why.
+    for stolen: its root ends at once, its word proves nothing, open tokens are burnt (the answer says how many), and the operators of
+    every peer must compare the new fingerprint and approve it. This command only begins the rotation and ends with exit code 1 while
+    peers have not followed; `powernode trust status` ends with 0 once all of them have, or were given up. --drill shows beforehand who
+    would be left behind, and why.
     """
     if drilled and force:
         raise click.UsageError("a rotation by force has no overlap that could be rehearsed: every peer must approve the new root")
@@ -46,10 +48,13 @@ def rotate(overlap: int, force: bool, reason: str | None, drilled: bool, seeds: 
         return
     if force and not reason:
         raise click.UsageError("--force needs --reason")
+    if keep_tokens and not force:
+        raise click.UsageError("--keep-tokens needs --force: without it tokens last as long as the overlap")
     client = Client(current())
     question = "End the present root at once, so that every peer must approve the new one?" if force else "Begin to replace the root?"
     confirm(client, question, yes=yes)
     body: dict[str, Any] = {"overlap_days": overlap} | ({"force": True} if force else {}) | ({"reason": reason} if reason else {})
+    body |= {"keep_tokens": True} if keep_tokens else {}
     show(client, client.post("/platform/trust/rotate", body).data)
 
 

@@ -66,7 +66,7 @@ class SingleUse(Checker):
 
 @checker("token_life", source="docs/protocol.md#the-token", holds=("P2",))
 class TokenLife(Checker):
-    """A token comes with a proposal or a regeneration and goes by an accept of either side, a newer one, its end or a revocation."""
+    """A token comes with a proposal or a regeneration; an accept of a side, a newer one, its end, a stolen root or a revocation ends it."""
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
@@ -86,8 +86,16 @@ class TokenLife(Checker):
         spent = after.receipt is not None and after.receipt.token_digest == digest
         dialled = before.handshake is not None and after.handshake is None and actions & {"peer.accepted", "peer.rehandshake"}
         ended = before.acceptance_token_expires_at <= commit.wall
-        if not (spent or dialled or ended or after.status == "revoked"):
+        burnt = "peer.token_burnt" in actions and _root_burnt(commit.host, before.token_root)
+        if not (spent or dialled or ended or burnt or after.status == "revoked"):
             self.complain(commit.host, f"{change.id}: the token is gone, though nobody has used, replaced or outlived it")
+
+
+def _root_burnt(host: Any, made_under: str | None) -> bool:
+    """Whether operators have ended the root under which a token was made, and its tokens with it."""
+    row = host.store.load("rotation", host.instance_id)
+    former = row.record.former if row is not None else ()
+    return any(root.burnt and made_under in (None, root.fingerprint) for root in former)
 
 
 @checker("deadlines", source="docs/architecture.md#one-turn-of-an-actor-decide-commit-act", holds=("P2",))

@@ -42,6 +42,7 @@ ROTATE: Final = Object(
     (
         Field("overlap_days", Integer(limits.OVERLAP_DAYS_MIN, limits.OVERLAP_DAYS_MAX), default=limits.OVERLAP_DAYS_DEFAULT),
         Field("force", Boolean(), description="After a compromise: the present root ends at once, without overlap and without its word."),
+        Field("keep_tokens", Boolean(), description="With `force`: open tokens stay, though a thief can answer them in our name."),
         Field("reason", Text(chars_min=1, chars_max=limits.PEER_EVENT_REASON_CHARS_MAX)),
     ),
     name="RotateTrustRequest",

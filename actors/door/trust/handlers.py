@@ -43,8 +43,8 @@ def rotate_trust(door: Door, request: Request) -> None:
     body = request.body
     days = body.get("overlap_days") or OVERLAP_DAYS_DEFAULT
     message = Rotate(
-        by=request.by, account_id=request.account_id, overlap_days=days, force=bool(body.get("force")), reason=body.get("reason"),
-        mark=request.mark,
+        by=request.by, account_id=request.account_id, overlap_days=days, force=bool(body.get("force")),
+        keep_tokens=bool(body.get("keep_tokens")), reason=body.get("reason"), mark=request.mark,
     )  # fmt: skip
     door.relay(request, _rotation(door), message, _rotating(door, request, 202))
 

@@ -22,7 +22,9 @@ class RotateRoot:
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
     overlap_days: int = attrs.field(default=7, metadata=key(WHOLE, "days in which both roots count"))
     force: bool = attrs.field(default=False, metadata=key(TRUTH, "the present key is stolen: its root ends at once"))
+    keep_tokens: bool = attrs.field(default=False, metadata=key(TRUTH, "with `force`: open tokens stay"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
         body = {"overlap_days": self.overlap_days, "reason": "rehearsed"} | ({"force": True} if self.force else {})
+        body |= {"keep_tokens": True} if self.keep_tokens else {}
         stage.call(name, self.on, "POST", "/rotate", body, surface=TRUST)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
+
 from actors import certificates
 from actors.limits import DAY_S
 from actors.peer import steps
 from actors.peer.messages import Accepted, ApproveAnchor, Shown
 from actors.rotation.messages import Rotating
-from tests.support.federation import OPERATOR
+from actors.rotation.record import token_burnt
+from runtime.errors import Fault
+from runtime.store.port import Put, Unit
+from tests.support.federation import OPERATOR, pair
 from tests.support.rotations import connected, finish, leap, progress, rotate, rotation, status
 
 
@@ -123,3 +128,74 @@ def test_a_crash_right_after_the_decision_leaves_no_certificate_of_the_former_ro
     assert current is not None
     two.network.advance(1.0)
     assert [a.fingerprint for a in two.a.record(two.at_a.peer_id).trusted_anchors] == [current.fingerprint]
+
+
+def test_open_tokens_are_burnt_with_the_root_and_counted() -> None:
+    two = pair()
+    a, b, at_a, at_b = two.a, two.b, two.at_a, two.at_b
+    open_before = status(a)["open_tokens"]
+    rotate(a, force=True, reason="stolen")
+    shown = status(a)
+    assert (open_before, shown["open_tokens"], shown["tokens_burnt"]) == (1, 0, 1)
+    row = a.record(at_a.peer_id)
+    assert (row.acceptance_token_digest, row.token_expired_at) == (None, two.network.clock.wall())
+    refused = b.accept(at_b.peer_id, at_a.token)
+    assert isinstance(refused, Fault)
+    assert row.status == "proposed"
+    # A new one is made under the new root, and a later rotation by force burns that too.
+    assert isinstance(b.accept(at_b.peer_id, a.regenerate(at_a.peer_id)), Accepted)
+
+
+def test_a_burnt_token_opens_nothing_before_its_row_has_followed() -> None:
+    """The row is told by a message, which a crash loses; the root counts at every redemption all the same."""
+    two = pair()
+    a, at_a = two.a, two.at_a
+    untouched = a.record(at_a.peer_id)
+    rotate(a, force=True, reason="stolen")
+    version = a.record(at_a.peer_id).version
+    a.store.commit([Unit((Put("peer", attrs.evolve(untouched, version=version + 1), version),))], len)
+    assert token_burnt(a.record(at_a.peer_id), rotation(a), a.settings.identity)
+    a.restart()
+    answers = a.redeem(at_a.token, two.b)
+    two.network.run()
+    assert [answer.status for answer in answers] == [401]
+    assert a.record(at_a.peer_id).acceptance_token_digest is None
+
+
+def test_operators_may_keep_open_tokens() -> None:
+    two = pair()
+    a, at_a = two.a, two.at_a
+    a.propose(two.network.platform("c"))
+    rotate(a, force=True, keep_tokens=True, reason="tested")
+    shown = status(a)
+    assert (shown["open_tokens"], shown["tokens_burnt"]) == (2, 0)
+    answers = a.redeem(at_a.token, two.b)
+    two.network.run()
+    assert [answer.status for answer in answers] == [200]
+    # What is left ends with the next one that does not keep it, although it was made under another root.
+    rotate(a, force=True, reason="stolen")
+    assert (status(a)["open_tokens"], status(a)["tokens_burnt"]) == (0, 1)
+
+
+def test_every_root_that_has_ended_is_remembered_as_ours() -> None:
+    two = connected()
+    roots = [two.a.authority.ca_fingerprint]
+    for _ in range(3):
+        rotate(two.a, force=True, reason="stolen")
+        current = rotation(two.a).current
+        assert current is not None
+        roots.append(current.fingerprint)
+    assert status(two.a)["former"] == roots[:-1]
+    rotate(two.a, force=True, reason="stolen")
+    assert status(two.a)["former"] == roots
+
+
+def test_a_root_that_was_announced_and_dropped_is_ours_too() -> None:
+    two = connected()
+    first = two.a.authority.ca_fingerprint
+    rotate(two.a)
+    announced = rotation(two.a).next
+    assert announced is not None
+    rotate(two.a, force=True, reason="stolen")
+    assert status(two.a)["former"] == [first, announced.fingerprint]
+    assert all(root.burnt for root in rotation(two.a).former)
