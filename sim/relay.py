@@ -25,7 +25,7 @@ from net.limits import CLIENT_HANDSHAKE_S, RELAY_TOLD_EVERY_S
 from net.remote_faults import no_identity, timed_out, unreachable
 from runtime.actor import Ref
 from sim.connections import Connection, Dial
-from sim.links import CLOSED, RESET, Kind, Transit
+from sim.links import CLOSED, LOST, RESET, Kind, Transit
 from sim.network import Direction, Path
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ State = Literal["open", "reset", "half_open"]
 class RelayedPath(Path):
     """One connection through a hub: from the caller to the hub, and from there back along the one by which the peer has fetched it."""
 
-    def __init__(self, first: Path, leg: Path, spent: Callable[[Direction, int], None]) -> None:
+    def __init__(self, first: Path, leg: Path, passes: Callable[[], bool], spent: Callable[[Direction, int], None]) -> None:
+        """`passes`: whether the hub's process does anything. `spent` is told of what it has passed on."""
         self._first = first
         self._leg = leg
+        self._passes = passes
         self._spent = spent
         self._closed = False
         self._told: list[Callable[[], None]] = []
@@ -73,6 +75,9 @@ class RelayedPath(Path):
             if part.delay_s is None:
                 return part
             taken_s += part.delay_s
+            if not self._passes():
+                # It has arrived at the hub's machine, and goes no further while the process stands still.
+                return LOST
         self._spent(direction, size)
         return Transit((taken_s,))
 
@@ -188,7 +193,7 @@ class SimulatedHub:
                 self.ledger.close(lane)
                 self._tell_soon()
 
-        path = RelayedPath(waiting.path, connection.path, spent)
+        path = RelayedPath(waiting.path, connection.path, lambda: self.host.responsive, spent)
         self._open[path] = waiting.peer_id
         self.ledger.opened(lane)
         path.on_end(ended)
