@@ -72,8 +72,11 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connected(public_url: str, presented: Presented | None = None) -> Iterator[Connection]:
-    """A connection to a platform's public port, presenting a chain (leaf first) with the leaf's key, or nothing."""
+def connected(public_url: str, presented: Presented | None = None, *, at: str | None = None) -> Iterator[Connection]:
+    """A connection to a platform's public port, presenting a chain (leaf first) with the leaf's key, or nothing.
+
+    `at` is the URL of a hub whose port is dialled in place of the platform's own, which is then asked for by name.
+    """
     place = urlsplit(public_url)
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     if presented is not None and presented[0]:
@@ -83,10 +86,12 @@ def connected(public_url: str, presented: Presented | None = None) -> Iterator[C
         context.use_privatekey(crypto.PKey.from_cryptography_key(key))
         for certificate in loaded[1:]:
             context.add_extra_chain_cert(certificate)
-    with socket.create_connection(("127.0.0.1", place.port or 443), TIMEOUT_S) as plain:
+    with socket.create_connection(("127.0.0.1", urlsplit(at or public_url).port or 443), TIMEOUT_S) as plain:
         # The library waits by itself only on a socket that has no timeout.
         plain.settimeout(None)
         tls = SSL.Connection(context, plain)
+        if at is not None:
+            tls.set_tlsext_host_name(str(place.hostname).encode())
         tls.set_connect_state()
         tls.do_handshake()
         yield Connection(tls, place.netloc)
