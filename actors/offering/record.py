@@ -27,6 +27,7 @@ class OfferingRecord:
         backend_vip_id, backend_host: where it is served; the virtual address goes first.
         backend_server_name, backend_anchor_pem: how a TLS backend proves itself; by default by its host and our own CA.
         max_subscribers: seats; None for any number.
+        residency_sensitive: whether what subscribers keep in it may be bound to a jurisdiction.
         notices_sent: how many notices of the end have been sent.
         cut_at: when the last lease was ended after `access_ends_at`.
     """
@@ -51,6 +52,7 @@ class OfferingRecord:
     source_cidrs: Axis = ANY
     visible_to: tuple[str, ...] | None = None
     max_subscribers: int | None = None
+    residency_sensitive: bool = False
     capacity_metadata: Mapping[str, Any] = attrs.field(factory=dict)
     latency_metadata: Mapping[str, Any] = attrs.field(factory=dict)
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
@@ -183,6 +185,7 @@ def to_json(record: OfferingRecord, live_leases: int) -> dict[str, Any]:
         "default_axes": {name: list(record.axis(name)) for name in AXES},
         "visibility": "all_peers" if record.visible_to is None else {"peers": list(record.visible_to)},
         "max_subscribers": record.max_subscribers,
+        "residency_sensitive": record.residency_sensitive,
         "live_leases": live_leases,
         "capacity_metadata": dict(record.capacity_metadata),
         "latency_metadata": dict(record.latency_metadata),
@@ -213,6 +216,7 @@ def to_catalogue(record: OfferingRecord, live_leases: int) -> dict[str, Any]:
         "latency_metadata": dict(record.latency_metadata),
         "default_grant_ttl_days": record.default_grant_ttl_days,
         "default_grant_scopes": list(record.default_grant_scopes),
+        "residency_sensitive": record.residency_sensitive,
         "status": record.status,
         "accepting_new_subscriptions": record.status == "active" and free,
         "deprecated_at": iso_or_none(record.deprecated_at),

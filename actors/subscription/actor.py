@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from actors import residency
 from actors.idempotency.record import Mark, remember
 from actors.offering import backend
 from actors.peer.dependants import DEPENDANTS, Dependant
@@ -20,6 +21,7 @@ from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, EnsureCertificate, RemoteReply, Seal
 from actors.subscription import answers, lifecycle
+from actors.subscription.catalogue import KIND as CATALOGUE
 from actors.subscription.messages import (
     Answered,
     Cancel,
@@ -72,6 +74,10 @@ class SubscriptionActor(Actor):
         if peer.status not in REACHABLE:
             ctx.reply(OperatorFault("peer_not_ready", f"the peer is {peer.status}", 409, {"status": peer.status}))
             return
+        refused = self._residency_fault(ctx, peer, message)
+        if refused is not None:
+            ctx.reply(refused)
+            return
         record = SubscriptionRecord(
             id=ctx.ref.id,
             account_id=message.account_id,
@@ -82,6 +88,7 @@ class SubscriptionActor(Actor):
             site_local=backend.is_site_local(message.local_hostname),
             ttl_days=message.ttl_days,
             dns_credential_id=message.dns_credential_id,
+            acknowledge_residency=message.acknowledge_residency,
             created_by=message.by,
             created_at=ctx.wall,
             updated_at=ctx.wall,
@@ -89,6 +96,17 @@ class SubscriptionActor(Actor):
         tell(ctx, record, "requested", "low", message.by)
         self.waiting.append((ctx.defer(), message.mark, 201))
         self._proceed(ctx, record)
+
+    def _residency_fault(self, ctx: Context, peer: PeerRecord, message: Create) -> Fault | None:
+        """Why our own rules do not let data live at the provider, or None. What its catalogue does not say counts as sensitive."""
+        row = ctx.row(CATALOGUE.name, peer.id)
+        entries = row.record.entries if row is not None and row.record.peering_epoch == peer.peering_epoch else ()
+        entry = next((each for each in entries if each["slug"] == message.slug), None)
+        if entry is not None and entry.get("residency_sensitive") is False:
+            return None
+        federation = ctx.settings.federation
+        outcome = residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
+        return residency.refusal(outcome, acknowledged=message.acknowledge_residency)
 
     @handles(Cancel)
     def on_cancel(self, message: Cancel, ctx: Context) -> None:
@@ -147,7 +165,8 @@ class SubscriptionActor(Actor):
 
     def _ask(self, ctx: Context, record: SubscriptionRecord, key: str) -> Fault | None:
         """Ask the provider for a seat under this key; the fault if no call can leave."""
-        body = {"slug": record.slug, "local_hostname": record.local_hostname, "idempotency_key": key, "ttl_days": record.ttl_days}
+        body: dict[str, Any] = {"slug": record.slug, "local_hostname": record.local_hostname, "idempotency_key": key}
+        body |= {"ttl_days": record.ttl_days, "acknowledge_residency": record.acknowledge_residency}
         return self._call(ctx, record, "POST", SEATS, body, Answered, key)
 
     def _call(
@@ -177,7 +196,7 @@ class SubscriptionActor(Actor):
             self.busy = True
             ctx.call(Seal(seat.bearer, GRANT_BEARER_PURPOSE), then=Sealed, tag=(seat, message.tag))
             return
-        definite = isinstance(outcome, RemoteReply) and (outcome.status in answers.DEFINITE or fault is None)
+        definite = isinstance(outcome, RemoteReply) and (answers.is_definite(outcome) or fault is None)
         if record.state != "pending":
             self._not_renewed(ctx, record, seat, definite=definite)
         elif definite:

@@ -25,7 +25,8 @@ from runtime.secret import Secret
 CATALOGUE_PAGE_MAX: Final = 200
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 DEFINITE: Final = frozenset({404, 409, 410, 422})
-"""Statuses by which a provider says no; any other refusal may pass."""
+"""Statuses by which a provider says no; any other refusal may pass, but for those of `DEFINITE_CODES`."""
+DEFINITE_CODES: Final = frozenset({"residency_refused"})
 
 _HOST: Final = Text(chars_min=1, chars_max=backend.HOST_CHARS_MAX, convert=backend.backend_host)
 _BEARER: Final = Text(chars_min=1, chars_max=128, pattern=r"fg-[0-9a-f-]{36}\.[A-Za-z0-9_-]{43}")
@@ -68,6 +69,7 @@ _ENTRY: Final = Object(
         Field("latency_metadata", FreeObject(), default={}),
         Field("default_grant_ttl_days", Integer(1, 3_650), required=True),
         Field("default_grant_scopes", ListOf(Choice(SCOPES), 2, 1), required=True),
+        Field("residency_sensitive", Boolean(), nullable=True, default=None),
         Field("status", Choice(STATES), required=True),
         Field("accepting_new_subscriptions", Boolean(), required=True),
         Field("deprecated_at", Text(chars_max=40), nullable=True, default=None),
@@ -111,6 +113,11 @@ def refusal(reply: RemoteReply) -> Fault | None:
     if 400 <= reply.status < 500:
         return RemoteFault("remote_rejected", f"the peer refused ({code or reply.status})", 502, details)
     return RemoteFault("remote_error", f"the peer failed with HTTP status {reply.status}", 502, details)
+
+
+def is_definite(reply: RemoteReply) -> bool:
+    """Whether a refusal stands until somebody changes something, so that asking again is of no use."""
+    return reply.status in DEFINITE or remote_code(reply) in DEFINITE_CODES
 
 
 def seat(reply: RemoteReply) -> Seat | Fault:

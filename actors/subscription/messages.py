@@ -11,7 +11,8 @@ from runtime.errors import Fault
 
 @attrs.frozen(kw_only=True)
 class Create:
-    """Subscribe. Answer: the record after the first try, or `peer_not_found`, `peer_not_ready`, `hostname_taken`, `remote_rejected`.
+    """Subscribe. Answer: the record after the first try, or `peer_not_found`, `peer_not_ready`, `hostname_taken`, `remote_rejected`,
+    `residency_refused`, `residency_unacknowledged`.
 
     A provider that cannot be reached is no refusal: the subscription is pending then and is tried again.
     """
@@ -23,6 +24,7 @@ class Create:
     local_hostname: str
     ttl_days: int | None = None
     dns_credential_id: str | None = None
+    acknowledge_residency: bool = False
     mark: Mark | None = None
 
 

@@ -65,6 +65,7 @@ class SubscriptionRecord:
     site_local: bool
     ttl_days: int | None = None
     dns_credential_id: str | None = None
+    acknowledge_residency: bool = False
     auto_renew: bool = True
     state: State = "pending"
     phase: Phase = "request"

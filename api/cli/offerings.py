@@ -106,6 +106,7 @@ def show(offering: str) -> None:
 @click.option("--server-name", metavar="NAME", help="Name in the certificate of a TLS backend; its host when absent.")
 @click.option("--anchor", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA certificate of a TLS backend (PEM).")
 @click.option("--seats", type=int, help="How many may subscribe; any number when absent.")
+@click.option("--residency-sensitive", is_flag=True, help="Ask the rules about data residency before a peer gets a seat.")
 @click.option("--ttl-days", type=int, help="Term of a subscription; 30 when absent.")
 @connected
 def create(
@@ -117,6 +118,7 @@ def create(
     server_name: str | None,
     anchor: Path | None,
     seats: int | None,
+    residency_sensitive: bool,
     ttl_days: int | None,
 ) -> None:
     """Draft an offering; `activate` shows it to peers."""
@@ -134,6 +136,7 @@ def create(
         "backend_server_name": server_name,
         "backend_anchor_pem": anchor.read_text("utf-8") if anchor is not None else None,
         "max_subscribers": seats,
+        **({"residency_sensitive": True} if residency_sensitive else {}),
         **({"default_grant_ttl_days": ttl_days} if ttl_days is not None else {}),
     }
     _print(client, part_of(client.post(BASE, body).data, "offering"))

@@ -60,11 +60,13 @@ def catalog(peer: str) -> None:
 @click.argument("slug")
 @click.option("--host", required=True, metavar="NAME", help="A DNS name, or localhost:<port> for a forward on this machine alone.")
 @click.option("--ttl-days", type=int, help="Term; the provider's default when absent.")
+@click.option("--acknowledge-residency", is_flag=True, help="Say that data may cross a boundary by using the service.")
 @connected
-def subscribe(peer: str, slug: str, host: str, ttl_days: int | None) -> None:
+def subscribe(peer: str, slug: str, host: str, ttl_days: int | None, acknowledge_residency: bool) -> None:
     """Subscribe to a service of a peer and route a host name to it."""
     client, peer_id = resolved(peer)
-    body = {"slug": slug, "local_hostname": host, "ttl_days": ttl_days}
+    body: dict[str, Any] = {"slug": slug, "local_hostname": host, "ttl_days": ttl_days}
+    body |= {"acknowledge_residency": True} if acknowledge_residency else {}
     path = f"/federation/peers/{segment(peer_id)}/subscriptions"
     _told(client, part_of(client.post(path, body).data, "subscription"))
 

@@ -22,12 +22,13 @@ WIKI: Mapping[str, Any] = {
 KEY = "0190c0de-0000-7000-8000-0000000000{:02x}"
 
 
-def quiet_peers(seed: int | str = 1) -> Peers:
-    """Two peers that seldom speak by themselves, so that weeks cost little."""
+def quiet_peers(seed: int | str = 1, a: Mapping[str, Any] | None = None, b: Mapping[str, Any] | None = None) -> Peers:
+    """Two peers that seldom speak by themselves, so that weeks cost little; `a` and `b` are settings of one of them."""
     world = World(seed)
     quiet = {"heartbeat_interval_s": 86_400.0, "stale_after_s": 10 * 86_400.0}
-    a, b = world.platform("a", **quiet).sign_in(), world.platform("b", **quiet).sign_in()
-    return pair(world, a, b)
+    provider = world.platform("a", **{**quiet, **(a or {})}).sign_in()
+    subscriber = world.platform("b", **{**quiet, **(b or {})}).sign_in()
+    return pair(world, provider, subscriber)
 
 
 def offer(two: Peers, *, active: bool = True, **changes: Any) -> dict[str, Any]:

@@ -34,6 +34,9 @@ CATALOGUE_ENTRIES_MAX: Final = 200
 _PEM: Final = Text(chars_max=limits.CERTIFICATE_BYTES_MAX, lines=True)
 
 
+_SENSITIVE: Final = "Whether the rules about data residency are asked before a peer gets a seat."
+
+
 def _parse_axes(value: object, problems: list[Problem], field: str) -> Any:
     if not isinstance(value, dict) or not value.keys() <= set(AXES):
         problems.append(Problem(field, "axis_value_invalid", "takes an object with " + ", ".join(AXES)))
@@ -117,6 +120,7 @@ def _fields(*, update: bool) -> tuple[Field, ...]:
         ),
         field("visibility", Parsed(_parse_visibility, Anything()), code="visibility_invalid", status=422),
         field("max_subscribers", Integer(1, SEATS_MAX), nullable=True, description="Seats; any number when null."),
+        field("residency_sensitive", Boolean(), default=False, description=_SENSITIVE),
         field("capacity_metadata", note, default={}, **free),
         field("latency_metadata", note, default={}, **free),
         field("metadata", note, default={}, **free),
@@ -168,6 +172,7 @@ OFFERING: Final = Object(
         Field("default_axes", Anything(), required=True),
         Field("visibility", Anything(), required=True),
         Field("max_subscribers", Integer(), nullable=True),
+        Field("residency_sensitive", Boolean(), required=True),
         Field("live_leases", Integer(), required=True, description="Seats that are taken."),
         Field("capacity_metadata", Anything(), required=True),
         Field("latency_metadata", Anything(), required=True),
@@ -218,6 +223,7 @@ SUBSCRIBE: Final = Object(
             description="The same for every try of one subscription; a repeated request gets the same answer.",
         ),
         Field("ttl_days", TTL_DAYS, nullable=True, code="ttl_out_of_range", status=422),
+        Field("acknowledge_residency", Boolean(), default=False, description="The subscriber says that crossing a boundary is meant."),
     ),
     name="FederationSubscribeRequest",
     unknown="ignore",
@@ -245,6 +251,7 @@ CATALOGUE_ENTRY: Final = Object(
         Field("latency_metadata", Anything(), required=True),
         Field("default_grant_ttl_days", Integer(), required=True),
         Field("default_grant_scopes", ListOf(Text(), 2), required=True),
+        Field("residency_sensitive", Boolean(), nullable=True, description="Null when the peer does not say; it counts as sensitive then."),
         Field("status", Choice(STATES), required=True),
         Field("accepting_new_subscriptions", Boolean(), required=True),
         Field("deprecated_at", Instant(), nullable=True),

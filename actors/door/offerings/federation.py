@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from actors import residency
 from actors.door import cursors, shapes
 from actors.door.bodies import PAGE
 from actors.door.grants.authorise import admitted_peer
@@ -74,6 +75,12 @@ def federation_subscribe(door: Door, request: Request) -> None:
     known = door.engine.directory.find(LEASE.name, "key", lease_key(peer.id, body["idempotency_key"]))
     if row is None or (known is None and not row.record.shown_to(peer.id) and row.record.status != "retired"):
         raise FaultError(NOT_SHOWN)
+    if row.record.residency_sensitive:
+        federation = door.settings.federation
+        outcome = residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
+        fault = residency.refusal(outcome, acknowledged=body["acknowledge_residency"])
+        if fault is not None:
+            raise FaultError(fault)
     message = Subscribe(peer_id=peer.id, key=body["idempotency_key"], local_hostname=body["local_hostname"], ttl_days=body.get("ttl_days"))
 
     def answered(outcome: Leased) -> None:

@@ -151,7 +151,7 @@ _PEERS: Final = (
         success={201: bodies.SUBSCRIBED, 200: bodies.SUBSCRIBED},
         errors={
             401: CERTIFICATE_REFUSALS,
-            403: STATUS_REFUSALS,
+            403: (*STATUS_REFUSALS, "residency_refused"),
             404: _NONE,
             409: (
                 "schema_incompatible",
@@ -160,7 +160,7 @@ _PEERS: Final = (
                 "subscription_ended",
                 "idempotency_key_reused",
             ),
-            422: ("field_required", "slug_invalid", "hostname_invalid", "ttl_out_of_range"),
+            422: ("field_required", "slug_invalid", "hostname_invalid", "ttl_out_of_range", "residency_unacknowledged"),
             503: ("vault_unavailable",),
         },
     ),

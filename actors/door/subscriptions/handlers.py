@@ -77,6 +77,7 @@ def subscribe(door: Door, request: Request) -> None:
         local_hostname=body["local_hostname"],
         ttl_days=body.get("ttl_days"),
         dns_credential_id=body.get("dns_credential_id"),
+        acknowledge_residency=body["acknowledge_residency"],
         mark=request.mark,
     )
 

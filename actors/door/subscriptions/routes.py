@@ -65,9 +65,10 @@ ROUTES: Final = (
         body=bodies.SUBSCRIBE,
         success={201: bodies.ONE_SUBSCRIPTION},
         errors={
+            403: ("residency_refused",),
             404: ("peer_not_found",),
             409: ("peer_not_ready", "hostname_taken"),
-            422: ("field_required", "slug_invalid", "hostname_invalid", "ttl_out_of_range"),
+            422: ("field_required", "slug_invalid", "hostname_invalid", "ttl_out_of_range", "residency_unacknowledged"),
             502: ("remote_rejected",),
         },
         idempotent=True,

@@ -21,8 +21,8 @@ MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 class Two:
     """`a` provides, `b` subscribes."""
 
-    def __init__(self) -> None:
-        self.peers: Peers = quiet_peers()
+    def __init__(self, **settings: Any) -> None:
+        self.peers: Peers = quiet_peers(**settings)
         self.world, self.a, self.b = self.peers.world, self.peers.a, self.peers.b
         self.there = f"/api/v1/system/federation/peers/{self.peers.a_at_b}"
 
@@ -284,3 +284,52 @@ def test_a_restored_copy_serves_nothing_until_its_operators_have_decided(two: Tw
     two.ask("POST", "/api/v1/system/platform/trust/unfreeze", {"decision": "restored"})
     two.world.run_for(60.0)
     assert two.hosts() == []
+
+
+EU, US = {"data_residency": "eu"}, {"data_residency": "us"}
+
+
+def test_a_service_that_is_not_sensitive_asks_nobody_where_data_lives() -> None:
+    two = Two(a={**EU, "residency_mode": "refuse"}, b={**US, "residency_mode": "refuse"})
+    offer(two.peers)
+    two.ask("GET", f"{two.there}/catalog")
+    two.active()
+
+
+def test_a_provider_gives_no_seat_across_a_boundary_that_it_refuses() -> None:
+    two = Two(a={**EU, "residency_mode": "refuse"}, b=US)
+    offering = offer(two.peers, residency_sensitive=True)
+    refused = two.subscribe()
+    assert (refused.status, refused.body["details"]["remote_code"]) == (502, "residency_refused")
+    (over,) = two.ask("GET", SUBSCRIPTIONS).data
+    assert two.seen(over["id"]) == ("cancelled", "rejected: residency_refused")
+    assert two.leases(offering["id"]) == []
+
+
+def test_a_subscriber_asks_its_own_rules_before_it_asks_the_provider() -> None:
+    two = Two(a=EU, b={**US, "residency_mode": "refuse"})
+    offering = offer(two.peers, residency_sensitive=True)
+    two.ask("GET", f"{two.there}/catalog")
+    refused = two.subscribe(acknowledge_residency=True)
+    assert (refused.status, refused.body["code"]) == (403, "residency_refused")
+    assert two.ask("GET", SUBSCRIPTIONS).data == []
+    assert two.leases(offering["id"]) == []
+
+
+def test_what_was_never_seen_in_a_catalogue_counts_as_sensitive() -> None:
+    two = Two(a=EU, b={**US, "residency_mode": "warn"})
+    offer(two.peers)
+    refused = two.subscribe()
+    assert (refused.status, refused.body["code"]) == (422, "residency_unacknowledged")
+    two.ask("GET", f"{two.there}/catalog")
+    two.active()
+
+
+def test_an_acknowledgement_counts_on_both_sides_and_for_every_term() -> None:
+    two = Two(a={**EU, "residency_mode": "warn"}, b={**US, "residency_mode": "warn"})
+    offer(two.peers, residency_sensitive=True)
+    unsaid = two.subscribe()
+    assert unsaid.body["code"] == "residency_unacknowledged"
+    id = two.active(acknowledge_residency=True)["id"]
+    renewed = two.ask("POST", f"{SUBSCRIPTIONS}/{id}/renew", {})
+    assert renewed.status == 200, renewed.body
