@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import attrs
 
-from actors.hub.record import KIND, HubRecord, Terms
+from actors.hub.record import KIND, HubRecord, Terms, missing_setting
 from actors.peer import standing
 from actors.peer.record import KIND as PEER
-from actors.peer.record import PeerRecord
+from actors.peer.record import PeerEvidence, PeerRecord
 from actors.settings import Settings
 from actors.urls import host_of
 from runtime.directory import Directory
@@ -54,6 +54,27 @@ def route_for(directory: Directory, store: Store, settings: Settings, server_nam
     if server_name_of(peer.record) != server_name:
         return NoRoute(record.id, "name_changed")
     return Route(record.id, record.terms)
+
+
+def obstacles(
+    record: HubRecord, peer: PeerRecord | None, evidence: PeerEvidence | None, settings: Settings, wall: float
+) -> tuple[str, ...]:
+    """What is in the way of relaying that operators here have permitted, as far as this side can tell: settings, or words of the books.
+
+    The other side's consent is not among it: nobody is told of it but by a connection that is not relayed.
+    """
+    if "permitted" not in (record.relaying, record.relayed):
+        return ()
+    setting = missing_setting(record, settings)
+    found = [] if setting is None else [setting]
+    if peer is None or not standing.in_force(peer, record.peering_epoch, wall):
+        found.append("peer_not_in_force")
+    elif record.relaying == "permitted" and server_name_of(peer) != record.server_name:
+        found.append("name_changed")
+    seen = evidence or PeerEvidence()
+    if seen.channel_since is None or seen.channel_epoch != settings.identity.boot_epoch:
+        found.append("no_channel")
+    return tuple(found)
 
 
 def hands_over(directory: Directory, hub_id: str, wall: float) -> bool:

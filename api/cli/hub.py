@@ -62,7 +62,19 @@ def status() -> None:
         block([*found.get("limits", {}).items(), ("denied", ", ".join(found.get("denied", ())) or "nobody")])
     now = client.application.clock.wall()
     table(
-        ("peer", "name", "we relay to it", "it relays to us", "open", "connections", "bytes to", "bytes from", "refused", "last"),
+        (
+            "peer",
+            "name",
+            "we relay to it",
+            "it relays to us",
+            "in the way",
+            "open",
+            "connections",
+            "bytes to",
+            "bytes from",
+            "refused",
+            "last",
+        ),
         [_row(peer, now) for peer in found.get("peers", ())],
         empty="no consents; `powernode hub permit PEER` or `powernode hub use PEER` gives one",
     )
@@ -75,6 +87,7 @@ def _row(peer: dict[str, Any], now: float) -> tuple[Any, ...]:
         peer.get("server_name"),
         peer.get("relaying"),
         peer.get("relayed"),
+        ", ".join(peer.get("in_the_way", ())) or None,
         counted.get("open"),
         counted.get("connections"),
         counted.get("bytes_to"),
@@ -88,7 +101,10 @@ def _row(peer: dict[str, Any], now: float) -> tuple[Any, ...]:
 @click.argument("peer")
 @connected
 def show(peer: str) -> None:
-    """Show the consents with one peer, and what was relayed."""
+    """Show the consents with one peer, what is in the way of them now, and what was relayed.
+
+    Each side shows its own consent only. If nothing is in the way on both sides, and connections are still not relayed, `refused` says why.
+    """
     client, peer_id = resolved(peer)
     _print(client, consents_of(client.get(peer_path(peer_id, "hub")).data))
 

@@ -122,6 +122,12 @@ CONSENTS: Final = Object(
         Field("sources", ListOf(Text(format="cidr"), HUB_SOURCES_MAX), required=True),
         Field("denied", ListOf(Text(format="cidr"), HUB_SOURCES_MAX), required=True),
         Field("reason", Text(), nullable=True),
+        Field(
+            "in_the_way",
+            ListOf(Text(), 4),
+            description="What keeps a permission from having effect, as seen from here: a setting, `peer_not_in_force`, `name_changed`, "
+            "`no_channel`. Not in the answers of steps.",
+        ),
         Field("accounting", ACCOUNTING, required=True),
         Field("updated_at", Instant(), required=True),
         Field("version", Integer(), required=True),

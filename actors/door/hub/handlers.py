@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.door.call import success
 from actors.door.callers import admitted_caller
@@ -18,8 +18,9 @@ from actors.hub import routing
 from actors.hub.actor import terms_of
 from actors.hub.lifecycle import Side, Trigger
 from actors.hub.messages import Consent, HandOver
-from actors.hub.record import KIND, HubRecord, Terms, never, to_json
+from actors.hub.record import KIND, HubRecord, Relayed, Terms, never, to_json
 from actors.limits import HUB_LISTED_MAX
+from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.urls import host_of
 from runtime.actor import Ref
@@ -45,7 +46,7 @@ def get_hub(door: Door, request: Request) -> None:
             "own_name": host_of(door.settings.identity.url),
             "limits": {name: getattr(settings, f"hub_{name}") for name in LIMIT_NAMES},
             "denied": list(settings.hub_denied_sources),
-            "peers": [to_json(row.record, row.evidence, door.settings.identity.boot_epoch) for row in listed],
+            "peers": [_shown(door, row.record, row.evidence, request.wall) for row in listed],
             "truncated": len(rows) > HUB_LISTED_MAX,
         }
     )
@@ -56,7 +57,15 @@ def get_peer_hub(door: Door, request: Request) -> None:
     row = door.engine.directory.row(KIND.name, peer.id)
     record = never(peer.id, peer.account_id, peer.peering_epoch, peer.created_at) if row is None else row.record
     evidence = None if row is None else row.evidence
-    request.ok({"hub": to_json(record, evidence, door.settings.identity.boot_epoch)}, version=record.version)
+    request.ok({"hub": _shown(door, record, evidence, request.wall)}, version=record.version)
+
+
+def _shown(door: Door, record: HubRecord, evidence: Relayed | None, wall: float) -> dict[str, Any]:
+    """The consents, with what is in the way of them now."""
+    row = door.engine.directory.row(PEER.name, record.id)
+    peer, seen = (None, None) if row is None else (row.record, row.evidence)
+    obstacles = routing.obstacles(record, peer, seen, door.settings, wall)
+    return {**to_json(record, evidence, door.settings.identity.boot_epoch), "in_the_way": list(obstacles)}
 
 
 def _consent(door: Door, request: Request, side: Side, trigger: Trigger) -> None:
