@@ -153,12 +153,12 @@ class Channels:
                 return reply
         if waiting.cancelled_caught:
             channel.cut(NO_ANSWER)
+        refused = reply if reply is not None and reply.body.get("code") == NEEDS_AN_ADDRESS else None
         left_s = request.timeout_s - (trio.current_time() - started)
         if left_s <= 0:
-            return timed_out(request.timeout_s, [{"url": channel.url, "reachable": True}])
+            return refused or timed_out(request.timeout_s, [{"url": channel.url, "reachable": True}])
         outcome = await self._remote.request(evolve(request, timeout_s=left_s))
-        refused = reply is not None and reply.body.get("code") == NEEDS_AN_ADDRESS
-        return reply if reply is not None and refused and isinstance(outcome, Fault) else outcome
+        return refused if refused is not None and isinstance(outcome, Fault) else outcome
 
     async def call(self, peer_id: str, method: str, path: str, body: bytes) -> AnswerFrame | None:
         """Call a peer on its channel and in no other way. None if there is none, or no answer came on it in time."""

@@ -161,3 +161,8 @@ INTERNAL_ERROR: Final = 80
 def refused_by_hub(reason: str) -> bool:
     """Whether a handshake failed, by the words of the TLS library, with one of the alerts by which a hub refuses."""
     return reason.endswith(("unrecognized name", "alert internal error"))
+
+
+def refused_by_alert(reason: str) -> bool:
+    """Whether a handshake failed, by the words of the TLS library, because the other end said so in an alert, and not by what it showed."""
+    return " alert " in f" {reason} " or reason.endswith("unrecognized name")

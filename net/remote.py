@@ -39,7 +39,7 @@ from actors.ports import (
 )
 from actors.urls import Way, host_of, parse_way, port_of
 from net.addresses import DialFailed, Dialler, local_addresses
-from net.client_hello import refused_by_hub
+from net.client_hello import refused_by_alert, refused_by_hub
 from net.http_client import (
     IDEMPOTENT,
     ConnectionLost,
@@ -335,8 +335,10 @@ class RemoteClient:
             raise NotReady("handshake_timeout", f"no TLS within {handshake_timeout_s:g} s") from None
         except TlsFailed as error:
             stream.abort()
-            # Said before any certificate, so that it says nothing about who the server is: a hub does not reach it.
-            raise NotReady("not_relayed" if refused_by_hub(str(error)) else "tls_failed", str(error)) from None
+            # An alert is said before any certificate, so that it says nothing about who the server is: a hub does not reach it, or the
+            # server will not speak with us now.
+            code = "not_relayed" if refused_by_hub(str(error)) else "tls_refused" if refused_by_alert(str(error)) else "tls_failed"
+            raise NotReady(code, str(error)) from None
         except (trio.BrokenResourceError, OSError) as error:
             # A platform that stops or starts hangs up in the middle. That says nothing about who it is.
             stream.abort()

@@ -43,7 +43,11 @@ def unusable_answer(probed: Sequence[Mapping[str, Any]], reason: str, status: in
 
 
 def unreachable(probed: Sequence[Mapping[str, Any]]) -> Fault:
-    """Nothing was sent anywhere. An identity that could not be proven outweighs silence, since silence may pass by itself."""
+    """Nothing was sent anywhere. An identity that could not be proven outweighs silence, since silence may pass by itself.
+
+    `tls_failed` is a server that broke TLS while it should have proven itself, or speaks none. One that refused before that
+    (`tls_refused`, `not_relayed`) has only not been reached.
+    """
     errors = {entry.get("error") for entry in probed}
     details: Mapping[str, Any] = {"probed": probed, "request_sent": False}
     if errors & {"server_identity_unverified", "tls_failed"}:

@@ -85,7 +85,8 @@ class Actor:
         super().__init_subclass__(**kwargs)
         handlers = dict(cls.handlers)
         for name in dir(cls):
-            method = getattr(cls, name)
+            # An abstract class has names without a value while it is being made.
+            method: Any = getattr(cls, name, None)
             message_type = getattr(method, "__handles__", None)
             if message_type is not None:
                 handlers[message_type] = method

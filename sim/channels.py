@@ -312,8 +312,12 @@ class SimulatedChannels:
 
         def ask_again(refused: RemoteReply) -> None:
             if finish():
-                left = evolve(request, timeout_s=request.timeout_s - (timeline.now - started))
-                otherwise(left, lambda outcome: done(refused if isinstance(outcome, Fault) else outcome))
+                left_s = request.timeout_s - (timeline.now - started)
+                if left_s <= 0:
+                    done(refused)
+                else:
+                    left = evolve(request, timeout_s=left_s)
+                    otherwise(left, lambda outcome: done(refused if isinstance(outcome, Fault) else outcome))
 
         limit.append(timeline.timeout(min(CHANNEL_ANSWER_S, request.timeout_s), lambda: use.channel.cut(use.end)))
         use.channel.call(use.end, request, headers, b"" if told is None else msgspec.json.encode(told), answered, lost)

@@ -8,6 +8,7 @@ full pass from the beginning. Each step first saves a deadline at which it is ta
 
 from __future__ import annotations
 
+import abc
 from typing import Any, Final
 
 import attrs
@@ -103,7 +104,7 @@ class Run:
         return self.legs[0]
 
 
-class Running(Actor):
+class Running(Actor, abc.ABC):
     """What all sides of a capability share."""
 
     kind = KIND
@@ -163,9 +164,9 @@ class Running(Actor):
         self.keep(ctx, attrs.evolve(progress, full=run.full, cursor=cursor))
         self.proceed(ctx)
 
+    @abc.abstractmethod
     def proceed(self, ctx: Context) -> None:
         """Take the next step of the leg under way."""
-        raise NotImplementedError
 
     def keep(self, ctx: Context, progress: Progress) -> None:
         """Save how far the leg has come, and when the next step is overdue."""

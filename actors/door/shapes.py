@@ -9,6 +9,7 @@ the caller sent: it may be a secret in the wrong field.
 
 from __future__ import annotations
 
+import abc
 import difflib
 import json
 import math
@@ -96,12 +97,12 @@ class Spot:
         return len(self.problems) > PROBLEMS_REPORTED_MAX
 
 
-class Shape:
+class Shape(abc.ABC):
     """One kind of value: how to check it and how to describe it."""
 
+    @abc.abstractmethod
     def read(self, value: object, spot: Spot) -> Any:
         """The checked value, or `INVALID` after noting why not."""
-        raise NotImplementedError
 
     def quick(self, value: Any) -> Any:
         """What `read` gives for a value that is plainly good, else `UNSURE`. Most bodies are good, and then no place needs a name."""
@@ -119,9 +120,9 @@ class Shape:
         self.read_text(text, spot)
         return not spot.problems
 
+    @abc.abstractmethod
     def schema(self, schemas: Schemas) -> dict[str, Any]:
         """JSON Schema of the value; named parts are added to `schemas` and referred to."""
-        raise NotImplementedError
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

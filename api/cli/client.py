@@ -62,7 +62,8 @@ class Client:
         return self.application.run(self.request, "GET", path, None, query)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        return self.application.run(self.request, "POST", path, body or {})
+        """One call; None sends no body, for routes that take none or need nothing."""
+        return self.application.run(self.request, "POST", path, body)
 
     def patch(self, path: str, body: Mapping[str, Any], *, etag: str | None = None) -> Reply:
         headers = {} if etag is None else {"if-match": etag}

@@ -18,6 +18,7 @@ from net.client_hello import (
     NoClientHello,
     alert,
     read_client_hello,
+    refused_by_alert,
     refused_by_hub,
 )
 
@@ -181,4 +182,10 @@ def test_an_alert_is_understood_by_the_library(description: int, words: str) -> 
     with pytest.raises(SSL.Error, match=words) as caught:
         connection.do_handshake()
     assert refused_by_hub(caught.value.args[0][0][-1])
+    assert refused_by_alert(caught.value.args[0][0][-1])
     assert not refused_by_hub("tlsv1 alert protocol version")
+
+
+def test_a_refusal_in_an_alert_is_told_from_what_a_server_shows() -> None:
+    assert refused_by_alert("ssl/tls alert handshake failure")
+    assert not any(map(refused_by_alert, ("wrong version number", "bad signature", "record layer failure", "digest check failed")))

@@ -16,6 +16,7 @@ import trio
 from actors.certificates import verify_server
 from actors.ports import ClientIdentity, ProbeRequest, ProbeTarget, RemoteReply, RemoteRequest, ServerExpectation
 from net.addresses import Dialler, local_addresses, system_connect
+from net.client_hello import alert
 from net.remote import RemoteClient
 from runtime.errors import Fault
 from tests.net.certs import DAY_S, NOW, Authority, Leaf
@@ -394,6 +395,25 @@ async def test_a_server_that_speaks_no_tls_has_no_identity() -> None:
         url = f"https://127.0.0.1:{w.served.plain_port}"
         found = await fault(w, urls=(url,))
         assert (found.code, found.details["probed"][0]["error"]) == ("server_identity_unverified", "tls_failed")
+
+
+HANDSHAKE_FAILURE = 40
+
+
+async def test_a_server_that_refuses_before_it_has_shown_itself_has_not_been_reached() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"https://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+
+    async def refuse(stream: trio.SocketStream) -> None:
+        await stream.receive_some(4096)
+        await stream.send_all(alert(HANDSHAKE_FAILURE))
+        await stream.aclose()
+
+    async with world() as w, trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, refuse, listeners)
+        found = await fault(w, urls=(url,))
+        assert (found.code, found.details["probed"][0]["error"]) == ("remote_unreachable", "tls_refused")
+        nursery.cancel_scope.cancel()
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------

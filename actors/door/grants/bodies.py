@@ -23,6 +23,7 @@ from actors.door.shapes import (
     Object,
     Parsed,
     Shape,
+    Spot,
     Text,
 )
 from actors.governance.review import CATEGORIES, LISTED_MAX
@@ -115,10 +116,13 @@ def _axis(name: AxisName, *, on_update: bool = False) -> Field:
 
 
 class _OrNull(Shape):
-    """For the documentation of a parsed value that may be null."""
+    """A value that may be null."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
+
+    def read(self, value: object, spot: Spot) -> Any:
+        return None if value is None else self._shape.read(value, spot)
 
     def schema(self, schemas: Any) -> dict[str, Any]:
         return {"anyOf": [self._shape.schema(schemas), {"type": "null"}]}
