@@ -153,6 +153,8 @@ def public_url(ground: Ground) -> Iterator[str]:
     try:
         ground.surroundings.addresses(host_of(url))
     except OSError as error:
+        if ground.announces_a_hub:
+            raise Skip(f"{host_of(url)} does not resolve here; peers are told to dial a hub for it") from error
         yield f"{host_of(url)} does not resolve here: {error}"
 
 
@@ -167,6 +169,8 @@ def public_url_leads_here(ground: Ground) -> Iterator[str]:
         raise Skip("server.public_url is not set")
     if not ground.running:
         raise Skip("no daemon runs on this data directory")
+    if ground.announces_a_hub:
+        raise Skip("peers are told to dial a hub for it; `powernode hub show PEER` says what is in the way")
     # With a certificate of our own CA the answer proves to be ours; a public one shows only that somebody answers to the name.
     anchor = None if server.certificate_file is not None else ground.authority.ca_bundle_pem
     try:

@@ -226,6 +226,21 @@ class Ground:
         return None if current is None else float(current["not_after"])
 
     @cached_property
+    def announces_a_hub(self) -> bool:
+        """Whether operators have chosen a hub that peers are told of, so that they need not find this platform by its name.
+
+        Raises:
+            sqlite3.Error: the store cannot be read.
+        """
+        try:
+            if self.store.execute("select 1 from sqlite_master where type = 'table' and name = 'hub_consent'").fetchone() is None:
+                return False
+        except Skip:
+            return False
+        rows = self.store.execute("select record from hub_consent where relayed = 'permitted'")
+        return any(decode_json(record).get("announced", True) for (record,) in rows)
+
+    @cached_property
     def peers(self) -> list[dict[str, Any]]:
         return self.client.pages("/platform/peers")
 

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
+from actors.hub.record import HubRecord
 from actors.ports import RootKey
 from actors.registry import KINDS
 from actors.rotation.record import Root, RotationRecord
@@ -194,6 +195,23 @@ def test_the_public_url_must_lead_to_this_platform(api: OperatorApi, data: Path,
         verdicts = examined(api, data)
     assert len(verdicts["public_url_leads_here"].problems) == problems
     assert verdicts["ports"].skipped
+
+
+@pytest.mark.parametrize(("changes", "skipped"), [({}, True), ({"announced": False}, False), ({"relayed": "withdrawn"}, False)])
+def test_a_name_that_leads_nowhere_is_no_fault_where_peers_are_told_of_a_hub(
+    api: OperatorApi, data: Path, changes: dict[str, Any], skipped: bool
+) -> None:
+    store = SqliteStore.open(store_file(data), KINDS, deliver=lambda callback: callback())
+    api.answers["health_live"] = Exchange(502, {}, {})
+    facts: dict[str, Any] = {"relayed": "permitted", **changes}
+    consent = HubRecord(id=INSTANCE_ID, version=1, account_id=INSTANCE_ID, peering_epoch=0, updated_at=WALL, **facts)
+    store.commit([Unit((Put("hub_consent", consent, None),))], lambda result: None)
+    store.close()
+    with FolderLock.acquire(data):
+        verdicts = examined(api, data, Told(resolves=False))
+    assert (verdicts["public_url"].skipped is not None) is skipped
+    assert bool(verdicts["public_url"].problems) is not skipped
+    assert (verdicts["public_url_leads_here"].skipped is not None) is skipped
 
 
 def test_examining_changes_nothing(api: OperatorApi, data: Path) -> None:
