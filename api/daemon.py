@@ -46,7 +46,7 @@ from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
 from net.archive import FolderArchive
 from net.authority import Authority
-from net.credentials import Credentials, HashedAhead
+from net.credentials import Credentials
 from net.folder_lock import FolderLock
 from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.listener import open_loopback, open_public
@@ -107,29 +107,24 @@ class Platform:
     async def run(self) -> None:
         """Start, announce, serve, drain."""
         with ExitStack() as stack, open_signals() as signals:
-            # The password of the first operator costs a quarter of a second to hash, and nothing before the announcement needs it.
-            ahead = None if store_file(self.configuration.data).exists() else HashedAhead(self._fresh_password(), self.randomness)
             self.store = self._open_store()
             stack.callback(lambda: self.store.close())
             public = await open_public(self.configuration.server.listen.host, self.configuration.server.listen.port)
             loopback = await open_loopback(self.configuration.server.operator_listen.host, self.configuration.server.operator_listen.port)
             urls = self._urls(_port(public), _port(loopback))
             settings, credentials, vault = self._identity(urls["public_url"])
-            credentials.ahead = ahead
             async with trio.open_nursery() as ports:
                 self.composition = Composition(self._parts(settings, credentials, vault), ports)
-                await self._serve(signals, public, loopback, urls, settings, self._fresh_password() if ahead is None else ahead.password)
+                await self._serve(signals, public, loopback, urls, settings)
                 ports.cancel_scope.cancel()
 
-    async def _serve(
-        self, signals: Any, public: Any, loopback: Any, urls: Mapping[str, str], settings: Settings, first_password: Secret
-    ) -> None:
+    async def _serve(self, signals: Any, public: Any, loopback: Any, urls: Mapping[str, str], settings: Settings) -> None:
         composition = self.composition
         flight = FlightFile(self.configuration.data / FLIGHT_NAME, composition.engine, self.randomness)
         services = [*composition.services(public, loopback), ChildSpec("flight-recorder", flight.run)]
         async with open_service_tree("platform", "rest_for_one", services, self.clock, self.randomness):
             composition.engine.start()
-            first = await self._first_start(settings, first_password)
+            first = await self._first_start(settings)
             self._announce(urls, settings, first)
             await trio.to_thread.run_sync(composition.app.load)
             if self.on_ready is not None:
@@ -256,16 +251,14 @@ class Platform:
 
     # --- first start, announcement, end --------------------------------------------------------------------------
 
-    def _fresh_password(self) -> Secret:
-        return Secret(_readable(self.randomness.token_bytes(FIRST_PASSWORD_BYTES)))
-
-    async def _first_start(self, settings: Settings, password: Secret) -> Secret | None:
+    async def _first_start(self, settings: Settings) -> Secret | None:
         """Make the first operator if there is none yet; its password is shown once, by `_announce`."""
         account_id = settings.identity.account_id
         self.composition.engine.tell(Ref(GOVERNANCE.name, account_id), Start(account_id))
         self.composition.engine.tell(Ref(ARCHIVE.name, account_id), Begin(account_id))
         if self.store.meta_get("first_operator") is not None:
             return None
+        password = Secret(_readable(self.randomness.token_bytes(FIRST_PASSWORD_BYTES)))
         ref = Ref(OPERATOR.name, uuid7(self.clock.wall(), self.randomness.stream("identity")))
         message = CreateOperator(
             account_id=account_id,

@@ -69,40 +69,13 @@ class HashCost:
 _HASHING = threading.Lock()
 
 
-class HashedAhead:
-    """The hash of one password, made in a thread of its own from now on: who starts a platform has other things to do meanwhile."""
-
-    def __init__(self, password: Secret, randomness: Randomness, cost: HashCost | None = None) -> None:
-        self.password = password
-        self._phc: str | None = None
-        self._cost = cost if cost is not None else HashCost()
-        self._randomness = randomness
-        self._thread = threading.Thread(target=self._run, name="hash-ahead")
-        self._thread.start()
-
-    def _run(self) -> None:
-        # Without a result the hash is made when it is asked for, and what went wrong is told there.
-        with contextlib.suppress(Exception):
-            self._phc = _hash(self.password.reveal_bytes(), self._randomness, self._cost)
-
-    def result(self) -> str | None:
-        """The hash as a PHC string, once it is there; None if it could not be made."""
-        self._thread.join()
-        return self._phc
-
-
 class Credentials:
-    """Hashes and verifies passwords, signs access tokens.
-
-    Attributes:
-        ahead: a hash that is already under way. It is used once, for the very `Secret` that it was begun with.
-    """
+    """Hashes and verifies passwords, signs access tokens."""
 
     def __init__(self, token_key: ed25519.Ed25519PrivateKey, randomness: Randomness, cost: HashCost | None = None) -> None:
         self._key = token_key
         self._randomness = randomness
         self._cost = cost if cost is not None else HashCost()
-        self.ahead: HashedAhead | None = None
         public_key = token_key.public_key()
         raw = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         self.key_id = hashlib.sha256(raw).hexdigest()[:16]
@@ -148,11 +121,7 @@ class Credentials:
         password = request.password.reveal_bytes()
         if not 0 < len(password) <= PASSWORD_BYTES_MAX:
             raise ValueError(f"a password has 1 to {PASSWORD_BYTES_MAX} bytes")
-        ahead = self.ahead
-        if ahead is not None and ahead.password is request.password:
-            self.ahead = None
-            return ahead.result() or _hash(password, self._randomness, self._cost)
-        return _hash(password, self._randomness, self._cost)
+        return self._hash(password)
 
     def verify_password(self, request: VerifyPassword) -> bool:
         """Whether the password matches. Without a usable hash the same work is done against nobody's, so time tells nothing."""
@@ -167,18 +136,18 @@ class Credentials:
         """The claims as a compact JWT, signed with the token key."""
         return Secret(jwt.encode(dict(request.claims), self._key, algorithm="EdDSA", headers={"kid": self.key_id}))
 
+    def _hash(self, password: bytes) -> str:
+        salt = self._randomness.token_bytes(_SALT_BYTES)
+        cost = self._cost
+        function = Argon2id(salt=salt, length=_HASH_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
+        with _HASHING:
+            return function.derive_phc_encoded(password)
+
     def _phc(self, salt: bytes, digest: bytes) -> str:
         """A PHC string at our cost. With a random digest it is nobody's: to verify against it is all of the work, and nothing matches."""
         salt64, digest64 = (base64.b64encode(part).decode().rstrip("=") for part in (salt, digest))
         cost = self._cost
         return f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}${salt64}${digest64}"
-
-
-def _hash(password: bytes, randomness: Randomness, cost: HashCost) -> str:
-    salt = randomness.token_bytes(_SALT_BYTES)
-    function = Argon2id(salt=salt, length=_HASH_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
-    with _HASHING:
-        return function.derive_phc_encoded(password)
 
 
 def _matches(password: bytes, phc: str) -> bool:

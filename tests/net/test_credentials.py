@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actors.ports import HashPassword, SignToken, VerifyPassword
 from net import credentials as module
-from net.credentials import PASSWORD_BYTES_MAX, Credentials, CredentialsError, HashCost, HashedAhead, new_token_key
+from net.credentials import PASSWORD_BYTES_MAX, Credentials, CredentialsError, HashCost, new_token_key
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
@@ -44,26 +44,6 @@ def test_only_the_password_itself_matches(password: str, other: str) -> None:
     phc = here.hash_password(HashPassword(Secret(password)))
     assert here.handle(VerifyPassword(Secret(password), phc)) is True
     assert here.handle(VerifyPassword(Secret(other), phc)) is (password == other)
-
-
-def test_a_hash_made_ahead_is_used_once_and_for_its_own_password_only() -> None:
-    here, password, same_text = credentials(), Secret("correct horse"), Secret("correct horse")
-    here.ahead = begun = HashedAhead(password, SeededRandomness(2), CHEAP)
-    assert here.hash_password(HashPassword(same_text)) != begun.result()
-    assert here.hash_password(HashPassword(password)) == begun.result()
-    assert here.hash_password(HashPassword(password)) != begun.result()
-    phc = begun.result()
-    assert phc is not None
-    assert here.verify_password(VerifyPassword(password, phc)) is True
-
-
-def test_a_hash_that_failed_ahead_is_made_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    here, password = credentials(), Secret("correct horse")
-    with monkeypatch.context() as broken:
-        broken.delattr(module, "Argon2id")
-        here.ahead = HashedAhead(password, SeededRandomness(2), CHEAP)
-        assert here.ahead.result() is None
-    assert here.verify_password(VerifyPassword(password, here.hash_password(HashPassword(password)))) is True
 
 
 def test_the_default_cost_is_the_second_option_of_the_standard() -> None:
