@@ -10,10 +10,10 @@ from typing import Final
 import attrs
 
 from actors.capability.lifecycle import FITTING
-from actors.capability.limits import CAPABILITIES_PER_PEER_MAX, DEBOUNCE_S
+from actors.capability.limits import CAPABILITIES_PER_PEER_MAX, DEBOUNCE_S, WITHDRAWAL_AGAIN_S, WITHDRAWAL_TOLD_FOR_S
 from actors.capability.messages import Begin, CatalogueChanged, Create, Delete, Synced, SyncNow, Update, Waited
 from actors.capability.pushing import Pushing
-from actors.capability.record import PUSHED, CapabilityRecord, shown_of, to_json
+from actors.capability.record import PUSHED, CapabilityRecord, moved, shown_of, to_json
 from actors.capability.running import tell, what_flows
 from actors.idempotency.record import remember
 from actors.mirror.messages import Renounce
@@ -25,6 +25,7 @@ from actors.peer.outbound import exchange
 from actors.peer.peer_events import SYNC_WITHDRAWN
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.ports import RemoteReply
 from runtime.actor import CallResult, Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -41,7 +42,7 @@ ENDED: Final = OperatorFault("peer_revoked", "the peering of this capability has
 
 
 class WithdrawalTold(CallResult):
-    """The peer has heard that we bring it no more; or not, and then its mirrors grow stale."""
+    """The peer has heard that we bring it no more; or not, and then it is told again."""
 
 
 class CapabilityActor(Pushing):
@@ -106,8 +107,9 @@ class CapabilityActor(Pushing):
         self._abandon(ctx)
         tell(ctx, record, "capability_deleted", "low", message.by)
         going = attrs.evolve(record, going=True, next_at=ctx.wall, updated_at=ctx.wall)
+        if "push" in record.legs and record.push.cursor is not None:
+            going = attrs.evolve(going, withdrawal_id=ctx.new_id(), withdraw_until=ctx.wall + WITHDRAWAL_TOLD_FOR_S)
         ctx.save(going)
-        self._withdraw(ctx, record)
         remember(ctx, message.mark, 200, {"id": record.id, "deleted": True})
         ctx.reply(record)
 
@@ -179,23 +181,43 @@ class CapabilityActor(Pushing):
             self._abandon(ctx)
             ctx.save(attrs.evolve(record, ended_at=message.ended_at, next_at=None, updated_at=ctx.wall))
 
+    telling = False
+
     def _withdraw(self, ctx: Context, record: CapabilityRecord) -> None:
-        """Tell the peer once that what we brought is brought no more. If it does not hear, its mirrors grow stale by themselves."""
+        """Tell the peer that what we brought is brought no more, again and again until it has heard. The row is kept as long."""
+        ctx.save(attrs.evolve(record, next_at=ctx.wall + WITHDRAWAL_AGAIN_S))
         row = ctx.row(PEER.name, record.federation_peer_id)
-        if "push" not in record.legs or row is None or record.push.cursor is None:
+        if row is None or self.telling:
             return
         told = {"resource_kind": record.resource_kind}
-        body = {"event_id": ctx.new_id(), "kind": SYNC_WITHDRAWN, "effective_at": iso(ctx.wall), "payload": told}
+        body = {"event_id": record.withdrawal_id, "kind": SYNC_WITHDRAWN, "effective_at": iso(record.updated_at), "payload": told}
         request = exchange(row.record, row.evidence, ctx.settings, ctx.wall, "POST", "/federation_api/peer_events", body)
         if not isinstance(request, Fault):
+            self.telling = True
             ctx.call(request, then=WithdrawalTold)
+
+    def _to_be_withdrawn(self, ctx: Context, record: CapabilityRecord) -> bool:
+        """Whether there still is somebody to tell, and something to tell: what another capability brings by now is not withdrawn."""
+        if record.withdrawal_id is None or ctx.wall >= (record.withdraw_until or 0.0):
+            return False
+        row = ctx.row(PEER.name, record.federation_peer_id)
+        return row is not None and row.record.status != "revoked" and ctx.find(CAPABILITY, "push", moved(record)) is None
 
     @handles(WithdrawalTold)
     def on_withdrawal_told(self, message: WithdrawalTold, ctx: Context) -> None:
-        """Whatever became of it, nothing follows."""
+        """A peer that has answered, even with a refusal, is told no more."""
+        self.telling = False
+        record: CapabilityRecord | None = self.record
+        reply = message.outcome
+        if record is None or not record.going or not isinstance(reply, RemoteReply) or reply.status >= 500 or reply.status == 429:
+            return
+        ctx.save(attrs.evolve(record, withdrawal_id=None, next_at=ctx.wall))
 
     def _gone(self, ctx: Context, record: CapabilityRecord) -> None:
-        """Take the row away once the shelf has noted that its mirrors go too."""
+        """Take the row away once the peer has heard of it, and the shelf has noted that its mirrors go too."""
+        if self._to_be_withdrawn(ctx, record):
+            self._withdraw(ctx, record)
+            return
         shelf = ctx.row(SHELF.name, record.federation_peer_id)
         noted = shelf is None or record.id in shelf.record.renounced
         if "pull" in record.legs and not noted and not self.renounced:

@@ -40,6 +40,12 @@ ASKED_WAIT_S: Final = 20.0
 OVERLAP_S: Final = 0.002
 """How far before its cursor a pass begins: instants travel in milliseconds, and what is told twice changes nothing."""
 
+WITHDRAWAL_AGAIN_S: Final = 300.0
+"""After which a peer that has not heard of a withdrawal is told again."""
+
+WITHDRAWAL_TOLD_FOR_S: Final = 7 * DAY_S
+"""How long it is told; mirrors that nobody keeps fresh are shown as stale all the while."""
+
 FULL_PASS_EVERY_S: Final = DAY_S
 """At least so often a pass looks at everything, whatever the cursor says."""
 

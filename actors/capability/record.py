@@ -63,6 +63,8 @@ class CapabilityRecord:
         last_error: code of the last failed pass, until one is completed.
         next_at: when a pass is due, or a step of it to be taken again; None where nothing happens by itself.
         going: whether it is being taken away.
+        withdrawal_id: of one that goes, the event by which the peer still has to hear that we bring it no more; None once it has.
+        withdraw_until: when that is given up.
     """
 
     id: str
@@ -87,6 +89,8 @@ class CapabilityRecord:
     next_at: float | None = None
     ended_at: float | None = None
     going: bool = False
+    withdrawal_id: str | None = None
+    withdraw_until: float | None = None
     created_by: str | None = None
     created_at: float
     updated_at: float
@@ -127,9 +131,14 @@ def _project(record: CapabilityRecord) -> dict[str, Any]:
     }
 
 
+def moved(record: CapabilityRecord) -> str:
+    """What a capability moves, as the unique keys name it."""
+    return f"{record.federation_peer_id} {record.resource_kind}"
+
+
 def _keys(record: CapabilityRecord) -> dict[str, str | None]:
     """Two capabilities must not move the same records the same way, whatever they are called."""
-    same = f"{record.federation_peer_id} {record.resource_kind}"
+    same = moved(record)
     legs = record.legs if record.open else ()
     return {
         "pull": same if "pull" in legs else None,

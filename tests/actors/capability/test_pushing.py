@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.capability.limits import DEBOUNCE_S
+from actors.capability.limits import DEBOUNCE_S, WITHDRAWAL_TOLD_FOR_S
 from actors.capability.messages import Delete, Synced, Update
 from actors.capability.record import KIND, PUSHED, state
 from actors.mirror.limits import GONE_KEPT_S
@@ -237,3 +237,48 @@ def test_a_home_that_was_restored_brings_nothing_until_every_peer_has_answered(t
     two.pair.network.advance(120.0)
     assert isinstance(two.sync(two.home, pushes), Synced)
     assert len(two.mirrors()) == 1
+
+
+def test_a_peer_that_is_away_hears_of_a_withdrawal_when_it_is_back_also_after_a_restart(two: Mirroring) -> None:
+    written(two.home, draft("NodeModule", name="a"))
+    id = two.pushing()
+    assert isinstance(two.sync(two.home, id), Synced)
+    assert len(two.mirrors()) == 1
+    two.pair.network.down.add(two.holder.url)
+    told(two.home, Ref(KIND.name, id), Delete(by=OPERATOR))
+    two.pair.network.advance(1_000.0)
+    two.home.restart()
+    two.pair.network.down.clear()
+    two.pair.network.advance(1_000.0)
+    assert two.mirrors() == {}
+    assert two.home.store.load(KIND.name, id) is None
+
+
+def test_what_another_capability_brings_by_now_is_not_withdrawn(two: Mirroring) -> None:
+    written(two.home, draft("NodeModule", name="a"))
+    id = two.pushing()
+    two.sync(two.home, id)
+    two.pair.network.down.add(two.holder.url)
+    told(two.home, Ref(KIND.name, id), Delete(by=OPERATOR))
+    two.pair.network.advance(10.0)
+    again = two.created(two.home, "push_local_to_remote")
+    two.pair.network.down.clear()
+    two.pair.network.advance(1_000.0)
+    assert isinstance(two.sync(two.home, again), Synced)
+    two.pair.network.advance(1_000.0)
+    assert len(two.mirrors()) == 1
+    assert two.home.store.load(KIND.name, id) is None
+
+
+def test_a_withdrawal_that_nobody_hears_is_given_up_after_a_week(two: Mirroring) -> None:
+    written(two.home, draft("NodeModule", name="a"))
+    id = two.pushing()
+    two.sync(two.home, id)
+    gone = RemoteFault("remote_timeout", "no answer in time", 504)
+    two.pair.network.answers = lambda exchange: gone if exchange.request.path.endswith("/peer_events") else None
+    told(two.home, Ref(KIND.name, id), Delete(by=OPERATOR))
+    two.pair.network.clock.advance(WITHDRAWAL_TOLD_FOR_S - 60.0)
+    two.pair.network.advance(30.0)
+    assert two.home.store.load(KIND.name, id) is not None
+    two.pair.network.advance(700.0)
+    assert two.home.store.load(KIND.name, id) is None
