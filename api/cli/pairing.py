@@ -84,7 +84,7 @@ _ENDPOINT = click.option(
     type=EndpointType(),
     multiple=True,
     metavar="URL[,…]",
-    help="Address of the remote; adds scope=, priority=, cidr=.",
+    help="Address of the remote; adds scope=, priority=, cidr=, and via= for each hub to be dialled in its place.",
 )
 _METADATA = click.option("--metadata", type=PairType(), multiple=True, metavar="K=V", help="Note on the peer; may be repeated.")
 

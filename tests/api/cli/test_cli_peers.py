@@ -142,6 +142,7 @@ def test_inviting_prints_the_invitation_alone_on_standard_output(api: OperatorAp
     result = run(
         "peers", "invite", "https://platform-b.example.com", "--ttl", "1h", "--metadata", "site=north", "--metadata", "racks=3",
         "--endpoint", "https://10.0.0.1:8443,scope=lan,priority=10,cidr=10.0.0.0/8",
+        "--endpoint", "https://b.example.com,via=https://h.example.com:8443,via=https://k.example.com",
     )  # fmt: skip
     assert result.exit_code == 0
     assert result.stdout == INVITATION + "\n"
@@ -150,7 +151,10 @@ def test_inviting_prints_the_invitation_alone_on_standard_output(api: OperatorAp
     assert api.requests[0].body == {
         "remote_instance_url": "https://platform-b.example.com",
         "token_ttl_seconds": 3600,
-        "endpoints": [{"url": "https://10.0.0.1:8443", "scope": "lan", "priority": 10, "cidr_hint": "10.0.0.0/8"}],
+        "endpoints": [
+            {"url": "https://10.0.0.1:8443", "scope": "lan", "priority": 10, "cidr_hint": "10.0.0.0/8"},
+            {"url": "https://b.example.com", "via": ["https://h.example.com:8443", "https://k.example.com"]},
+        ],
         "metadata": {"site": "north", "racks": 3},
     }
 
