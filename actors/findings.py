@@ -12,13 +12,11 @@ import string
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors.peer.lifecycle import Severity
+from runtime.values import Value, as_dict
 
 
-@attrs.frozen(kw_only=True)
-class FindingKind:
+class FindingKind(Value, frozen=True, kw_only=True):
     """One kind of finding.
 
     Attributes:
@@ -43,8 +41,7 @@ class FindingKind:
         return frozenset(_fields(self.text) | _fields(self.remedy) | set(self.distinguished_by)) - {"peer_id"}
 
 
-@attrs.frozen
-class Finding:
+class Finding(Value, frozen=True):
     """One case, as a scan reports it.
 
     Attributes:
@@ -63,7 +60,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The form of the operator surface and of warnings."""
-        return attrs.asdict(self, recurse=False) | {"payload": dict(self.payload), "title": KINDS[self.kind].title}
+        return as_dict(self) | {"payload": dict(self.payload), "title": KINDS[self.kind].title}
 
 
 def _fields(template: str) -> set[str]:

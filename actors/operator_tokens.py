@@ -15,7 +15,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
 import jwt
 from jwt.types import Options
 
@@ -26,6 +25,7 @@ from actors.limits import (
     CLOCK_STEP_MAX_S,
     NAME_CHARS_MAX,
 )
+from runtime.values import Value
 
 _TEXT_CHARS_MAX: Final = 2_048
 _HEADER_NAMES: Final = frozenset({"alg", "typ", "kid"})
@@ -41,8 +41,7 @@ _SIGNATURE_ONLY: Final[Options] = {
 }
 
 
-@attrs.frozen
-class Claims:
+class Claims(Value, frozen=True):
     """What a verified access token says.
 
     Attributes:

@@ -94,8 +94,7 @@ class RemoteReply(Value, frozen=True):
     chain_fingerprints: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class OpenChannel:
+class OpenChannel(Value, frozen=True):
     """See that a channel to a peer is up: dial one unless one is in use, whoever dialled that.
 
     Idempotent. Attributes are those of `RemoteRequest`; `ours_wins` says which of two channels stays if both ends dial at once.
@@ -113,8 +112,7 @@ class OpenChannel:
     connect_timeout_s: float = 2.0
 
 
-@attrs.frozen
-class ChannelOpen:
+class ChannelOpen(Value, frozen=True):
     """A channel is in use. `url`: where we dialled it, or `CHANNEL_URL` if the remote did."""
 
     url: str
@@ -124,8 +122,7 @@ CHANNEL_URL: Final = "channel:"
 """Stands for the address of a platform that is reached over a channel which it has dialled itself."""
 
 
-@attrs.frozen
-class FetchRelayed:
+class FetchRelayed(Value, frozen=True):
     """Fetch a connection that a peer, as our hub, holds for us, and serve it at our own listener.
 
     Attributes are those of `OpenChannel`; `token` names the connection, once; `client_address` is what the hub says of its far end.
@@ -150,8 +147,7 @@ class ProbeTarget(Value, frozen=True):
     cidr_hint: str | None = None
 
 
-@attrs.frozen
-class ProbeRequest:
+class ProbeRequest(Value, frozen=True):
     """Find the first endpoint that answers: TCP connect, then a TLS handshake with the identity check. Sends no request.
 
     Result: `ProbeResult`. Never a fault: failures are in `probed`.
@@ -165,8 +161,7 @@ class ProbeRequest:
     handshake_timeout_s: float
 
 
-@attrs.frozen
-class Probed:
+class Probed(Value, frozen=True):
     """Outcome for one URL; `error` is a short code, or None if it was reachable."""
 
     url: str
@@ -175,8 +170,7 @@ class Probed:
     error: str | None = None
 
 
-@attrs.frozen
-class ProbeResult:
+class ProbeResult(Value, frozen=True):
     """`endpoint` is the first reachable URL, or None; `probed` is in the order tried (skipped hints are absent)."""
 
     endpoint: str | None
@@ -194,13 +188,11 @@ class RootKey:
     sealed_key: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen
-class MakeRoot:
+class MakeRoot(Value, frozen=True):
     """Make an Ed25519 root of our CA; nothing uses it before it is named. Result: `MadeRoot`. Faults: `ca_unavailable` (503)."""
 
 
-@attrs.frozen
-class MadeRoot:
+class MadeRoot(Value, frozen=True):
     """A root that is not in use yet; `not_after` is seconds since the epoch."""
 
     key: RootKey
@@ -208,8 +200,7 @@ class MadeRoot:
     not_after: float
 
 
-@attrs.frozen
-class CrossSign:
+class CrossSign(Value, frozen=True):
     """Sign a statement about another root of ours with the key of `root` (None: the first one). Result: `bytes`, 64 of Ed25519.
 
     Faults: `ca_unavailable` (503). The statement is made by `actors.cross_signature`.
@@ -219,8 +210,7 @@ class CrossSign:
     root: RootKey | None
 
 
-@attrs.frozen
-class IssueIdentity:
+class IssueIdentity(Value, frozen=True):
     """Make an Ed25519 key and a federation client certificate for ourselves, signed by our CA (symmetric trust).
 
     `root` signs; None is the first one.
@@ -235,8 +225,7 @@ class IssueIdentity:
     root: RootKey | None = None
 
 
-@attrs.frozen
-class IssuedIdentity:
+class IssuedIdentity(Value, frozen=True):
     """A certificate and its sealed key; times are seconds since the epoch, `serial` is hex."""
 
     certificate_pem: str
@@ -246,24 +235,21 @@ class IssuedIdentity:
     not_after: float
 
 
-@attrs.frozen
-class MakeRequest:
+class MakeRequest(Value, frozen=True):
     """Make an Ed25519 key and a certificate signing request with our instance SAN (hierarchical trust). Result: `MadeRequest`."""
 
     common_name: str
     instance_id: str
 
 
-@attrs.frozen
-class MadeRequest:
+class MadeRequest(Value, frozen=True):
     """A signing request and its sealed key."""
 
     csr_pem: str
     sealed_key: bytes
 
 
-@attrs.frozen
-class SignRequest:
+class SignRequest(Value, frozen=True):
     """Sign a remote's CSR with our CA: CN and SAN are ours to assign, the requester's own are ignored.
 
     Result: `SignedCertificate`. Faults: `ca_unavailable`; the CSR itself was checked before by `actors.certificates`.
@@ -276,8 +262,7 @@ class SignRequest:
     root: RootKey | None = None
 
 
-@attrs.frozen
-class SignedCertificate:
+class SignedCertificate(Value, frozen=True):
     """A certificate for somebody else, with the chain up to our root."""
 
     certificate_pem: str
@@ -287,8 +272,7 @@ class SignedCertificate:
     not_after: float
 
 
-@attrs.frozen
-class SignStatement:
+class SignStatement(Value, frozen=True):
     """Sign bytes as this instance: with a new Ed25519 key, certified by our CA and forgotten afterwards. Result: `SignedStatement`.
 
     `purpose` goes before the content (see `signed_bytes`), so that no signature of one purpose serves another. `root` certifies the key;
@@ -300,8 +284,7 @@ class SignStatement:
     root: RootKey | None
 
 
-@attrs.frozen
-class SignedStatement:
+class SignedStatement(Value, frozen=True):
     """A signature (RFC 8032) and the certificate of the key that made it."""
 
     signature: bytes
@@ -329,16 +312,14 @@ GRANT_BEARER_PURPOSE: Final = "grant-bearer"
 """Purpose of the bearer of a grant: one that we hold, or one of ours on its way to its holder."""
 
 
-@attrs.frozen
-class Seal:
+class Seal(Value, frozen=True):
     """Encrypt under the vault's master key, bound to `purpose`. Result: `bytes` that the turn may save. Fault: `vault_unavailable`."""
 
     plaintext: Secret
     purpose: str
 
 
-@attrs.frozen
-class Open:
+class Open(Value, frozen=True):
     """Decrypt what `Seal` made for the same purpose. Result: `Secret`. Faults: `vault_unavailable`, `seal_broken`."""
 
     sealed: bytes
@@ -360,15 +341,13 @@ class StoreObject:
     content: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen
-class CheckObject:
+class CheckObject(Value, frozen=True):
     """Read an object back. Result: `StoredObject`. Faults: `archive_unavailable`, `object_missing`."""
 
     path: str
 
 
-@attrs.frozen
-class StoredObject:
+class StoredObject(Value, frozen=True):
     """What stands in the archive: hex SHA-256 of the content, and its size in bytes."""
 
     sha256: str
@@ -378,23 +357,20 @@ class StoredObject:
 # --- Credentials: operators' passwords and tokens -------------------------------------------------------------------
 
 
-@attrs.frozen
-class HashPassword:
+class HashPassword(Value, frozen=True):
     """Argon2id (RFC 9106) hash as a PHC string. Result: `str`."""
 
     password: Secret
 
 
-@attrs.frozen
-class VerifyPassword:
+class VerifyPassword(Value, frozen=True):
     """Whether the password matches the PHC string; a None hash does the same work and yields False. Result: `bool`."""
 
     password: Secret
     hash: str | None
 
 
-@attrs.frozen
-class SignToken:
+class SignToken(Value, frozen=True):
     """Sign JWT claims with the instance's token key (EdDSA). Result: `Secret` (the compact JWT)."""
 
     claims: Mapping[str, Any]
@@ -425,8 +401,7 @@ class ProxyRoute:
     anchor_pem: str | None = None
 
 
-@attrs.frozen
-class WriteRoutes:
+class WriteRoutes(Value, frozen=True):
     """Make these the routes of an account, all of them, in place of what was there. One such request of an account at a time.
 
     Idempotent: what is there already is not written again. Result: `RoutesWritten`. Faults: `proxy_unavailable` (503, the folder cannot be
@@ -437,15 +412,13 @@ class WriteRoutes:
     routes: tuple[ProxyRoute, ...]
 
 
-@attrs.frozen
-class RoutesWritten:
+class RoutesWritten(Value, frozen=True):
     """The routes are in place; `changed` says whether anything had to be written."""
 
     changed: bool
 
 
-@attrs.frozen
-class EnsureCertificate:
+class EnsureCertificate(Value, frozen=True):
     """Have a certificate of a public authority for a host name, made or renewed if need be. Result: `CertificateReady`.
 
     Faults: `certificate_authority_not_configured` (503), which only an operator can change.
@@ -455,8 +428,7 @@ class EnsureCertificate:
     dns_credential_id: str | None = None
 
 
-@attrs.frozen
-class CertificateReady:
+class CertificateReady(Value, frozen=True):
     """A certificate is in place; `not_after` in seconds since the epoch."""
 
     not_after: float

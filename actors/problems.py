@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import attrs
-
 from runtime.errors import OperatorFault
+from runtime.values import Value
 
 PROBLEMS_REPORTED_MAX: Final = 20
 
 
-@attrs.frozen
-class Problem:
+class Problem(Value, frozen=True):
     """One thing that is wrong with an input.
 
     Attributes:

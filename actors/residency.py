@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import attrs
-
 from actors.peer.record import PeerRecord
 from runtime.errors import OperatorFault
+from runtime.values import Value
 
 Mode = Literal["permissive", "warn", "refuse"]
 Unknown = Literal["allow", "refuse"]
@@ -27,8 +26,7 @@ UNKNOWN_TAG: Final = "unknown"
 """What a platform says of itself while nobody has decided."""
 
 
-@attrs.frozen
-class Outcome:
+class Outcome(Value, frozen=True):
     """What the rules say of one move.
 
     Attributes:

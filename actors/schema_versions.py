@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-import attrs
-
 from runtime.values import Value
 
 Compatibility = Literal["compatible", "degraded", "incompatible"]
@@ -26,8 +24,7 @@ MINOR_DISTANCE_MAX: Final = 1
 _VERSION = re.compile(r"v?(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})(?:\.(0|[1-9][0-9]{0,5}))?(?:[-+][0-9A-Za-z.+-]{1,48})?", re.ASCII)
 
 
-@attrs.frozen
-class PlatformVersion:
+class PlatformVersion(Value, frozen=True):
     """The numbers of a version; a missing patch number counts as 0."""
 
     major: int
@@ -35,8 +32,7 @@ class PlatformVersion:
     patch: int
 
 
-@attrs.frozen
-class MatrixRow:
+class MatrixRow(Value, frozen=True):
     """What somebody decided about one pair of versions.
 
     Attributes:

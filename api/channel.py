@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import attrs
-
 from actors.door.call import Answer, Call
 from actors.door.channel.handlers import ChannelLeave
 from actors.peer.channel import PROTOCOL
@@ -18,6 +16,7 @@ from actors.peer.steps import NO_IDENTITY
 from actors.ports import ClientIdentity
 from api.transcoding import Scope, call_of, refusal, request_id_of, wire
 from runtime.errors import FaultError, OperatorFault
+from runtime.values import Value
 
 FULL = OperatorFault("channels_full", "this platform holds as many channels as it can; call it without one", 503)
 WRONG_PROTOCOL = OperatorFault("upgrade_required", f"offer the subprotocol {PROTOCOL}", 426)
@@ -49,8 +48,7 @@ Prove = Callable[[ClientIdentity], str | None]
 """The first message, which proves this platform on the connection; None if nothing can."""
 
 
-@attrs.frozen
-class Admitted:
+class Admitted(Value, frozen=True):
     """A peer that is to have a channel now; see `ChannelLeave`. `proof` is the first message."""
 
     peer_id: str

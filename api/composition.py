@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-import attrs
 import trio
 
 from actors.certificates import verify_server
@@ -76,7 +75,7 @@ from runtime.store.port import Event, Store, StoreError
 from runtime.supervision import ChildSpec
 from runtime.trace import Trace
 from runtime.trio_driver import StepDriver
-from runtime.values import evolve
+from runtime.values import Value, evolve
 
 log = logging.getLogger("powernode.store")
 
@@ -87,8 +86,7 @@ DRAIN_S: Final = 5.0
 Listeners = Sequence[trio.SocketListener]
 
 
-@attrs.frozen(kw_only=True)
-class Parts:
+class Parts(Value, frozen=True, kw_only=True):
     """What a platform is made of.
 
     Attributes:

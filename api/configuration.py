@@ -35,6 +35,7 @@ from actors.problems import Problem as EntryProblem
 from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
 from actors.urls import canonical_url
 from api.durations import format_duration, parse_duration
+from runtime.values import evolve
 
 DEFAULT_FILE: Final = "powernode.toml"
 ENVIRONMENT_PREFIX: Final = "POWERNODE_"
@@ -403,7 +404,7 @@ def _assemble(data: Path, values: Mapping[str, Any], sources: Mapping[str, Sourc
         if option.key not in values:
             continue
         if option.member is not None:
-            rates[option.path[2]] = attrs.evolve(rates[option.path[2]], **{option.member: values[option.key]})
+            rates[option.path[2]] = evolve(rates[option.path[2]], **{option.member: values[option.key]})
         else:
             section, name = option.attribute
             arguments[section][name] = values[option.key]

@@ -62,6 +62,7 @@ from runtime.secret import Secret
 from runtime.services import open_service_tree
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.supervision import ChildSpec
+from runtime.values import evolve
 
 log = logging.getLogger("powernode.daemon")
 
@@ -316,7 +317,7 @@ def listener_limits(server: ServerSettings, files: int) -> ListenerLimits:
     if (connections, channels) != (server.connections, server.channels):
         text = "with %d open files there is room for %d connections and %d channels; raise the limit (ulimit -n) for more"
         log.warning(text, files, connections, channels)
-    return attrs.evolve(
+    return evolve(
         DEFAULT_LISTENER_LIMITS,
         grace_s=float(server.grace_s),
         connections=connections,

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol
 
-import attrs
 import msgspec
 import trio
 
 from api.limits import EVENTS_BEHIND_MAX, EVENTS_KEPT, EVENTS_PER_READ, EVENTS_PER_TURN, SUBSCRIBERS_MAX
 from runtime.clock import iso
 from runtime.store.port import Event
+from runtime.values import Value
 
 
 class EventLog(Protocol):
@@ -36,8 +36,7 @@ class EventLog(Protocol):
         ...
 
 
-@attrs.frozen
-class Frame:
+class Frame(Value, frozen=True):
     """One event as it goes over the wire: a JSON object with cursor, kind, severity, at and payload."""
 
     cursor: int

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import attrs
 import trio
 
 from actors.door.call import Answer, Call
@@ -20,6 +19,7 @@ from api.events import EventHub
 from api.limits import ANSWER_DEADLINE_S
 from api.transcoding import internal_error, refusal
 from runtime.errors import InternalFault
+from runtime.values import Value
 
 log = logging.getLogger("powernode.api")
 
@@ -40,8 +40,7 @@ class Health(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
-class Faces:
+class Faces(Value, frozen=True, kw_only=True):
     """What the HTTP application is made of.
 
     Attributes:

@@ -15,7 +15,6 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import attrs
 import msgspec
 import trio
 
@@ -23,6 +22,7 @@ from actors.door.call import Answer, Call, Source, failure
 from actors.door.shapes import too_large
 from api.limits import BODY_DEADLINE_S, QUERY_BYTES_MAX, QUERY_FIELDS_MAX, REQUEST_ID_CHARS_MAX
 from runtime.errors import Fault, FaultError, InternalFault, OperatorFault
+from runtime.values import Value
 
 log = logging.getLogger("powernode.api")
 
@@ -56,8 +56,7 @@ _NOT_SENT_BY_DOOR: Final = frozenset({"content-length", "transfer-encoding", "co
 _BODILESS: Final = frozenset({204, 304})
 
 
-@attrs.frozen
-class Wire:
+class Wire(Value, frozen=True):
     """A response ready to send; header names in lower case, `content-length` among them."""
 
     status: int

@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-import attrs
 import trio
 
 from actors.addresses import is_literal, refused_reason
 from net.limits import CLIENT_ADDRESSES_MAX, RESOLVE_S, RESOLVE_THREADS
+from runtime.values import Value
 
 log = logging.getLogger("net.addresses")
 
@@ -79,8 +79,7 @@ async def system_connect(address: str, port: int) -> trio.abc.Stream:
     return trio.SocketStream(connecting)
 
 
-@attrs.frozen
-class Dialler:
+class Dialler(Value, frozen=True):
     """Makes connections to remotes under the address policy.
 
     Attributes:

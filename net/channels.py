@@ -18,7 +18,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import attrs
 import msgspec
 import trio
 
@@ -66,7 +65,7 @@ from net.remote_faults import no_identity, seal_broken, timed_out, unreachable
 from net.tls import TlsStream
 from net.websocket import StreamWire, Upgrade, UpgradeFailed, UpgradeRefused, WireClosed, WireMisused, upgraded
 from runtime.errors import Fault, RemoteFault
-from runtime.values import evolve
+from runtime.values import Value, evolve
 
 log = logging.getLogger("net.channel")
 
@@ -75,8 +74,7 @@ OtherEnd = Callable[[Source], str | Fault]
 ToldOfEnd = Callable[[str, float], None]
 
 
-@attrs.frozen(kw_only=True)
-class ChannelParts:
+class ChannelParts(Value, frozen=True, kw_only=True):
     """What channels need of their platform.
 
     Attributes:
@@ -294,7 +292,7 @@ class Channels:
             return False
         wire = StreamWire(upgrade.stream, websocket, self._spawn, waiting_max=CHANNEL_QUEUE_FRAMES_MAX)
         wire.post(proof)
-        channel = self._channel(wire, peer_id, attrs.evolve(source, channel=True), CHANNEL_URL, identity)
+        channel = self._channel(wire, peer_id, evolve(source, channel=True), CHANNEL_URL, identity)
         self._use(channel, ours_wins=ours_wins, over=upgrade.ended)
         return True
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import attrs
+from runtime.values import Value
 
 CLIENT_HELLO_BYTES_MAX: Final = 16_384
 RECORDS_MAX: Final = 16
@@ -26,8 +26,7 @@ class NoClientHello(Exception):
     """What has arrived is not the beginning of TLS, or more than it may be. The argument is a short word for counting."""
 
 
-@attrs.frozen
-class ClientHello:
+class ClientHello(Value, frozen=True):
     """What can be known of a connection that begins.
 
     Attributes:

@@ -17,7 +17,6 @@ import threading
 from pathlib import Path
 from typing import Final
 
-import attrs
 import jwt
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +28,7 @@ from net.private_files import PrivateFileError, create_private, read_private
 from net.vault import Vault, VaultError
 from runtime.random import Randomness
 from runtime.secret import Secret
+from runtime.values import Value
 
 TOKEN_KEY_PURPOSE: Final = "operator-token-key"
 PASSWORD_BYTES_MAX: Final = 1_024
@@ -46,8 +46,7 @@ class CredentialsError(Exception):
     """The token key's file cannot be used. It is never replaced: the message says what to do."""
 
 
-@attrs.frozen
-class HashCost:
+class HashCost(Value, frozen=True):
     """What one password hash costs. A stored hash that demands more than four times this is refused without being computed."""
 
     memory_kib: int = 65_536

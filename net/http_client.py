@@ -35,6 +35,7 @@ from net.limits import (
 from net.server_identity import verify_given_ca, verify_public
 from net.tls import TlsStream, abort, client_context, readable
 from runtime.clock import Clock, SystemClock
+from runtime.values import Value
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 _USER_AGENT: Final = b"powernode"
@@ -314,8 +315,7 @@ class Untrusted(RequestError):
     """The server did not prove to be the one that was meant; nothing was sent."""
 
 
-@attrs.frozen
-class JsonReply:
+class JsonReply(Value, frozen=True):
     """A JSON answer of any status; `body` is empty if there was none (204, 304)."""
 
     status: int

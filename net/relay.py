@@ -37,6 +37,7 @@ from net.limits import (
 )
 from net.tls import TlsStream, abort
 from runtime.errors import Fault
+from runtime.values import Value
 
 log = logging.getLogger("net.relay")
 
@@ -44,8 +45,7 @@ RELAY_PROTOCOL: Final = b"powernode.relay.v1"
 """The application protocol of the connection by which a peer fetches what waits for it. Another meaning gets another number."""
 
 
-@attrs.frozen(kw_only=True)
-class HubParts:
+class HubParts(Value, frozen=True, kw_only=True):
     """What relaying needs of its platform.
 
     Attributes:

@@ -56,6 +56,7 @@ from net.server_identity import VerifyServer, verify_public
 from net.tls import TlsFailed, TlsStream, client_context
 from runtime.clock import Clock
 from runtime.errors import Fault
+from runtime.values import Value
 
 log = logging.getLogger("net.remote")
 
@@ -88,8 +89,7 @@ class FieldNotOpened(Exception):
     """A sealed field of the body cannot be opened; the argument is its name."""
 
 
-@attrs.frozen
-class _Purpose:
+class _Purpose(Value, frozen=True):
     """What a kept connection was opened for. Only an equal purpose may use it."""
 
     peer_id: str

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-import attrs
-
 from runtime.errors import Fault
 from runtime.limits import MAILBOX_USER_MAX, PASSIVATE_AFTER_S
+from runtime.values import Value
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -104,18 +103,15 @@ class Actor:
         return type(message)
 
 
-@attrs.frozen
-class Due:
+class Due(Value, frozen=True):
     """Sent by the engine when `kind.due(record)` has passed; at least once per deadline."""
 
 
-@attrs.frozen
-class Resume:
+class Resume(Value, frozen=True):
     """Sent by the engine after a start to every record that asked for it."""
 
 
-@attrs.frozen
-class CallResult:
+class CallResult(Value, frozen=True):
     """Base of messages that bring the outcome of a port call.
 
     Attributes:

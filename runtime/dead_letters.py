@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Literal, get_args
 
-import attrs
+from runtime.values import Value
 
 DeadLetterReason = Literal["no_target", "not_understood", "mailbox_full", "poison", "late", "stale", "stopping", "quarantined"]
 
 DEAD_LETTERS_MAX = 1_000
 
 
-@attrs.frozen
-class DeadLetter:
+class DeadLetter(Value, frozen=True):
     """One message that found no handler.
 
     Attributes:

@@ -18,8 +18,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import attrs
-
 from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
 from runtime.ask_deadlines import AskDeadlines
 from runtime.buggify import Decide, never, site
@@ -65,6 +63,7 @@ from runtime.store.port import (
 )
 from runtime.timers import Timer, TimerHeap
 from runtime.trace import Trace
+from runtime.values import Value
 
 __all__ = [
     "Ask",
@@ -91,8 +90,7 @@ PortStart = Callable[[Any, Callable[[Any], None]], None]
 """Starts a port call and arranges for the callback to be called once, in the engine's thread, with a result or a `Fault`."""
 
 
-@attrs.frozen
-class Crash:
+class Crash(Value, frozen=True):
     """What is known of a handler that raised: the error without its locals, and the last turns of the actor."""
 
     ref: Ref
@@ -102,15 +100,13 @@ class Crash:
     history: tuple[Recorded, ...]
 
 
-@attrs.frozen
-class RestartAfter:
+class RestartAfter(Value, frozen=True):
     """Run the actor again, from its committed record, after `delay_s`."""
 
     delay_s: float
 
 
-@attrs.frozen
-class QuarantineFor:
+class QuarantineFor(Value, frozen=True):
     """Refuse the actor's messages for `duration_s`, then start it afresh."""
 
     duration_s: float

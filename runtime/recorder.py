@@ -10,8 +10,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from runtime.actor import Actor, Ref
 from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING, RECORDER_RING_CROWDED, RECORDER_ROOMY_ACTORS
 from runtime.values import Value
@@ -42,8 +40,7 @@ def new_ring(actors: int) -> Ring:
     return deque(maxlen=RECORDER_RING if actors <= RECORDER_ROOMY_ACTORS else RECORDER_RING_CROWDED)
 
 
-@attrs.frozen
-class Recorded:
+class Recorded(Value, frozen=True):
     """One turn, for people and programs.
 
     Attributes:

@@ -43,8 +43,7 @@ class NotRecordableError(ValueError):
     """A document holds something that no longer exists in this program, or never did."""
 
 
-@attrs.frozen
-class Opaque:
+class Opaque(Value, frozen=True):
     """A value that a document only names, because it cannot leave its process."""
 
     name: str

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
+from runtime.values import Value
+
 if TYPE_CHECKING:
     from runtime.supervisor import Supervisor
 
@@ -150,8 +152,7 @@ class SupervisorSpec:
             raise ValueError(f"child {child.id!r} is significant, but the supervisor never shuts down by itself")
 
 
-@attrs.frozen
-class CrashReport:
+class CrashReport(Value, frozen=True):
     """A child ended although nobody asked it to, or failed to start.
 
     Attributes:
@@ -174,8 +175,7 @@ class CrashReport:
     last_messages: tuple[Any, ...] = ()
 
 
-@attrs.frozen
-class Notice:
+class Notice(Value, frozen=True):
     """A step in the life of a supervisor, or (`child` given) of a child in quarantine."""
 
     supervisor: str
@@ -185,8 +185,7 @@ class Notice:
     detail: str = ""
 
 
-@attrs.frozen
-class SupervisorEnd:
+class SupervisorEnd(Value, frozen=True):
     """Why a supervisor ended; by then none of its children lives. `error` is None if the end is no failure."""
 
     reason: Literal["stopped", "auto_shutdown", "escalated", "start_failed"]

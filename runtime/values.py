@@ -32,6 +32,18 @@ def fields_of(cls: type) -> tuple[str, ...] | None:
     return tuple(field.name for field in attrs.fields(cls)) if attrs.has(cls) else None
 
 
+def as_dict(value: Any) -> dict[str, Any]:
+    """The fields of a value of either kind by name; what they hold stays as it is.
+
+    Raises:
+        TypeError: it is no such value.
+    """
+    names = fields_of(type(value))
+    if names is None:
+        raise TypeError(f"{type(value).__name__} has no fields")
+    return {name: getattr(value, name) for name in names}
+
+
 class _Copying:
     """How the instances of one class are copied: what reads all fields at once, what sets each, and where each name stands.
 

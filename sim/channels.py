@@ -501,7 +501,7 @@ class _Attempt:
         address = here.world.network.public_address(server.name)
         seen = Source(address, "tls", certificates, f"{server.name}:channel", channel=True, dialled=True)
         ours = End(here, self.request.peer_id, seen, url, "out", now, now, self.request.identity, incarnation=here.incarnation)
-        known = attrs.evolve(connection.source, channel=True)
+        known = evolve(connection.source, channel=True)
         theirs = End(server, leave.peer_id, known, CHANNEL_URL, "back", now, now, leave.identity, incarnation=server.incarnation)
         return SimulatedChannel(connection.path, ours, theirs)
 

@@ -20,6 +20,7 @@ from net.credentials import new_token_key
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.ids import uuid7
 from runtime.random import SeededRandomness
+from runtime.values import evolve
 from sim.clock import EPOCH, HostClock, Timeline
 
 POOL: Final = 8
@@ -77,7 +78,7 @@ def dated(who: Person, papers: Papers) -> Person:
     except AuthorityError:
         chain = ()
     assert isinstance(chain, tuple)
-    return attrs.evolve(who, root_key=root_key, root=root, server_chain=chain)
+    return evolve(who, root_key=root_key, root=root, server_chain=chain)
 
 
 def another(who: Person) -> Person:

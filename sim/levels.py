@@ -16,6 +16,7 @@ from typing import Final, Literal
 import attrs
 
 from actors.settings import FederationSettings
+from runtime.values import evolve
 from sim.scenario.history import Change, History
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
@@ -64,8 +65,8 @@ class Comparison:
 
 def at_level(scenario: Scenario, level: Level) -> Scenario:
     """The scenario with every platform at one level."""
-    platforms = tuple(attrs.evolve(platform, level=None) for platform in scenario.platforms)
-    return attrs.evolve(scenario, world=attrs.evolve(scenario.world, level=level), platforms=platforms)
+    platforms = tuple(evolve(platform, level=None) for platform in scenario.platforms)
+    return evolve(scenario, world=evolve(scenario.world, level=level), platforms=platforms)
 
 
 def tolerance_of(scenario: Scenario) -> Callable[[Change], float]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.approval import deciding
 from actors.approval.lifecycle import Status, Trigger, progress, transition
 from actors.approval.limits import ANSWER_S, TIMEOUT_S
@@ -21,6 +19,7 @@ from actors.operator.permissions import satisfies
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 REASON_REQUIRED = OperatorFault("reason_required", "say why, for who has asked for it", 422)
 
@@ -79,7 +78,7 @@ class ApprovalActor(Actor):
             return
         running = progress(record.execution_status, "begin")
         assert running is not None
-        ctx.save(attrs.evolve(record, execution_status=running, look_at=next_look(ctx.wall)))
+        ctx.save(evolve(record, execution_status=running, look_at=next_look(ctx.wall)))
         self.waiting.append((ctx.defer(), message.mark, message.by))
         ctx.after(ANSWER_S, AnswerNow(), "answer")
         self._begin(ctx, ctx.record)
@@ -125,7 +124,7 @@ class ApprovalActor(Actor):
         if record.status == "pending" and status_at(record, ctx.wall) == "expired":
             self._end(ctx, self._stepped(ctx, record, "time_out", None), "nobody decided in time")
         elif record.execution_status == "running" and record.look_at is not None and record.look_at <= ctx.wall:
-            ctx.save(attrs.evolve(record, look_at=next_look(ctx.wall)))
+            ctx.save(evolve(record, look_at=next_look(ctx.wall)))
             self._begin(ctx, ctx.record)
 
     @handles(Resume)
@@ -150,7 +149,7 @@ class ApprovalActor(Actor):
             done = progress(record.execution_status, "done")
             assert done is not None
             self._tell(ctx, record, "succeeded", None)
-            ctx.save(attrs.evolve(record, execution_status=done, resolution=dict(message.result), look_at=None))
+            ctx.save(evolve(record, execution_status=done, resolution=dict(message.result), look_at=None))
         self._answer(ctx)
 
     @handles(AnswerNow)
@@ -162,7 +161,7 @@ class ApprovalActor(Actor):
         assert failed is not None
         self._tell(ctx, record, "failed", None, code=fault.code)
         told = {"code": fault.code, "message": fault.message, "details": dict(fault.details)}
-        return attrs.evolve(record, execution_status=failed, resolution=told, look_at=None)
+        return evolve(record, execution_status=failed, resolution=told, look_at=None)
 
     # --- small things --------------------------------------------------------------------------------------------
 
@@ -170,18 +169,18 @@ class ApprovalActor(Actor):
         """The record with one more decision, which its audit chain keeps whole."""
         entry = Decision(by=by, decision=decision, comment=comment, at=ctx.wall, params_digest=record.params_digest)
         step = deciding.current_step(record)
-        steps = tuple(attrs.evolve(each, decisions=(*each.decisions, entry)) if each is step else each for each in record.steps)
+        steps = tuple(evolve(each, decisions=(*each.decisions, entry)) if each is step else each for each in record.steps)
         self._note(ctx, record, f"approval.{decision}", by, decision=entry.to_json())
-        return attrs.evolve(record, steps=steps)
+        return evolve(record, steps=steps)
 
     def _stepped(self, ctx: Context, record: ApprovalRecord, trigger: Trigger, by: str | None) -> ApprovalRecord:
         status: Status | None = transition(record.status, trigger)
         assert status is not None, (record.status, trigger)
         self._tell(ctx, record, status, by)
-        return attrs.evolve(record, status=status, decided_at=ctx.wall, look_at=None)
+        return evolve(record, status=status, decided_at=ctx.wall, look_at=None)
 
     def _end(self, ctx: Context, record: ApprovalRecord, reason: str | None) -> None:
-        ctx.save(attrs.evolve(record, resolution={"reason": reason}))
+        ctx.save(evolve(record, resolution={"reason": reason}))
         told = NotApproved(approval_id=record.id, status=record.status, reason=reason)
         ctx.send(Ref(record.subject_kind, record.subject_id), told)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import attrs
+from runtime.values import Value
 
 BlastRadius = Literal["low", "medium", "high"]
 
 
-@attrs.frozen(kw_only=True)
-class Category:
+class Category(Value, frozen=True, kw_only=True):
     """One kind of gated operation.
 
     Attributes:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 from actors.approval.record import ApprovalRecord, Origin
 from actors.idempotency.record import Mark
 from runtime.errors import Fault
+from runtime.values import Value
 
 # --- from whoever wants something done --------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class AskApproval:
+class AskApproval(Value, frozen=True, kw_only=True):
     """Let an operation wait. May come twice. Answer: the record.
 
     Attributes:
@@ -40,8 +40,7 @@ class AskApproval:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Supersede:
+class Supersede(Value, frozen=True, kw_only=True):
     """What was asked for is not wanted any more, or has become impossible. No answer."""
 
     reason: str
@@ -50,8 +49,7 @@ class Supersede:
 # --- from operators ---------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Approve:
+class Approve(Value, frozen=True, kw_only=True):
     """Approve. Answer: the record, with the outcome of the operation if that is known in time; or a fault."""
 
     by: str
@@ -59,8 +57,7 @@ class Approve:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Reject:
+class Reject(Value, frozen=True, kw_only=True):
     """Reject. Answer: the record, or a fault."""
 
     by: str
@@ -68,8 +65,7 @@ class Reject:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Withdraw:
+class Withdraw(Value, frozen=True, kw_only=True):
     """End the request undecided: by who asked, or by whoever could decide. Answer: the record, or a fault."""
 
     by: str
@@ -79,8 +75,7 @@ class Withdraw:
 # --- between a request and whoever carries it out ---------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Execute:
+class Execute(Value, frozen=True, kw_only=True):
     """Do what was approved, after looking whether it is still as it was. May come twice. Answered by `Executed`.
 
     Attributes:
@@ -92,8 +87,7 @@ class Execute:
     approved_by: str
 
 
-@attrs.frozen(kw_only=True)
-class NotApproved:
+class NotApproved(Value, frozen=True, kw_only=True):
     """The operation will not be done: its request is `rejected`, `expired` or `cancelled`."""
 
     approval_id: str
@@ -101,14 +95,12 @@ class NotApproved:
     reason: str | None
 
 
-@attrs.frozen(kw_only=True)
-class Executed:
+class Executed(Value, frozen=True, kw_only=True):
     """What became of the operation: `fault` says why it was not done, or None."""
 
     fault: Fault | None = None
-    result: Mapping[str, Any] = attrs.field(factory=dict)
+    result: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@attrs.frozen
-class AnswerNow:
+class AnswerNow(Value, frozen=True):
     """The time to wait for the outcome is over."""

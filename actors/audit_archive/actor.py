@@ -23,6 +23,7 @@ from runtime.actor import Actor, Due, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
 from runtime.store.port import AuditEntry, Condition, Query
+from runtime.values import evolve
 
 CHANGED: Final = "object_changed"
 
@@ -104,7 +105,7 @@ class Archivist(Actor):
         """Begin with what the peer has to ship; False if there is nothing."""
         former = _latest(ctx, peer_id)
         if former is not None and former.state != "verified":
-            again = attrs.evolve(
+            again = evolve(
                 _stepped(former, "tried_again"), version=former.version + 1, attempts=former.attempts + 1, error=None
             )  # fmt: skip
             content = object_bytes(again, ctx.audit_entries(peer_id, again.first_sequence - 1, again.entry_count))
@@ -114,7 +115,7 @@ class Archivist(Actor):
         if not entries:
             return False
         made, content = shipment(ctx.new_id(), ctx.ref.id, peer_id, entries, former, ctx.wall)
-        self._write(ctx, run, attrs.evolve(made, version=1), None, content)
+        self._write(ctx, run, evolve(made, version=1), None, content)
         return True
 
     def _ripe(self, ctx: Context, peer_id: str, after: int) -> list[AuditEntry]:
@@ -169,14 +170,14 @@ class Archivist(Actor):
         ctx.after(0.0, NextPeers(), "next")
 
     def _step(self, ctx: Context, record: ShipmentRecord, trigger: Trigger, **changes: Any) -> ShipmentRecord:
-        changed = attrs.evolve(_stepped(record, trigger), version=record.version + 1, **changes)
+        changed = evolve(_stepped(record, trigger), version=record.version + 1, **changes)
         ctx.put_row(SHIPMENT.name, changed, record.version)
         return changed
 
     def _end(self, ctx: Context, run: Run) -> None:
         self.running = None
         record: ArchiveRecord = self.record
-        ctx.save(attrs.evolve(record, next_run_at=next_run(ctx.wall), last_run_at=ctx.wall, last_error=run.error, runs=record.runs + 1))
+        ctx.save(evolve(record, next_run_at=next_run(ctx.wall), last_run_at=ctx.wall, last_error=run.error, runs=record.runs + 1))
         ctx.answer(run.asked, Shipped(run.swept, run.shipped, run.entries, run.failures))
 
 
@@ -194,4 +195,4 @@ def _latest(ctx: Context, peer_id: str) -> ShipmentRecord | None:
 def _stepped(record: ShipmentRecord, trigger: Trigger) -> ShipmentRecord:
     state = transition(record.state, trigger)
     assert state is not None, (record.state, trigger)
-    return attrs.evolve(record, state=state)
+    return evolve(record, state=state)

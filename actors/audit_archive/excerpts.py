@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import attrs
-
 from actors import sanitize
 from actors.audit_archive.record import ShipmentRecord
 from actors.limits import EXCERPT_ENTRIES_MAX, EXCERPT_WINDOW_DEFAULT_S
@@ -17,6 +15,7 @@ from runtime.clock import iso, iso_or_none, parse_iso
 from runtime.errors import OperatorFault
 from runtime.ids import is_uuid
 from runtime.store.port import AuditEntry
+from runtime.values import Value
 
 SHARED_FIELDS: Final = frozenset(
     {
@@ -31,8 +30,7 @@ TEXT_CHARS_MAX: Final = 128
 READ_SLICE: Final = 2_000
 
 
-@attrs.frozen
-class Window:
+class Window(Value, frozen=True):
     """From `since` (inclusive) to `until` (exclusive), seconds since the epoch."""
 
     since: float

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import attrs
-
 from runtime.actor import CallResult
+from runtime.values import Value
 
 
-@attrs.frozen
-class Begin:
+class Begin(Value, frozen=True):
     """Ship daily from now on; harmless if that is so already. Told to the actor of the account's id. No answer."""
 
     account_id: str
 
 
-@attrs.frozen
-class ShipNow:
+class ShipNow(Value, frozen=True):
     """Run at once, as the daily run would. Answers `Shipped`, or a fault if a run is under way."""
 
     by: str | None
 
 
-@attrs.frozen
-class Shipped:
+class Shipped(Value, frozen=True):
     """What a run did.
 
     Attributes:
@@ -37,16 +33,13 @@ class Shipped:
     failures: int
 
 
-@attrs.frozen
-class NextPeers:
+class NextPeers(Value, frozen=True):
     """Go on with the run."""
 
 
-@attrs.frozen
-class ObjectStored(CallResult):
+class ObjectStored(CallResult, frozen=True):
     """The archive took an object, or did not."""
 
 
-@attrs.frozen
-class ObjectChecked(CallResult):
+class ObjectChecked(CallResult, frozen=True):
     """The archive read an object back, or could not."""

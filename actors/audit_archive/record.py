@@ -17,6 +17,7 @@ from runtime.clock import iso, iso_or_none
 from runtime.store.chain import GENESIS
 from runtime.store.codec import canonical_json
 from runtime.store.port import AuditEntry, Kind
+from runtime.values import as_dict, evolve
 
 RUN_AT: Final = datetime.time(4, 30)
 """When the daily run is due, UTC."""
@@ -133,7 +134,7 @@ def shipment(
     content = object_bytes(record, entries)
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"{account_id}/{peer_id}/{id}-{sha256[:NAME_DIGEST_CHARS]}.jsonl"
-    return attrs.evolve(record, sha256=sha256, path=path), content
+    return evolve(record, sha256=sha256, path=path), content
 
 
 def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
 
 def object_bytes(record: ShipmentRecord, entries: Sequence[AuditEntry]) -> bytes:
     """JSON lines: the manifest, then the entries in canonical form, so that each hash can be computed from its line."""
-    lines = [canonical_json(manifest_of(record)), *(canonical_json(attrs.asdict(entry, recurse=False)) for entry in entries)]
+    lines = [canonical_json(manifest_of(record)), *(canonical_json(as_dict(entry)) for entry in entries)]
     return b"\n".join(lines) + b"\n"
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.bridge import lifecycle
 from actors.bridge.lifecycle import PAST, State
 from actors.bridge.messages import Create, Step, Update
@@ -24,6 +22,7 @@ from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such bridge", 404)
 DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
@@ -82,8 +81,8 @@ class BridgeActor(Actor):
             changes["suspension_reason"] = message.reason
         else:
             changes |= {"suspended_at": None, "suspension_reason": None}
-        self._entered(ctx, attrs.evolve(record, state=target), record.state, message.by, message.reason)
-        ctx.save(attrs.evolve(record, **changes))
+        self._entered(ctx, evolve(record, state=target), record.state, message.by, message.reason)
+        ctx.save(evolve(record, **changes))
         remember(ctx, message.mark, 200, {"bridge": to_json(ctx.record, peer)})
         ctx.reply(ctx.record)
 
@@ -95,7 +94,7 @@ class BridgeActor(Actor):
             return
         record: BridgeRecord = self.record
         if record.metadata != message.metadata:
-            ctx.save(attrs.evolve(record, metadata=message.metadata, updated_at=ctx.wall))
+            ctx.save(evolve(record, metadata=message.metadata, updated_at=ctx.wall))
         remember(ctx, message.mark, 200, {"bridge": to_json(ctx.record, self._peer(ctx, record.federation_peer_id))})
         ctx.reply(ctx.record)
 
@@ -105,7 +104,7 @@ class BridgeActor(Actor):
         record: BridgeRecord | None = self.record
         if record is None or record.state == "revoked" or record.peering_epoch != message.peering_epoch:
             return
-        ended = attrs.evolve(
+        ended = evolve(
             record, state="revoked", revoked_at=message.ended_at, revocation_reason=f"peer_revoked: {message.reason}", updated_at=ctx.wall
         )
         self._entered(ctx, ended, record.state, None, ended.revocation_reason)

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 from actors.bridge.lifecycle import Trigger
 from actors.idempotency.record import Mark
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Create:
+class Create(Value, frozen=True, kw_only=True):
     """Propose a bridge. Faults: `peer_not_found`, `peer_revoked`, `network_not_found`, `bridge_exists`."""
 
     account_id: str
     by: str | None
     federation_peer_id: str
     sdwan_network_id: str
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Step:
+class Step(Value, frozen=True, kw_only=True):
     """Take one step of the life. Faults: `invalid_transition`, `peer_not_ready`, `version_conflict`."""
 
     by: str | None
@@ -34,8 +33,7 @@ class Step:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Update:
+class Update(Value, frozen=True):
     """Replace `metadata`. Faults: `version_conflict`."""
 
     by: str | None

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from actors.capability.lifecycle import FITTING
 from actors.capability.limits import CAPABILITIES_PER_PEER_MAX, DEBOUNCE_S, WITHDRAWAL_AGAIN_S, WITHDRAWAL_TOLD_FOR_S
 from actors.capability.messages import Begin, CatalogueChanged, Create, Delete, Synced, SyncNow, Update, Waited
@@ -31,6 +29,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 DEPENDANTS.append(Dependant(kind=CAPABILITY, phase="draining", open=(), peer_column="open_peer_id"))
 
@@ -41,7 +40,7 @@ ONLY_MIGRATIONS: Final = OperatorFault("capability_not_driven", "nothing flows u
 ENDED: Final = OperatorFault("peer_revoked", "the peering of this capability has ended", 409)
 
 
-class WithdrawalTold(CallResult):
+class WithdrawalTold(CallResult, frozen=True):
     """The peer has heard that we bring it no more; or not, and then it is told again."""
 
 
@@ -72,7 +71,7 @@ class CapabilityActor(Pushing):
             created_at=ctx.wall,
             updated_at=ctx.wall,
         )
-        record = attrs.evolve(record, next_at=ctx.wall if record.by_itself else None)
+        record = evolve(record, next_at=ctx.wall if record.by_itself else None)
         tell(ctx, record, "capability_created", "low", message.by, policy=record.policy)
         ctx.save(record)
         remember(ctx, message.mark, 201, {"capability": to_json(ctx.record, ctx.wall)})
@@ -85,13 +84,13 @@ class CapabilityActor(Pushing):
             ctx.reply(fault)
             return
         record: CapabilityRecord = self.record
-        changed = attrs.evolve(record, **message.changes)
+        changed = evolve(record, **message.changes)
         if changed.filter != record.filter:
-            changed = attrs.evolve(changed, pull=attrs.evolve(record.pull, full=True), push=attrs.evolve(record.push, full=True))
+            changed = evolve(changed, pull=evolve(record.pull, full=True), push=evolve(record.push, full=True))
         if changed != record:
             next_at = ctx.wall if changed.by_itself else None
             tell(ctx, changed, "capability_changed", "low", message.by, fields=sorted(message.changes))
-            ctx.save(attrs.evolve(changed, blocked=None, next_at=next_at, updated_at=ctx.wall))
+            ctx.save(evolve(changed, blocked=None, next_at=next_at, updated_at=ctx.wall))
             # What is under way goes by what was; it ends here and begins anew.
             self._abandon(ctx)
         remember(ctx, message.mark, 200, {"capability": to_json(ctx.record, ctx.wall)})
@@ -106,9 +105,9 @@ class CapabilityActor(Pushing):
         record: CapabilityRecord = self.record
         self._abandon(ctx)
         tell(ctx, record, "capability_deleted", "low", message.by)
-        going = attrs.evolve(record, going=True, next_at=ctx.wall, updated_at=ctx.wall)
+        going = evolve(record, going=True, next_at=ctx.wall, updated_at=ctx.wall)
         if "push" in record.legs and record.push.cursor is not None:
-            going = attrs.evolve(going, withdrawal_id=ctx.new_id(), withdraw_until=ctx.wall + WITHDRAWAL_TOLD_FOR_S)
+            going = evolve(going, withdrawal_id=ctx.new_id(), withdraw_until=ctx.wall + WITHDRAWAL_TOLD_FOR_S)
         ctx.save(going)
         remember(ctx, message.mark, 200, {"id": record.id, "deleted": True})
         ctx.reply(record)
@@ -164,7 +163,7 @@ class CapabilityActor(Pushing):
         if record.going:
             self._gone(ctx, record)
         elif not record.open or not record.legs:
-            ctx.save(attrs.evolve(record, next_at=None))
+            ctx.save(evolve(record, next_at=None))
         elif self.run is not None:
             # A step whose answer has not come: the pass is begun again from what is acknowledged.
             self._abandon(ctx)
@@ -179,13 +178,13 @@ class CapabilityActor(Pushing):
         record: CapabilityRecord | None = self.record
         if record is not None and record.open:
             self._abandon(ctx)
-            ctx.save(attrs.evolve(record, ended_at=message.ended_at, next_at=None, updated_at=ctx.wall))
+            ctx.save(evolve(record, ended_at=message.ended_at, next_at=None, updated_at=ctx.wall))
 
     telling = False
 
     def _withdraw(self, ctx: Context, record: CapabilityRecord) -> None:
         """Tell the peer that what we brought is brought no more, again and again until it has heard. The row is kept as long."""
-        ctx.save(attrs.evolve(record, next_at=ctx.wall + WITHDRAWAL_AGAIN_S))
+        ctx.save(evolve(record, next_at=ctx.wall + WITHDRAWAL_AGAIN_S))
         row = ctx.row(PEER.name, record.federation_peer_id)
         if row is None or self.telling:
             return
@@ -211,7 +210,7 @@ class CapabilityActor(Pushing):
         reply = message.outcome
         if record is None or not record.going or not isinstance(reply, RemoteReply) or reply.status >= 500 or reply.status == 429:
             return
-        ctx.save(attrs.evolve(record, withdrawal_id=None, next_at=ctx.wall))
+        ctx.save(evolve(record, withdrawal_id=None, next_at=ctx.wall))
 
     def _gone(self, ctx: Context, record: CapabilityRecord) -> None:
         """Take the row away once the peer has heard of it, and the shelf has noted that its mirrors go too."""
@@ -223,7 +222,7 @@ class CapabilityActor(Pushing):
         if "pull" in record.legs and not noted and not self.renounced:
             self.renounced = True
             ctx.send(Ref(SHELF.name, record.federation_peer_id), Renounce(record.id))
-            ctx.save(attrs.evolve(record, next_at=ctx.wall + 1.0))
+            ctx.save(evolve(record, next_at=ctx.wall + 1.0))
             return
         for row in ctx.query(Query(PUSHED.name, ((Condition("capability_id", "=", record.id),),))):
             ctx.delete_row(PUSHED.name, row.record.id)
@@ -273,7 +272,7 @@ def update_fault(record: CapabilityRecord, message: Update) -> Fault | None:
     """Why the change cannot be made, or None."""
     if not record.open:
         return ENDED
-    changed = attrs.evolve(record, **message.changes)
+    changed = evolve(record, **message.changes)
     kind, found = what_flows(changed)
     if isinstance(found, Fault) or kind is None:
         return found if isinstance(found, Fault) else None

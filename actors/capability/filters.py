@@ -13,20 +13,18 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors.capability.limits import FILTER_ATTRIBUTES_MAX, FILTER_VALUES_MAX, PREFIX_CHARS_MAX
 from actors.door.shapes import INVALID, Choice, Identifier, Instant, Integer, Number, Spot, Text
 from actors.inventory.kind import ResourceKind
 from actors.problems import Problem
+from runtime.values import Value
 
 FILTER_INVALID: Final = "filter_invalid"
 _BOUNDS: Final = ("gte", "lte", "prefix")
 _ORDERED: Final = (Text, Integer, Number, Identifier, Instant, Choice)
 
 
-@attrs.frozen
-class Criterion:
+class Criterion(Value, frozen=True):
     """What one attribute must be; what is None is not asked. `any_of` and the bounds exclude each other."""
 
     attribute: str

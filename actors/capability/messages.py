@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.capability.lifecycle import Direction, Policy
 from actors.capability.record import CapabilityRecord
 from actors.idempotency.record import Mark
 from runtime.actor import CallResult
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Create:
+class Create(Value, frozen=True, kw_only=True):
     """Let records flow. Answer: the record, or a fault (`peer_not_found`, `peer_revoked`, `capability_exists`, …)."""
 
     account_id: str
@@ -29,8 +27,7 @@ class Create:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Update:
+class Update(Value, frozen=True, kw_only=True):
     """Change policy, filter, interval or acknowledgement. Another filter makes the next pass a full one. Answer: the record, or a fault."""
 
     by: str | None
@@ -39,8 +36,7 @@ class Update:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Delete:
+class Delete(Value, frozen=True, kw_only=True):
     """Let nothing flow any more; what was pulled is dropped. Answer: the record that was, or a fault."""
 
     by: str | None
@@ -48,8 +44,7 @@ class Delete:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class SyncNow:
+class SyncNow(Value, frozen=True, kw_only=True):
     """Make a pass now, whatever the policy. Answer: `Synced`, or a fault that says why it came to nothing.
 
     Attributes:
@@ -60,8 +55,7 @@ class SyncNow:
     full: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Synced:
+class Synced(Value, frozen=True, kw_only=True):
     """A pass that was asked for has ended, or goes on beyond what the asker waits."""
 
     record: CapabilityRecord
@@ -70,37 +64,33 @@ class Synced:
     dropped: int = 0
 
 
-@attrs.frozen
-class CatalogueChanged:
+class CatalogueChanged(Value, frozen=True):
     """Records of the kind have changed here. No answer."""
 
 
-@attrs.frozen
-class Begin:
+class Begin(Value, frozen=True):
     """The time to gather changes is over."""
 
 
-@attrs.frozen
-class Proceed:
+class Proceed(Value, frozen=True):
     """Go on with the pass after a wait that the peer has asked for."""
 
     run: str
 
 
-@attrs.frozen
-class Waited:
+class Waited(Value, frozen=True):
     """Who asked for the pass waits no longer."""
 
     run: str
 
 
-class PageRead(CallResult):
+class PageRead(CallResult, frozen=True):
     """The peer has answered a page of its list."""
 
 
-class MirrorPut(CallResult):
+class MirrorPut(CallResult, frozen=True):
     """The peer has answered a pushed record."""
 
 
-class CloseTold(CallResult):
+class CloseTold(CallResult, frozen=True):
     """The peer has heard that everything was pushed."""

@@ -135,7 +135,7 @@ class Running(Actor, abc.ABC):
             self._blocked(ctx, *blocked, address)
             return
         if asked is not None and asked.full:
-            record = attrs.evolve(record, pull=attrs.evolve(record.pull, full=True), push=attrs.evolve(record.push, full=True))
+            record = evolve(record, pull=evolve(record.pull, full=True), push=evolve(record.push, full=True))
         self.run = Run(id=ctx.new_id(), legs=self._open_legs(ctx, record), kind=kind, filter=found)
         if asked is not None:
             self.run.asked.append(address)
@@ -143,7 +143,7 @@ class Running(Actor, abc.ABC):
         self.again = False
         row = self.peer(ctx, record)
         declares = row is not None and record.resource_kind in declared_kinds(row.record.capabilities)
-        ctx.save(attrs.evolve(record, blocked=None, declared=record.declared or declares))
+        ctx.save(evolve(record, blocked=None, declared=record.declared or declares))
         self.begin_leg(ctx)
 
     def begin_leg(self, ctx: Context) -> None:
@@ -161,7 +161,7 @@ class Running(Actor, abc.ABC):
         old = progress.full_at is None or ctx.wall - progress.full_at >= FULL_PASS_EVERY_S
         run.full = progress.full or old or (progress.era, progress.reach) != (run.era, run.reach)
         cursor = None if run.full else progress.cursor
-        self.keep(ctx, attrs.evolve(progress, full=run.full, cursor=cursor))
+        self.keep(ctx, evolve(progress, full=run.full, cursor=cursor))
         self.proceed(ctx)
 
     @abc.abstractmethod
@@ -171,7 +171,7 @@ class Running(Actor, abc.ABC):
     def keep(self, ctx: Context, progress: Progress) -> None:
         """Save how far the leg has come, and when the next step is overdue."""
         assert self.run is not None
-        ctx.save(attrs.evolve(ctx.record, **{self.run.leg: progress}, next_at=ctx.wall + STEP_MAX_S))
+        ctx.save(evolve(ctx.record, **{self.run.leg: progress}, next_at=ctx.wall + STEP_MAX_S))
 
     # --- guards --------------------------------------------------------------------------------------------------
 
@@ -257,9 +257,9 @@ class Running(Actor, abc.ABC):
         """A leg has been made to its end."""
         run, record = self.run, ctx.record
         assert run is not None
-        progress = attrs.evolve(progress, full=False, completed_at=ctx.wall)
+        progress = evolve(progress, full=False, completed_at=ctx.wall)
         if run.full:
-            progress = attrs.evolve(progress, full_at=run.began_at, era=run.era, reach=run.reach)
+            progress = evolve(progress, full_at=run.began_at, era=run.era, reach=run.reach)
         self.keep(ctx, progress)
         run.legs.pop(0)
         if run.legs:
@@ -270,7 +270,7 @@ class Running(Actor, abc.ABC):
         if run.written or run.dropped or recovered:
             tell(ctx, record, "completed", "low", written=run.written, dropped=run.dropped)
         next_at = ctx.wall + record.interval_seconds if record.by_itself else None
-        done = attrs.evolve(record, last_synced_at=ctx.wall, last_error=None, last_error_at=None, consecutive_failures=0, next_at=next_at)
+        done = evolve(record, last_synced_at=ctx.wall, last_error=None, last_error_at=None, consecutive_failures=0, next_at=next_at)
         ctx.save(_crossed(ctx, done, self.peer(ctx, record)))
         self._end(ctx, None)
 
@@ -282,8 +282,8 @@ class Running(Actor, abc.ABC):
         if failures == FAILURES_TOLD:
             tell(ctx, record, "failing", "medium", failures=failures, error=code)
         next_at = ctx.wall + retry_after(failures) if record.by_itself else None
-        failed = attrs.evolve(record, consecutive_failures=failures, last_error=code, last_error_at=ctx.wall, next_at=next_at)
-        ctx.save(attrs.evolve(failed, blocked=None))
+        failed = evolve(record, consecutive_failures=failures, last_error=code, last_error_at=ctx.wall, next_at=next_at)
+        ctx.save(evolve(failed, blocked=None))
         self._end(ctx, fault, address)
 
     def _blocked(self, ctx: Context, block: Block, fault: Fault, address: Any) -> None:
@@ -292,7 +292,7 @@ class Running(Actor, abc.ABC):
         if block == "blocked_no_grant" and record.blocked != block:
             tell(ctx, record, "blocked_no_grant", "medium")
         next_at = ctx.wall + record.interval_seconds if record.by_itself and record.open else None
-        ctx.save(attrs.evolve(record, blocked=block, next_at=next_at))
+        ctx.save(evolve(record, blocked=block, next_at=next_at))
         self._end(ctx, fault, address)
 
     def _end(self, ctx: Context, fault: Fault | None, address: Any = None) -> None:
@@ -345,7 +345,7 @@ def _crossed(ctx: Context, record: CapabilityRecord, row: Row | None) -> Capabil
     outcome = residency_of(ctx, row.record) if row is not None else residency.Outcome(allowed=True)
     if outcome.severity is not None and not record.crossed:
         tell(ctx, record, "cross_boundary", outcome.severity)
-    return attrs.evolve(record, crossed=outcome.crossing)
+    return evolve(record, crossed=outcome.crossing)
 
 
 def tell(ctx: Context, record: CapabilityRecord, what: str, severity: Any, by: str | None = None, **facts: Any) -> None:
@@ -358,7 +358,7 @@ def tell(ctx: Context, record: CapabilityRecord, what: str, severity: Any, by: s
 
 def advanced(progress: Progress, updated_at: float, id: str) -> Progress:
     """The progress past one more acknowledged record; a cursor never goes back within a pass."""
-    return attrs.evolve(progress, cursor=Cursor(updated_at, id))
+    return evolve(progress, cursor=Cursor(updated_at, id))
 
 
 def unusable(what: str) -> Fault:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.continuity.messages import CloseWhatCameBack, Decide, Decided, EpochClaimed
 from actors.continuity.record import CLAIMANTS_MAX, KIND, Closing, ContinuityRecord, frozen_by, shown
 from actors.homecoming.messages import AskHomes
@@ -22,6 +20,7 @@ from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 NOT_FROZEN = OperatorFault("trust_not_frozen", "trust is not frozen; there is nothing to decide", 409)
 RESTORED = OperatorFault("claim_disproved", "this copy was restored by command; it cannot be declared not to be one", 409)
@@ -44,7 +43,7 @@ class ContinuityActor(Actor):
             ctx.emit("federation.trust.frozen", "critical", ctx.settings.identity.account_id or None, **facts)
         claimants = tuple(dict.fromkeys((*record.claimants, message.peer_id)))[-CLAIMANTS_MAX:]
         ctx.save(
-            attrs.evolve(
+            evolve(
                 record,
                 frozen_at=record.frozen_at if record.frozen_at is not None else ctx.wall,
                 claimed_epoch=max(record.claimed_epoch, message.epoch),
@@ -73,12 +72,12 @@ class ContinuityActor(Actor):
         facts |= {"claimed_epoch": record.claimed_epoch, "claimants": list(record.claimants)}
         ctx.audit("trust.decided", "user", message.by, **facts)
         ctx.emit("federation.trust.decided", "high", identity.account_id or None, **facts)
-        decided = attrs.evolve(record, frozen_at=None, claimants=(), decided_at=ctx.wall, decided_by=message.by, decision=message.decision)
+        decided = evolve(record, frozen_at=None, claimants=(), decided_at=ctx.wall, decided_by=message.by, decision=message.decision)
         if message.decision == "not_restored":
             doubted = tuple(dict.fromkeys((*record.disbelieved, *record.claimants)))
-            decided = attrs.evolve(decided, disbelieved=doubted, claimed_epoch=0)
+            decided = evolve(decided, disbelieved=doubted, claimed_epoch=0)
         else:
-            decided = attrs.evolve(
+            decided = evolve(
                 decided,
                 decided_epoch=max(record.decided_epoch, record.claimed_epoch, identity.boot_epoch, identity.restored_at_epoch),
                 closing=Closing(keep_peerings=message.keep_peerings, keep_grants=message.keep_grants, look_at=ctx.wall),
@@ -107,15 +106,15 @@ class ContinuityActor(Actor):
             ctx.send(Ref(HOMECOMING.name, peer.id), AskHomes(peer.account_id, record.decided_epoch))
         missed = closing.missed or bool(behind) or bool(unasked)
         if len(rows) == DEPENDANTS_SLICE:
-            after = attrs.evolve(closing, after_id=rows[-1].record.id, missed=missed, look_at=ctx.wall)
+            after = evolve(closing, after_id=rows[-1].record.id, missed=missed, look_at=ctx.wall)
         elif missed:
-            after = attrs.evolve(closing, after_id=None, missed=False, look_at=ctx.wall + DEPENDANTS_LOOK_S)
+            after = evolve(closing, after_id=None, missed=False, look_at=ctx.wall + DEPENDANTS_LOOK_S)
         else:
             after = None
             ctx.audit("trust.unfrozen", "system", None, decided_epoch=record.decided_epoch)
             ctx.send(Ref(ROUTES_KIND, ctx.settings.identity.account_id), Rewrite())
             ctx.emit("federation.trust.unfrozen", "high", ctx.settings.identity.account_id or None, decided_epoch=record.decided_epoch)
-        ctx.save(attrs.evolve(record, closing=after))
+        ctx.save(evolve(record, closing=after))
 
     def _asked(self, ctx: Context, peer_id: str, record: ContinuityRecord) -> bool:
         """Whether the question to this peer, for this decision, is on the disk."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors.continuity.record import ContinuityRecord, Decision
 from actors.idempotency.record import Mark
+from runtime.values import Value
 
 
-@attrs.frozen
-class EpochClaimed:
+class EpochClaimed(Value, frozen=True):
     """A peer has acknowledged a start of ours that we have not reached. No answer."""
 
     peer_id: str
     epoch: int
 
 
-@attrs.frozen
-class Decide:
+class Decide(Value, frozen=True):
     """An operator's decision. Answer: `Decided`, or a fault (`trust_not_frozen`, `claim_disproved`).
 
     Attributes:
@@ -33,15 +30,13 @@ class Decide:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Decided:
+class Decided(Value, frozen=True):
     """The record as committed."""
 
     record: ContinuityRecord
 
 
-@attrs.frozen
-class CloseWhatCameBack:
+class CloseWhatCameBack(Value, frozen=True):
     """To each peer: act on the decision, once for each `epoch`. No answer."""
 
     epoch: int

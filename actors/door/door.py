@@ -14,8 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import attrs
-
 from actors.continuity.record import FROZEN_HERE, ContinuityRecord, frozen_by
 from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
@@ -44,6 +42,7 @@ from runtime.engine import Engine
 from runtime.errors import Fault, FaultError, InternalFault, OperatorFault
 from runtime.ids import uuid7
 from runtime.store.port import Condition, Query
+from runtime.values import Value
 
 log = logging.getLogger("powernode.door")
 
@@ -59,8 +58,7 @@ NOT_THROUGH_A_HUB = OperatorFault("not_found", "only the federation API is serve
 Handler = Callable[["Door", Request], None]
 
 
-@attrs.frozen
-class Stream:
+class Stream(Value, frozen=True):
     """One operator's leave to follow events."""
 
     door: Door

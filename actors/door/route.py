@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import attrs
+import msgspec
 
 from actors import limits
 from actors.door.shapes import Field, Identifier, Object, Shape
+from runtime.values import Value
 
 Face = Literal["operator", "federation", "public"]
 """Who may call: operators with a token, remote platforms on the TLS port, or anybody."""
@@ -72,8 +73,7 @@ PERMISSIONS: Final = (
 )
 
 
-@attrs.frozen(kw_only=True)
-class Route:
+class Route(Value, frozen=True, kw_only=True):
     """One operation.
 
     Attributes:
@@ -109,9 +109,9 @@ class Route:
     body: Object | None = None
     query: tuple[Field, ...] = ()
     reads_query: bool = True
-    parameters: Mapping[str, Shape] = attrs.field(factory=dict)
+    parameters: Mapping[str, Shape] = msgspec.field(default_factory=dict)
     success: Mapping[int, Shape | None]
-    errors: Mapping[int, tuple[str, ...]] = attrs.field(factory=dict)
+    errors: Mapping[int, tuple[str, ...]] = msgspec.field(default_factory=dict)
     idempotent: bool = False
     conditional: bool = False
     envelope: bool = True

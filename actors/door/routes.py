@@ -11,8 +11,6 @@ import functools
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
-
 from actors import limits
 from actors.door import bodies
 from actors.door.approvals.routes import ROUTES as _APPROVALS
@@ -681,8 +679,7 @@ class Match(Value, frozen=True):
     parameters: Mapping[str, str]
 
 
-@attrs.frozen
-class NoMatch:
+class NoMatch(Value, frozen=True):
     """Why no route was found; `allow` names the methods that the path does have, in the table's order, none if it does not exist."""
 
     allow: tuple[str, ...] = ()

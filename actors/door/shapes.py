@@ -28,6 +28,7 @@ from runtime.clock import parse_iso
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import is_uuid
 from runtime.secret import Secret
+from runtime.values import evolve
 
 NESTING_MAX: Final = 16
 INTEGER_MAX: Final = 2**63 - 1
@@ -380,7 +381,7 @@ class FreeObject(Shape):
 
     def read(self, value: object, spot: Spot) -> Any:
         found = check_object(value, spot.path, spot.code)
-        spot.problems.extend(attrs.evolve(problem, status=spot.status) for problem in found)
+        spot.problems.extend(evolve(problem, status=spot.status) for problem in found)
         return INVALID if found else value
 
     def quick(self, value: Any) -> Any:

@@ -26,6 +26,7 @@ from actors.schema_versions import MatrixRow
 from runtime.actor import handles
 from runtime.context import Context
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 EVENT = "federation.governance.finding"
 
@@ -104,4 +105,4 @@ class GovernanceActor(Reviewing):
                     fingerprint=finding.fingerprint,
                     message=finding.message,
                 )
-        ctx.save(attrs.evolve(record, findings=findings, scanned_at=ctx.wall))
+        ctx.save(evolve(record, findings=findings, scanned_at=ctx.wall))

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import attrs
+from runtime.values import Value
 
 
-@attrs.frozen
-class Start:
+class Start(Value, frozen=True):
     """Begin to scan an account's peers periodically; harmless if it runs already. Told to the actor of that id. No answer."""
 
     account_id: str
 
 
-@attrs.frozen
-class ScanTick:
+class ScanTick(Value, frozen=True):
     """Time for the next scan."""
 
 
-@attrs.frozen
-class ScanSlice:
+class ScanSlice(Value, frozen=True):
     """Go on with the running scan."""
 
 
-@attrs.frozen
-class ReviewNow:
+class ReviewNow(Value, frozen=True):
     """Review the account's grants and peers now. Answer: the result as JSON."""
 
     by: str | None = None
 
 
-@attrs.frozen
-class ReviewTick:
+class ReviewTick(Value, frozen=True):
     """Time for the weekly review."""
 
 
-@attrs.frozen
-class ReviewSlice:
+class ReviewSlice(Value, frozen=True):
     """Go on with the review under way."""

@@ -15,6 +15,7 @@ from actors.limits import FINDINGS_OPEN_MAX, FINDINGS_RESOLVED_KEPT_S, FINDINGS_
 from actors.peer.lifecycle import Severity
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Kind
+from runtime.values import evolve
 
 _SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "high", "medium", "low")
 
@@ -69,7 +70,7 @@ def merge(stored: Sequence[SeenFinding], fresh: Sequence[Finding], wall: float) 
     known = {finding.fingerprint: finding for finding in stored}
     standing = {finding.fingerprint: _seen(finding, known.get(finding.fingerprint), wall) for finding in fresh}
     resolved = [
-        former if former.resolved_at is not None else attrs.evolve(former, resolved_at=wall)
+        former if former.resolved_at is not None else evolve(former, resolved_at=wall)
         for fingerprint, former in known.items()
         if fingerprint not in standing
     ]

@@ -24,6 +24,7 @@ from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 REVIEW_EVERY_S: Final = 7 * DAY_S
 
@@ -108,7 +109,7 @@ class Reviewing(Actor):
                     ctx.emit(f"federation.review.{category}", CATEGORIES[category], ctx.ref.id, count=count, samples=samples)
             told = {category: count for category, count in running.result.counts.items() if count}
             ctx.emit("federation.manager.review_completed", "low", ctx.ref.id, categories=told, peers=len(running.peers))
-        ctx.save(attrs.evolve(record, reviewed_at=ctx.wall))
+        ctx.save(evolve(record, reviewed_at=ctx.wall))
         self.schedule_review(ctx, ctx.wall)
         shown = running.result.to_json(ctx.wall)
         for address in running.asked:

@@ -6,8 +6,6 @@ only writer, so that a renewal, the uniqueness among grants in force and the gra
 
 from __future__ import annotations
 
-import attrs
-
 from actors.grant.messages import Denied, Ended, Lapsed, NoteFirstUse, Used
 from actors.grant.record import KIND, GrantRecord, GrantUsage
 from actors.limits import GRANT_USAGE_WRITTEN_EVERY_S, GRANT_USE_TOLD_EVERY_S
@@ -15,14 +13,14 @@ from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
+from runtime.values import Value, evolve
 
 BOOK = "grant_book"
 
 DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
 
 
-@attrs.frozen
-class Write:
+class Write(Value, frozen=True):
     """Time to write the tally."""
 
 
@@ -56,13 +54,13 @@ class GrantActor(Actor):
             note = NoteFirstUse(record.account_id, record.id, record.remote_subject, message.source, message.bare)
             ctx.send(Ref(BOOK, record.federation_peer_id), note)
             told_at = ctx.wall
-        self._count(ctx, attrs.evolve(seen, use_count=seen.use_count + 1, last_used_at=ctx.wall, told_at=told_at))
+        self._count(ctx, evolve(seen, use_count=seen.use_count + 1, last_used_at=ctx.wall, told_at=told_at))
 
     @handles(Denied)
     def on_denied(self, message: Denied, ctx: Context) -> None:
         if self.record is not None:
             seen = self._seen()
-            self._count(ctx, attrs.evolve(seen, denied_count=seen.denied_count + 1))
+            self._count(ctx, evolve(seen, denied_count=seen.denied_count + 1))
 
     def _seen(self) -> GrantUsage:
         return self.usage or self.evidence or GrantUsage()

@@ -6,13 +6,11 @@ change costs the same however many there are.
 
 from __future__ import annotations
 
-import attrs
-
 from runtime.store.port import Kind
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Expectation:
+class Expectation(Value, frozen=True, kw_only=True):
     """A grant test: what must stay allowed, or refused, whatever is written.
 
     Attributes:
@@ -32,8 +30,7 @@ class Expectation:
     source_address: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class GrantBook:
+class GrantBook(Value, frozen=True, kw_only=True):
     """One book; `id` is the peer's."""
 
     id: str

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal
 
-import attrs
-
 from actors.grant import lifecycle, tokens
 from actors.grant.axes import AxisName, holds_address, holds_id
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
 from runtime.errors import Fault, RemoteFault
+from runtime.values import Value
 
 StepName = Literal[
     "admission", "bearer_present", "bearer_valid", "in_force", "kind", "resource", "scope", "subject", "instance", "network", "bridge",
@@ -27,8 +26,7 @@ StepName = Literal[
 Malformed = Literal["malformed"]
 
 
-@attrs.frozen
-class PeerFacts:
+class PeerFacts(Value, frozen=True):
     """What the chain must know of the caller, who has proven to be this peer.
 
     Attributes:
@@ -41,8 +39,7 @@ class PeerFacts:
     overlay_only: bool = False
 
 
-@attrs.frozen
-class Ask:
+class Ask(Value, frozen=True):
     """One call as the chain judges it; every value is proven by the connection or found in our own rows.
 
     Attributes:
@@ -73,8 +70,7 @@ class Ask:
     admission: Fault | None = None
 
 
-@attrs.frozen
-class Outcome:
+class Outcome(Value, frozen=True):
     """What one step said: passed, not reached, or the refusal.
 
     Attributes:
@@ -92,8 +88,7 @@ class Outcome:
         return self.reached and self.refusal is None
 
 
-@attrs.frozen
-class Verdict:
+class Verdict(Value, frozen=True):
     """Every step in order, and the one refusal that the caller hears."""
 
     outcomes: tuple[Outcome, ...]
@@ -190,8 +185,7 @@ def _axis(name: AxisName, supplied: str | None) -> Fault:
     return RemoteFault("axis_denied", "this grant does not cover where the call comes from", 403, {"axis": name, "supplied": supplied})
 
 
-@attrs.frozen
-class Step:
+class Step(Value, frozen=True):
     """One check: its documented number, and whether it can be judged without a grant that the caller holds."""
 
     number: int

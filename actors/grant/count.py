@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord, has_ended
 from actors.peer.tally import GRANT_COUNT
 from runtime.actor import Actor
 from runtime.context import Context
 from runtime.store.port import Condition, Kind, Query
+from runtime.values import Value, evolve
 
 
-@attrs.frozen(kw_only=True)
-class GrantCount:
+class GrantCount(Value, frozen=True, kw_only=True):
     """The number of one peer; its id is the peer's. `open`: grants that no end has been noted of, but for those of seats."""
 
     id: str
@@ -48,7 +46,7 @@ def counted(ctx: Context, account_id: str, ends: int, begins: int) -> None:
         ctx.put_row(KIND.name, GrantCount(id=ctx.ref.id, account_id=account_id, open=former - ends + begins))
     elif ends != begins:
         record: GrantCount = row.record
-        ctx.put_row(KIND.name, attrs.evolve(record, version=record.version + 1, open=record.open - ends + begins), record.version)
+        ctx.put_row(KIND.name, evolve(record, version=record.version + 1, open=record.open - ends + begins), record.version)
 
 
 def is_open(record: GrantRecord | None) -> int:

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.bridge.record import active_bridge
 from actors.grant import axes, expectations, lifecycle, projection, standing, tokens
 from actors.grant.axes import AXES
@@ -129,7 +127,7 @@ class GrantDesk(Trail):
         if former is not None and standing_still and not asked.replace:
             return OperatorFault("grant_exists", "a grant in force covers the same already; replace it", 409, {"grant_id": former.id})
         if former is not None and standing_still:
-            record = attrs.evolve(record, replaces_grant_id=former.id)
+            record = evolve(record, replaces_grant_id=former.id)
         fault = self._broken(ctx, peer, () if former is None else (former,), (record,), force=asked.force)
         if fault is not None:
             return fault
@@ -147,7 +145,7 @@ class GrantDesk(Trail):
         """Free the slot: of a grant that is replaced, or of one that is over and whose end has not been noted yet."""
         if replaced:
             reason = f"replaced_by:{record.id}"
-            ended = attrs.evolve(former, revoked_at=ctx.wall, revoked_by=by, revocation_reason=reason, replaced_by=record.id)
+            ended = evolve(former, revoked_at=ctx.wall, revoked_by=by, revocation_reason=reason, replaced_by=record.id)
             self._tell(ctx, self._put(ctx, ended, former), "revoked", "user", by, reason=reason)
         elif state(former, ctx.wall) == "expired":
             self._expire(ctx, former)
@@ -165,7 +163,7 @@ class GrantDesk(Trail):
         if fault is not None or record is None:
             ctx.reply(fault or NOT_FOUND)
             return
-        changed = attrs.evolve(record, **message.changes)
+        changed = evolve(record, **message.changes)
         if changed == record:
             ctx.reply(Changed(record))
             return
@@ -188,9 +186,7 @@ class GrantDesk(Trail):
             ctx.reply(fault or NOT_FOUND)
             return
         reason = message.reason or "operator_initiated"
-        ended = attrs.evolve(
-            record, revoked_at=ctx.wall, revoked_by=message.by, revocation_reason=reason, revocation_immediate=message.immediate
-        )
+        ended = evolve(record, revoked_at=ctx.wall, revoked_by=message.by, revocation_reason=reason, revocation_immediate=message.immediate)
         written = self._put(ctx, ended, record)
         counted(ctx, record.account_id, ends=is_open(record), begins=0)
         self._tell(ctx, written, "revoked", "user", message.by, reason=reason, immediate=message.immediate)
@@ -208,7 +204,7 @@ class GrantDesk(Trail):
         bearer, digest = tokens.mint(record.id, ctx.token_bytes(tokens.SECRET_BYTES))
         # A bare token has no secret that could go on for a while: it ends here.
         kept = record.token_digest if message.overlap_s > 0 else None
-        rotated = attrs.evolve(
+        rotated = evolve(
             record,
             bare_token=False,
             token_digest=digest,
@@ -228,7 +224,7 @@ class GrantDesk(Trail):
         if fault is not None or record is None:
             ctx.reply(fault or NOT_FOUND)
             return
-        written = self._put(ctx, attrs.evolve(record, last_reviewed_at=ctx.wall, last_reviewed_by=message.by), record)
+        written = self._put(ctx, evolve(record, last_reviewed_at=ctx.wall, last_reviewed_by=message.by), record)
         self._tell(ctx, written, "reviewed", "user", message.by)
         self._answer(ctx, written, message.mark)
 
@@ -244,7 +240,7 @@ class GrantDesk(Trail):
             return
         if book.tests != message.tests or self.record is None:
             ctx.audit("grant.tests_set", "user", message.by, federation_peer_id=ctx.ref.id, tests=[test.name for test in message.tests])
-            ctx.save(attrs.evolve(book, tests=message.tests))
+            ctx.save(evolve(book, tests=message.tests))
         ctx.reply(ctx.record)
 
     # --- the end of a time ---------------------------------------------------------------------------------------
@@ -258,7 +254,7 @@ class GrantDesk(Trail):
             counted(ctx, record.account_id, ends=is_open(record), begins=0)
             self._expire(ctx, record)
         elif lifecycle.ended_at(record) <= ctx.wall and archive_at(record) <= ctx.wall:
-            self._tell(ctx, self._put(ctx, attrs.evolve(record, archived_at=ctx.wall), record), "archived", "system", None)
+            self._tell(ctx, self._put(ctx, evolve(record, archived_at=ctx.wall), record), "archived", "system", None)
 
     @handles(Lapsed)
     def on_lapsed(self, message: Lapsed, ctx: Context) -> None:
@@ -273,10 +269,10 @@ class GrantDesk(Trail):
             self._lapse(ctx, record, message.reason)
 
     def _expire(self, ctx: Context, record: GrantRecord) -> None:
-        self._tell(ctx, self._put(ctx, attrs.evolve(record, expired_at=record.expires_at), record), "expired", "system", None)
+        self._tell(ctx, self._put(ctx, evolve(record, expired_at=record.expires_at), record), "expired", "system", None)
 
     def _lapse(self, ctx: Context, record: GrantRecord, reason: str) -> None:
-        ended = attrs.evolve(record, revoked_at=ctx.wall, revocation_reason=reason, revocation_immediate=False)
+        ended = evolve(record, revoked_at=ctx.wall, revocation_reason=reason, revocation_immediate=False)
         self._tell(ctx, self._put(ctx, ended, record), "revoked", "system", None, reason=reason)
 
     # --- rows ----------------------------------------------------------------------------------------------------
@@ -298,7 +294,7 @@ class GrantDesk(Trail):
         """Write a row. No blank axis is ever written: what is stored so was put there by somebody else."""
         if record.corrupt and (former is None or not former.corrupt):
             raise ValueError("an axis of a grant is explicit")
-        written = attrs.evolve(record, version=1 if former is None else former.version + 1, updated_at=ctx.wall)
+        written = evolve(record, version=1 if former is None else former.version + 1, updated_at=ctx.wall)
         ctx.put_row(GRANT.name, written, None if former is None else former.version)
         return written
 

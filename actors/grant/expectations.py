@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import attrs
-
 from actors.grant.book import Expectation
 from actors.grant.chain import Ask, PeerFacts, Verdict, decide
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
+from runtime.values import Value, evolve
 
 Grants = Callable[[str, str | None], Iterable[GrantRecord]]
 """From (kind, resource id) to the grants of the peer that could cover it."""
@@ -23,8 +22,7 @@ Bridged = Callable[[str], bool]
 """Whether a network has an active bridge to the peer."""
 
 
-@attrs.frozen
-class Tested:
+class Tested(Value, frozen=True):
     """The outcome of one test: `grant_id` is the grant that allows the call, if one does."""
 
     test: Expectation
@@ -70,7 +68,7 @@ def ask_of(test: Expectation, peer: PeerFacts, bridge_active: bool, wall: float)
 
 def with_bearer(ask: Ask, grant: GrantRecord) -> Ask:
     """The same call with the bearer of `grant` presented."""
-    return attrs.evolve(ask, bearer=Bearer(grant.id, grant.token_digest), grant=grant)
+    return evolve(ask, bearer=Bearer(grant.id, grant.token_digest), grant=grant)
 
 
 def presented(ask: Ask, grant: GrantRecord) -> Verdict:

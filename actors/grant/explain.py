@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-import attrs
+import msgspec
 
 from actors.grant.axes import ANY, AXES, AxisName, host_network
 from actors.grant.chain import Ask, PeerFacts, StepName, Verdict, decide, holds
 from actors.grant.lifecycle import state
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
+from runtime.values import Value, evolve
 
 EditName = Literal[
     "resume_admission", "issue_grant", "present_bearer", "widen_kind", "widen_resource", "add_scope", "send_subject", "widen_axis",
@@ -31,17 +32,15 @@ EXPLAINED_MAX: Final = 256
 PLACEHOLDER: Final = "00000000-0000-7000-8000-00000000f00d"
 
 
-@attrs.frozen
-class Edit:
+class Edit(Value, frozen=True):
     """One change. `who` must make it; `facts` say exactly what, JSON-ready."""
 
     name: EditName
     who: Literal["issuer", "caller"]
-    facts: Mapping[str, Any] = attrs.field(factory=dict)
+    facts: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@attrs.frozen
-class Explanation:
+class Explanation(Value, frozen=True):
     """The verdict of a call, and the edits that together would let it pass; none if it passes."""
 
     verdict: Verdict
@@ -128,7 +127,7 @@ def usable_now(grant: GrantRecord, peer: PeerFacts, wall: float) -> bool:
 
 def held(ask: Ask, grant: GrantRecord) -> Ask:
     """The same call with the bearer of `grant` presented."""
-    return attrs.evolve(ask, bearer=Bearer(grant.id, grant.token_digest), grant=grant)
+    return evolve(ask, bearer=Bearer(grant.id, grant.token_digest), grant=grant)
 
 
 def apply(ask: Ask, edits: tuple[Edit, ...]) -> Ask:
@@ -141,30 +140,30 @@ def apply(ask: Ask, edits: tuple[Edit, ...]) -> Ask:
 def _applied(ask: Ask, edit: Edit) -> Ask:
     facts, grant = edit.facts, ask.grant
     if edit.name == "resume_admission":
-        return attrs.evolve(ask, admission=None)
+        return evolve(ask, admission=None)
     if edit.name == "activate_bridge":
-        return attrs.evolve(ask, bridge_active=True)
+        return evolve(ask, bridge_active=True)
     if edit.name == "allow_public_calls":
-        return ask if ask.peer is None else attrs.evolve(ask, peer=attrs.evolve(ask.peer, overlay_only=False))
+        return ask if ask.peer is None else evolve(ask, peer=evolve(ask.peer, overlay_only=False))
     if edit.name == "issue_grant":
         return _with_new_grant(ask, facts)
     assert grant is not None
     if edit.name == "present_bearer":
         return held(ask, grant)
     if edit.name == "send_subject":
-        return attrs.evolve(ask, subject=facts["subject"])
+        return evolve(ask, subject=facts["subject"])
     if edit.name == "widen_kind":
-        grant = attrs.evolve(grant, resource_kind=facts["resource_kind"])
+        grant = evolve(grant, resource_kind=facts["resource_kind"])
     elif edit.name == "widen_resource":
-        grant = attrs.evolve(grant, resource_id=facts["resource_id"])
+        grant = evolve(grant, resource_id=facts["resource_id"])
     elif edit.name == "add_scope":
-        grant = attrs.evolve(grant, permission_scopes=(*grant.permission_scopes, facts["scope"]))
+        grant = evolve(grant, permission_scopes=(*grant.permission_scopes, facts["scope"]))
     else:
         stored = grant.axis(facts["axis"])
         added = ANY if facts["add"] == "*" else (*(entry for entry in stored if entry.strip() and entry != "*"), facts["add"])
         widened: dict[str, Any] = {facts["axis"]: added}
-        grant = attrs.evolve(grant, **widened)
-    return attrs.evolve(ask, grant=grant)
+        grant = evolve(grant, **widened)
+    return evolve(ask, grant=grant)
 
 
 def _with_new_grant(ask: Ask, facts: Mapping[str, Any]) -> Ask:

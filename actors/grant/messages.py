@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 from actors.grant.axes import ANY, Axis
 from actors.grant.book import Expectation
@@ -13,12 +13,12 @@ from actors.grant.record import GrantorType, GrantRecord, Origin
 from actors.idempotency.record import Mark
 from runtime.actor import CallResult
 from runtime.secret import Secret
+from runtime.values import Value
 
 # --- to the book: writes of operators -------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Draft:
+class Draft(Value, frozen=True, kw_only=True):
     """What a new grant is to allow, checked and in stored form."""
 
     remote_subject: str
@@ -30,11 +30,10 @@ class Draft:
     source_cidrs: Axis = ANY
     ttl_s: float
     label: str | None = None
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class Issue:
+class Issue(Value, frozen=True, kw_only=True):
     """Issue a grant under the id `grant_id`. Answer: `Issued` or a fault (`grant_exists`, `peer_not_ready`, `grant_test_failed`, …).
 
     Attributes:
@@ -59,8 +58,7 @@ class Issue:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Issued:
+class Issued(Value, frozen=True):
     """A grant with its bearer, which is told once. `bearer` is None where it was delivered."""
 
     record: GrantRecord
@@ -69,8 +67,7 @@ class Issued:
     delivered: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Narrow:
+class Narrow(Value, frozen=True, kw_only=True):
     """Allow less. `changes` holds fields in stored form. Answer: `Changed` or a fault (`grant_widening_refused`, …)."""
 
     grant_id: str
@@ -81,8 +78,7 @@ class Narrow:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Revoke:
+class Revoke(Value, frozen=True, kw_only=True):
     """End a grant for good. Answer: `Changed` or `grant_already_revoked`."""
 
     grant_id: str
@@ -93,8 +89,7 @@ class Revoke:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Rotate:
+class Rotate(Value, frozen=True, kw_only=True):
     """Mint a new secret; the former bearer stays good for `overlap_s`. Answer: `Issued` or a fault."""
 
     grant_id: str
@@ -103,8 +98,7 @@ class Rotate:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Review:
+class Review(Value, frozen=True, kw_only=True):
     """Note that somebody has looked at the grant and found it right. Answer: `Changed` or a fault."""
 
     grant_id: str
@@ -112,8 +106,7 @@ class Review:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Changed:
+class Changed(Value, frozen=True):
     """A grant as it is now."""
 
     record: GrantRecord
@@ -122,15 +115,13 @@ class Changed:
 # --- to the book: what happens --------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Ended:
+class Ended(Value, frozen=True):
     """A grant has reached its expiry, or the time of its archival. No answer."""
 
     grant_id: str
 
 
-@attrs.frozen(kw_only=True)
-class Lapsed:
+class Lapsed(Value, frozen=True, kw_only=True):
     """The peering under which a grant was issued has ended: mark the row. It admits nobody already. No answer."""
 
     grant_id: str
@@ -138,8 +129,7 @@ class Lapsed:
     reason: str = "peer_revoked"
 
 
-@attrs.frozen(kw_only=True)
-class SetTests:
+class SetTests(Value, frozen=True, kw_only=True):
     """Keep these grant tests in place of the former ones. Answer: the `GrantBook` or a fault."""
 
     account_id: str
@@ -148,8 +138,7 @@ class SetTests:
     expected_version: int | None = None
 
 
-@attrs.frozen(kw_only=True)
-class NoteDenial:
+class NoteDenial(Value, frozen=True, kw_only=True):
     """A call of this peer was refused by the chain. `grant_id` only where the grant is this peer's. No answer."""
 
     account_id: str
@@ -162,8 +151,7 @@ class NoteDenial:
     request_id: str
 
 
-@attrs.frozen
-class NoteFirstUse:
+class NoteFirstUse(Value, frozen=True):
     """A grant was used for the first time in this hour. No answer."""
 
     account_id: str
@@ -173,8 +161,7 @@ class NoteFirstUse:
     bare: bool
 
 
-@attrs.frozen
-class NoteSpoof:
+class NoteSpoof(Value, frozen=True):
     """A caller sent headers that only a trusted proxy may send. No answer."""
 
     account_id: str
@@ -182,32 +169,29 @@ class NoteSpoof:
     source: str
 
 
-@attrs.frozen
-class TellDenials:
+class TellDenials(Value, frozen=True):
     """Time to tell how many refusals of a source were held back."""
 
     source: str
 
 
-class BearerSealed(CallResult):
+class BearerSealed(CallResult, frozen=True):
     """The vault has sealed the bearer that is to be delivered."""
 
 
-class Delivered(CallResult):
+class Delivered(CallResult, frozen=True):
     """The holder has answered the delivery of a bearer."""
 
 
 # --- to the row of one grant ----------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Used:
+class Used(Value, frozen=True):
     """A call was served under this grant; `bare` if the bearer had no secret. No answer."""
 
     source: str
     bare: bool = False
 
 
-@attrs.frozen
-class Denied:
+class Denied(Value, frozen=True):
     """A call under this grant was refused. No answer."""

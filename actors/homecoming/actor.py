@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.homecoming.messages import AskHomes, Claimed, TakeClaim
 from actors.homecoming.record import ASK_EVERY_S, CLAIMED_IDS_MAX, CLAIMS_PAGE, KIND, HomecomingRecord
 from actors.inventory.registry import find
@@ -26,6 +24,7 @@ from runtime.context import Context
 from runtime.errors import Fault
 from runtime.ids import is_uuid
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 PATH = "/federation_api/migrations/arrived"
 DIGEST_CHARS = 64
@@ -56,7 +55,7 @@ class HomecomingActor(Actor):
             # Nobody is left to be asked.
             self._answered(ctx, record, "peer_gone")
             return
-        ctx.save(attrs.evolve(record, look_at=ctx.wall + ASK_EVERY_S))
+        ctx.save(evolve(record, look_at=ctx.wall + ASK_EVERY_S))
         after = f"&after={record.after}" if record.after is not None else ""
         request = exchange(peer, None, ctx.settings, ctx.wall, "GET", f"{PATH}?limit={CLAIMS_PAGE}{after}")
         if not self.asking and not isinstance(request, Fault):
@@ -78,9 +77,9 @@ class HomecomingActor(Actor):
         open_claims = sum(1 for entry in told if not self._held(ctx, record, peer, entry))
         if open_claims:
             # Asked again once they are held: only then may anything be written.
-            ctx.save(attrs.evolve(record, look_at=ctx.wall + 1.0))
+            ctx.save(evolve(record, look_at=ctx.wall + 1.0))
         elif isinstance(following, str) and is_uuid(following) and following > (record.after or ""):
-            ctx.save(attrs.evolve(record, after=following, look_at=ctx.wall))
+            ctx.save(evolve(record, after=following, look_at=ctx.wall))
         else:
             self._answered(ctx, record, "answered")
 
@@ -111,7 +110,7 @@ class HomecomingActor(Actor):
 
     def _answered(self, ctx: Context, record: HomecomingRecord, how: str) -> None:
         ctx.audit_in(record.id, "homecoming.answered", "system", None, how=how, epoch=record.epoch)
-        ctx.save(attrs.evolve(record, answered_at=ctx.wall, look_at=None))
+        ctx.save(evolve(record, answered_at=ctx.wall, look_at=None))
 
     def _peer(self, ctx: Context) -> PeerRecord | None:
         row = ctx.row(PEER.name, ctx.ref.id)

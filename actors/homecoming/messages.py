@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors.migration.steps import Header
 from runtime.actor import CallResult
+from runtime.values import Value
 
 
-@attrs.frozen
-class AskHomes:
+class AskHomes(Value, frozen=True):
     """Ask the peer of this id, once for each decision (`epoch`) that this platform runs on an earlier copy. No answer."""
 
     account_id: str
     epoch: int
 
 
-@attrs.frozen
-class Claimed(CallResult):
+class Claimed(CallResult, frozen=True):
     """What the peer claims; `tag` is the claim after which it was asked."""
 
 
-@attrs.frozen(kw_only=True)
-class TakeClaim:
+class TakeClaim(Value, frozen=True, kw_only=True):
     """To a migration of ours that this copy knows nothing of: hold the records that it is said to have moved. May come twice. No answer.
 
     Attributes:

@@ -27,6 +27,7 @@ from actors.urls import host_of
 from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
+from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
 NOT_PERMITTED = RemoteFault("relay_not_permitted", "this platform takes no connections from this hub", 403)
@@ -66,7 +67,7 @@ class HubActor(Actor):
         for side in SIDES:
             if getattr(record, side) == "permitted":
                 changes: dict[str, Any] = {side: "withdrawn", f"{side}_since": message.ended_at}
-                ended = attrs.evolve(ended, **changes, reason=reason, updated_at=ctx.wall)
+                ended = evolve(ended, **changes, reason=reason, updated_at=ctx.wall)
                 _tell(ctx, ended, side, "permitted", None, reason)
         if ended != record:
             ctx.save(ended)
@@ -104,7 +105,7 @@ class HubActor(Actor):
         counted: Relayed = self.evidence or Relayed()
         failed = message.fault is not None
         ctx.set_evidence(
-            attrs.evolve(
+            evolve(
                 counted,
                 handed_over=counted.handed_over + (not failed),
                 handed_over_failed=counted.handed_over_failed + failed,
@@ -126,7 +127,7 @@ def counted_in(relayed: Relayed, message: Counted, boot_epoch: int, wall: float)
     for reason, count in message.refused.items():
         refused[reason] = refused.get(reason, 0) + count
     moved = message.connections or message.bytes_to or message.bytes_from
-    return attrs.evolve(
+    return evolve(
         relayed,
         connections=relayed.connections + message.connections,
         refused=refused,
@@ -145,7 +146,7 @@ def after(former: HubRecord, message: Consent, peer: PeerRecord, wall: float) ->
     target = lifecycle.transition(getattr(former, message.side), message.trigger)
     assert target is not None
     if former.peering_epoch != peer.peering_epoch:
-        former = attrs.evolve(never(peer.id, peer.account_id, peer.peering_epoch, wall), version=former.version)
+        former = evolve(never(peer.id, peer.account_id, peer.peering_epoch, wall), version=former.version)
     changes: dict[str, Any] = {message.side: target, "reason": message.reason, "updated_at": wall}
     if getattr(former, message.side) != target:
         changes[f"{message.side}_since"] = wall
@@ -153,7 +154,7 @@ def after(former: HubRecord, message: Consent, peer: PeerRecord, wall: float) ->
         changes |= {"server_name": server_name_of(peer) or "", "terms": message.terms}
     if message.side == "relayed" and target == "permitted":
         changes["announced"] = message.announced
-    return attrs.evolve(former, **changes)
+    return evolve(former, **changes)
 
 
 def step_fault(record: HubRecord, message: Consent, peer: PeerRecord, settings: Settings, wall: float) -> Fault | None:

@@ -17,6 +17,7 @@ import attrs
 from actors.door.rate_limits import source_key
 from actors.hub.routing import Route
 from actors.settings import FederationSettings
+from runtime.values import Value
 
 Direction = Literal["to", "from"]
 REASONS: Final = (
@@ -31,8 +32,7 @@ LASTING: Final = frozenset({"peer_not_in_force", "name_changed", "source_denied"
 _SOURCES_REMEMBERED: Final = 4_096
 
 
-@attrs.frozen(kw_only=True)
-class HubLimits:
+class HubLimits(Value, frozen=True, kw_only=True):
     """What all relaying together, one peer and one source may cost. Rates are bytes per second, both directions together.
 
     Attributes:
@@ -65,8 +65,7 @@ def limits_of(federation: FederationSettings) -> HubLimits:
     )
 
 
-@attrs.frozen(kw_only=True)
-class Counts:
+class Counts(Value, frozen=True, kw_only=True):
     """What was relayed for one peer since it was counted last."""
 
     connections: int

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
 from actors.hub.lifecycle import Side, Trigger
 from actors.hub.record import UNTERMED, Terms
 from actors.idempotency.record import Mark
 from runtime.actor import CallResult
 from runtime.secret import Secret
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Consent:
+class Consent(Value, frozen=True, kw_only=True):
     """An operator's step on one side. `terms` belong to `relaying` and replace the former ones; `announced` belongs to `relayed`.
 
     Faults: `peer_not_ready`, `hub_disabled`, `channel_disabled`, `server_name_required`, `server_name_own`, `server_name_taken`,
@@ -32,8 +30,7 @@ class Consent:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class HandOver:
+class HandOver(Value, frozen=True, kw_only=True):
     """The peer, as our hub, has a connection for us: fetch it with `token`. Answer: True. Faults: `relay_not_permitted`, and those
     of a call to the peer.
 
@@ -44,12 +41,11 @@ class HandOver:
     client_address: str
 
 
-class Fetched(CallResult):
+class Fetched(CallResult, frozen=True):
     """What became of fetching a connection from our hub."""
 
 
-@attrs.frozen(kw_only=True)
-class Counted:
+class Counted(Value, frozen=True, kw_only=True):
     """What was relayed to the peer since the last report; `open_now` is how many connections are open."""
 
     connections: int

@@ -5,8 +5,6 @@ Lives here: the decision, from a server name and committed rows. Must not live h
 
 from __future__ import annotations
 
-import attrs
-
 from actors.hub.record import KIND, HubRecord, Terms, missing_setting
 from actors.peer import standing
 from actors.peer.record import KIND as PEER
@@ -15,18 +13,17 @@ from actors.settings import Settings
 from actors.urls import host_of
 from runtime.directory import Directory
 from runtime.store.port import Condition, Query, Store
+from runtime.values import Value
 
 
-@attrs.frozen
-class Route:
+class Route(Value, frozen=True):
     """The connection is the peer's, on these terms."""
 
     peer_id: str
     terms: Terms
 
 
-@attrs.frozen
-class NoRoute:
+class NoRoute(Value, frozen=True):
     """The name is that of a peer which is not reached now; `reason` is a stable word for counting."""
 
     peer_id: str

@@ -14,6 +14,7 @@ import attrs
 
 from actors.door.shapes import ABSENT, INTEGER_MAX, INVALID, Field, Identifier, ListOf, Object, Shape, Spot
 from actors.problems import Problem
+from runtime.values import Value
 
 Edge = Literal["owned", "link", "skip"]
 """What happens to the other record when a record moves: it travels along, it must exist at the destination, or it is left out."""
@@ -34,8 +35,7 @@ _DIGITS: Final = 19
 assert len(str(INTEGER_MAX)) == _DIGITS
 
 
-@attrs.frozen
-class Dependency:
+class Dependency(Value, frozen=True):
     """A record of this kind needs records of another.
 
     Attributes:
@@ -49,8 +49,7 @@ class Dependency:
     via: str
 
 
-@attrs.frozen
-class Reference:
+class Reference(Value, frozen=True):
     """An attribute that holds ids of records of another kind.
 
     Attributes:

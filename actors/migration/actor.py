@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors import residency
 from actors.approval.deciding import CHANGED
 from actors.approval.messages import Execute, Executed, NotApproved
@@ -37,6 +35,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 NO_GRANT = OperatorFault("no_received_grant", "the destination has given us no grant that allows this", 409)
 NOT_FOUND = OperatorFault("migration_not_found", "there is no such migration here", 404)
@@ -67,7 +66,7 @@ class MigrationActor(Transfer):
             if sealed is None:
                 self._unplanned(ctx, message, NO_GRANT)
             else:
-                self._planned(ctx, ctx.defer(), message, attrs.evolve(planned, sealed_bearer=sealed))
+                self._planned(ctx, ctx.defer(), message, evolve(planned, sealed_bearer=sealed))
             return
         self.planning = (ctx.defer(), message, planned)
         ctx.call(Seal(message.bearer, GRANT_BEARER_PURPOSE), then=BearerSealed)
@@ -85,7 +84,7 @@ class MigrationActor(Transfer):
         if message.fault is not None:
             ctx.answer(address, message.fault)
             return
-        self._planned(ctx, address, asked, attrs.evolve(planned, sealed_bearer=message.outcome))
+        self._planned(ctx, address, asked, evolve(planned, sealed_bearer=message.outcome))
 
     def _planned(self, ctx: Context, address: Any, asked: Plan, record: MigrationRecord) -> None:
         told = {"operation": record.operation, "steps": len(record.steps), "plan_digest": record.plan_digest}
@@ -106,20 +105,20 @@ class MigrationActor(Transfer):
         if fault is not None:
             ctx.reply(fault)
             return
-        record: MigrationRecord = attrs.evolve(
+        record: MigrationRecord = evolve(
             self.record, acknowledge_residency=self.record.acknowledge_residency or message.acknowledge_residency
         )
         if message.act == "cancel":
             releasing = record.operation == "migrate" and record.status != "planned"
-            record = self.stepped(ctx, attrs.evolve(record, applying=False, releasing=releasing), "cancel", by=message.by)
+            record = self.stepped(ctx, evolve(record, applying=False, releasing=releasing), "cancel", by=message.by)
         elif message.act == "retry":
             again = ctx.new_id()
-            record = attrs.evolve(record, transfer_id=again, attempt=record.attempt + 1, error=None)
-            record = attrs.evolve(record, applying=True, releasing=False, cleared_digest=None)
-            record = attrs.evolve(record, sealed_bearer=held_bearer(ctx, record) or record.sealed_bearer)
+            record = evolve(record, transfer_id=again, attempt=record.attempt + 1, error=None)
+            record = evolve(record, applying=True, releasing=False, cleared_digest=None)
+            record = evolve(record, sealed_bearer=held_bearer(ctx, record) or record.sealed_bearer)
             record = self.replanned(ctx, self.stepped(ctx, record, "retry", by=message.by))
         else:
-            record = attrs.evolve(record, applying=message.act == "apply", dry_run=False)
+            record = evolve(record, applying=message.act == "apply", dry_run=False)
             record = self.replanned(ctx, self.stepped(ctx, record, "validate", by=message.by))
         self._finish(ctx, record, message.mark)
 
@@ -134,9 +133,9 @@ class MigrationActor(Transfer):
 
     def _step_decided(self, ctx: Context, step: Step, policy: Policy, by: str | None) -> MigrationRecord:
         record: MigrationRecord = self.record
-        steps = tuple(attrs.evolve(each, conflict_policy=policy) if each is step else each for each in record.steps)
+        steps = tuple(evolve(each, conflict_policy=policy) if each is step else each for each in record.steps)
         self.note(ctx, record, "migration.step_decided", by, order=step.order, policy=policy)
-        return self.replanned(ctx, attrs.evolve(record, steps=steps))
+        return self.replanned(ctx, evolve(record, steps=steps))
 
     @handles(Execute)
     def on_execute(self, message: Execute, ctx: Context) -> None:
@@ -157,7 +156,7 @@ class MigrationActor(Transfer):
     def on_not_approved(self, message: NotApproved, ctx: Context) -> None:
         if self.record is not None:
             entry = {"at": iso(ctx.wall), "by": None, "why": f"approval_{message.status}", "approval_id": message.approval_id}
-            self.keep(ctx, attrs.evolve(self.record, audit_log=(*self.record.audit_log, entry)))
+            self.keep(ctx, evolve(self.record, audit_log=(*self.record.audit_log, entry)))
 
     @handles(Resolve)
     def on_resolve(self, message: Resolve, ctx: Context) -> None:
@@ -174,7 +173,7 @@ class MigrationActor(Transfer):
             return
         outcome = "keep" if message.keep else "release"
         self.note(ctx, record, "migration.resolved", message.by, outcome=outcome, word=message.word)
-        record = attrs.evolve(record, resolved=outcome)
+        record = evolve(record, resolved=outcome)
         if message.keep:
             self.fail(ctx, record, "resolved_by_operator", by=message.by)
         else:
@@ -204,13 +203,13 @@ class MigrationActor(Transfer):
         record: MigrationRecord | None = self.record
         if record is None or not record.sealed_bearer or record.peering_epoch > message.peering_epoch:
             return
-        bare = attrs.evolve(record, sealed_bearer=b"", applying=False)
+        bare = evolve(record, sealed_bearer=b"", applying=False)
         if record.status in ("validating", "transferring"):
             self.fail(ctx, bare, "peer_revoked")
         elif record.status in ("planned", "conflict"):
-            self.keep(ctx, self.stepped(ctx, attrs.evolve(bare, error="peer_revoked"), "cancel"))
+            self.keep(ctx, self.stepped(ctx, evolve(bare, error="peer_revoked"), "cancel"))
         else:
-            self.keep(ctx, attrs.evolve(record, sealed_bearer=b""))
+            self.keep(ctx, evolve(record, sealed_bearer=b""))
 
     def _finish(self, ctx: Context, record: MigrationRecord, mark: Mark | None) -> None:
         self.keep(ctx, record)
@@ -235,7 +234,7 @@ class MigrationActor(Transfer):
             return
         reply = message.outcome
         if isinstance(reply, RemoteReply) and reply.status == 200:
-            cleared = attrs.evolve(record, cleared_digest=record.plan_digest, error=None)
+            cleared = evolve(record, cleared_digest=record.plan_digest, error=None)
             self.note(ctx, cleared, "migration.cleared", None)
             self.keep(ctx, cleared)
             self.go_on(ctx)
@@ -243,12 +242,12 @@ class MigrationActor(Transfer):
         fault = refused_by(reply)
         if fault.code in ("migration_conflict", "link_target_missing") and not self.transient(fault):
             found = conflicts_of(fault)
-            logged = attrs.evolve(record, conflict_log=(*record.conflict_log, *found), error=fault.code, applying=False)
+            logged = evolve(record, conflict_log=(*record.conflict_log, *found), error=fault.code, applying=False)
             logged = self.stepped(ctx, logged, "conflicts_found")
             ctx.emit("migration.conflict", "medium", record.account_id, migration_id=record.id, conflicts=len(found))
             self.keep(ctx, logged)
         elif self.transient(fault):
-            self.keep(ctx, attrs.evolve(record, error=fault.code))
+            self.keep(ctx, evolve(record, error=fault.code))
         else:
             self.fail(ctx, record, fault.code)
 
@@ -266,7 +265,7 @@ class MigrationActor(Transfer):
         """Everything is held: is it still what was planned and found clear?"""
         fresh = self.replanned(ctx, record)
         if fresh.status != "validating" or fresh.plan_digest != record.cleared_digest:
-            changed = attrs.evolve(fresh, applying=False, releasing=record.operation == "migrate", cleared_digest=None)
+            changed = evolve(fresh, applying=False, releasing=record.operation == "migrate", cleared_digest=None)
             self.keep(ctx, self.stepped(ctx, changed, "changed") if changed.status == "validating" else changed)
             self.go_on(ctx)
             return
@@ -276,7 +275,7 @@ class MigrationActor(Transfer):
             self.note(ctx, record, "migration.cross_boundary", None)
             ctx.emit("migration.cross_boundary", outcome.severity, record.account_id, federation_peer_id=peer.id, migration_id=record.id)
         crossing = outcome is not None and outcome.crossing
-        self.keep(ctx, self.stepped(ctx, attrs.evolve(record, cross_jurisdiction=crossing), "frozen"))
+        self.keep(ctx, self.stepped(ctx, evolve(record, cross_jurisdiction=crossing), "frozen"))
         self.go_on(ctx)
 
     def replanned(self, ctx: Context, record: MigrationRecord) -> MigrationRecord:
@@ -284,10 +283,10 @@ class MigrationActor(Transfer):
         policies = {step.order: step.conflict_policy for step in record.steps}
         steps = current_steps(ctx.query, record.account_id, record.root_resource_kind, record.root_resource_id, record.operation, policies)
         if isinstance(steps, Fault):
-            refused = attrs.evolve(record, error=steps.code, applying=False)
+            refused = evolve(record, error=steps.code, applying=False)
             return self.stepped(ctx, refused, "refused") if record.status == "validating" else refused
         digest = plan_digest(record.header, steps)
-        return attrs.evolve(record, steps=without_payloads(steps), plan_digest=digest)
+        return evolve(record, steps=without_payloads(steps), plan_digest=digest)
 
     # --- going on ------------------------------------------------------------------------------------------------
 

@@ -22,12 +22,12 @@ from actors.resource.plan import ORDER, Committed, Planned, lock_of
 from actors.resource.record import ResourceRecord
 from runtime.errors import Fault, OperatorFault
 from runtime.ids import is_uuid7
+from runtime.values import Value, evolve
 
 _SUGGESTED: Final[Mapping[Operation, Policy]] = {"migrate": "rename_with_suffix", "duplicate": "rename_with_suffix"}
 
 
-@attrs.frozen(kw_only=True)
-class Sender:
+class Sender(Value, frozen=True, kw_only=True):
     """Where the records come from, as they will say of themselves."""
 
     peer_id: str
@@ -35,8 +35,7 @@ class Sender:
     migration_id: str
 
 
-@attrs.frozen(kw_only=True)
-class Judged:
+class Judged(Value, frozen=True, kw_only=True):
     """What a plan that may be applied comes to; `writes` follow the order in which records can be written."""
 
     writes: tuple[Planned, ...]
@@ -254,7 +253,7 @@ def _resolved(
             return None
         course.taken.add(holder.id)
         course.ids[step.id] = holder.id
-        course.writes.append(Planned(attrs.evolve(holder, attributes=_ordered(kind, attributes), origin=_origin(course, step)), holder))
+        course.writes.append(Planned(evolve(holder, attributes=_ordered(kind, attributes), origin=_origin(course, step)), holder))
         return None
     course.ids[step.id] = holder.id
     course.skipped += 1

@@ -5,8 +5,6 @@ Lives here: three handlers, each of which may be asked twice. Must not live here
 
 from __future__ import annotations
 
-import attrs
-
 from actors.homecoming.record import IN_QUESTION, in_question
 from actors.migration.messages import Depart, Departed, Freeze, Frozen, Release, Released
 from actors.migration.record import MIGRATION
@@ -17,6 +15,7 @@ from runtime.actor import Ref, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 
 class Giving(Writing):
@@ -32,12 +31,12 @@ class Giving(Writing):
             fault = IN_QUESTION
         if fault is None:
             free = [record for record in records if record is not None and record.frozen_by is None]
-            self.store(ctx, [(attrs.evolve(record, frozen_by=message.migration_id), record) for record in free])
+            self.store(ctx, [(evolve(record, frozen_by=message.migration_id), record) for record in free])
         ctx.send(Ref(MIGRATION.name, message.migration_id), Frozen(fault=fault))
 
     @handles(Release)
     def on_release(self, message: Release, ctx: Context) -> None:
-        self.store(ctx, [(attrs.evolve(record, frozen_by=None), record) for record in held(ctx, message.migration_id)])
+        self.store(ctx, [(evolve(record, frozen_by=None), record) for record in held(ctx, message.migration_id)])
         ctx.send(Ref(MIGRATION.name, message.migration_id), Released())
 
     @handles(Depart)
@@ -46,7 +45,7 @@ class Giving(Writing):
         self.store(
             ctx,
             [
-                (attrs.evolve(record, attributes={}, deleted_at=ctx.wall, moved=moved, frozen_by=None), record)
+                (evolve(record, attributes={}, deleted_at=ctx.wall, moved=moved, frozen_by=None), record)
                 for record in held(ctx, message.migration_id)
             ],
         )

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.idempotency.record import Mark
 from actors.migration.record import ArrivalRecord
 from actors.migration.steps import Header, Policy, Step
 from runtime.actor import CallResult
 from runtime.errors import Fault
 from runtime.secret import Secret
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class ForHop:
+class ForHop(Value, frozen=True, kw_only=True):
     """The hop of a chain that a migration carries out: the id of its row, and its place."""
 
     hop_id: str
@@ -27,8 +25,7 @@ class ForHop:
     number: int
 
 
-@attrs.frozen
-class MigrationMoved:
+class MigrationMoved(Value, frozen=True):
     """To a hop: its migration has another status now, or cannot be planned (`fault`)."""
 
     migration_id: str
@@ -38,8 +35,7 @@ class MigrationMoved:
 # --- from operators, at the source ------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Plan:
+class Plan(Value, frozen=True, kw_only=True):
     """Make a plan. With `dry_run` nothing is asked of the destination. Answer: the record, or a fault.
 
     Attributes:
@@ -60,8 +56,7 @@ class Plan:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Act:
+class Act(Value, frozen=True, kw_only=True):
     """Validate, apply, cancel or try again. Answer: the record, or a fault.
 
     Attributes:
@@ -76,8 +71,7 @@ class Act:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class SetStep:
+class SetStep(Value, frozen=True, kw_only=True):
     """Decide what happens where a step meets a record of the destination. Answer: the record, or a fault."""
 
     by: str | None
@@ -87,8 +81,7 @@ class SetStep:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Resolve:
+class Resolve(Value, frozen=True, kw_only=True):
     """Say what became of a migration whose other side cannot be asked any more. Answer: the record, or a fault.
 
     Attributes:
@@ -106,8 +99,7 @@ class Resolve:
 # --- between a migration and the catalogue of its source --------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Freeze:
+class Freeze(Value, frozen=True, kw_only=True):
     """Hold these records for a migration, all or none. Answered by `Frozen`. May come twice.
 
     Attributes:
@@ -119,27 +111,23 @@ class Freeze:
     claimed: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Frozen:
+class Frozen(Value, frozen=True, kw_only=True):
     """Every record is held now, or `fault` says why none is."""
 
     fault: Fault | None = None
 
 
-@attrs.frozen
-class Release:
+class Release(Value, frozen=True):
     """Let go of whatever this migration holds. Answered by `Released`. May come twice."""
 
     migration_id: str
 
 
-@attrs.frozen
-class Released:
+class Released(Value, frozen=True):
     """No record is held by the migration any more."""
 
 
-@attrs.frozen(kw_only=True)
-class Depart:
+class Depart(Value, frozen=True, kw_only=True):
     """The records live at the destination now: leave tombstones that say so. Answered by `Departed`. May come twice."""
 
     migration_id: str
@@ -147,93 +135,79 @@ class Depart:
     instance_id: str
 
 
-@attrs.frozen
-class Departed:
+class Departed(Value, frozen=True):
     """No record is held by the migration any more, and none of those it moved lives here."""
 
 
 # --- outcomes of calls -------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class BearerSealed(CallResult):
+class BearerSealed(CallResult, frozen=True):
     """The bearer, fit to be stored."""
 
 
-@attrs.frozen
-class PreflightAnswered(CallResult):
+class PreflightAnswered(CallResult, frozen=True):
     """What the destination says about the names of the plan."""
 
 
-@attrs.frozen
-class TransferAnswered(CallResult):
+class TransferAnswered(CallResult, frozen=True):
     """The answer to opening, uploading or committing; `tag` is (attempt's id, what was asked)."""
 
 
-@attrs.frozen
-class OutcomeAnswered(CallResult):
+class OutcomeAnswered(CallResult, frozen=True):
     """The answer to a look at the outcome, or to a fence; `tag` is (attempt's id, what was asked)."""
 
 
-@attrs.frozen
-class FinalizeAnswered(CallResult):
+class FinalizeAnswered(CallResult, frozen=True):
     """Whether the destination knows that we have let go."""
 
 
-@attrs.frozen
-class ReclaimAnswered(CallResult):
+class ReclaimAnswered(CallResult, frozen=True):
     """What the same destination says under a new peering; `tag` is (attempt's id, id of the peer that was asked)."""
 
 
 # --- to the catalogue of the destination -------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Open:
+class Open(Value, frozen=True, kw_only=True):
     """Begin to stage a plan, or begin again with the same one. Answer: the arrival, or a fault."""
 
     arrival: ArrivalRecord
 
 
-@attrs.frozen(kw_only=True)
-class Stage:
+class Stage(Value, frozen=True, kw_only=True):
     """Keep some steps of an open plan. Answer: the arrival, or a fault."""
 
     arrival_id: str
     steps: tuple[Step, ...]
 
 
-@attrs.frozen
-class Commit:
+class Commit(Value, frozen=True):
     """Apply the plan in this one turn. Answer: `Landed`, or a fault; a repeated one gets the same answer."""
 
     arrival_id: str
 
 
-@attrs.frozen
-class Landed:
+class Landed(Value, frozen=True):
     """An applied arrival, and whether it was applied just now."""
 
     arrival: ArrivalRecord
     fresh: bool
 
 
-@attrs.frozen(kw_only=True)
-class Fence:
+class Fence(Value, frozen=True, kw_only=True):
     """Promise never to apply. Answer: the arrival, which says `fenced`, or `applied` if it came too late."""
 
     arrival: ArrivalRecord
 
 
-@attrs.frozen
-class Finalize:
+class Finalize(Value, frozen=True):
     """The source has let go: what arrived may be written now. Answer: the arrival, or a fault."""
 
     arrival_id: str
 
 
-@attrs.frozen(kw_only=True)
-class Reclaim:
+class Reclaim(Value, frozen=True, kw_only=True):
     """The source asks under a new peering: what was not applied never will be. Answer: the arrival, which belongs to that peering now."""
 
     arrival_id: str
@@ -241,8 +215,7 @@ class Reclaim:
     peering_epoch: int
 
 
-@attrs.frozen(kw_only=True)
-class ResolveArrival:
+class ResolveArrival(Value, frozen=True, kw_only=True):
     """An operator says whether what has arrived stays (`keep`) or goes, since the source cannot be asked any more. Answer: the arrival."""
 
     arrival_id: str
@@ -252,8 +225,7 @@ class ResolveArrival:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class DropStaged:
+class DropStaged(Value, frozen=True):
     """End a plan that nobody has committed in time."""
 
     arrival_id: str
@@ -262,18 +234,15 @@ class DropStaged:
 # --- to the arrival's own actor ----------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Prove:
+class Prove(Value, frozen=True):
     """Sign the receipt. Answer: `Proof`, or a fault."""
 
 
-@attrs.frozen
-class Signed(CallResult):
+class Signed(CallResult, frozen=True):
     """The signature; `tag` is who waits for it."""
 
 
-@attrs.frozen(kw_only=True)
-class Proof:
+class Proof(Value, frozen=True, kw_only=True):
     """A receipt and what shows that this platform has written it."""
 
     receipt: Mapping[str, Any]

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from actors.inventory.kind import Movable, ResourceKind, ids_at, with_ids
 from actors.inventory.registry import REGISTRY
 from actors.migration.limits import PAYLOAD_BYTES_MAX, PLAN_BYTES_MAX, PREFLIGHT_BYTES_MAX, STEPS_MAX
 from actors.migration.steps import Operation, Policy, Step, canonical
 from actors.resource.record import ResourceRecord
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 Records = Callable[[Sequence[str]], Mapping[str, ResourceRecord]]
 """Living records of the account by id; unknown ids are absent."""
@@ -125,7 +124,7 @@ def oversize(steps: Sequence[Step]) -> Fault | None:
     for step in steps:
         payload = len(canonical(dict(step.payload)))
         if payload > PAYLOAD_BYTES_MAX:
-            return attrs.evolve(TOO_LARGE, details={**TOO_LARGE.details, "order": step.order, "payload_bytes_max": PAYLOAD_BYTES_MAX})
+            return evolve(TOO_LARGE, details={**TOO_LARGE.details, "order": step.order, "payload_bytes_max": PAYLOAD_BYTES_MAX})
         named = len(canonical(step.to_json(payload=False)))
         whole, names = whole + named + payload, names + named
     return TOO_LARGE if len(steps) > STEPS_MAX or whole > PLAN_BYTES_MAX or names > PREFLIGHT_BYTES_MAX else None

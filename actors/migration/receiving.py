@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors import residency
 from actors.idempotency.record import remember
 from actors.migration.applying import Judged, Sender, dangling, judge
@@ -31,6 +29,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 UNKNOWN: Final = OperatorFault("migration_not_found", "there is no such migration here", 404)
 FENCED: Final = OperatorFault("migration_fenced", "this migration was fenced: it is never applied", 409)
@@ -50,7 +49,7 @@ class Receiving(Giving):
             return
         said = verdict(None, "open")
         assert said is not None
-        opened = attrs.evolve(wanted, version=1, verdict=said, opened_at=ctx.wall, expires_at=ctx.wall + STAGED_KEPT_S)
+        opened = evolve(wanted, version=1, verdict=said, opened_at=ctx.wall, expires_at=ctx.wall + STAGED_KEPT_S)
         ctx.put_row(ARRIVAL.name, opened)
         ctx.reply(opened)
 
@@ -144,7 +143,7 @@ class Receiving(Giving):
     def on_fence(self, message: Fence, ctx: Context) -> None:
         known = arrival(ctx, message.arrival.id)
         if known is None:
-            fenced = attrs.evolve(message.arrival, version=1, verdict="fenced", opened_at=ctx.wall, ended_at=ctx.wall)
+            fenced = evolve(message.arrival, version=1, verdict="fenced", opened_at=ctx.wall, ended_at=ctx.wall)
             ctx.put_row(ARRIVAL.name, fenced)
             ctx.audit_in(fenced.federation_peer_id, "migration.fenced", "peer", fenced.federation_peer_id, migration_id=fenced.id)
             ctx.reply(fenced)
@@ -168,7 +167,7 @@ class Receiving(Giving):
         ctx.reply(self._finalized(ctx, known, "peer", known.federation_peer_id))
 
     def _finalized(self, ctx: Context, known: ArrivalRecord, by_kind: str, by: str | None, **more: Any) -> ArrivalRecord:
-        self.store(ctx, [(attrs.evolve(record, incoming=False), record) for record in self._arrived(ctx, known)])
+        self.store(ctx, [(evolve(record, incoming=False), record) for record in self._arrived(ctx, known)])
         told = {"migration_id": known.id, "operation": known.operation}
         ctx.audit_in(known.federation_peer_id, "migration.completed", by_kind, by, **told, **more)
         ctx.emit("migration.completed", "low", known.account_id, federation_peer_id=known.federation_peer_id, side="destination", **told)
@@ -186,12 +185,12 @@ class Receiving(Giving):
         if known is None:
             ctx.reply(UNKNOWN)
             return
-        moved = attrs.evolve(known, federation_peer_id=message.peer_id, peering_epoch=message.peering_epoch, reclaimed=True)
+        moved = evolve(known, federation_peer_id=message.peer_id, peering_epoch=message.peering_epoch, reclaimed=True)
         ctx.audit_in(message.peer_id, "migration.reclaimed", "peer", message.peer_id, migration_id=known.id, verdict=known.verdict)
         if verdict(known.verdict, "fence") is not None:
             ctx.reply(self._speak(ctx, moved, "fence"))
         else:
-            moved = attrs.evolve(moved, version=known.version + 1)
+            moved = evolve(moved, version=known.version + 1)
             ctx.put_row(ARRIVAL.name, moved, known.version)
             ctx.reply(moved)
 
@@ -224,7 +223,7 @@ class Receiving(Giving):
         said = verdict(known.verdict, word)
         assert said is not None, (known.verdict, word)
         self._drop_steps(ctx, known)
-        changed = attrs.evolve(known, version=known.version + 1, verdict=said, ended_at=ctx.wall, expires_at=None, **changes)
+        changed = evolve(known, version=known.version + 1, verdict=said, ended_at=ctx.wall, expires_at=None, **changes)
         ctx.put_row(ARRIVAL.name, changed, known.version)
         return changed
 
@@ -235,7 +234,7 @@ class Receiving(Giving):
 
 def gone(record: ResourceRecord, wall: float) -> ResourceRecord:
     """What is left of a record that had arrived and does not stay: its id, so that nothing of another origin takes it."""
-    return attrs.evolve(record, attributes={}, deleted_at=wall, incoming=False)
+    return evolve(record, attributes={}, deleted_at=wall, incoming=False)
 
 
 def arrival(ctx: Context, id: str) -> ArrivalRecord | None:

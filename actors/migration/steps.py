@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-import attrs
 import msgspec
+
+from runtime.values import Value, as_dict
 
 Operation = Literal["migrate", "duplicate"]
 Action = Literal["create", "link_local", "skip"]
@@ -21,8 +22,7 @@ ACTIONS: Final[tuple[Action, ...]] = ("create", "link_local", "skip")
 POLICIES: Final[tuple[Policy, ...]] = ("fail", "skip_if_exists", "overwrite", "rename_with_suffix")
 
 
-@attrs.frozen(kw_only=True)
-class Step:
+class Step(Value, frozen=True, kw_only=True):
     """One record of a plan.
 
     Attributes:
@@ -38,8 +38,8 @@ class Step:
     id: str
     action: Action = "create"
     conflict_policy: Policy = "fail"
-    natural_key: Mapping[str, Any] = attrs.field(factory=dict)
-    payload: Mapping[str, Any] = attrs.field(factory=dict)
+    natural_key: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    payload: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def to_json(self, *, payload: bool = True) -> dict[str, Any]:
         """The form on the wire and in the digest."""
@@ -56,8 +56,7 @@ class Step:
         return out
 
 
-@attrs.frozen(kw_only=True)
-class Header:
+class Header(Value, frozen=True, kw_only=True):
     """What a plan is about."""
 
     operation: Operation
@@ -66,7 +65,7 @@ class Header:
 
     def to_json(self) -> dict[str, Any]:
         """The form on the wire and in the digest."""
-        return attrs.asdict(self)
+        return as_dict(self)
 
 
 def canonical(value: Any) -> bytes:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from actors.migration.lifecycle import HOLDING, STUCK, TERMINAL, Trigger, transition
 from actors.migration.limits import BATCH_BYTES_MAX, CONFLICTS_KEPT, FORGOTTEN_AFTER_S
 from actors.migration.messages import (
@@ -40,6 +38,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, InternalFault, RemoteFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 BASE = "/federation_api/migrations"
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
@@ -65,11 +64,11 @@ class Transfer(Actor):
         """Save, with the time of the next look."""
         look = next_look(record, ctx.wall)
         if record.status in TERMINAL:
-            record = attrs.evolve(record, sealed_bearer=b"")
+            record = evolve(record, sealed_bearer=b"")
         log = record.conflict_log[-CONFLICTS_KEPT:]
         if record.hop_id is not None and (self.record is None or self.record.status != record.status):
             ctx.send(Ref(HOP_KIND, record.hop_id), MigrationMoved(record.id))
-        ctx.save(attrs.evolve(record, next_look_at=look, updated_at=ctx.wall, conflict_log=log, audit_log=record.audit_log[-LOG_KEPT:]))
+        ctx.save(evolve(record, next_look_at=look, updated_at=ctx.wall, conflict_log=log, audit_log=record.audit_log[-LOG_KEPT:]))
 
     def stepped(self, ctx: Context, record: MigrationRecord, trigger: Trigger, *, by: str | None = None) -> MigrationRecord:
         """The record after a step of its life, with the entry of it."""
@@ -79,7 +78,7 @@ class Transfer(Actor):
         if status != record.status:
             self.note(ctx, record, f"migration.{status}", by, previous=record.status)
         completed = ctx.wall if status == "completed" else record.completed_at
-        return attrs.evolve(record, status=status, audit_log=(*record.audit_log, entry), completed_at=completed)
+        return evolve(record, status=status, audit_log=(*record.audit_log, entry), completed_at=completed)
 
     def note(self, ctx: Context, record: MigrationRecord, action: str, by: str | None, **told: Any) -> None:
         """An entry in the audit chain of the destination's peer."""
@@ -89,7 +88,7 @@ class Transfer(Actor):
     def fail(self, ctx: Context, record: MigrationRecord, code: str, *, by: str | None = None) -> None:
         """A definite no: nothing has moved, so what was held goes back."""
         releasing = record.operation == "migrate"
-        failed = self.stepped(ctx, attrs.evolve(record, error=code, applying=False, releasing=releasing), "refused", by=by)
+        failed = self.stepped(ctx, evolve(record, error=code, applying=False, releasing=releasing), "refused", by=by)
         told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "code": code}
         ctx.emit("migration.failed", "medium", record.account_id, **told)
         self.keep(ctx, failed)
@@ -100,7 +99,7 @@ class Transfer(Actor):
     def on_released(self, message: Released, ctx: Context) -> None:
         record: MigrationRecord | None = self.record
         if record is not None and record.releasing:
-            self.keep(ctx, attrs.evolve(record, releasing=False))
+            self.keep(ctx, evolve(record, releasing=False))
 
     def catalogue(self, ctx: Context, record: MigrationRecord, message: Any) -> None:
         """Say something to the catalogue of the account."""
@@ -150,7 +149,7 @@ class Transfer(Actor):
             return
         if record.resolved is not None or record.claimed:
             if record.status == "finalizing":
-                self._completed(ctx, attrs.evolve(record, error="destination_not_told"))
+                self._completed(ctx, evolve(record, error="destination_not_told"))
             return
         former = self.peer(ctx, record)
         instance_id = former.remote_instance_id if former is not None else None
@@ -175,12 +174,12 @@ class Transfer(Actor):
             row = ctx.row(PEER.name, peer_id)
             epoch = row.record.peering_epoch if row is not None else record.peering_epoch
             self.note(ctx, record, "migration.reclaimed", None, federation_peer_id=peer_id)
-            self._reclaimed(ctx, attrs.evolve(record, destination_peer_id=peer_id, peering_epoch=epoch, sealed_bearer=b""), outcome.body)
+            self._reclaimed(ctx, evolve(record, destination_peer_id=peer_id, peering_epoch=epoch, sealed_bearer=b""), outcome.body)
         elif refused_by(outcome).code == "migration_not_found" and record.status != "finalizing":
             # What the destination does not know it cannot apply any more: the peering in which it could have come is over.
             self.fail(ctx, record, "migration_not_found")
         else:
-            self.keep(ctx, attrs.evolve(record, error=refused_by(outcome).code))
+            self.keep(ctx, evolve(record, error=refused_by(outcome).code))
 
     def _reclaimed(self, ctx: Context, record: MigrationRecord, body: Mapping[str, Any]) -> None:
         """The same migration, under the new peering: it ends by the destination's receipt, or by its word that it was never applied."""
@@ -239,7 +238,7 @@ class Transfer(Actor):
             fault = refused_by(outcome)
             if self.transient(fault):
                 # The next look begins again with the same plan.
-                self.keep(ctx, attrs.evolve(record, error=fault.code))
+                self.keep(ctx, evolve(record, error=fault.code))
             else:
                 self.fail(ctx, record, fault.code)
             return
@@ -263,13 +262,13 @@ class Transfer(Actor):
         elif self.transient(fault := refused_by(outcome)):
             self._doubt(ctx, record, fault.code)
         else:
-            self._fence(ctx, attrs.evolve(record, error=fault.code))
+            self._fence(ctx, evolve(record, error=fault.code))
 
     def _doubt(self, ctx: Context, record: MigrationRecord, code: str) -> None:
         if record.status == "in_doubt":
-            self.keep(ctx, attrs.evolve(record, error=code))
+            self.keep(ctx, evolve(record, error=code))
             return
-        doubtful = self.stepped(ctx, attrs.evolve(record, error=code), "answer_lost")
+        doubtful = self.stepped(ctx, evolve(record, error=code), "answer_lost")
         ctx.emit("migration.in_doubt", "high", record.account_id, migration_id=record.id, federation_peer_id=record.destination_peer_id)
         self.keep(ctx, doubtful)
 
@@ -311,7 +310,7 @@ class Transfer(Actor):
             self._doubt(ctx, record, "receipt_invalid")
             return
         kept = {name: proof[name] for name in ("receipt", "signature", "certificate_pem")}
-        held = attrs.evolve(record, receipt=kept, receipt_digest=receipt_digest(kept["receipt"]), error=None)
+        held = evolve(record, receipt=kept, receipt_digest=receipt_digest(kept["receipt"]), error=None)
         self.keep(ctx, self.stepped(ctx, held, "receipt_held"))
         told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "side": "source"}
         ctx.emit("migration.applied", "low", record.account_id, **told)
@@ -321,7 +320,7 @@ class Transfer(Actor):
     def on_departed(self, message: Departed, ctx: Context) -> None:
         record: MigrationRecord | None = self.record
         if record is not None and record.status == "finalizing" and not record.departed:
-            self.keep(ctx, attrs.evolve(record, departed=True))
+            self.keep(ctx, evolve(record, departed=True))
             self.go_on_transferring(ctx, ctx.record)
 
     @handles(FinalizeAnswered)
@@ -331,11 +330,11 @@ class Transfer(Actor):
         if record.status != "finalizing" or message.tag != record.transfer_id:
             return
         if isinstance(message.outcome, RemoteReply) and message.outcome.status == 200:
-            self._completed(ctx, attrs.evolve(record, error=None))
+            self._completed(ctx, evolve(record, error=None))
             return
         code = refused_by(message.outcome).code
         since = (record.unknown_since or ctx.wall) if code == "migration_not_found" else None
-        after = attrs.evolve(record, error=code, unknown_since=since)
+        after = evolve(record, error=code, unknown_since=since)
         if since is not None and ctx.wall - since >= FORGOTTEN_AFTER_S:
             self._forgotten(ctx, after)
         else:
@@ -346,10 +345,10 @@ class Transfer(Actor):
         self.note(ctx, record, "migration.destination_forgot", None, receipt_digest=record.receipt_digest)
         told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id}
         ctx.emit("migration.destination_forgot", "high", record.account_id, **told)
-        self._completed(ctx, attrs.evolve(record, error="destination_forgot"))
+        self._completed(ctx, evolve(record, error="destination_forgot"))
 
     def _completed(self, ctx: Context, record: MigrationRecord) -> None:
-        completed = self.stepped(ctx, attrs.evolve(record, applying=False), "departed")
+        completed = self.stepped(ctx, evolve(record, applying=False), "departed")
         told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "side": "source"}
         ctx.emit("migration.completed", "low", record.account_id, **told)
         self.keep(ctx, completed)
@@ -425,7 +424,7 @@ def refused_by(outcome: Any) -> Fault:
 
 def without_payloads(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps as the source keeps them."""
-    return tuple(attrs.evolve(step, payload={}) for step in steps)
+    return tuple(evolve(step, payload={}) for step in steps)
 
 
 def batched(steps: Sequence[Step]) -> list[list[Step]]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
-
 from actors.idempotency.record import Mark, remember
 from actors.migration.actor import NO_GRANT, bearer_of, peer_row
 from actors.migration.transfer import refused_by
@@ -87,10 +85,10 @@ class MigrationChainActor(Actor):
             if trigger is not None:
                 record = self._stepped(ctx, record, trigger, message.by)
                 again = trigger == "retry"
-                record = attrs.evolve(record, error=None, tries=0, attempt=record.attempt + again, stalled=False, progress_at=ctx.wall)
+                record = evolve(record, error=None, tries=0, attempt=record.attempt + again, stalled=False, progress_at=ctx.wall)
             automatic = record.automatic or message.act == "run"
             # A retry goes on with what was asked for before.
-            record = attrs.evolve(record, automatic=automatic, asked=True, cancelling=False, word=record.word if record.asked else None)
+            record = evolve(record, automatic=automatic, asked=True, cancelling=False, word=record.word if record.asked else None)
             self._keep(ctx, record)
             self._ask(ctx, ctx.record)
         self._shown(ctx, message.mark, 200)
@@ -98,7 +96,7 @@ class MigrationChainActor(Actor):
     def _cancel(self, ctx: Context, record: MigrationChainRecord, by: str | None) -> None:
         if record.status == "in_flight" and record.asked:
             # Whether it has begun only its holder knows: it is asked to leave it, and the chain ends with what it says.
-            self._keep(ctx, self._logged(ctx, attrs.evolve(record, cancelling=True), "cancelling", by))
+            self._keep(ctx, self._logged(ctx, evolve(record, cancelling=True), "cancelling", by))
             self._ask(ctx, ctx.record)
         else:
             self._end(ctx, record, "cancel", by)
@@ -116,7 +114,7 @@ class MigrationChainActor(Actor):
             return
         if not record.asked:
             # Between two hops of a chain that runs by itself.
-            record = attrs.evolve(record, asked=True)
+            record = evolve(record, asked=True)
         self._keep(ctx, record)
         self._ask(ctx, ctx.record)
 
@@ -206,17 +204,17 @@ class MigrationChainActor(Actor):
             former = record.word
             same = former is not None and (former.status, former.migration_status) == (outcome.status, outcome.migration_status)
             progress_at = record.progress_at if same else ctx.wall
-            self._keep(ctx, attrs.evolve(record, word=outcome, begun=True, tries=0, error=outcome.error, progress_at=progress_at))
+            self._keep(ctx, evolve(record, word=outcome, begun=True, tries=0, error=outcome.error, progress_at=progress_at))
         elif outcome.status == "completed":
             self._hop_done(ctx, record, outcome)
         elif outcome.attempt < record.attempt and not record.cancelling:
             # Of an attempt before this one.
-            self._keep(ctx, attrs.evolve(record, word=outcome))
+            self._keep(ctx, evolve(record, word=outcome))
         elif record.cancelling:
-            self._end(ctx, attrs.evolve(record, word=outcome, holder_certain=True), "cancel", None)
+            self._end(ctx, evolve(record, word=outcome, holder_certain=True), "cancel", None)
         else:
             code = NOT_BEGUN.get(outcome.status, outcome.error or "hop_failed")
-            self._fail(ctx, attrs.evolve(record, word=outcome), code, certain=True)
+            self._fail(ctx, evolve(record, word=outcome), code, certain=True)
 
     def _heard_fault(self, ctx: Context, record: MigrationChainRecord, fault: Fault) -> None:
         if record.cancelling and fault.code == "chain_hop_not_found":
@@ -224,14 +222,14 @@ class MigrationChainActor(Actor):
         elif passes(fault.code, fault.status):
             # Whether the holder heard of it is not known, unless nothing left.
             begun = record.begun or (isinstance(fault, RemoteFault) and fault.status >= 500)
-            self._keep(ctx, attrs.evolve(record, tries=record.tries + 1, error=fault.code, begun=begun))
+            self._keep(ctx, evolve(record, tries=record.tries + 1, error=fault.code, begun=begun))
         else:
             self._fail(ctx, record, fault.code, certain=not record.begun)
 
     def _hop_done(self, ctx: Context, record: MigrationChainRecord, word: HopWord) -> None:
         root_now = word.next_root_id or record.root_now
         reached = record.current_hop_index + 1
-        done = attrs.evolve(
+        done = evolve(
             record,
             current_hop_index=reached,
             root_now=root_now,
@@ -265,19 +263,19 @@ class MigrationChainActor(Actor):
             at = ctx.wall + (retry_after(record.tries) if record.tries else TICK_S)
             if not record.stalled and ctx.wall - record.progress_at >= STALLED_AFTER_S:
                 ctx.emit("migration_chain.stalled", "medium", record.account_id, **self._about(record))
-                record = self._logged(ctx, attrs.evolve(record, stalled=True), "stalled", None)
+                record = self._logged(ctx, evolve(record, stalled=True), "stalled", None)
             elif record.stalled and ctx.wall - record.progress_at < STALLED_AFTER_S:
-                record = attrs.evolve(record, stalled=False)
+                record = evolve(record, stalled=False)
         elif record.status == "in_flight" and record.automatic:
             at = ctx.wall
-        ctx.save(attrs.evolve(record, next_attempt_at=at, updated_at=ctx.wall, audit_log=record.audit_log[-LOG_KEPT:]))
+        ctx.save(evolve(record, next_attempt_at=at, updated_at=ctx.wall, audit_log=record.audit_log[-LOG_KEPT:]))
 
     def _fail(self, ctx: Context, record: MigrationChainRecord, code: str, *, certain: bool) -> None:
-        failed = attrs.evolve(record, error=code, holder_certain=certain, asked=False, cancelling=False)
+        failed = evolve(record, error=code, holder_certain=certain, asked=False, cancelling=False)
         self._end(ctx, failed, "refused", None)
 
     def _end(self, ctx: Context, record: MigrationChainRecord, trigger: Trigger, by: str | None) -> None:
-        ended = attrs.evolve(self._stepped(ctx, record, trigger, by), asked=False, stalled=False, ended_at=ctx.wall, cancelling=False)
+        ended = evolve(self._stepped(ctx, record, trigger, by), asked=False, stalled=False, ended_at=ctx.wall, cancelling=False)
         if ended.status in ("completed", "failed"):
             severity: Any = "low" if ended.status == "completed" else "medium"
             ctx.emit(f"migration_chain.{ended.status}", severity, ended.account_id, **self._about(ended), code=ended.error)
@@ -286,7 +284,7 @@ class MigrationChainActor(Actor):
     def _stepped(self, ctx: Context, record: MigrationChainRecord, trigger: Trigger, by: str | None) -> MigrationChainRecord:
         status = transition(record.status, trigger)
         assert status is not None, (record.status, trigger)
-        return self._logged(ctx, attrs.evolve(record, status=status), trigger, by)
+        return self._logged(ctx, evolve(record, status=status), trigger, by)
 
     def _logged(self, ctx: Context, record: MigrationChainRecord, why: str, by: str | None) -> MigrationChainRecord:
         """The record with an entry of what has happened, which the audit chain of the peer concerned keeps too."""
@@ -295,7 +293,7 @@ class MigrationChainActor(Actor):
         chain = record.next_peer_id or record.hop_peer_ids[-1]
         kind = "user" if by is not None else "system"
         ctx.audit_in(chain, f"migration_chain.{why}", kind, by, chain_id=record.id, **told)
-        return attrs.evolve(record, audit_log=(*record.audit_log, entry))
+        return evolve(record, audit_log=(*record.audit_log, entry))
 
     def _about(self, record: MigrationChainRecord) -> dict[str, Any]:
         peer_id = record.next_peer_id or record.hop_peer_ids[-1]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
-
 from actors.approval.limits import PENDING_PER_PEER_MAX, TIMEOUT_S
 from actors.approval.messages import AskApproval, Execute, Executed, NotApproved, Supersede
 from actors.approval.record import KIND as APPROVAL
@@ -32,6 +30,7 @@ from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 # A wish of a peer ends with its peering. What our operators have approved goes on: it is our own migration.
 DEPENDANTS.append(Dependant(kind=HOP.name, phase="draining", open=(), peer_column="waiting_asker_id"))
@@ -101,11 +100,11 @@ class ChainHopActor(Actor):
             return
         if trigger == "ask":
             expires_at = ctx.wall + TIMEOUT_S
-            record = attrs.evolve(record, approval_id=ctx.new_id(), approval_expires_at=expires_at, look_at=ctx.wall + LOOK_S)
+            record = evolve(record, approval_id=ctx.new_id(), approval_expires_at=expires_at, look_at=ctx.wall + LOOK_S)
             self._note(ctx, record, "migration_chain.hop_asked")
             ctx.send(Ref(APPROVAL.name, record.approval_id or ""), asked_approval(record, judged))
         else:
-            record = attrs.evolve(record, migration_id=ctx.new_id(), look_at=ctx.wall + LOOK_S)
+            record = evolve(record, migration_id=ctx.new_id(), look_at=ctx.wall + LOOK_S)
         ctx.save(record)
         self._answer(ctx, message, self._word(ctx, record))
         self._go_on(ctx)
@@ -120,7 +119,7 @@ class ChainHopActor(Actor):
             ctx.send(Ref(APPROVAL.name, record.approval_id or ""), Supersede(reason="the chain was cancelled"))
             ctx.save(self._stepped(ctx, record, "withdraw"))
         elif record.status == "moving" and not record.withdrawing:
-            ctx.save(attrs.evolve(record, withdrawing=True, updated_at=ctx.wall))
+            ctx.save(evolve(record, withdrawing=True, updated_at=ctx.wall))
             self._go_on(ctx)
         self._tell_withdrawn(ctx, message, self._word(ctx, ctx.record))
 
@@ -157,8 +156,8 @@ class ChainHopActor(Actor):
             ctx.save(self._stepped(ctx, record, "fail", fault.code))
             ctx.send(approval, Executed(fault=fault))
             return
-        moving = attrs.evolve(self._stepped(ctx, record, "approve"), migration_id=ctx.new_id(), approved_by=message.approved_by)
-        ctx.save(attrs.evolve(moving, acknowledge_residency=True, look_at=ctx.wall + LOOK_S))
+        moving = evolve(self._stepped(ctx, record, "approve"), migration_id=ctx.new_id(), approved_by=message.approved_by)
+        ctx.save(evolve(moving, acknowledge_residency=True, look_at=ctx.wall + LOOK_S))
         ctx.send(approval, Executed(result={"migration_id": moving.migration_id}))
         self._go_on(ctx)
 
@@ -188,7 +187,7 @@ class ChainHopActor(Actor):
         record: ChainHopRecord | None = self.record
         if record is None or record.look_at is None or record.look_at > ctx.wall:
             return
-        ctx.save(attrs.evolve(record, look_at=ctx.wall + LOOK_S))
+        ctx.save(evolve(record, look_at=ctx.wall + LOOK_S))
         self._go_on(ctx)
 
     @handles(Resume)
@@ -228,7 +227,7 @@ class ChainHopActor(Actor):
         elif found.status == "completed":
             id_map = found.receipt["receipt"]["id_map"] if found.receipt is not None else {}
             next_root_id = id_map.get(record.root_resource_id, record.root_resource_id)
-            ctx.save(self._stepped(ctx, attrs.evolve(record, next_root_id=next_root_id), "arrive"))
+            ctx.save(self._stepped(ctx, evolve(record, next_root_id=next_root_id), "arrive"))
         elif found.status == "cancelled":
             withdrawn = record.withdrawing
             ctx.save(self._stepped(ctx, record, "withdraw" if withdrawn else "fail", None if withdrawn else "migration_cancelled"))
@@ -241,7 +240,7 @@ class ChainHopActor(Actor):
 
     def _look_at_failure(self, ctx: Context, record: ChainHopRecord, found: MigrationRecord) -> None:
         if found.attempt != record.failed_attempt:
-            self._fail_or_wait(ctx, attrs.evolve(record, failed_attempt=found.attempt), found.error or "migration_fenced")
+            self._fail_or_wait(ctx, evolve(record, failed_attempt=found.attempt), found.error or "migration_fenced")
         elif record.retry_at is not None and record.retry_at <= ctx.wall:
             self._fail_or_wait(ctx, record, record.error or "migration_fenced")
             acknowledged = record.acknowledge_residency
@@ -254,7 +253,7 @@ class ChainHopActor(Actor):
             return
         tries = record.tries + 1
         again = ctx.wall + retry_after(tries)
-        ctx.save(attrs.evolve(record, tries=tries, error=code, retry_at=again, look_at=again, updated_at=ctx.wall))
+        ctx.save(evolve(record, tries=tries, error=code, retry_at=again, look_at=again, updated_at=ctx.wall))
 
     # --- small things ---------------------------------------------------------------------------------------------
 
@@ -281,7 +280,7 @@ class ChainHopActor(Actor):
         status = hop_transition(record.status, trigger)
         assert status is not None, (record.status, trigger)
         self._note(ctx, record, f"migration_chain.hop_{status}", code=code)
-        stepped = attrs.evolve(record, status=status, error=code, updated_at=ctx.wall, look_at=None)
+        stepped = evolve(record, status=status, error=code, updated_at=ctx.wall, look_at=None)
         if record.asker_peer_id is None and status != "moving":
             told = HopTold(number=record.number, attempt=record.attempt, outcome=self._word(ctx, stepped))
             ctx.send(Ref(CHAIN_KIND, record.chain_id), told)
@@ -310,7 +309,7 @@ class ChainHopActor(Actor):
 
 def judge(ctx: Context, record: ChainHopRecord, *, acknowledged: bool) -> MigrationRecord | Fault:
     """The migration that the hop would be, or why it cannot be: what our own operator would be told who plans it."""
-    plan = attrs.evolve(plan_of(record), acknowledge_residency=acknowledged)
+    plan = evolve(plan_of(record), acknowledge_residency=acknowledged)
     planned = planned_record(ctx, plan, record.migration_id or record.id)
     if isinstance(planned, Fault):
         return planned

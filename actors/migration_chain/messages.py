@@ -5,19 +5,17 @@ Lives here: frozen messages. Must not live here: behaviour.
 
 from __future__ import annotations
 
-import attrs
-
 from actors.idempotency.record import Mark
 from actors.migration.steps import Header
 from actors.migration_chain.word import HopWord
 from runtime.actor import CallResult
 from runtime.errors import Fault
+from runtime.values import Value
 
 # --- from operators ---------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class MakeChain:
+class MakeChain(Value, frozen=True, kw_only=True):
     """Plan a chain. Nothing is asked of anybody. Answer: the record, or a fault with every problem of its hops."""
 
     account_id: str
@@ -28,8 +26,7 @@ class MakeChain:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class ActOnChain:
+class ActOnChain(Value, frozen=True, kw_only=True):
     """Run, advance, cancel or try again. Answer: the record, or a fault."""
 
     by: str | None
@@ -41,8 +38,7 @@ class ActOnChain:
 # --- to the holder of the resource ------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class StartHop:
+class StartHop(Value, frozen=True, kw_only=True):
     """Carry out a hop. May come as often as anybody likes. Answer: `HopWord`, or a fault; a chain of our own is told `HopTold`.
 
     Attributes:
@@ -63,8 +59,7 @@ class StartHop:
     by: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class WithdrawHop:
+class WithdrawHop(Value, frozen=True, kw_only=True):
     """The hop is not wanted any more. Answer: `HopWord`; it says `withdrawn` once nothing will move.
 
     Attributes:
@@ -74,8 +69,7 @@ class WithdrawHop:
     tell: tuple[str, int] | None = None
 
 
-@attrs.frozen(kw_only=True)
-class HopTold:
+class HopTold(Value, frozen=True, kw_only=True):
     """To a chain of our own: how its hop stands, or why it cannot be carried out."""
 
     number: int
@@ -83,6 +77,5 @@ class HopTold:
     outcome: HopWord | Fault
 
 
-@attrs.frozen
-class HopAnswered(CallResult):
+class HopAnswered(CallResult, frozen=True):
     """The answer of the holder; `tag` is (number, attempt)."""

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors.migration.lifecycle import STATUSES as MIGRATION_STATUSES
 from actors.migration_chain.lifecycle import HOP_STATUSES, HopStatus
 from runtime.clock import iso_or_none
 from runtime.ids import is_uuid
+from runtime.values import Value, as_dict
 
 CODE_CHARS_MAX: Final = 64
 INSTANT_CHARS_MAX: Final = 40
 
 
-@attrs.frozen(kw_only=True)
-class HopWord:
+class HopWord(Value, frozen=True, kw_only=True):
     """How a hop stands at its holder.
 
     Attributes:
@@ -41,7 +39,7 @@ class HopWord:
 
     def to_json(self) -> dict[str, Any]:
         """The form on the wire and for operators."""
-        return attrs.asdict(self)
+        return as_dict(self)
 
     @property
     def waits_for(self) -> str:

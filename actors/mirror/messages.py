@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors.mirror.reading import Told
 from runtime.errors import Fault
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Keep:
+class Keep(Value, frozen=True, kw_only=True):
     """Records that a capability has read from the home, in the home's order. Answer, as a message to the capability: `Kept`."""
 
     account_id: str
@@ -20,8 +18,7 @@ class Keep:
     told: tuple[Told, ...]
 
 
-@attrs.frozen(kw_only=True)
-class Sweep:
+class Sweep(Value, frozen=True, kw_only=True):
     """A full pass has shown every record that there is: drop the others that were not told since it began. Answer: `Kept`."""
 
     capability_id: str
@@ -31,8 +28,7 @@ class Sweep:
     before: float
 
 
-@attrs.frozen(kw_only=True)
-class Kept:
+class Kept(Value, frozen=True, kw_only=True):
     """What became of a `Keep` or a `Sweep`; with a fault nothing was written."""
 
     run: str
@@ -41,8 +37,7 @@ class Kept:
     fault: Fault | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Take:
+class Take(Value, frozen=True, kw_only=True):
     """The home brings one record under a grant of ours. Answer: `Taken`, or a fault (`mirrors_full`, `peer_not_admitted`)."""
 
     account_id: str
@@ -52,8 +47,7 @@ class Take:
     told: Told
 
 
-@attrs.frozen
-class Taken:
+class Taken(Value, frozen=True):
     """A pushed record is acknowledged.
 
     `outcome`: `written`, `unchanged`, `dropped`, `overtaken` (a later state is here already) or `at_home` (its home is this platform).
@@ -62,8 +56,7 @@ class Taken:
     outcome: str
 
 
-@attrs.frozen(kw_only=True)
-class Withdrawn:
+class Withdrawn(Value, frozen=True, kw_only=True):
     """The home has brought all that there is of a kind since its start `epoch`, or brings it no more (`epoch` None). No answer.
 
     What it brought earlier and not again is dropped.
@@ -73,20 +66,17 @@ class Withdrawn:
     epoch: int | None
 
 
-@attrs.frozen
-class Renounce:
+class Renounce(Value, frozen=True):
     """A capability is gone: drop what it brought. No answer; repeated until the shelf has noted it."""
 
     capability_id: str
 
 
-@attrs.frozen
-class CameHome:
+class CameHome(Value, frozen=True):
     """Records have become ours: whatever mirrors them here is dropped. No answer."""
 
     origin_ids: tuple[str, ...]
 
 
-@attrs.frozen
-class GoOn:
+class GoOn(Value, frozen=True):
     """Drop the next slice."""

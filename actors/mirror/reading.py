@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
 import msgspec
 
 from actors.inventory.kind import ResourceKind
 from actors.mirror.record import Moment
 from actors.problems import Problem
 from actors.resource.limits import RECORD_BYTES_MAX
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Told:
+class Told(Value, frozen=True, kw_only=True):
     """One record as its home tells it; `attributes` is None once it is gone, or is not to be mirrored any more."""
 
     origin_id: str

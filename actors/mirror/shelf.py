@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
 from actors.mirror.limits import DROPPED_SLICE, GONE_KEPT_S, MIRRORS_PER_PEER_MAX
 from actors.mirror.messages import CameHome, GoOn, Keep, Kept, Renounce, Sweep, Take, Taken, Withdrawn
 from actors.mirror.reading import Told
@@ -22,6 +20,7 @@ from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
+from runtime.values import Value, evolve
 
 CAPABILITY: str = "federation_capability"
 FULL = OperatorFault("mirrors_full", f"a peer may have {MIRRORS_PER_PEER_MAX} mirrors here, and these would be more", 409)
@@ -30,8 +29,7 @@ NOT_IN_FORCE = RemoteFault("peer_not_admitted", "the peering in which this recor
 DEPENDANTS.append(Dependant(kind=SHELF.name, phase="draining", open=(), peer_column="open_peer_id"))
 
 
-@attrs.frozen
-class _Origin:
+class _Origin(Value, frozen=True):
     """How a record came, as its mirror will say."""
 
     kind: str
@@ -81,7 +79,7 @@ class MirrorShelfActor(Actor):
         if origin.source == "push" and "dropped" in outcomes.values() and (next_at is None or next_at > ctx.wall + GONE_KEPT_S):
             next_at = ctx.wall + GONE_KEPT_S
         if (count, next_at) != (shelf.count, shelf.next_at) or self.record is None:
-            ctx.save(attrs.evolve(shelf, count=count, next_at=next_at))
+            ctx.save(evolve(shelf, count=count, next_at=next_at))
         return [outcomes[each.origin_id] for each in told]
 
     def _mirror(self, ctx: Context, origin_id: str) -> MirrorRecord | None:
@@ -127,13 +125,13 @@ class MirrorShelfActor(Actor):
     def on_renounce(self, message: Renounce, ctx: Context) -> None:
         shelf: Shelf | None = self.record
         if shelf is not None and message.capability_id not in shelf.renounced:
-            ctx.save(attrs.evolve(shelf, renounced=(*shelf.renounced, message.capability_id), next_at=ctx.wall))
+            ctx.save(evolve(shelf, renounced=(*shelf.renounced, message.capability_id), next_at=ctx.wall))
 
     @handles(PeeringEnded)
     def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
         shelf: Shelf | None = self.record
         if shelf is not None and shelf.ended_at is None:
-            ctx.save(attrs.evolve(shelf, ended_at=message.ended_at, next_at=drop_at(message.ended_at)))
+            ctx.save(evolve(shelf, ended_at=message.ended_at, next_at=drop_at(message.ended_at)))
 
     @handles(GoOn)
     def on_go_on(self, message: GoOn, ctx: Context) -> None:
@@ -154,14 +152,14 @@ class MirrorShelfActor(Actor):
             ctx.delete_row(KIND.name, record.id)
         count = shelf.count - len(over[:DROPPED_SLICE])
         if len(over) >= DROPPED_SLICE:
-            ctx.save(attrs.evolve(shelf, count=count, next_at=ctx.wall))
+            ctx.save(evolve(shelf, count=count, next_at=ctx.wall))
             ctx.after(0.0, GoOn(), "go-on")
         elif ended:
             ctx.remove()
         else:
             gone = [row.record.gone_at + GONE_KEPT_S for row in ctx.query(gone_of(ctx.ref.id, DROPPED_SLICE)) if row.record not in over]
             later = [drop_at(shelf.ended_at)] if shelf.ended_at is not None else []
-            ctx.save(attrs.evolve(shelf, count=count, renounced=(), next_at=min((*gone, *later), default=None)))
+            ctx.save(evolve(shelf, count=count, renounced=(), next_at=min((*gone, *later), default=None)))
 
     def _over(self, ctx: Context, shelf: Shelf, *, ended: bool) -> list[MirrorRecord]:
         """Mirrors that are to be dropped now."""
@@ -183,7 +181,7 @@ class MirrorShelfActor(Actor):
     def _counted(self, ctx: Context, dropped: int) -> None:
         shelf: Shelf | None = self.record
         if shelf is not None and dropped:
-            ctx.save(attrs.evolve(shelf, count=shelf.count - dropped))
+            ctx.save(evolve(shelf, count=shelf.count - dropped))
 
 
 class MirrorActor(Actor):

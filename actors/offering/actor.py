@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
-
 from actors.idempotency.record import remember
 from actors.offering import backend, lifecycle
 from actors.offering.lifecycle import State
@@ -51,6 +49,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 PAST: Final = {"active": "activated", "deprecated": "deprecated", "retired": "retired"}
 
@@ -90,13 +89,13 @@ class OfferingActor(Seats):
         if fault is not None:
             ctx.reply(fault)
             return
-        changed: OfferingRecord = attrs.evolve(self.record, **message.changes)
+        changed: OfferingRecord = evolve(self.record, **message.changes)
         fault = _backend_fault(ctx, changed)
         if fault is not None:
             ctx.reply(fault)
             return
         if changed != self.record:
-            ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
+            ctx.save(evolve(changed, updated_at=ctx.wall))
             self._announce(ctx, changed)
         remember(ctx, message.mark, 200, {"offering": to_json(ctx.record, self._live_count(ctx))})
         ctx.reply(ctx.record)
@@ -115,7 +114,7 @@ class OfferingActor(Seats):
         if target == "retired":
             changes["access_ends_at"] = ctx.wall if message.immediate else ctx.wall + lifecycle.ACCESS_AFTER_RETIREMENT_S
             changes["notices_sent"] = len(lifecycle.NOTICES_BEFORE_END_S) if message.immediate else 0
-        after = attrs.evolve(record, **changes)
+        after = evolve(record, **changes)
         self._emit(ctx, after, record.status, message.by, immediate=message.immediate)
         if target == "retired":
             after = self._cut(ctx, after) if message.immediate else self._give_notice(ctx, after)
@@ -275,7 +274,7 @@ class OfferingActor(Seats):
         payload = {"slug": record.slug, "access_ends_at": iso(record.access_ends_at)}
         for lease in self.live(ctx):
             self.notify(ctx, lease, OFFERING_RETIRING, "offering_retired", {**payload, "grant_id": lease.grant_id})
-        return attrs.evolve(record, notices_sent=sent, updated_at=ctx.wall)
+        return evolve(record, notices_sent=sent, updated_at=ctx.wall)
 
     def _cut(self, ctx: Context, record: OfferingRecord) -> OfferingRecord:
         """End the next leases; the offering is cut once none is left."""
@@ -284,9 +283,9 @@ class OfferingActor(Seats):
             self.end(ctx, lease, "revoked", "offering_retired", told=True)
         if len(leases) > LEASES_A_TURN:
             ctx.send(ctx.ref, CutFurther())
-            return attrs.evolve(record, updated_at=ctx.wall)
+            return evolve(record, updated_at=ctx.wall)
         ctx.emit("federation.offering.cutoff", "medium", record.account_id, offering_id=record.id, slug=record.slug, leases=len(leases))
-        return attrs.evolve(record, cut_at=ctx.wall, updated_at=ctx.wall)
+        return evolve(record, cut_at=ctx.wall, updated_at=ctx.wall)
 
     # --- small things --------------------------------------------------------------------------------------------
 

@@ -10,13 +10,12 @@ import ipaddress
 import re
 from typing import Final
 
-import attrs
-
 from actors.certificates import pem_to_der
 from actors.offering.record import OfferingRecord
 from actors.resource.record import KIND as RESOURCE
 from runtime.context import Context
 from runtime.store.port import Condition, Query
+from runtime.values import Value
 
 HOST_CHARS_MAX: Final = 253
 SUBJECT_CHARS_MAX: Final = 256
@@ -27,8 +26,7 @@ _SITE_LOCAL: Final = re.compile(r"(localhost|127\.0\.0\.1):([1-9][0-9]{0,4})", r
 _NUMERIC: Final = re.compile(r"[0-9.]+", re.ASCII)
 
 
-@attrs.frozen
-class BackendTls:
+class BackendTls(Value, frozen=True):
     """How a TLS backend proves itself: the name in its certificate, and the CA certificate that must close its chain."""
 
     server_name: str

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.idempotency.record import Mark
 from actors.offering.lifecycle import LeaseState, Trigger
 from actors.offering.record import LeaseRecord, OfferingRecord
 from actors.peer.messages import Tell
 from runtime.actor import CallResult
 from runtime.secret import Secret
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Create:
+class Create(Value, frozen=True, kw_only=True):
     """Draft an offering. `fields` are those of the record, checked. Answer: the record, or `offering_exists`, `backend_vip_not_found`."""
 
     account_id: str
@@ -25,8 +23,7 @@ class Create:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Update:
+class Update(Value, frozen=True, kw_only=True):
     """Change fields. Answer: the record, or `offering_retired`, `version_conflict`, `backend_vip_not_found`, `backend_required`."""
 
     by: str | None
@@ -35,8 +32,7 @@ class Update:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Step:
+class Step(Value, frozen=True, kw_only=True):
     """Take a step of the life. Answer: the record, or `invalid_transition`, `offering_retired`, `version_conflict`.
 
     Attributes:
@@ -50,8 +46,7 @@ class Step:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Subscribe:
+class Subscribe(Value, frozen=True, kw_only=True):
     """A peer asks for a seat. Answer: `Leased`, or `offering_not_found`, `offering_not_accepting`, `offering_at_capacity`, a peer's fault.
 
     Attributes:
@@ -65,8 +60,7 @@ class Subscribe:
     ttl_days: int | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Renew:
+class Renew(Value, frozen=True, kw_only=True):
     """A peer asks for a further term under a grant of its lease. Answer: `Leased`, `subscription_not_found`, `offering_not_accepting`."""
 
     peer_id: str
@@ -75,16 +69,14 @@ class Renew:
     key: str
 
 
-@attrs.frozen(kw_only=True)
-class CancelLease:
+class CancelLease(Value, frozen=True, kw_only=True):
     """A peer gives its seat back. Answer: the `LeaseRecord`, or `subscription_not_found`."""
 
     peer_id: str
     lease_id: str
 
 
-@attrs.frozen
-class Leased:
+class Leased(Value, frozen=True):
     """A seat with the bearer of its grant. `created` is False for a repeated request."""
 
     offering: OfferingRecord
@@ -94,8 +86,7 @@ class Leased:
     created: bool = True
 
 
-@attrs.frozen(kw_only=True)
-class LeaseEnded:
+class LeaseEnded(Value, frozen=True, kw_only=True):
     """A lease is over by itself: its time, or its peering. `epoch` names the peering that has ended. No answer."""
 
     lease_id: str
@@ -104,34 +95,31 @@ class LeaseEnded:
     epoch: int | None = None
 
 
-@attrs.frozen
-class GrantEnded:
+class GrantEnded(Value, frozen=True):
     """An operator has revoked a grant that came with a seat. No answer."""
 
     grant_id: str
     reason: str
 
 
-class BearerSealed(CallResult):
+class BearerSealed(CallResult, frozen=True):
     """The vault has sealed the bearer of a new grant."""
 
 
-class BearerOpened(CallResult):
+class BearerOpened(CallResult, frozen=True):
     """The vault has opened the bearer for a repeated answer."""
 
 
-class NoticeSent(CallResult):
+class NoticeSent(CallResult, frozen=True):
     """A subscriber was told, or could not be reached: notices are best effort, and the subscriber looks by itself every hour."""
 
 
-@attrs.frozen
-class TellFurther:
+class TellFurther(Value, frozen=True):
     """Tell the next slice of peers, those whose ids come after `after_id`. No answer."""
 
     told: Tell
     after_id: str
 
 
-@attrs.frozen
-class CutFurther:
+class CutFurther(Value, frozen=True):
     """End the next slice of leases. No answer."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
-
 from actors.grant import lifecycle as grants
 from actors.grant import tokens
 from actors.grant.record import KIND as GRANT
@@ -29,6 +27,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 GRANTED_KIND: Final = "ServiceOffering"
 LEASES_A_TURN: Final = 100
@@ -147,7 +146,7 @@ class Seats(Actor):
     ) -> LeaseRecord:
         """Give a lease a further term: a new grant in place of the former one, in one transaction."""
         former = self.grant(ctx, lease.grant_id)
-        extended = attrs.evolve(
+        extended = evolve(
             lease,
             version=lease.version + 1,
             grant_id=grant_id,
@@ -193,7 +192,7 @@ class Seats(Actor):
 
     def end(self, ctx: Context, lease: LeaseRecord, state: LeaseState, reason: str, *, told: bool) -> None:
         """End a lease and its grant; `told` tells the subscriber, if it can be reached."""
-        ended = attrs.evolve(
+        ended = evolve(
             lease, version=lease.version + 1, state=state, ended_at=ctx.wall, end_reason=reason, sealed_bearer=b"", updated_at=ctx.wall
         )
         ctx.put_row(LEASE.name, ended, lease.version)
@@ -206,7 +205,7 @@ class Seats(Actor):
             self.notify(ctx, lease, GRANT_REVOKED, reason, {"grant_id": lease.grant_id})
 
     def _revoke(self, ctx: Context, grant: GrantRecord, reason: str, replaced_by: str | None = None) -> None:
-        ended = attrs.evolve(
+        ended = evolve(
             grant, version=grant.version + 1, revoked_at=ctx.wall, revocation_reason=reason, replaced_by=replaced_by, updated_at=ctx.wall
         )
         ctx.put_row(GRANT.name, ended, grant.version)

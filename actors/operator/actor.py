@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
-
 from actors.idempotency.record import remember
 from actors.limits import ACCESS_TOKEN_TTL_S, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, REFRESH_TOKEN_TTL_S, SESSIONS_MAX
 from actors.operator import permissions
@@ -47,6 +45,7 @@ from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.secret import Secret
+from runtime.values import evolve
 
 TOKEN_AUDIENCE: Final = "powernode-operator"
 MANAGE: Final = "system.operators.manage"
@@ -93,7 +92,7 @@ class OperatorActor(Actor):
             ctx.answer(address, message.fault or WRONG_PASSWORD)
             return
         # From here on the version that was read counts: a password set meanwhile makes the old one worthless.
-        asked = attrs.evolve(asked, expected_version=self.record.version if asked.expected_version is None else asked.expected_version)
+        asked = evolve(asked, expected_version=self.record.version if asked.expected_version is None else asked.expected_version)
         ctx.call(HashPassword(asked.password), then=PasswordHashed, tag=(asked, address))
 
     @handles(PasswordHashed)
@@ -132,7 +131,7 @@ class OperatorActor(Actor):
             return
         record: Operator = self.record
         _tell_ended(ctx, record, "the password was changed")
-        ctx.save(_signed_out(attrs.evolve(record, password_hash=password_hash), ctx.wall))
+        ctx.save(_signed_out(evolve(record, password_hash=password_hash), ctx.wall))
         ctx.emit("operator.updated", "medium", record.account_id, operator_id=record.id, by=asked.by, fields=["password"])
         remember(ctx, asked.mark, 200, {"operator": to_json(ctx.record)})
         ctx.answer(address, ctx.record)
@@ -150,7 +149,7 @@ class OperatorActor(Actor):
             return
         if "permissions" in changes:
             changes["permissions"] = _sorted(changes["permissions"])
-        changed = attrs.evolve(record, **changes)
+        changed = evolve(record, **changes)
         if changed == record:
             ctx.reply(record)
             return
@@ -158,7 +157,7 @@ class OperatorActor(Actor):
         fewer = changed.disabled or not set(record.permissions) <= set(changed.permissions)
         if fewer:
             _tell_ended(ctx, record, "the operator was disabled" if changed.disabled else "permissions were taken away")
-        ctx.save(_signed_out(changed, ctx.wall) if fewer else attrs.evolve(changed, updated_at=ctx.wall))
+        ctx.save(_signed_out(changed, ctx.wall) if fewer else evolve(changed, updated_at=ctx.wall))
         ctx.emit("operator.updated", "medium", record.account_id, operator_id=record.id, by=message.by, fields=sorted(changes))
         remember(ctx, message.mark, 200, {"operator": to_json(ctx.record)})
         ctx.reply(ctx.record)
@@ -197,7 +196,7 @@ class OperatorActor(Actor):
             ctx.reply(INVALID_REFRESH)
         elif is_current(session, message.secret):
             secret = next_refresh_secret(message.secret, ctx.token_bytes(REFRESH_SECRET_BYTES - REFRESH_FAMILY_BYTES))
-            renewed = attrs.evolve(
+            renewed = evolve(
                 session, refresh_digest=refresh_digest(secret), expires_at=ctx.wall + REFRESH_TOKEN_TTL_S, last_used_at=ctx.wall
             )
             self._sign(ctx, Draft(renewed, secret, session.refresh_digest, record.credentials_version, ctx.defer()))
@@ -235,7 +234,7 @@ class OperatorActor(Actor):
         if sessions is None:
             ctx.answer(draft.address, INVALID_CREDENTIALS if draft.replaces is None else INVALID_REFRESH)
             return
-        ctx.save(attrs.evolve(record, sessions=sessions))
+        ctx.save(evolve(record, sessions=sessions))
         if draft.replaces is None:
             ctx.emit("operator.signed_in", "low", record.account_id, operator_id=record.id, session_id=draft.session.id)
         token = refresh_token(record.id, draft.session.id, draft.secret)
@@ -253,7 +252,7 @@ class OperatorActor(Actor):
             ctx.reply(record)
 
     def _end_session(self, ctx: Context, record: Operator, session_id: str, reason: str) -> None:
-        ctx.save(attrs.evolve(record, sessions=tuple(known for known in record.sessions if known.id != session_id)))
+        ctx.save(evolve(record, sessions=tuple(known for known in record.sessions if known.id != session_id)))
         _tell_session_ended(ctx, record, session_id, reason)
 
 
@@ -328,4 +327,4 @@ def _locks_out(changes: dict[str, Any]) -> bool:
 
 
 def _signed_out(record: Operator, wall: float) -> Operator:
-    return attrs.evolve(record, sessions=(), credentials_version=record.credentials_version + 1, updated_at=wall)
+    return evolve(record, sessions=(), credentials_version=record.credentials_version + 1, updated_at=wall)

@@ -11,10 +11,10 @@ from actors.idempotency.record import Mark
 from actors.operator.record import Operator, Session
 from runtime.actor import CallResult
 from runtime.secret import Secret
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class CreateOperator:
+class CreateOperator(Value, frozen=True, kw_only=True):
     """Make the operator. Answer: the record, or a fault (`operator_exists`, `invalid_permission`, `invalid_password`)."""
 
     account_id: str
@@ -26,8 +26,7 @@ class CreateOperator:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class SetPassword:
+class SetPassword(Value, frozen=True, kw_only=True):
     """Replace the password; every session ends. Answer: the record, or a fault.
 
     Operators who manage operators need no old password; the door lets nobody else set the password of another. Whoever only replaces
@@ -41,8 +40,7 @@ class SetPassword:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class UpdateOperator:
+class UpdateOperator(Value, frozen=True, kw_only=True):
     """Change `name`, `permissions` or `disabled`. Disabling and fewer permissions end every session. Answer: the record, or a fault."""
 
     by: str | None
@@ -51,30 +49,26 @@ class UpdateOperator:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Login:
+class Login(Value, frozen=True):
     """Sign in. Answer: `SignedIn`, or the one fault for every failure."""
 
     password: Secret
 
 
-@attrs.frozen
-class Refresh:
+class Refresh(Value, frozen=True):
     """Exchange a refresh secret for the next one; an old one ends the session. Answer: `SignedIn`, or a fault."""
 
     session_id: str
     secret: Secret
 
 
-@attrs.frozen
-class Logout:
+class Logout(Value, frozen=True):
     """End one session. Answer: the record, or a fault."""
 
     session_id: str
 
 
-@attrs.frozen
-class SignedIn:
+class SignedIn(Value, frozen=True):
     """Fresh tokens of one session."""
 
     record: Operator
@@ -83,23 +77,19 @@ class SignedIn:
     expires_in_s: float
 
 
-@attrs.frozen
-class PasswordHashed(CallResult):
+class PasswordHashed(CallResult, frozen=True):
     """The new password's hash exists; the tag is (message, reply address)."""
 
 
-@attrs.frozen
-class OldPasswordVerified(CallResult):
+class OldPasswordVerified(CallResult, frozen=True):
     """Whether the old password was right; the tag is (message, reply address)."""
 
 
-@attrs.frozen
-class LoginVerified(CallResult):
+class LoginVerified(CallResult, frozen=True):
     """Whether the password of a login was right; the tag is the reply address."""
 
 
-@attrs.frozen
-class TokenSigned(CallResult):
+class TokenSigned(CallResult, frozen=True):
     """The access token exists; the tag is a `Draft`."""
 
 

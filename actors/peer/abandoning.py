@@ -7,8 +7,6 @@ durable: a remote that misses the notice reports the peer as stuck. Must not liv
 
 from __future__ import annotations
 
-import attrs
-
 from actors.limits import LAST_WORD_RETRY_S, LAST_WORD_TRIES
 from actors.peer import remote_answers
 from actors.peer.heartbeats import Heartbeats
@@ -21,11 +19,10 @@ from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault
-from runtime.values import evolve
+from runtime.values import Value, evolve
 
 
-@attrs.frozen(kw_only=True)
-class Farewell:
+class Farewell(Value, frozen=True, kw_only=True):
     """The notice under way.
 
     Attributes:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from actors.limits import CHANNEL_ECHO_BEHIND_MAX, CHANNEL_RETRY_FIRST_S, CHANNEL_RETRY_MAX_S
+from runtime.values import Value
 
 PROTOCOL: Final = "powernode.channel.v1"
 """The WebSocket subprotocol. A change that an older platform would misunderstand gets another number."""
@@ -40,8 +39,7 @@ NEEDS_AN_ADDRESS: Final = "axis_denied"
 """Code of the refusal to a caller whose address is not proven on a channel that the other end dialled: over HTTP it may be."""
 
 
-@attrs.frozen
-class Held:
+class Held(Value, frozen=True):
     """A channel in use. `ours`: this platform dialled it."""
 
     channel: object

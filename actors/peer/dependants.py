@@ -19,14 +19,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from actors.peer.record import RevocationPhase
 from runtime.store.port import Condition, Query
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Dependant:
+class Dependant(Value, frozen=True, kw_only=True):
     """Rows of one kind that depend on a peering; the owner of a row is the actor of the same kind and id.
 
     Attributes:

@@ -10,8 +10,6 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-import attrs
-
 from actors.addresses import is_literal
 from actors.limits import (
     ENDPOINT_ERROR_CHARS_MAX,
@@ -25,6 +23,7 @@ from actors.ports import ProbeTarget
 from actors.problems import Problem
 from actors.urls import Way, canonical_url, host_of
 from runtime.clock import iso_or_none
+from runtime.values import Value, evolve
 
 Scope = Literal["lan", "sdwan", "wan"]
 Reachability = Literal["unknown", "reachable", "unreachable"]
@@ -36,8 +35,7 @@ _DECLARED: Final = frozenset({"url", "scope", "priority", "cidr_hint", "via"})
 _CIDR_CHARS_MAX: Final = 64
 
 
-@attrs.frozen
-class Endpoint:
+class Endpoint(Value, frozen=True):
     """One address of a peer.
 
     The first four are declared (by the operator or by the remote), the rest is what our own prober saw; times are wall seconds.
@@ -223,7 +221,7 @@ def reached_through(current: Sequence[Endpoint], url: str, hubs: tuple[str, ...]
 def _with_probes_of(before: Endpoint | None, declared: Endpoint) -> Endpoint:
     if before is None:
         return declared
-    return attrs.evolve(before, scope=declared.scope, priority=declared.priority, cidr_hint=declared.cidr_hint, via=declared.via)
+    return evolve(before, scope=declared.scope, priority=declared.priority, cidr_hint=declared.cidr_hint, via=declared.via)
 
 
 def after_probe(endpoint: Endpoint, error: str | None, now: float) -> Endpoint:
@@ -232,9 +230,9 @@ def after_probe(endpoint: Endpoint, error: str | None, now: float) -> Endpoint:
     One success makes it reachable; it takes several failures in a row to call it unreachable, since packets get lost.
     """
     if error is None:
-        return attrs.evolve(endpoint, status="reachable", last_verified_at=now, consecutive_failures=0)
+        return evolve(endpoint, status="reachable", last_verified_at=now, consecutive_failures=0)
     failures = endpoint.consecutive_failures + 1
-    return attrs.evolve(
+    return evolve(
         endpoint,
         status="unreachable" if failures >= PROBE_FAILURES_TO_UNREACHABLE else endpoint.status,
         last_failure_at=now,

@@ -18,8 +18,6 @@ import json
 import re
 from typing import Any, Final, Literal
 
-import attrs
-
 from actors.certificates import pin_of_fingerprint
 from actors.contract.record import parse_version
 from actors.limits import INVITATION_CHARS_MAX
@@ -29,6 +27,7 @@ from actors.problems import Problem
 from actors.urls import canonical_url
 from runtime.errors import OperatorFault
 from runtime.secret import Secret
+from runtime.values import Value
 
 CHECK_CHARS: Final = 8
 _PREFIX: Final = "pn1"
@@ -37,8 +36,7 @@ _ENVELOPE = re.compile(r"(pn[0-9]{1,4})\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re
 Reason = Literal["shape", "version", "checksum"]
 
 
-@attrs.frozen
-class Invitation:
+class Invitation(Value, frozen=True):
     """What an invitation says.
 
     Attributes:
@@ -56,8 +54,7 @@ class Invitation:
     via: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class InvalidInvitation:
+class InvalidInvitation(Value, frozen=True):
     """Why a string is no invitation.
 
     Attributes:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import attrs
+from runtime.values import Value
 
 PeerKind = Literal["platform", "sdwan_only"]
 Status = Literal["proposed", "accepted", "enrolled", "active", "degraded", "suspended", "revoked"]
@@ -57,8 +57,7 @@ _NO_KIND: Final[frozenset[PeerKind]] = frozenset()
 _EVERY_INBOUND: Final[frozenset[Inbound]] = frozenset({"heartbeat", "last_word", "exchange"})
 
 
-@attrs.frozen(kw_only=True)
-class StatusRule:
+class StatusRule(Value, frozen=True, kw_only=True):
     """What one status means and admits.
 
     Attributes:
@@ -166,8 +165,7 @@ LIVE: Final[frozenset[Status]] = REACHABLE | {"accepted"}
 """Statuses of a peering in force: anchors admit, heartbeats are sent, bridges may be active."""
 
 
-@attrs.frozen
-class Transition:
+class Transition(Value, frozen=True):
     """One row of the table. `source` is None for the row that makes the peer.
 
     Attributes:
@@ -241,8 +239,7 @@ def allowed_targets(status: Status, peer_kind: PeerKind) -> tuple[Status, ...]:
     return tuple(candidate for candidate in STATUSES if candidate in targets)
 
 
-@attrs.frozen
-class Refusal:
+class Refusal(Value, frozen=True):
     """Why a status does not let a call pass: a stable code and the HTTP status of the answer."""
 
     code: str

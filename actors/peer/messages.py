@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import msgspec
 
 from actors.idempotency.record import Mark
 from actors.peer.endpoints import Endpoint
@@ -26,8 +27,7 @@ from runtime.values import Value
 # --- From operators -------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Propose:
+class Propose(Value, frozen=True, kw_only=True):
     """Register a remote and mint a token. Answer: `Minted`, or a fault (`peer_exists`)."""
 
     account_id: str
@@ -38,12 +38,11 @@ class Propose:
     endpoints: tuple[Endpoint, ...] = ()
     ca_fingerprint: str | None = None
     prefix: str | None = None
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Regenerate:
+class Regenerate(Value, frozen=True):
     """Replace the open token. Answer: `Minted`, or a fault (`token_not_applicable`)."""
 
     by: str | None
@@ -51,8 +50,7 @@ class Regenerate:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Minted:
+class Minted(Value, frozen=True):
     """A freshly minted token; the only place where its plaintext appears. `ca_fingerprint` is the root that it pins."""
 
     record: PeerRecord
@@ -61,16 +59,14 @@ class Minted:
     ca_fingerprint: str
 
 
-@attrs.frozen
-class Cancel:
+class Cancel(Value, frozen=True):
     """End a peering that was never accepted. Answer: `Shown`."""
 
     by: str | None
     reason: str | None = None
 
 
-@attrs.frozen
-class Suspend:
+class Suspend(Value, frozen=True):
     """Pause the peering. Answer: `Shown`, or a fault (`peer_suspended`, `invalid_transition`)."""
 
     by: str | None
@@ -78,8 +74,7 @@ class Suspend:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class ResumePeering:
+class ResumePeering(Value, frozen=True):
     """End the pause. Answer: `Shown`, or a fault (`invalid_transition`, `peering_expired`)."""
 
     by: str | None
@@ -87,8 +82,7 @@ class ResumePeering:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Revoke:
+class Revoke(Value, frozen=True):
     """End the peering for good. Answer: `Shown`, or a fault (`already_revoked`).
 
     `immediate`: no last word to the remote and no grace for what is under way, as after a compromise.
@@ -100,8 +94,7 @@ class Revoke:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Update:
+class Update(Value, frozen=True):
     """Change editable fields; `changes` maps field names to validated values. Answer: `Shown`, or a fault."""
 
     by: str | None
@@ -109,8 +102,7 @@ class Update:
     expected_version: int | None = None
 
 
-@attrs.frozen(kw_only=True)
-class AcceptRemote:
+class AcceptRemote(Value, frozen=True, kw_only=True):
     """Accept at the remote with the token that it minted. Answer: `Accepted`, or a fault.
 
     Attributes:
@@ -128,8 +120,7 @@ class AcceptRemote:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Accepted:
+class Accepted(Value, frozen=True):
     """The accept went through on both sides; soft steps that failed are in `warnings`."""
 
     record: PeerRecord
@@ -137,24 +128,21 @@ class Accepted:
     warnings: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class Shown:
+class Shown(Value, frozen=True):
     """The record as committed."""
 
     record: PeerRecord
     evidence: PeerEvidence | None
 
 
-@attrs.frozen
-class ExcerptsRead:
+class ExcerptsRead(Value, frozen=True):
     """The remote looks at its part of our audit trail, in this window (seconds since the epoch). Answers True, or a fault."""
 
     since: float
     until: float
 
 
-@attrs.frozen
-class AskExcerpts:
+class AskExcerpts(Value, frozen=True):
     """Ask the remote for our part of its audit trail. Answers JSON-ready data, or a fault."""
 
     by: str | None
@@ -164,21 +152,18 @@ class AskExcerpts:
     cursor: int
 
 
-@attrs.frozen
-class ExcerptsAnswered(CallResult):
+class ExcerptsAnswered(CallResult, frozen=True):
     """The remote's answer to `AskExcerpts`; the tag is who asked."""
 
 
-@attrs.frozen
-class RenewNow:
+class RenewNow(Value, frozen=True):
     """Renew our client certificate for this peer now, however long it lasts. Answer: `Shown`, or a fault (`renewal_not_applicable`)."""
 
     by: str | None
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Certify:
+class Certify(Value, frozen=True):
     """A child that has proven itself asks for its next certificate. Answer: JSON, or a fault (`certificate_not_applicable`).
 
     `issuer` is the root of ours (fingerprint) that the child holds and wants; the present one signs if it is none of ours now.
@@ -188,15 +173,13 @@ class Certify:
     issuer: str | None = None
 
 
-@attrs.frozen
-class ProbeNow:
+class ProbeNow(Value, frozen=True):
     """Look for a reachable endpoint. Answer: JSON-ready dict, or a fault."""
 
     by: str | None
 
 
-@attrs.frozen
-class HeartbeatNow:
+class HeartbeatNow(Value, frozen=True):
     """Send a heartbeat now. Answer: JSON-ready dict with its outcome, or a fault."""
 
     by: str | None
@@ -205,8 +188,7 @@ class HeartbeatNow:
 # --- From remotes ---------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class RemoteInstance:
+class RemoteInstance(Value, frozen=True, kw_only=True):
     """What the caller of accept says of itself; hostile until the certificate proves `id`."""
 
     id: str | None = None
@@ -277,13 +259,11 @@ class Beat(Value, kw_only=True, frozen=True):
     matrix: tuple[MatrixRow, ...] = ()
 
 
-@attrs.frozen
-class ProvenInbound:
+class ProvenInbound(Value, frozen=True):
     """The remote made a mutually authenticated call that is not a heartbeat. No answer."""
 
 
-@attrs.frozen
-class HearEvent:
+class HearEvent(Value, frozen=True):
     """The remote tells of something. Answer: JSON-ready dict, or a fault."""
 
     event: PeerEvent
@@ -292,8 +272,7 @@ class HearEvent:
 # --- To the owners of dependent rows ---------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class PeeringEnded:
+class PeeringEnded(Value, frozen=True, kw_only=True):
     """The peering under which a row was made has ended (see `dependants`). No answer; may come more than once.
 
     Attributes:
@@ -309,8 +288,7 @@ class PeeringEnded:
     ended_at: float
 
 
-@attrs.frozen(kw_only=True)
-class Tell:
+class Tell(Value, frozen=True, kw_only=True):
     """Something that concerns the remote has changed here: tell it soon, as a peer event, best effort. No answer.
 
     Attributes:
@@ -335,37 +313,31 @@ class HeartbeatTick(Value, frozen=True):
     """Time for the periodic heartbeat."""
 
 
-@attrs.frozen
-class ChannelTick:
+class ChannelTick(Value, frozen=True):
     """Time for the next attempt to have a channel."""
 
 
-@attrs.frozen
-class ChannelAnswered(CallResult):
+class ChannelAnswered(CallResult, frozen=True):
     """A channel is in use, or could not be had."""
 
 
-@attrs.frozen
-class NewsTold(CallResult):
+class NewsTold(CallResult, frozen=True):
     """The remote was told of a change, or was not; the tag is what it was told."""
 
 
-@attrs.frozen
-class ChannelOpened:
+class ChannelOpened(Value, frozen=True):
     """A channel is in use from now on. No answer. `ours`: we dialled it."""
 
     ours: bool
 
 
-@attrs.frozen
-class ChannelEnded:
+class ChannelEnded(Value, frozen=True):
     """There is no channel any more; the last one was in use for `lasted_s` seconds. No answer."""
 
     lasted_s: float
 
 
-@attrs.frozen
-class EarlyHeartbeat:
+class EarlyHeartbeat(Value, frozen=True):
     """A repeated first heartbeat, `attempt` counted from 1."""
 
     attempt: int
@@ -375,128 +347,104 @@ class LivenessTick(Value, frozen=True):
     """Time to look at the age of the evidence."""
 
 
-@attrs.frozen
-class RetryAccept:
+class RetryAccept(Value, frozen=True):
     """Time for the next attempt of our accept call."""
 
     attempt: int
 
 
-@attrs.frozen
-class AcceptDeadline:
+class AcceptDeadline(Value, frozen=True):
     """The operator's deadline has passed."""
 
 
-@attrs.frozen
-class AbandonAgain:
+class AbandonAgain(Value, frozen=True):
     """Time to tell once more that we abandon a handshake."""
 
 
-@attrs.frozen
-class RivalRedeem:
+class RivalRedeem(Value, frozen=True):
     """A redeem that waited while another one was under way; handled afresh."""
 
     message: Redeem
     address: Any
 
 
-@attrs.frozen
-class TokenSealed(CallResult):
+class TokenSealed(CallResult, frozen=True):
     """The remote's token is sealed."""
 
 
-@attrs.frozen
-class RequestMade(CallResult):
+class RequestMade(CallResult, frozen=True):
     """Key and signing request for a hierarchical accept exist."""
 
 
-@attrs.frozen
-class AcceptAnswered(CallResult):
+class AcceptAnswered(CallResult, frozen=True):
     """The remote answered our accept call, or did not."""
 
 
-@attrs.frozen
-class CallerIdentityIssued(CallResult):
+class CallerIdentityIssued(CallResult, frozen=True):
     """Our client certificate for this peer exists (calling side)."""
 
 
-@attrs.frozen
-class MinterIdentityIssued(CallResult):
+class MinterIdentityIssued(CallResult, frozen=True):
     """Our client certificate for this peer exists (minting side)."""
 
 
-@attrs.frozen
-class CertificateSigned(CallResult):
+class CertificateSigned(CallResult, frozen=True):
     """The remote's signing request is signed."""
 
 
-@attrs.frozen
-class AnswerSealed(CallResult):
+class AnswerSealed(CallResult, frozen=True):
     """The accept answer is sealed for its receipt."""
 
 
-@attrs.frozen
-class ReceiptOpened(CallResult):
+class ReceiptOpened(CallResult, frozen=True):
     """The sealed answer of a former accept is open again."""
 
 
-@attrs.frozen
-class HeartbeatAnswered(CallResult):
+class HeartbeatAnswered(CallResult, frozen=True):
     """An outbound heartbeat was answered, or failed."""
 
 
-@attrs.frozen
-class PauseTold(CallResult):
+class PauseTold(CallResult, frozen=True):
     """The last heartbeat before a pause was answered, or failed; nothing hangs on it."""
 
 
-@attrs.frozen
-class LastWordAnswered(CallResult):
+class LastWordAnswered(CallResult, frozen=True):
     """The remote answered the notice that the peering has ended, or did not; the tag is its event id."""
 
 
-@attrs.frozen
-class AbandonIdentityIssued(CallResult):
+class AbandonIdentityIssued(CallResult, frozen=True):
     """A client certificate exists for the one notice that we abandon a handshake."""
 
 
-@attrs.frozen
-class AbandonTold(CallResult):
+class AbandonTold(CallResult, frozen=True):
     """The remote answered that notice, or did not; the tag is its event id."""
 
 
-@attrs.frozen
-class RemediationAnswered(CallResult):
+class RemediationAnswered(CallResult, frozen=True):
     """The remote answered the liveness probe, or did not."""
 
 
-@attrs.frozen
-class Probed(CallResult):
+class Probed(CallResult, frozen=True):
     """An operator's probe has ended."""
 
 
-@attrs.frozen
-class IdentityRenewed(CallResult):
+class IdentityRenewed(CallResult, frozen=True):
     """Our next client certificate for this peer exists; the tag is the serial of the present one."""
 
 
-@attrs.frozen
-class RenewalRequestMade(CallResult):
+class RenewalRequestMade(CallResult, frozen=True):
     """Our signing request for the next certificate exists; the tag is the serial of the present one."""
 
 
-@attrs.frozen
-class RenewalAnswered(CallResult):
+class RenewalAnswered(CallResult, frozen=True):
     """Our parent has certified our next key, or has not; the tag is the serial of the present certificate and the new key."""
 
 
-@attrs.frozen
-class ChildCertified(CallResult):
+class ChildCertified(CallResult, frozen=True):
     """Our CA has signed a child's next certificate; the tag is the root that signed, and who waits for it."""
 
 
-@attrs.frozen
-class ApproveAnchor:
+class ApproveAnchor(Value, frozen=True):
     """An operator vouches for a CA that the remote could not prove. Answer: `Shown`, or `nothing_to_approve`, `fingerprint_mismatch`."""
 
     by: str | None
@@ -504,51 +452,42 @@ class ApproveAnchor:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class AnchorUsed:
+class AnchorUsed(Value, frozen=True):
     """A call of the remote was verified under this anchor: the next one, or one of ours under which a child had not called. No answer."""
 
     fingerprint: str
 
 
-@attrs.frozen
-class ReadBundle:
+class ReadBundle(Value, frozen=True):
     """The remote reads our bundle while we rotate. Answer: JSON."""
 
 
-@attrs.frozen
-class BundleSigned(CallResult):
+class BundleSigned(CallResult, frozen=True):
     """Our present root has signed the statement about the next; the tag is the answer so far, that next root, and who waits."""
 
 
-@attrs.frozen
-class LookAtRoots:
+class LookAtRoots(Value, frozen=True):
     """Our own root has changed, or is about to. No answer; a row looks by itself, too."""
 
 
-@attrs.frozen
-class NoticeTold(CallResult):
+class NoticeTold(CallResult, frozen=True):
     """The remote has heard of the end of our former root, or has not; the tag is the fingerprint of the present one."""
 
 
-@attrs.frozen
-class RotateNow:
+class RotateNow(Value, frozen=True):
     """Take the next step of whichever rotation concerns this peer at once. Answer: `Shown`, or a fault (`nothing_to_rotate`)."""
 
     by: str | None
     mark: Mark | None = None
 
 
-@attrs.frozen
-class BundleAnswered(CallResult):
+class BundleAnswered(CallResult, frozen=True):
     """The remote's bundle; the tag is the approval that it serves, or None."""
 
 
-@attrs.frozen
-class NextIdentityIssued(CallResult):
+class NextIdentityIssued(CallResult, frozen=True):
     """Our identity under the next root exists; the tag is the fingerprint of that root."""
 
 
-@attrs.frozen
-class NextTried(CallResult):
+class NextTried(CallResult, frozen=True):
     """A call under our next identity; the tag is its serial."""

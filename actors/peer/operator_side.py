@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors import sanitize
 from actors.contract import record as contract
 from actors.hub.announcing import announced_hubs
@@ -29,7 +27,7 @@ from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.values import evolve
+from runtime.values import as_dict, evolve
 
 ENDS_SOON = OperatorFault("rotation_ends_soon", "the root that a token would pin ends in a moment; try again afterwards", 409)
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
@@ -178,7 +176,7 @@ class OperatorSide(Actor):
         )
         ctx.set_evidence(evolve(evidence, endpoints=seen))
         error = None if result.endpoint is not None else "all_failed" if result.probed else "no_endpoints"
-        probed = [attrs.asdict(probe) for probe in result.probed]
+        probed = [as_dict(probe) for probe in result.probed]
         ctx.answer(message.tag, {"ok": result.endpoint is not None, "endpoint": result.endpoint, "probed": probed, "error": error})
 
     def _endpoints(self) -> tuple[endpoints.Endpoint, ...]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import attrs
+import msgspec
 
 from actors.inventory.registry import find as find_kind
 from actors.limits import NAME_CHARS_MAX
@@ -28,7 +28,7 @@ from runtime.clock import iso, iso_or_none, parse_iso
 from runtime.context import Context
 from runtime.ids import is_uuid
 from runtime.store.port import Condition, Query
-from runtime.values import evolve
+from runtime.values import Value, evolve
 
 PEER_REVOKED: Final = "platform.peer.revoked"
 PEER_EMANCIPATED: Final = "platform.peer.emancipated"
@@ -47,8 +47,7 @@ SHELF: Final = "mirror_shelf"
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
-@attrs.frozen(kw_only=True)
-class PeerEvent:
+class PeerEvent(Value, frozen=True, kw_only=True):
     """One event as the door has read it; every field is the remote's word.
 
     Attributes:
@@ -61,11 +60,10 @@ class PeerEvent:
     kind: str
     reason: str | None = None
     effective_at: float | None = None
-    payload: Mapping[str, Any] = attrs.field(factory=dict)
+    payload: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class EventKind:
+class EventKind(Value, frozen=True, kw_only=True):
     """One kind of event.
 
     Attributes:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors import certificates, sanitize
 from actors.contract import record as contract
 from actors.limits import DISCLOSURE_CHARS_MAX, NAME_CHARS_MAX
@@ -26,8 +24,7 @@ from runtime.values import Value
 RETRY_AFTER_MAX_S = 3_600.0
 
 
-@attrs.frozen
-class CertifiedKey:
+class CertifiedKey(Value, frozen=True):
     """A certificate that the remote signed for the key of our request."""
 
     pem: str
@@ -37,8 +34,7 @@ class CertifiedKey:
     issuer: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class AcceptAnswer:
+class AcceptAnswer(Value, frozen=True, kw_only=True):
     """A checked answer to our accept."""
 
     peer_id: str
@@ -123,8 +119,7 @@ def parse_accept(reply: RemoteReply, record: PeerRecord, handshake: Handshake, o
     )
 
 
-@attrs.frozen(kw_only=True)
-class OfferedTrust:
+class OfferedTrust(Value, frozen=True, kw_only=True):
     """What an accept answer gives for calls to the remote, whatever else is wrong with it."""
 
     instance_id: str | None

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, cast
 
-import attrs
-
 from runtime.errors import OperatorFault
+from runtime.values import Value
 
 SpawnRole = Literal["parent", "child", "symmetric"]
 SpawnMode = Literal["managed_child", "autonomous_peer", "cluster_member", "out_of_band"]
@@ -28,8 +27,7 @@ _MIRROR: Final[Mapping[SpawnRole, SpawnRole]] = {"parent": "child", "child": "pa
 _MODES: Final = frozenset(mode for modes in MODES_OF_ROLE.values() for mode in modes)
 
 
-@attrs.frozen
-class Pairing:
+class Pairing(Value, frozen=True):
     """A permitted pair of role and mode."""
 
     role: SpawnRole

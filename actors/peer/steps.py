@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import attrs
-
 from actors.peer import lifecycle
 from actors.peer.lifecycle import LIVE, Status, Trigger
 from actors.peer.record import PeerEvidence, PeerRecord, TrustStatus
@@ -19,14 +17,13 @@ from actors.subscription.messages import Rewrite
 from runtime.actor import Ref
 from runtime.context import Context
 from runtime.errors import Fault, InternalFault, OperatorFault
-from runtime.values import evolve
+from runtime.values import Value, evolve
 
 INBOUND_SUBJECT_PREFIX = "fed:"
 DISCLOSED = ("release_tag", "operator_contact", "jurisdiction")
 
 
-@attrs.frozen
-class Party:
+class Party(Value, frozen=True):
     """Who caused a step, for the audit chain: `user`, `remote` or `system`."""
 
     kind: str

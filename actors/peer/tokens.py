@@ -18,10 +18,9 @@ import hmac
 import re
 from typing import Final
 
-import attrs
-
 from actors.limits import TOKEN_PIN_CHARS, TOKEN_SECRET_BYTES, TOKEN_SECRET_CHARS
 from runtime.secret import Secret
+from runtime.values import Value
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Compared when there is nothing to compare with, so that an unknown row costs the same work as a wrong token.
@@ -29,8 +28,7 @@ _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _NO_DIGEST: Final = "-" * 64
 
 
-@attrs.frozen
-class ParsedToken:
+class ParsedToken(Value, frozen=True):
     """A token of the right shape; whether it is valid is for its issuer to say.
 
     Attributes:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.grant import tokens
 from actors.idempotency.record import remember
 from actors.limits import RECEIVED_GRANTS_PER_PEER_MAX, RESOURCES_REPLY_BYTES_MAX
@@ -205,7 +203,7 @@ class ReceivedGrantActor(Actor):
         record: ReceivedGrantRecord | None = self.record
         if record is not None and record.sealed_bearer == presented and code in BEARER_OVER and record.refused_code is None:
             self._tell(ctx, record, "refused", "remote", None, code=code)
-            ctx.save(attrs.evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
+            ctx.save(evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
 
     # --- what the issuer tells ------------------------------------------------------------------------------------
 
@@ -238,12 +236,12 @@ class ReceivedGrantActor(Actor):
             told = remote_code(reply) if reply.status == 401 else over.get(str(reason))
             self._note_refusal(ctx, message.tag, told)
             return
-        changed = attrs.evolve(
+        changed = evolve(
             record, remote_subject=facts.remote_subject, permission_scopes=facts.permission_scopes, expires_at=facts.expires_at
         )
         if changed != record:
             self._tell(ctx, changed, "changed", "remote", None, expires_at=iso(changed.expires_at))
-            ctx.save(attrs.evolve(changed, updated_at=ctx.wall))
+            ctx.save(evolve(changed, updated_at=ctx.wall))
 
     # --- the end -------------------------------------------------------------------------------------------------
 

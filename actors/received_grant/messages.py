@@ -8,10 +8,10 @@ from actors.idempotency.record import Mark
 from actors.received_grant.record import GrantFacts
 from runtime.actor import CallResult
 from runtime.secret import Secret
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Receive:
+class Receive(Value, frozen=True, kw_only=True):
     """An operator brings a bearer. It is kept once the issuer has said that it is good.
 
     Answer: the record, or a fault (`grant_token_malformed`, `grant_already_held`, `received_grants_full`, `remote_rejected`, …).
@@ -24,8 +24,7 @@ class Receive:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Deliver:
+class Deliver(Value, frozen=True, kw_only=True):
     """The issuer itself brings a bearer over its connection. One that is held already is replaced: it was rotated. Answer: as above."""
 
     account_id: str
@@ -34,8 +33,7 @@ class Deliver:
     bearer: Secret
 
 
-@attrs.frozen(kw_only=True)
-class Forget:
+class Forget(Value, frozen=True, kw_only=True):
     """Destroy the bearer. Answer: the record that was, `not_found` or `version_conflict`."""
 
     by: str | None
@@ -43,8 +41,7 @@ class Forget:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Call:
+class Call(Value, frozen=True):
     """Read from the issuer with this bearer. `path` is below `/api/v1/system`, with its query string.
 
     Answer: the `RemoteReply`, whatever its status, or a fault.
@@ -61,24 +58,23 @@ class NoteRefusal:
     code: str
 
 
-@attrs.frozen
-class IssuerTold:
+class IssuerTold(Value, frozen=True):
     """The issuer says that the grant has changed: `revoked`, `narrowed`, `rotated`, or a word that we do not know. No answer."""
 
     change: str
 
 
-class BearerSealed(CallResult):
+class BearerSealed(CallResult, frozen=True):
     """The vault has sealed the bearer."""
 
 
-class Checked(CallResult):
+class Checked(CallResult, frozen=True):
     """The issuer has said what it knows of the grant."""
 
 
-class Replied(CallResult):
+class Replied(CallResult, frozen=True):
     """The issuer has answered a call."""
 
 
-class LookedAgain(CallResult):
+class LookedAgain(CallResult, frozen=True):
     """The issuer has said what is left of the grant; the tag is the sealed bearer that was presented."""

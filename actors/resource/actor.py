@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.homecoming.record import IN_QUESTION, in_question
 from actors.idempotency.record import remember
 from actors.inventory.registry import REGISTRY
@@ -24,6 +22,7 @@ from actors.resource.record import KIND, ResourceRecord, owned_by
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("resource_not_found", "there is no such resource", 404)
 
@@ -157,7 +156,7 @@ def deletion_fault(record: ResourceRecord, owned: list[ResourceRecord]) -> Fault
 
 def tombstone(record: ResourceRecord, wall: float) -> ResourceRecord:
     """What remains of a deleted record."""
-    return attrs.evolve(record, attributes={}, deleted_at=wall, frozen_by=None, incoming=False)
+    return evolve(record, attributes={}, deleted_at=wall, frozen_by=None, incoming=False)
 
 
 def in_order(fields: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:

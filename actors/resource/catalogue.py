@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from runtime.store.port import Kind
+from runtime.values import Value
 
 STAMP_STEP_S: Final = 1e-6
 """Least distance of two stamps; four times what a float can tell apart in this century."""
 
 
-@attrs.frozen(kw_only=True)
-class Catalogue:
+class Catalogue(Value, frozen=True, kw_only=True):
     """One account's catalogue; its id is the account's.
 
     Attributes:

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import attrs
-
 from actors.idempotency.record import Mark
 from actors.problems import Problem
 from actors.resource.record import ResourceRecord
+from runtime.values import Value
 
 Change = Literal["created", "updated", "unchanged"]
 
 
-@attrs.frozen(kw_only=True)
-class Draft:
+class Draft(Value, frozen=True, kw_only=True):
     """One record as somebody wants it to be.
 
     Attributes:
@@ -35,8 +33,7 @@ class Draft:
     attributes: Mapping[str, Any]
 
 
-@attrs.frozen(kw_only=True)
-class Write:
+class Write(Value, frozen=True, kw_only=True):
     """Create or replace several records in one transaction. Answer: `Written`, or a fault that tells every problem.
 
     Attributes:
@@ -52,8 +49,7 @@ class Write:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Written:
+class Written(Value, frozen=True):
     """What became of each draft, in their order.
 
     Attributes:
@@ -67,8 +63,7 @@ class Written:
     problems: tuple[Problem, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class Update:
+class Update(Value, frozen=True, kw_only=True):
     """Change some attributes of one record; null unsets one. Answer: the record, or a fault."""
 
     account_id: str
@@ -80,8 +75,7 @@ class Update:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Delete:
+class Delete(Value, frozen=True, kw_only=True):
     """Delete one record and all that it owns. Answer: `Deleted`, or a fault."""
 
     account_id: str
@@ -92,15 +86,13 @@ class Delete:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Deleted:
+class Deleted(Value, frozen=True):
     """The tombstones, the record's own first."""
 
     records: tuple[ResourceRecord, ...]
 
 
-@attrs.frozen
-class Forget:
+class Forget(Value, frozen=True):
     """End a tombstone whose time has come."""
 
     id: str

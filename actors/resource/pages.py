@@ -13,19 +13,17 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import attrs
-
 from actors.inventory.kind import ResourceKind
 from actors.resource.limits import ROWS_EXAMINED_MAX
 from actors.resource.record import KIND, OWNED_VIA, ResourceRecord, natural_key, scope, unique_name
 from runtime.store.port import Condition, Query, Row, Store
+from runtime.values import Value
 
 Sort = Literal["updated_at", "natural"]
 Operator = Literal["eq", "gte", "lte", "in"]
 
 
-@attrs.frozen
-class Filter:
+class Filter(Value, frozen=True):
     """A condition on one attribute. `values` holds one value, or several for `in`; they have the type of the attribute."""
 
     attribute: str
@@ -51,16 +49,14 @@ class Filter:
         return unicodedata.normalize("NFC", value.casefold() if folds else value)
 
 
-@attrs.frozen
-class Place:
+class Place(Value, frozen=True):
     """Behind which row the next page begins: the value of its order, and its id."""
 
     value: float | str
     id: str
 
 
-@attrs.frozen(kw_only=True)
-class PageRequest:
+class PageRequest(Value, frozen=True, kw_only=True):
     """One page.
 
     Attributes:
@@ -94,8 +90,7 @@ class PageRequest:
         return Place(record.updated_at if self.sort == "updated_at" else natural_key(record) or "", record.id)
 
 
-@attrs.frozen
-class Page:
+class Page(Value, frozen=True):
     """The records of one page.
 
     Attributes:

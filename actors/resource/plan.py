@@ -20,6 +20,7 @@ from actors.resource.limits import RECORD_BYTES_MAX
 from actors.resource.messages import Change, Draft
 from actors.resource.record import KIND, ResourceRecord, natural_key, owner_of, scope
 from runtime.store.port import Condition, Query, Row
+from runtime.values import Value
 
 Select = Callable[[Query], list[Row]]
 
@@ -93,8 +94,7 @@ class Committed:
         return self.record(id) if id is not None else None
 
 
-@attrs.frozen
-class Planned:
+class Planned(Value, frozen=True):
     """One write: the record with its new attributes, and the one that it replaces. Version and stamp are the actor's to set."""
 
     record: ResourceRecord

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
 from actors.capability.messages import CatalogueChanged
 from actors.capability.record import followers
 from actors.mirror.messages import CameHome
@@ -19,6 +17,7 @@ from actors.resource.limits import IDS_TOLD_MAX
 from actors.resource.record import KIND, ResourceRecord
 from runtime.actor import Actor, Ref
 from runtime.context import Context
+from runtime.values import evolve
 
 
 class Writing(Actor):
@@ -32,7 +31,7 @@ class Writing(Actor):
         told: dict[str, dict[str, list[str]]] = {}
         for wanted, former in writes:
             stamp = next_stamp(stamp, ctx.wall)
-            record = attrs.evolve(
+            record = evolve(
                 wanted,
                 version=1 if former is None else former.version + 1,
                 created_at=ctx.wall if former is None else former.created_at,
@@ -46,7 +45,7 @@ class Writing(Actor):
             change = "deleted" if not record.lives else "created" if former is None or not former.lives else "updated"
             told.setdefault(record.kind, {}).setdefault(change, []).append(record.id)
         if stored:
-            ctx.save(attrs.evolve(catalogue, stamp=stamp))
+            ctx.save(evolve(catalogue, stamp=stamp))
         for kind, changes in told.items():
             for row in ctx.query(followers(ctx.ref.id, kind)):
                 ctx.send(Ref(CAPABILITY, row.record.id), CatalogueChanged())

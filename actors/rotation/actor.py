@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import attrs
-
 from actors.idempotency.record import Mark, remember
 from actors.limits import DAY_S, ROTATION_LOOK_S, ROTATION_PEERS_ANSWERED_MAX
 from actors.peer.messages import LookAtRoots
@@ -25,6 +23,7 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query, Row
+from runtime.values import evolve
 
 UNDER_WAY: Final = OperatorFault("rotation_under_way", "a rotation is under way; `powernode trust status` shows how far it is", 409)
 NO_ROTATION: Final = OperatorFault("no_rotation", "no rotation is under way, and nobody was named to be given up", 409)
@@ -86,7 +85,7 @@ class RotationActor(Actor):
         ends = begins + int(asked.overlap_days * DAY_S)
         self._tell(ctx, "federation.trust.rotation_begun", "user", asked.by, fingerprint=root.fingerprint, ends=iso(ends), forced=False,
                    former=roots_of(record, ctx.settings.identity).current, reason=asked.reason)  # fmt: skip
-        return attrs.evolve(
+        return evolve(
             record, next=root, begins=begins, ends=ends, forced=False, notice_id=None, given_up=(), reason=asked.reason, by=asked.by,
             completed_at=None, tokens_burnt=0, look_at=ctx.wall + ROTATION_LOOK_S,
         )  # fmt: skip
@@ -101,7 +100,7 @@ class RotationActor(Actor):
         burnt = 0 if asked.keep_tokens else open_tokens
         self._tell(ctx, ROTATED, "user", asked.by, forced=True, tokens_burnt=burnt, tokens_kept=open_tokens - burnt, **facts)
         ended = ended_with(record, ctx.settings.identity, announced=True, burnt=not asked.keep_tokens)
-        return attrs.evolve(
+        return evolve(
             record, former=ended, tokens_burnt=burnt, current=root, next=None, begins=now, ends=now, forced=True, notice_id=ctx.new_id(),
             given_up=(), reason=asked.reason, by=asked.by, completed_at=ctx.wall, look_at=None,
         )  # fmt: skip
@@ -117,7 +116,7 @@ class RotationActor(Actor):
         ends = ends_for_us(record)
         if ctx.wall < ends and (self._behind(ctx, record, peers) or _pinning(peers, ctx.wall)):
             self._tell_rows(ctx, peers, everybody=False)
-            ctx.save(attrs.evolve(record, look_at=min(ctx.wall + ROTATION_LOOK_S, ends)))
+            ctx.save(evolve(record, look_at=min(ctx.wall + ROTATION_LOOK_S, ends)))
             return
         ctx.save(self._ended(ctx, record, peers, "system", None))
 
@@ -137,7 +136,7 @@ class RotationActor(Actor):
         given_up = (*record.given_up, *message.give_up)
         if message.force:
             given_up = (*given_up, *(peer.id for peer in self._behind(ctx, record, peers)))
-        after = attrs.evolve(record, given_up=tuple(dict.fromkeys(given_up)))
+        after = evolve(record, given_up=tuple(dict.fromkeys(given_up)))
         behind = self._behind(ctx, after, peers)
         if record.next is not None and not behind and (message.force or not _pinning(peers, ctx.wall)):
             after = self._ended(ctx, after, peers, "user", message.by)
@@ -163,7 +162,7 @@ class RotationActor(Actor):
         self._tell(ctx, ROTATED, by, who, fingerprint=record.next.fingerprint, former=roots_of(record, ctx.settings.identity).current,
                    forced=False, waiting=len(self._behind(ctx, record, peers)))  # fmt: skip
         former = ended_with(record, ctx.settings.identity)
-        return attrs.evolve(record, former=former, current=record.next, next=None, completed_at=ctx.wall, look_at=None)
+        return evolve(record, former=former, current=record.next, next=None, completed_at=ctx.wall, look_at=None)
 
     # --- what all of it needs ------------------------------------------------------------------------------------
 

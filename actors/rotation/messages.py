@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors.idempotency.record import Mark
 from actors.rotation.record import RotationRecord
 from runtime.actor import CallResult
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Rotate:
+class Rotate(Value, frozen=True, kw_only=True):
     """Begin a rotation. Answer: `Rotating`, or a fault (`rotation_under_way`, `rotation_incomplete`, `tokens_outlive_overlap`).
 
     `force`: the present key is in other hands, so its root ends at once and its word is not given; open tokens die with it, except with
@@ -26,8 +24,7 @@ class Rotate:
     mark: Mark | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Finish:
+class Finish(Value, frozen=True, kw_only=True):
     """End the overlap before its time. Answer: `Rotating`, or a fault (`no_rotation`, `peers_left_behind`, `tokens_pin_former_root`).
 
     `give_up` names peers that are not waited for; `force` gives up all that have not followed.
@@ -40,13 +37,11 @@ class Finish:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Rotating:
+class Rotating(Value, frozen=True):
     """The record as committed."""
 
     record: RotationRecord
 
 
-@attrs.frozen
-class RootMade(CallResult):
+class RootMade(CallResult, frozen=True):
     """The next root exists; the tag is what was asked and who waits."""

@@ -20,7 +20,7 @@ from actors.ports import RootKey
 from actors.settings import Identity
 from runtime.context import Context
 from runtime.store.port import Kind
-from runtime.values import Value
+from runtime.values import Value, evolve
 
 Progress = Literal["promoted", "waiting", "paused", "must_approve", "must_pair_again", "given_up", "set_aside"]
 """How far one peer has come:
@@ -130,7 +130,7 @@ def identity_by(record: RotationRecord | None, identity: Identity) -> Identity:
         return identity
     root = record.current
     pin = certificates.pin_of_fingerprint(root.fingerprint) if identity.ca_pin is not None else None
-    return attrs.evolve(identity, ca_bundle_pem=root.key.certificate_pem, ca_fingerprint=root.fingerprint, ca_pin=pin)
+    return evolve(identity, ca_bundle_pem=root.key.certificate_pem, ca_fingerprint=root.fingerprint, ca_pin=pin)
 
 
 def identity_of(ctx: Context) -> Identity:
@@ -154,7 +154,7 @@ def ended_with(record: RotationRecord, identity: Identity, *, announced: bool = 
         ending.append(FormerRoot(roots.next, burnt))
     gone = {root.fingerprint for root in ending}
     # Tokens that were kept when an earlier root ended end now.
-    before = (attrs.evolve(root, burnt=root.burnt or burnt) for root in record.former if root.fingerprint not in gone)
+    before = (evolve(root, burnt=root.burnt or burnt) for root in record.former if root.fingerprint not in gone)
     return (*before, *ending)[-FORMER_ROOTS_MAX:]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors.idempotency.record import remember
 from actors.schema_rule.messages import Create, Delete, Update
 from actors.schema_rule.record import KIND, SchemaRule, to_json
 from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
+from runtime.values import evolve
 
 EDITABLE = frozenset({"status", "notes", "blocked_kinds"})
 
@@ -51,7 +50,7 @@ class SchemaRuleActor(Actor):
             ctx.reply(OperatorFault("field_not_editable", f"{foreign[0]} cannot be changed", 422, {"field": foreign[0]}))
             return
         changes = {name: value or "" if name == "notes" else value for name, value in message.changes.items()}
-        ctx.save(attrs.evolve(self.record, updated_at=ctx.wall, **changes))
+        ctx.save(evolve(self.record, updated_at=ctx.wall, **changes))
         remember(ctx, message.mark, 200, {"schema_compatibility": to_json(ctx.record)})
         ctx.reply(ctx.record)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from actors.idempotency.record import Mark
 from actors.schema_versions import Compatibility
+from runtime.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Create:
+class Create(Value, frozen=True, kw_only=True):
     """Decide about a pair."""
 
     account_id: str
@@ -25,8 +23,7 @@ class Create:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Update:
+class Update(Value, frozen=True):
     """Change `status`, `notes` or `blocked_kinds`."""
 
     by: str | None
@@ -35,8 +32,7 @@ class Update:
     mark: Mark | None = None
 
 
-@attrs.frozen
-class Delete:
+class Delete(Value, frozen=True):
     """Forget the decision."""
 
     by: str | None

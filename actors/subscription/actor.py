@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-import attrs
-
 from actors import residency
 from actors.idempotency.record import Mark, remember
 from actors.offering import backend
@@ -42,6 +40,7 @@ from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
 
@@ -150,7 +149,7 @@ class SubscriptionActor(Actor):
 
     def _proceed(self, ctx: Context, record: SubscriptionRecord) -> None:
         """Take the next step of a pending subscription; its deadline is saved first."""
-        record = attrs.evolve(record, next_at=ctx.wall + ATTEMPT_S, updated_at=ctx.wall)
+        record = evolve(record, next_at=ctx.wall + ATTEMPT_S, updated_at=ctx.wall)
         ctx.save(record)
         if record.phase == "route":
             ctx.send(Ref(ROUTES_KIND, record.account_id), Rewrite(record.id))
@@ -224,13 +223,13 @@ class SubscriptionActor(Actor):
         after = seated(record, seat, message.outcome, ctx.wall)
         if record.state == "pending":
             wants = seat.backend.protocol in backend.TLS_PROTOCOLS and not record.site_local
-            self._proceed(ctx, attrs.evolve(after, phase="certificate" if wants else "route"))
+            self._proceed(ctx, evolve(after, phase="certificate" if wants else "route"))
             return
         tell(ctx, after, "renewed", "low", None, grant_id=after.grant_id)
         if after.state == "suspended":
             after = step(ctx, after, "resume", None)
         else:
-            after = attrs.evolve(after, look_at=next_look(after.expires_at, ctx.wall))
+            after = evolve(after, look_at=next_look(after.expires_at, ctx.wall))
             ctx.send(Ref(ROUTES_KIND, after.account_id), Rewrite())
         ctx.save(after)
         self._answer(ctx, None)
@@ -244,7 +243,7 @@ class SubscriptionActor(Actor):
         if message.fault is not None:
             self._failed(ctx, record, message.fault)
         else:
-            self._proceed(ctx, attrs.evolve(record, phase="route", certificate_not_after=message.outcome.not_after))
+            self._proceed(ctx, evolve(record, phase="route", certificate_not_after=message.outcome.not_after))
 
     @handles(Routed)
     def on_routed(self, message: Routed, ctx: Context) -> None:
@@ -266,7 +265,7 @@ class SubscriptionActor(Actor):
         else:
             tries = record.tries + 1
             at = ctx.wall + lifecycle.retry_after(tries)
-            ctx.save(attrs.evolve(record, tries=tries, next_at=at, pending_reason=fault.code, updated_at=ctx.wall))
+            ctx.save(evolve(record, tries=tries, next_at=at, pending_reason=fault.code, updated_at=ctx.wall))
         self._answer(ctx, None)
 
     # --- the monitor ---------------------------------------------------------------------------------------------
@@ -293,7 +292,7 @@ class SubscriptionActor(Actor):
             ctx.save(cancelled(ctx, record, "auto_cancel_stale_suspension"))
             self._release(ctx, ctx.record)
             return
-        record = attrs.evolve(record, look_at=next_look(record.expires_at, ctx.wall), updated_at=ctx.wall)
+        record = evolve(record, look_at=next_look(record.expires_at, ctx.wall), updated_at=ctx.wall)
         ctx.save(record)
         if self.busy:
             return
@@ -307,14 +306,14 @@ class SubscriptionActor(Actor):
         """Ask for a further term; after the end of the grant, for a seat anew. The fault if no call can leave."""
         key = record.renewal_key or ctx.new_id()
         if record.renewal_key is None:
-            record = attrs.evolve(ctx.record, renewal_key=key)
+            record = evolve(ctx.record, renewal_key=key)
             ctx.save(record)
         if record.state == "suspended":
             return self._ask(ctx, record, key)
         return self._call(ctx, record, "POST", f"{SEATS}/{record.grant_id}/renew", {"idempotency_key": key}, Answered, key)
 
     def _not_renewed(self, ctx: Context, record: SubscriptionRecord, fault: Fault, *, definite: bool) -> None:
-        after = attrs.evolve(record, renewal_key=None) if definite else record
+        after = evolve(record, renewal_key=None) if definite else record
         if definite and fault.details.get("remote_code") == "subscription_not_found" and record.state == "active":
             after = step(ctx, after, "suspend", "lease_gone")
         if after != record:
@@ -333,7 +332,7 @@ class SubscriptionActor(Actor):
             return
         found = answers.look(outcome) if outcome.status == 200 else None
         if found is not None and not isinstance(found, Fault) and found.get("access_ends_at") != record.access_ends_at:
-            ctx.save(attrs.evolve(record, access_ends_at=found.get("access_ends_at"), updated_at=ctx.wall))
+            ctx.save(evolve(record, access_ends_at=found.get("access_ends_at"), updated_at=ctx.wall))
 
     @handles(Told)
     def on_told(self, message: Told, ctx: Context) -> None:
@@ -343,7 +342,7 @@ class SubscriptionActor(Actor):
         if message.revoked:
             ctx.save(step(ctx, record, "suspend", "grant_revoked"))
         elif message.access_ends_at != record.access_ends_at:
-            ctx.save(attrs.evolve(record, access_ends_at=message.access_ends_at, updated_at=ctx.wall))
+            ctx.save(evolve(record, access_ends_at=message.access_ends_at, updated_at=ctx.wall))
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -360,11 +359,11 @@ class SubscriptionActor(Actor):
         peer = self._peer(ctx, record.federation_peer_id)
         if peer is None or peer.peering_epoch != record.peering_epoch:
             # With the peering all its leases have ended.
-            ctx.save(attrs.evolve(record, release=None))
+            ctx.save(evolve(record, release=None))
             return
         tries = record.release.tries + 1
-        later = attrs.evolve(record.release, tries=tries, next_at=ctx.wall + lifecycle.retry_after(tries))
-        ctx.save(attrs.evolve(record, release=later))
+        later = evolve(record.release, tries=tries, next_at=ctx.wall + lifecycle.retry_after(tries))
+        ctx.save(evolve(record, release=later))
         self._call(ctx, record, "DELETE", f"{SEATS}/{record.release.name}", None, Released, record.release.name)
 
     @handles(Released)
@@ -376,7 +375,7 @@ class SubscriptionActor(Actor):
             return
         gone = outcome.status == 404 and outcome.body.get("code") == "subscription_not_found"
         if 200 <= outcome.status < 300 or gone:
-            ctx.save(attrs.evolve(record, release=None, updated_at=ctx.wall))
+            ctx.save(evolve(record, release=None, updated_at=ctx.wall))
 
     # --- small things --------------------------------------------------------------------------------------------
 

@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors import limits
 from actors.door.shapes import Boolean, Choice, Field, FreeObject, Identifier, Instant, Integer, ListOf, Object, Shape, Text, read_value
 from actors.inventory.words import MARKDOWN, NAME, PORT, SLUG
@@ -21,6 +19,7 @@ from actors.ports import RemoteReply
 from actors.subscription.record import Backend
 from runtime.errors import Fault, FaultError, RemoteFault
 from runtime.secret import Secret
+from runtime.values import Value
 
 CATALOGUE_PAGE_MAX: Final = 200
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -79,8 +78,7 @@ _ENTRY: Final = Object(
 )
 
 
-@attrs.frozen(kw_only=True)
-class Seat:
+class Seat(Value, frozen=True, kw_only=True):
     """A checked answer that gives a seat."""
 
     grant_id: str
@@ -91,8 +89,7 @@ class Seat:
     offering_id: str
 
 
-@attrs.frozen
-class Page:
+class Page(Value, frozen=True):
     """A checked page of a catalogue, and the cursor of the next one."""
 
     entries: tuple[Mapping[str, Any], ...]

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors.peer.outbound import exchange
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
@@ -20,13 +18,13 @@ from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Kind, Query
+from runtime.values import Value
 
 PAGES_MAX: Final = 5
 PATH: Final = f"/federation_api/service_catalog?limit={answers.CATALOGUE_PAGE_MAX}"
 
 
-@attrs.frozen(kw_only=True)
-class KeptCatalogue:
+class KeptCatalogue(Value, frozen=True, kw_only=True):
     """A peer's catalogue; its id is the peer's. Times are seconds since the epoch.
 
     Attributes:
@@ -42,8 +40,7 @@ class KeptCatalogue:
     observed_at: float
 
 
-@attrs.frozen
-class Seen:
+class Seen(Value, frozen=True):
     """A catalogue, and why it is not fresh; None if it is."""
 
     catalogue: KeptCatalogue

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
 from actors.peer.record import KIND as PEER
@@ -21,13 +19,13 @@ from actors.subscription.steps import ROUTES_KIND
 from runtime.actor import Actor, Ref, Resume, handles
 from runtime.context import Context
 from runtime.store.port import Condition, Kind, Query
+from runtime.values import Value
 
 AGAIN_FIRST_S: Final = 1.0
 AGAIN_LAST_S: Final = 60.0
 
 
-@attrs.frozen(kw_only=True)
-class ProxyRoutes:
+class ProxyRoutes(Value, frozen=True, kw_only=True):
     """That an account has, or once had, routes; its id is the account's."""
 
     id: str

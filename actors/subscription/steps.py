@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from actors.subscription import lifecycle
 from actors.subscription.answers import Seat
 from actors.subscription.lifecycle import Trigger
@@ -13,6 +11,7 @@ from actors.subscription.messages import Rewrite
 from actors.subscription.record import Release, SubscriptionRecord
 from runtime.actor import Ref
 from runtime.context import Context
+from runtime.values import evolve
 
 ROUTES_KIND = "proxy_routes"
 
@@ -38,19 +37,19 @@ def step(ctx: Context, record: SubscriptionRecord, trigger: Trigger, reason: str
     else:
         changes |= {"pending_reason": None, "suspension_reason": None, "cancellation_reason": reason}
         changes |= {"sealed_bearer": None, "look_at": None, "next_at": None, "renewal_key": None}
-    return attrs.evolve(record, **changes)
+    return evolve(record, **changes)
 
 
 def cancelled(ctx: Context, record: SubscriptionRecord, reason: str, by: str | None = None, *, owed: bool = True) -> SubscriptionRecord:
     """The record after its end; `owed` if the provider may hold a seat of it."""
     name = record.grant_id or record.id
     ended = step(ctx, record, "cancel", reason, by)
-    return attrs.evolve(ended, release=Release(name=name, tries=0, next_at=ctx.wall) if owed else None)
+    return evolve(ended, release=Release(name=name, tries=0, next_at=ctx.wall) if owed else None)
 
 
 def seated(record: SubscriptionRecord, seat: Seat, sealed: bytes, wall: float) -> SubscriptionRecord:
     """The record with what the provider gave."""
-    return attrs.evolve(
+    return evolve(
         record,
         grant_id=seat.grant_id,
         sealed_bearer=sealed,

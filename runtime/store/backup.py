@@ -30,6 +30,7 @@ from runtime.store.codec import encode_json
 from runtime.store.port import AuditEntry, BatchResult, Committed, Delete, Kind, Put, Query, Store, StoreError, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.store.sqlite_schema import stored_versions
+from runtime.values import evolve
 
 FORMAT = 1
 """Version of the archive's own layout."""
@@ -177,7 +178,7 @@ def _write_archive(part: Path, manifest: Manifest, files: Mapping[str, Path]) ->
             for name, path in files.items():
                 with path.open("rb") as source, packed.open(_entry(name), "w", force_zip64=True) as target:
                     digests[name] = _copy(_chunks(source), target.write)
-            manifest = attrs.evolve(manifest, files=digests)
+            manifest = evolve(manifest, files=digests)
             packed.writestr(_entry(MANIFEST_NAME), json.dumps(json.loads(encode_json(manifest)), indent=2))
         raw.flush()
         os.fsync(raw.fileno())

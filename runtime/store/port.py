@@ -90,8 +90,7 @@ class PutEvidence(Value, frozen=True):
     evidence: Any
 
 
-@attrs.frozen
-class AuditDraft:
+class AuditDraft(Value, frozen=True):
     """An audit entry without its number: the writer assigns sequence, previous hash and hash.
 
     `chain` is the id of the peer that the entry belongs to; `payload` is JSON-ready and holds no secret.
@@ -105,8 +104,7 @@ class AuditDraft:
     payload: Mapping[str, Any]
 
 
-@attrs.frozen
-class AuditEntry:
+class AuditEntry(Value, frozen=True):
     """A numbered audit entry. `sequence` starts at 1 per chain without gaps; hashes are lower-case hex SHA-256."""
 
     chain: str
@@ -120,8 +118,7 @@ class AuditEntry:
     hash: str
 
 
-@attrs.frozen
-class EventDraft:
+class EventDraft(Value, frozen=True):
     """An event without its number: the writer assigns the cursor."""
 
     kind: str
@@ -131,8 +128,7 @@ class EventDraft:
     payload: Mapping[str, Any]
 
 
-@attrs.frozen
-class Event:
+class Event(Value, frozen=True):
     """A numbered event; `cursor` rises by one with each committed event of the store."""
 
     cursor: int
@@ -159,8 +155,7 @@ class Committed(Value, frozen=True):
     entries: tuple[AuditEntry, ...] = ()
 
 
-@attrs.frozen
-class Refused:
+class Refused(Value, frozen=True):
     """This unit alone was rolled back.
 
     Attributes:
@@ -173,8 +168,7 @@ class Refused:
     code: str = ""
 
 
-@attrs.frozen
-class Unknown:
+class Unknown(Value, frozen=True):
     """The outcome of the whole batch is not known (I/O error at commit): stop, reopen, reload."""
 
     error: str
@@ -186,8 +180,7 @@ BatchResult = tuple[UnitResult, ...] | Unknown
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "null", "not null"]
 
 
-@attrs.frozen
-class Condition:
+class Condition(Value, frozen=True):
     """`column operator value` over an indexed column or `id` (for `in`, value is a tuple; for the null tests it is ignored).
 
     As in SQL, a null column satisfies no comparison, not even `!=`; ask for it with `null`. Text orders by code point.
@@ -198,8 +191,7 @@ class Condition:
     value: Scalar | tuple[Scalar, ...] = None
 
 
-@attrs.frozen
-class Query:
+class Query(Value, frozen=True):
     """Rows of `kind` for which any of the conjunctions in `any_of` holds (no conjunction: all rows), ordered by id.
 
     Attributes:

@@ -17,14 +17,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from runtime.store.codec import decode_json
 from runtime.store.port import AuditEntry, BatchResult, Event, Kind, Query, Row, StoreError, Unit, Unknown
 from runtime.store.projection import check_kinds
 from runtime.store.sqlite_batch import BatchWriter
 from runtime.store.sqlite_schema import prepare
 from runtime.store.sqlite_table import Table
+from runtime.values import Value
 
 DATABASE_NAME = "powernode.sqlite3"
 """The file of a platform's store in its data directory."""
@@ -43,14 +42,12 @@ Deliver = Callable[[Callable[[], None]], None]
 _log = logging.getLogger(__name__)
 
 
-@attrs.frozen
-class _Batch:
+class _Batch(Value, frozen=True):
     units: tuple[Unit, ...]
     done: Callable[[BatchResult], None]
 
 
-@attrs.frozen
-class _Call:
+class _Call(Value, frozen=True):
     """Something else to run on the writer's connection; its outcome is waited for."""
 
     work: Callable[[sqlite3.Connection], Any]

@@ -9,11 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import click
 
 from api.cli.lazy import Command
 from runtime.clock import SystemClock
+from runtime.values import evolve
 from sim.commands.shared import loaded, moment
 from sim.corpus import Corpus
 from sim.coverage import untouched
@@ -67,7 +67,7 @@ class _Session:
     def __init__(self, corpus: Corpus) -> None:
         self.failed: dict[str, int] = {}
         self._corpus = corpus
-        self._before = attrs.evolve(corpus.counts)
+        self._before = evolve(corpus.counts)
         self._features_before = len(corpus.features)
         self._virtual_s = 0.0
         self._clock = SystemClock()

@@ -12,6 +12,7 @@ import attrs
 
 from actors import residency
 from actors.settings import FederationSettings
+from runtime.values import evolve
 from sim.links import Burst, Latency, Link, Uniform
 from sim.names import TTL_S
 from sim.nat import TCP_TIMEOUT_S, UDP_TIMEOUT_S, NatRules
@@ -144,7 +145,7 @@ class PlatformPart:
         """Each of as many platforms as there are, by itself."""
         if self.count == 1:
             return (self,)
-        return tuple(attrs.evolve(self, name=name, count=1, group=self.name) for name in member_names(self.name, self.count))
+        return tuple(evolve(self, name=name, count=1, group=self.name) for name in member_names(self.name, self.count))
 
 
 def member_names(name: str, count: int) -> list[str]:

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import attrs
-
 from runtime.actor import CallResult, Ref
 from runtime.cell import Ask, Cell, Effect
 from runtime.engine import Engine
+from runtime.values import evolve
 from sim.clock import Timeline, Timeout
 from sim.trace.events import TraceEvent
 
@@ -48,7 +47,7 @@ class Tracer:
         """Call this moment of the timeline zero. What happened before it is told now."""
         self._started_at, self.current = now, None
         for event in self._opening:
-            self._listener(attrs.evolve(event, at=event.at - now))
+            self._listener(evolve(event, at=event.at - now))
         self._opening.clear()
 
     def event(self, now: float, host: str, kind: str, who: str = "", what: str = "", **more: Any) -> int:

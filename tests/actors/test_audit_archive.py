@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.audit_archive.lifecycle import STATES, TRANSITIONS
@@ -15,6 +14,7 @@ from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.store.chain import verify
 from runtime.store.port import AuditEntry, Query
+from runtime.values import as_dict
 from sim.world import Host, World
 
 DAY = 86_400.0
@@ -65,14 +65,14 @@ def test_the_daily_run_is_at_half_past_four() -> None:
 
 def test_young_entries_stay() -> None:
     _, a, _, _ = paired()
-    assert ship(a) == attrs.asdict(Shipped(1, 0, 0, 0))
+    assert ship(a) == as_dict(Shipped(1, 0, 0, 0))
 
 
 def test_old_entries_are_shipped_once_and_can_be_verified_alone() -> None:
     _, a, _, peer_id = paired()
     chain = a.store.audit(peer_id, 0, 100)
     later(a, 31)
-    assert ship(a) == attrs.asdict(Shipped(1, 1, len(chain), 0))
+    assert ship(a) == as_dict(Shipped(1, 1, len(chain), 0))
     (record,) = shipments(a)
     assert (record.state, record.first_sequence, record.last_sequence) == ("verified", 1, len(chain))
     manifest, *lines = a.archive.objects[record.path].splitlines()
@@ -104,7 +104,7 @@ def test_what_the_archive_does_not_give_back_counts_as_failed_and_is_tried_again
     assert (record.state, record.error, record.shipped_at) == ("failed", error, None)
     setattr(a.archive, fault, False)
     a.archive.objects.clear()
-    assert ship(a) == attrs.asdict(Shipped(1, 1, record.entry_count, 0))
+    assert ship(a) == as_dict(Shipped(1, 1, record.entry_count, 0))
     (record,) = shipments(a)
     assert (record.state, record.attempts, record.error) == ("verified", 2, None)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.capability.declared import declared_kinds
 from actors.capability.record import CapabilityRecord
 from actors.governance.drift import scan_capabilities, scan_peer
 from actors.peer.record import PeerEvidence, PeerRecord
+from runtime.values import evolve
 
 T = 1_800_000_000.0
 PEER = PeerRecord(
@@ -42,24 +42,24 @@ def test_what_a_peer_declares(capabilities: dict[str, Any], kinds: set[str]) -> 
 
 
 def test_extensions_without_a_word_about_them() -> None:
-    slugs = attrs.evolve(PEER, extension_slugs=("backups",))
+    slugs = evolve(PEER, extension_slugs=("backups",))
     assert aspects(slugs) == ["extensions"]
-    assert aspects(attrs.evolve(slugs, capabilities={"backups": {}})) == []
-    assert aspects(attrs.evolve(slugs, status="suspended")) == []
+    assert aspects(evolve(slugs, capabilities={"backups": {}})) == []
+    assert aspects(evolve(slugs, status="suspended")) == []
 
 
 def test_a_declared_kind_that_is_refused() -> None:
-    declares = attrs.evolve(PEER, capabilities={"resource_kinds": ["NodeModule"]})
-    refused = attrs.evolve(FLOW, last_error="unknown_resource_kind", declared=True)
+    declares = evolve(PEER, capabilities={"resource_kinds": ["NodeModule"]})
+    refused = evolve(FLOW, last_error="unknown_resource_kind", declared=True)
     assert aspects(declares, None, refused) == ["refused NodeModule"]
-    assert aspects(declares, None, attrs.evolve(refused, last_error="remote_timeout")) == []
-    assert aspects(PEER, None, attrs.evolve(refused, declared=False)) == []
+    assert aspects(declares, None, evolve(refused, last_error="remote_timeout")) == []
+    assert aspects(PEER, None, evolve(refused, declared=False)) == []
 
 
 def test_a_kind_that_is_declared_no_more() -> None:
-    assert aspects(PEER, None, attrs.evolve(FLOW, declared=True)) == ["withdrawn NodeModule"]
+    assert aspects(PEER, None, evolve(FLOW, declared=True)) == ["withdrawn NodeModule"]
     assert aspects(PEER, None, FLOW) == []
-    assert aspects(attrs.evolve(PEER, capabilities={"node_module": 1}), None, attrs.evolve(FLOW, declared=True)) == []
+    assert aspects(evolve(PEER, capabilities={"node_module": 1}), None, evolve(FLOW, declared=True)) == []
 
 
 def test_declarations_that_never_rest() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from runtime.actor import Ref
 from runtime.engine import Engine
 from runtime.random import SeededRandomness
 from runtime.store.port import Event, Put, Unit
+from runtime.values import evolve
 from sim.store import MemoryStore
 from tests.support.engines import AtOnce, ManualClock
 
@@ -89,7 +89,7 @@ def test_json_has_iso_times_a_title_and_the_way_out() -> None:
     assert shown["title"] == "Data residency unknown"
     assert "powernode peers update p7" in shown["remedy"]
     assert shown["payload"] == {"status": "active"}
-    assert attrs.evolve(seen, kind="of_an_earlier_release").to_json()["title"] == "of_an_earlier_release"
+    assert evolve(seen, kind="of_an_earlier_release").to_json()["title"] == "of_an_earlier_release"
 
 
 @given(st.lists(st.sets(st.integers(0, 5)), max_size=12))
@@ -140,7 +140,7 @@ class Platform:
     def put(self, record: PeerRecord) -> None:
         former = self.store.load(PEER.name, record.id)
         version = None if former is None else former.record.version
-        record = attrs.evolve(record, version=(version or 0) + 1)
+        record = evolve(record, version=(version or 0) + 1)
         self.store.commit([Unit((Put(PEER.name, record, version),))], lambda result: None)
 
     def advance(self, seconds: float) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from ipaddress import IPv6Network
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, Trust
 from actors.schema_versions import MatrixRow
 from actors.settings import FederationSettings, Identity, Settings
 from runtime.store.port import Row
+from runtime.values import evolve
 
 WALL = 1_800_000_000.0
 DAY_S = 86_400.0
@@ -221,7 +221,7 @@ def test_a_stuck_peer_names_the_exact_cause_and_the_way_out(cause: str, fields: 
 
 
 def test_required_disclosure_is_named_as_the_cause() -> None:
-    strict = attrs.evolve(SETTINGS, federation=attrs.evolve(SETTINGS.federation, require_identity_disclosure=True))
+    strict = evolve(SETTINGS, federation=evolve(SETTINGS.federation, require_identity_disclosure=True))
     record = peer(status="accepted", jurisdiction=None, release_tag=None)
     (finding,) = (one for one in scan_peer(record, None, strict, WALL) if one.kind == "stale_accepted_without_handshake")
     assert "not disclosed release_tag, jurisdiction" in finding.message
@@ -272,12 +272,12 @@ def across(*records: PeerRecord) -> list[tuple[str, str, str]]:
 def test_a_shared_anchor_is_reported_on_the_later_peer() -> None:
     first, second = numbered(1), numbered(2, trusted_anchors=(anchor(1),))
     assert across(second, first) == [("shared_trust_anchor", "peer-2", "peer-1")]
-    assert across(first, attrs.evolve(second, remote_instance_id="instance 1")) == []
-    assert across(first, attrs.evolve(second, status="revoked")) == []
+    assert across(first, evolve(second, remote_instance_id="instance 1")) == []
+    assert across(first, evolve(second, status="revoked")) == []
 
 
 def test_children_that_we_certified_share_our_own_anchor_rightly() -> None:
-    ours = attrs.evolve(anchor(), fingerprint=OUR_FINGERPRINT)
+    ours = evolve(anchor(), fingerprint=OUR_FINGERPRINT)
     parent = {"trusted_anchors": (ours,), "trust_mode": "hierarchical", "spawn_role": "parent"}
     assert across(numbered(1, **parent), numbered(2, **parent)) == []
 
@@ -346,7 +346,7 @@ sightings = st.one_of(
 
 @given(st.lists(st.tuples(records, sightings), max_size=4))
 def test_any_rows_can_be_scanned_and_each_finding_stands_once(pairs: list[tuple[PeerRecord, PeerEvidence | None]]) -> None:
-    rows = [Row(attrs.evolve(record, id=f"peer-{number}"), seen) for number, (record, seen) in enumerate(pairs)]
+    rows = [Row(evolve(record, id=f"peer-{number}"), seen) for number, (record, seen) in enumerate(pairs)]
     findings = scan(rows, SETTINGS, WALL)
     assert len({finding.fingerprint for finding in findings}) == len(findings)
     assert all(finding.severity == KINDS[finding.kind].severity for finding in findings)
@@ -360,35 +360,35 @@ def test_an_active_bridge_of_an_ended_peering_is_told_and_one_of_a_paused_peer_i
         id="p", account_id="a", remote_instance_url=None, status="suspended", status_since=0.0, created_at=0.0, updated_at=0.0
     )
     assert scan_bridges([bridge], [peer]) == ()
-    (told,) = scan_bridges([bridge, attrs.evolve(bridge, id="c", state="revoked")], [])
+    (told,) = scan_bridges([bridge, evolve(bridge, id="c", state="revoked")], [])
     assert (told.kind, told.federation_peer_id, told.payload["bridge_id"]) == ("bridge_without_peer", "p", "b")
-    assert len(scan_bridges([bridge], [attrs.evolve(peer, peering_epoch=1)])) == 1
+    assert len(scan_bridges([bridge], [evolve(peer, peering_epoch=1)])) == 1
 
 
 def test_consents_without_effect_and_refused_connections_are_told() -> None:
     consent = HubRecord(id="p", account_id="a", peering_epoch=0, relaying="permitted", server_name="p.example", updated_at=0.0)
-    on = attrs.evolve(SETTINGS, federation=FederationSettings(peer_channel=True, hub_enabled=True))
+    on = evolve(SETTINGS, federation=FederationSettings(peer_channel=True, hub_enabled=True))
     refused = Relayed(refused={"no_channel": 3}, last_refused="no_channel", last_refused_at=WALL - 60.0)
     assert scan_hubs([Row(consent)], [], on, WALL) == ()
-    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"))], [], SETTINGS, WALL) == ()
+    assert scan_hubs([Row(evolve(consent, relaying="withdrawn"))], [], SETTINGS, WALL) == ()
     (off,) = scan_hubs([Row(consent)], [], SETTINGS, WALL)
     assert (off.kind, off.payload["setting"]) == ("hub_consent_without_setting", "federation.channel.enabled")
     (told,) = scan_hubs([Row(consent, refused)], [], on, WALL)
     assert (told.kind, told.federation_peer_id, told.payload["refused"]) == ("hub_refuses_connections", "p", 3)
     assert scan_hubs([Row(consent, refused)], [], on, WALL + 900.0) == ()
-    assert scan_hubs([Row(attrs.evolve(consent, relaying="withdrawn"), refused)], [], on, WALL) == ()
+    assert scan_hubs([Row(evolve(consent, relaying="withdrawn"), refused)], [], on, WALL) == ()
 
 
 def test_a_hub_out_of_contact_is_told_to_who_is_behind_it_and_to_nobody_else() -> None:
     consent = HubRecord(id=peer().id, account_id="a", peering_epoch=peer().peering_epoch, relayed="permitted", updated_at=0.0)
-    on = attrs.evolve(SETTINGS, federation=FederationSettings(peer_channel=True))
+    on = evolve(SETTINGS, federation=FederationSettings(peer_channel=True))
     lost = peer(status="degraded")
     (told,) = scan_hubs([Row(consent)], [lost], on, WALL)
     assert (told.kind, told.federation_peer_id, told.payload["status"]) == ("hub_away", lost.id, "degraded")
     assert scan_hubs([Row(consent)], [peer()], on, WALL) == ()
     assert scan_hubs([Row(consent)], [], on, WALL) == ()
-    assert scan_hubs([Row(attrs.evolve(consent, relayed="withdrawn"))], [lost], on, WALL) == ()
-    assert scan_hubs([Row(attrs.evolve(consent, peering_epoch=7))], [lost], on, WALL) == ()
+    assert scan_hubs([Row(evolve(consent, relayed="withdrawn"))], [lost], on, WALL) == ()
+    assert scan_hubs([Row(evolve(consent, peering_epoch=7))], [lost], on, WALL) == ()
 
 
 def test_grants_that_admit_from_anywhere_are_told_while_they_are_in_force() -> None:
@@ -400,10 +400,10 @@ def test_grants_that_admit_from_anywhere_are_told_while_they_are_in_force() -> N
         "updated_at": 0.0,
     }
     wide = GrantRecord(id="wide", issued_at=0.0, expires_at=100.0, **facts)
-    broad = attrs.evolve(wide, id="broad", permission_scopes=("read", "migrate"))
-    narrow = attrs.evolve(wide, id="narrow", source_cidrs=("192.0.2.0/24",))
-    over = attrs.evolve(wide, id="over", revoked_at=5.0)
-    blank = attrs.evolve(wide, id="blank", source_cidrs=())
+    broad = evolve(wide, id="broad", permission_scopes=("read", "migrate"))
+    narrow = evolve(wide, id="narrow", source_cidrs=("192.0.2.0/24",))
+    over = evolve(wide, id="over", revoked_at=5.0)
+    blank = evolve(wide, id="blank", source_cidrs=())
     told = {
         finding.payload["grant_id"]: (finding.kind, finding.severity) for finding in scan_grants([wide, broad, narrow, over, blank], 10.0)
     }

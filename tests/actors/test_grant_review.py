@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.governance import review
@@ -15,6 +14,7 @@ from actors.governance.reviewing import REVIEW_EVERY_S
 from actors.grant.record import GrantRecord, GrantUsage
 from runtime.actor import Ref
 from runtime.store.port import Query
+from runtime.values import evolve
 from tests.support.grants import PEERS, Peers, peers
 
 T = 1_800_000_000.0
@@ -61,7 +61,7 @@ def test_use_a_review_and_a_bridge_are_seen() -> None:
     assert "grants_never_used" not in found(grant(issued_at=T - 30 * DAY + 1), 0)
     overdue = grant(issued_at=T - 200 * DAY)
     assert "grants_overdue_for_review" in found(overdue)
-    assert "grants_overdue_for_review" not in found(attrs.evolve(overdue, last_reviewed_at=T - DAY))
+    assert "grants_overdue_for_review" not in found(evolve(overdue, last_reviewed_at=T - DAY))
     through = grant(sdwan_network_ids=("n",))
     assert "axis_dangling" in found(through, reachable=False)
     assert "axis_dangling" not in found(through)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.idempotency.record import KIND as ANSWER
@@ -25,6 +24,7 @@ from runtime.errors import Fault, unavailable
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
 from runtime.store.port import Event
+from runtime.values import evolve
 from sim.store import MemoryStore
 from tests.support.engines import AtOnce, ManualClock
 
@@ -329,9 +329,9 @@ def test_a_session_is_valid_for_its_time_its_credentials_and_an_enabled_operator
     end = record.sessions[0].expires_at
     assert session_valid(record, claims, end - 0.001) is None
     assert session_valid(record, claims, end) == "session_ended"
-    assert session_valid(attrs.evolve(record, disabled=True), claims, wall) == "operator_disabled"
-    assert session_valid(attrs.evolve(record, credentials_version=2), claims, wall) == "credentials_changed"
-    assert session_valid(record, attrs.evolve(claims, session_id="other"), wall) == "session_ended"
+    assert session_valid(evolve(record, disabled=True), claims, wall) == "operator_disabled"
+    assert session_valid(evolve(record, credentials_version=2), claims, wall) == "credentials_changed"
+    assert session_valid(record, evolve(claims, session_id="other"), wall) == "session_ended"
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def ends_every_session(office: Office, message: Any) -> None:
     assert isinstance(office.ask(ANN, message), Operator)
     assert office.record().sessions == ()
     assert office.record().credentials_version == version + 1
-    assert session_valid(attrs.evolve(office.record(), disabled=False), claims[0], office.clock.wall()) == "credentials_changed"
+    assert session_valid(evolve(office.record(), disabled=False), claims[0], office.clock.wall()) == "credentials_changed"
     ended = [event.payload["session_id"] for event in office.told("operator.session_revoked")]
     assert ended == [one.session_id for one in claims]
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import residency
 from actors.peer.record import PeerRecord
+from runtime.values import evolve
 
 PEER = PeerRecord(id="p", account_id="a", remote_instance_url=None, status_since=0.0, created_at=0.0, updated_at=0.0)
 
 
 def peer(decided: str | None = None, declared: str | None = None) -> PeerRecord:
-    return attrs.evolve(PEER, data_residency=decided, declared_residency=declared)
+    return evolve(PEER, data_residency=decided, declared_residency=declared)
 
 
 @pytest.mark.parametrize(

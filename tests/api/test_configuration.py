@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
 from api.configuration import OPTIONS, Configuration, ConfigurationError, HostPort, Problem, Source, load
 from api.durations import approximate, format_duration, parse_duration
+from runtime.values import evolve
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -66,7 +67,7 @@ def test_every_option_reads_back_what_effective_shows() -> None:
     shown = {row.key: row.value for row in load(data=Path("/nowhere")).effective()}
     assert len(shown) == len(OPTIONS)
     again = load(data=Path("/nowhere"), flags=shown)
-    assert attrs.evolve(again, sources={}, vault=Configuration(Path()).vault) == Configuration(data=Path("/nowhere"))
+    assert evolve(again, sources={}, vault=Configuration(Path()).vault) == Configuration(data=Path("/nowhere"))
 
 
 def test_every_setting_of_the_domain_can_be_configured() -> None:

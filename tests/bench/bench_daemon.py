@@ -18,14 +18,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import attrs
-
 from actors.peer.record import OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.registry import KINDS
 from api.daemon import store_file
 from runtime.clock import SystemClock
 from runtime.store.port import Put, Query, Unit
 from runtime.store.sqlite import SqliteStore
+from runtime.values import evolve
 from tests.bench.daemon_with_bare_path import BARE
 from tests.bench.figures import Figure
 from tests.support.certificates import INSTANCE_ID, PeerPki
@@ -325,7 +324,7 @@ def planted_peer(number: int, *, account_id: str, pki: PeerPki, wall: float) -> 
     if number % 2 == 0:
         return proposed
     anchor = TrustedAnchor(pki.ca.fingerprint, pki.ca.pem, wall + 86_400.0 * 365)
-    return attrs.evolve(
+    return evolve(
         proposed,
         status="active",
         acceptance_token_digest=None,

@@ -26,6 +26,7 @@ from runtime.random import SystemRandomness
 from runtime.store.port import Kind, Put, Store, Unit
 from runtime.store.sqlite import SqliteStore
 from runtime.trio_driver import StepDriver
+from runtime.values import evolve
 from sim.store import MemoryStore
 from tests.bench.figures import Figure, rate, ratio
 
@@ -93,7 +94,7 @@ class Holder(Actor):
     @handles(Step)
     def on_step(self, message: Step, ctx: Any) -> None:
         record = self.record or Account(self.ref.id)
-        ctx.save(attrs.evolve(record, balance=record.balance + 1))
+        ctx.save(evolve(record, balance=record.balance + 1))
         ctx.reply(record.balance + 1)
 
 

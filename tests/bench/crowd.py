@@ -36,6 +36,7 @@ from runtime.clock import SystemClock, iso
 from runtime.random import SystemRandomness
 from runtime.store.port import Put, Unit
 from runtime.store.sqlite import SqliteStore
+from runtime.values import evolve
 from tests.support.certificates import PeerPki, make_ca
 
 TOGETHER: Final = 24
@@ -108,7 +109,7 @@ def _row(number: int, account_id: str, own: str, authority: Authority) -> PeerRe
 
 
 def _paused(row: PeerRecord) -> PeerRecord:
-    return attrs.evolve(row, status="suspended", status_before_suspend="active", suspended_at=row.created_at)
+    return evolve(row, status="suspended", status_before_suspend="active", suspended_at=row.created_at)
 
 
 # --- the crowd ------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from net.vault import Vault
 from runtime.errors import Fault
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
+from runtime.values import evolve
 from sim.proxy import MemoryProxy
 
 ACCOUNT = "0190c0de-0000-7000-8000-00000000acc0"
@@ -36,7 +37,7 @@ WEB = ProxyRoute(
     server_name="wiki.a.example",
     anchor_pem="-----BEGIN CERTIFICATE-----",
 )
-LOCAL = attrs.evolve(WEB, key="sub-2", host="localhost:9000", site_local=True, protocol="http", server_name=None, anchor_pem=None)
+LOCAL = evolve(WEB, key="sub-2", host="localhost:9000", site_local=True, protocol="http", server_name=None, anchor_pem=None)
 
 
 @attrs.define
@@ -117,7 +118,7 @@ def test_a_folder_that_cannot_be_written_is_a_fault_and_leaves_the_former_routes
     outcome = FolderProxy(tmp_path / "proxy", VAULT.open).handle(WriteRoutes(ACCOUNT, (WEB,)))
     assert isinstance(outcome, Fault)
     assert outcome.code == "proxy_unavailable"
-    broken = FolderProxy(tmp_path / "other", VAULT.open).handle(WriteRoutes(ACCOUNT, (attrs.evolve(WEB, sealed_bearer=b"nothing"),)))
+    broken = FolderProxy(tmp_path / "other", VAULT.open).handle(WriteRoutes(ACCOUNT, (evolve(WEB, sealed_bearer=b"nothing"),)))
     assert isinstance(broken, Fault)
     assert broken.code == "seal_broken"
     assert not (tmp_path / "other").exists()
@@ -125,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_a_fault_and_leaves_the_former_routes
 
 _ROUTES = st.lists(
     st.builds(
-        lambda number, protocol, local: attrs.evolve(
+        lambda number, protocol, local: evolve(
             WEB,
             key=f"sub-{number}",
             protocol=protocol,

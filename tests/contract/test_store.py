@@ -32,6 +32,7 @@ from runtime.store.port import (
     Write,
 )
 from runtime.store.sqlite import SqliteStore
+from runtime.values import evolve
 from sim.store import MemoryStore
 
 
@@ -336,17 +337,17 @@ def test_pages_in_the_order_of_a_column(harness: Harness) -> None:
     danish = ((Condition("flag", "=", "dk"),),)
     rising = Query("ship", danish, newest_first=False, order_by="tons")
     assert harness.ids(rising) == ["b", "e", "a", "c"]
-    assert harness.ids(attrs.evolve(rising, newest_first=True)) == ["c", "a", "e", "b"]
-    assert harness.ids(attrs.evolve(rising, limit=2)) == ["b", "e"]
-    assert harness.ids(attrs.evolve(rising, after_value=1, after_id="e", limit=1)) == ["a"]
-    assert harness.ids(attrs.evolve(rising, after_value=1, after_id="bb")) == ["e", "a", "c"]
-    assert harness.ids(attrs.evolve(rising, newest_first=True, after_value=3, after_id="c")) == ["a", "e", "b"]
+    assert harness.ids(evolve(rising, newest_first=True)) == ["c", "a", "e", "b"]
+    assert harness.ids(evolve(rising, limit=2)) == ["b", "e"]
+    assert harness.ids(evolve(rising, after_value=1, after_id="e", limit=1)) == ["a"]
+    assert harness.ids(evolve(rising, after_value=1, after_id="bb")) == ["e", "a", "c"]
+    assert harness.ids(evolve(rising, newest_first=True, after_value=3, after_id="c")) == ["a", "e", "b"]
     # A row without a value has no place in the order.
     assert harness.ids(Query("ship", newest_first=False, order_by="speed")) == ["b", "e", "d", "c"]
 
 
 def test_a_declared_index_serves_the_order_without_sorting(tmp_path: Path) -> None:
-    kind = attrs.evolve(SHIP, indexes=(("flag", "tons"),), unindexed=frozenset({"tons"}))
+    kind = evolve(SHIP, indexes=(("flag", "tons"),), unindexed=frozenset({"tons"}))
     harness = open_harness("sqlite", tmp_path, [kind])
     assert isinstance(harness.store, SqliteStore)
     page = Query("ship", ((Condition("flag", "=", "dk"),),), newest_first=False, after_value=3, after_id="a", limit=10, order_by="tons")
@@ -594,7 +595,7 @@ def test_any_units_do_what_the_model_does(
             assert [outcome_of(result) for result in results] == [model.apply(unit) for unit in batch]
             for query in (Query("ship"), *queries):
                 assert harness.store.query(query) == model.query(query)
-                whole = attrs.evolve(query, after_id=None, after_value=None, limit=None)
+                whole = evolve(query, after_id=None, after_value=None, limit=None)
                 assert harness.store.count(query) == len(model.query(whole))
         check_everything(harness.store, model)
     finally:

@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from runtime.clock import SystemClock
+from runtime.values import evolve
 from tests.support.certificates import CASES, INSTANCE_ID, Case, PeerPki
 from tests.support.daemons import PEERS, Daemon, daemons
 from tests.support.tls_client import FEDERATION_API, accept_body, connected
@@ -81,7 +82,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 @pytest.mark.parametrize("case", [case for case in CASES if case.end_to_end], ids=lambda case: case.name)
 def test_the_daemon_decides_as_the_table_says(planted: Planted, case: Case) -> None:
     before = planted.trace()
-    pki = attrs.evolve(planted.pki, now=SystemClock().wall() + ROOM_S.get(case.name, 0.0))
+    pki = evolve(planted.pki, now=SystemClock().wall() + ROOM_S.get(case.name, 0.0))
     with connected(planted.daemon.public_url, case.build(pki)) as caller:
         beat = caller.request("POST", f"{FEDERATION_API}/heartbeat", {"data_residency": "elsewhere"})
         bundle = caller.request("GET", f"{FEDERATION_API}/trust_bundle")

@@ -38,6 +38,7 @@ from net.channel_proof import UnprovenError, check, prove
 from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S
 from net.tls import TlsStream, client_context, server_context
 from net.websocket import Spawn, WireClosed
+from runtime.values import evolve
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE
 
@@ -142,7 +143,7 @@ async def test_both_ends_call_and_each_call_carries_what_the_connection_proves()
     doors, (one, other) = Doors(), wires()
     async with trio.open_nursery() as nursery:
         left = made(one, doors, nursery.start_soon)
-        right = made(other, doors, nursery.start_soon, dialled=False, source=attrs.evolve(SOURCE, address="192.0.2.2"))
+        right = made(other, doors, nursery.start_soon, dialled=False, source=evolve(SOURCE, address="192.0.2.2"))
         nursery.start_soon(left.run)
         nursery.start_soon(right.run)
         answers = [await left.exchange(*HEARTBEAT, b'{"n":1}'), await right.exchange(*HEARTBEAT, b'{"n":2}')]

@@ -23,6 +23,7 @@ from net.relay import RELAY_PROTOCOL, HubParts, RelayHub
 from net.relayed import RelayedStream
 from net.tls import ALPN_CLIENT, TlsFailed, TlsStream, abort, client_context
 from runtime.errors import Fault, RemoteFault
+from runtime.values import evolve
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE, ask, echo, read_all, until
 from tests.net.test_client_hello import hello_with, server_name
@@ -279,9 +280,9 @@ async def test_a_name_that_leads_nowhere_now_is_refused_by_an_alert(route: Route
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        (attrs.evolve(WIDE, connections=2), "too_many_connections"),
-        (attrs.evolve(WIDE, connections_per_peer=2), "too_many_for_peer"),
-        (attrs.evolve(WIDE, connections_per_source=2), "too_many_from_source"),
+        (evolve(WIDE, connections=2), "too_many_connections"),
+        (evolve(WIDE, connections_per_peer=2), "too_many_for_peer"),
+        (evolve(WIDE, connections_per_source=2), "too_many_from_source"),
     ],
 )
 async def test_one_connection_too_many_is_refused_and_the_others_go_on(limits: HubLimits, reason: str) -> None:
@@ -426,7 +427,7 @@ async def test_who_reads_nothing_holds_the_sender_back_and_is_cut_in_the_end() -
 
 
 async def test_a_rate_slows_and_never_harms() -> None:
-    limits = attrs.evolve(WIDE, rate_bytes_per_peer=200_000)
+    limits = evolve(WIDE, rate_bytes_per_peer=200_000)
     async with a_hub(limits) as net:
         stream = await net.call_b()
         body = b"x" * 150_000

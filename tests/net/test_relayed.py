@@ -23,6 +23,7 @@ from net.remote import RemoteClient
 from net.tls import TlsStream
 from runtime.errors import Fault
 from runtime.secret import Secret
+from runtime.values import evolve
 from tests.net.certs import NOW, Authority
 from tests.net.served import INSTANCE, echo
 from tests.support.engines import ManualClock
@@ -66,7 +67,7 @@ class Behind:
             client_address="198.51.100.4",
             timeout_s=5.0,
         )
-        return attrs.evolve(request, **changes)
+        return evolve(request, **changes)
 
 
 @asynccontextmanager

@@ -8,8 +8,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import attrs
-
 import actors.certificates
 import actors.door.admission
 import actors.door.callers
@@ -20,6 +18,7 @@ from actors.door.rate_limits import Blocks, RateLimits
 from actors.peer.record import KIND
 from runtime.errors import Fault
 from runtime.store.port import Query
+from runtime.values import evolve
 from tests.planted.registry import Patch, Plant
 
 ABLATIONS: dict[str, Plant] = {}
@@ -174,12 +173,12 @@ def _(patch: Patch) -> None:
 
 @deleted("the token is in date", "clock-jumps-over-token")
 def _(patch: Patch) -> None:
-    _with_record(patch, lambda record: attrs.evolve(record, acceptance_token_expires_at=float("inf")))
+    _with_record(patch, lambda record: evolve(record, acceptance_token_expires_at=float("inf")))
 
 
 @deleted("the status allows a token", "token-came-too-late")
 def _(patch: Patch) -> None:
-    _with_record(patch, lambda record: attrs.evolve(record, status="proposed"))
+    _with_record(patch, lambda record: evolve(record, status="proposed"))
 
 
 def _with_record(patch: Patch, changed: Any) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 import actors.door.admission
 import actors.door.callers
 import actors.grant.chain
@@ -24,6 +22,7 @@ from actors.peer.messages import AnswerSealed, Redeem, ResumePeering
 from actors.ports import Open
 from runtime.deadlines import Deadlines
 from runtime.engine import Engine
+from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
 
 # --- authentication -------------------------------------------------------------------------------------------------
@@ -154,10 +153,10 @@ def _held_as(patch: Patch, believed: Callable[[Ask], Ask]) -> None:
 @plant("former-bearer")
 def former_bearer_forever(patch: Patch) -> None:
     """The bearer that a rotation replaced stays good after its overlap."""
-    _held_as(patch, lambda ask: attrs.evolve(ask, grant=attrs.evolve(ask.grant, previous_token_until=float("inf"))))
+    _held_as(patch, lambda ask: evolve(ask, grant=evolve(ask.grant, previous_token_until=float("inf"))))
 
 
 @plant("bearer-of-another-peer")
 def bearer_of_another_peer(patch: Patch) -> None:
     """Any peer that has got hold of a bearer may use it."""
-    _held_as(patch, lambda ask: attrs.evolve(ask, grant=attrs.evolve(ask.grant, federation_peer_id=ask.peer.id if ask.peer else None)))
+    _held_as(patch, lambda ask: evolve(ask, grant=evolve(ask.grant, federation_peer_id=ask.peer.id if ask.peer else None)))

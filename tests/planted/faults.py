@@ -9,8 +9,6 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-import attrs
-
 import actors.door.admission
 import actors.door.door
 import actors.door.federation
@@ -54,7 +52,7 @@ def token_burnt_before_commit(patch: Patch) -> None:
     def burning(actor: Any, message: Any, address: Any, ctx: Any) -> None:
         redeem(actor, message, address, ctx)
         if actor.minting is not None:
-            ctx.save(attrs.evolve(actor.record, acceptance_token_digest=None, acceptance_token_expires_at=None))
+            ctx.save(evolve(actor.record, acceptance_token_digest=None, acceptance_token_expires_at=None))
 
     patch.setattr(PeerActor, "_redeem", burning)
 
@@ -63,12 +61,12 @@ def token_burnt_before_commit(patch: Patch) -> None:
 def digest_not_cleared(patch: Patch) -> None:
     """The accept stores its receipt and leaves the digest of the token on the row."""
 
-    def evolve(record: Any, **changes: Any) -> Any:
+    def changed(record: Any, **changes: Any) -> Any:
         if "receipt" in changes:
             del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
-        return attrs.evolve(record, **changes)
+        return evolve(record, **changes)
 
-    patch.setattr(actors.peer.minting, "evolve", evolve)
+    patch.setattr(actors.peer.minting, "evolve", changed)
 
 
 @plant("clock-jumps-over-token")
@@ -78,7 +76,7 @@ def expired_token_accepted(patch: Patch) -> None:
 
     def timeless(record: Any, message: Any, ctx: Any) -> Any:
         if record is not None and record.acceptance_token_expires_at is not None:
-            record = attrs.evolve(record, acceptance_token_expires_at=float("inf"))
+            record = evolve(record, acceptance_token_expires_at=float("inf"))
         return fault(record, message, ctx)
 
     patch.setattr(actors.peer.minting, "redeem_fault", timeless)
@@ -109,7 +107,7 @@ def key_trusted_unproven(patch: Patch) -> None:
     """A symmetric accept counts as proof of the key that it only names."""
     trusting = actors.peer.minting._with_trust
     patch.setattr(
-        actors.peer.minting, "_with_trust", lambda record, slot, ctx: attrs.evolve(trusting(record, slot, ctx), trust_status="established")
+        actors.peer.minting, "_with_trust", lambda record, slot, ctx: evolve(trusting(record, slot, ctx), trust_status="established")
     )
 
 
@@ -156,7 +154,7 @@ def own_token_survives_dialling(patch: Patch) -> None:
 
     def keeping(record: Any, *given: Any, **told: Any) -> Any:
         digest, until = record.acceptance_token_digest, record.acceptance_token_expires_at
-        return attrs.evolve(absorbed(record, *given, **told), acceptance_token_digest=digest, acceptance_token_expires_at=until)
+        return evolve(absorbed(record, *given, **told), acceptance_token_digest=digest, acceptance_token_expires_at=until)
 
     patch.setattr(actors.peer.calling, "absorbed", keeping)
 
@@ -297,7 +295,7 @@ def audit_entry_missing(patch: Patch) -> None:
     """The step that contact brings about has no audit entry."""
 
     def step(ctx: Any, record: Any, trigger: Any, by: Any, reason: Any = None) -> Any:
-        return attrs.evolve(record, status=lifecycle.transition(record.status, trigger, record.peer_kind))
+        return evolve(record, status=lifecycle.transition(record.status, trigger, record.peer_kind))
 
     patch.setattr(actors.peer.heartbeats, "step", step)
 
@@ -322,7 +320,7 @@ def step_skipped(patch: Patch) -> None:
         if record.status != "accepted" or record.trust_status == "none":
             return enrolled(actor, ctx, record, by)
         actors.peer.steps.announce(ctx, record, "accepted", "active", "heartbeat_succeeded", by, None)
-        return attrs.evolve(record, status="active", trust_status="established", last_handshake_at=ctx.wall)
+        return evolve(record, status="active", trust_status="established", last_handshake_at=ctx.wall)
 
     patch.setattr(PeerActor, "_enrolled", jump)
 
@@ -331,12 +329,12 @@ def step_skipped(patch: Patch) -> None:
 def cancelled_token_stays_open(patch: Patch) -> None:
     """A withdrawn proposal keeps its token, so that its row is revoked and can still be opened."""
 
-    def evolve(record: Any, **changes: Any) -> Any:
+    def changed(record: Any, **changes: Any) -> Any:
         changes.pop("acceptance_token_digest", None)
         changes.pop("acceptance_token_expires_at", None)
-        return attrs.evolve(record, **changes)
+        return evolve(record, **changes)
 
-    patch.setattr(actors.peer.cascade, "evolve", evolve)
+    patch.setattr(actors.peer.cascade, "evolve", changed)
 
 
 @plant("token-expires-in-hand-off")
@@ -514,7 +512,7 @@ def held_bearer_opens_our_door(patch: Patch) -> None:
         grant = GrantRecord(
             id=held.grant_id, token_digest=ask.bearer.digest, remote_subject="", issued_at=held.issued_at, updated_at=0.0, **facts
         )
-        return attrs.evolve(ask, grant=grant)
+        return evolve(ask, grant=grant)
 
     patch.setattr(actors.door.grants.authorise, "gathered", generous)
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 import actors.door.admission
 import actors.peer.anchors
 import actors.peer.certifying
@@ -17,6 +15,7 @@ import actors.peer.moving
 from actors import cross_signature
 from actors.peer.actor import PeerActor
 from actors.peer.messages import ApproveAnchor
+from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
 
 
@@ -32,7 +31,7 @@ def approved_without_comparing(patch: Patch) -> None:
 
     def approve(actor: Any, message: Any, ctx: Any) -> None:
         seen = actor.record.unproven_anchor if actor.record is not None else None
-        former(actor, message if seen is None else attrs.evolve(message, fingerprint=seen.fingerprint), ctx)
+        former(actor, message if seen is None else evolve(message, fingerprint=seen.fingerprint), ctx)
 
     former = handler(patch, ApproveAnchor, approve)
 
@@ -44,9 +43,9 @@ def claim_taken_for_proof(patch: Patch) -> None:
 
     def credulous(actor: Any, ctx: Any, record: Any, fingerprint: str, reason: str) -> None:
         if record.unproven_anchor is not None:
-            anchor = attrs.evolve(record.trusted_anchors[0], fingerprint=fingerprint)
+            anchor = evolve(record.trusted_anchors[0], fingerprint=fingerprint)
             ctx.audit("peer.anchor_announced", "remote", record.remote_instance_id, federation_peer_id=record.id)
-            ctx.save(attrs.evolve(record, trusted_anchors=(*record.trusted_anchors, anchor)))
+            ctx.save(evolve(record, trusted_anchors=(*record.trusted_anchors, anchor)))
         else:
             refuse(actor, ctx, record, fingerprint, reason)
 
@@ -67,8 +66,8 @@ def window_of_the_next_rotation(patch: Patch) -> None:
 
     def longer(record: Any, anchor: Any, ends: float) -> Any:
         after = following(record, anchor, ends)
-        held = tuple(attrs.evolve(each, accept_until=ends) if each.accept_until is not None else each for each in after.trusted_anchors)
-        return attrs.evolve(after, trusted_anchors=held)
+        held = tuple(evolve(each, accept_until=ends) if each.accept_until is not None else each for each in after.trusted_anchors)
+        return evolve(after, trusted_anchors=held)
 
     patch.setattr(actors.peer.anchors, "with_next", longer)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from runtime.actor import Actor, Due, Ref, Resume
 from runtime.context import Context
 from runtime.deadlines import BUCKET_S, Deadlines
 from runtime.limits import DUE_REPEAT_S, DUE_SLICE, RESUME_SLICE, WALL_RECHECK_S
+from runtime.values import evolve
 from tests.support.engines import WALL, AccountRecord, Do, World, add
 
 A = Ref("account", "a")
@@ -150,7 +150,7 @@ def test_a_deadline_left_as_it_is_is_repeated_slowly() -> None:
     world = World()
 
     def stubborn(actor: Actor, ctx: Context) -> None:
-        ctx.save(attrs.evolve(actor.record or AccountRecord("a"), due_at=WALL + 1e-3, tags=("x",)))
+        ctx.save(evolve(actor.record or AccountRecord("a"), due_at=WALL + 1e-3, tags=("x",)))
 
     world.engine.tell(A, Do(stubborn))
     world.run()

@@ -20,6 +20,7 @@ from runtime.limits import MESSAGES_PER_PASS
 from runtime.random import SeededRandomness
 from runtime.trace import Trace
 from runtime.trio_driver import StepDriver, TaskDriver
+from runtime.values import evolve
 from sim.store import MemoryStore
 from tests.support.engines import ACCOUNT, ACTORS, ROW, WALL, Account, AccountRecord, AtOnce, Do, Fetch, Fetched, Note, add
 
@@ -54,9 +55,9 @@ class Wanderer(Account):
         what = chance.randrange(8)
         record = self.record or AccountRecord(self.ref.id)
         if what == 0:
-            ctx.save(attrs.evolve(record, tags=(*record.tags[-3:], str(message.left)), due_at=ctx.wall + chance.random() * 3))
+            ctx.save(evolve(record, tags=(*record.tags[-3:], str(message.left)), due_at=ctx.wall + chance.random() * 3))
         elif what == 1:
-            ctx.save(attrs.evolve(record, email=str(chance.randrange(12))))
+            ctx.save(evolve(record, email=str(chance.randrange(12))))
         elif what == 2:
             ctx.after(chance.random(), Note("timer"), str(chance.randrange(2)))
         elif what == 3:
@@ -70,7 +71,7 @@ class Wanderer(Account):
         ctx.reply(message.left)
 
 
-KIND = attrs.evolve(ACCOUNT, name="wanderer")
+KIND = evolve(ACCOUNT, name="wanderer")
 Wanderer.kind = KIND
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from runtime.actor import Actor, Ref
 from runtime.context import Context
 from runtime.errors import InternalFault, OperatorFault
 from runtime.store.port import Committed
+from runtime.values import evolve
 from tests.support.engines import AccountRecord, Do, Fetch, Fetched, Note, Seen, World, add
 
 A, B, C = Ref("account", "a"), Ref("account", "b"), Ref("account", "c")
@@ -275,7 +275,7 @@ def test_evidence_can_be_flushed_before_a_stop() -> None:
 def test_saving_twice_keeps_the_later_and_raises_the_version_once() -> None:
     def twice(actor: Actor, ctx: Context) -> None:
         ctx.save(AccountRecord("a", tags=("1",)))
-        ctx.save(attrs.evolve(ctx.record, tags=("2",)))
+        ctx.save(evolve(ctx.record, tags=("2",)))
 
     world = World()
     world.engine.tell(A, Do(twice))

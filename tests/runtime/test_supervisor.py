@@ -29,6 +29,7 @@ from runtime.supervisor import (
     describe,
     make_supervisor,
 )
+from runtime.values import evolve
 
 NO_BACKOFF = Backoff(0.0, 0.0)
 
@@ -274,7 +275,7 @@ def test_order_holds_when_starts_and_stops_take_time(
     spec: SupervisorSpec, base_s: float, quarantine: bool, steps: list[tuple[int, int]]
 ) -> None:
     backoff = Backoff(base_s, 1.0) if spec.period_s > spec.intensity else NO_BACKOFF
-    spec = attrs.evolve(spec, backoff=backoff, on_excess=Quarantine(5.0) if quarantine else "escalate")
+    spec = evolve(spec, backoff=backoff, on_excess=Quarantine(5.0) if quarantine else "escalate")
     host = Host(at_once=False)
     supervisor, outcome = supervise(host, spec)
     order = [child.id for child in spec.children]
@@ -894,7 +895,7 @@ def test_escalation_passes_to_the_parent_which_restarts_the_subtree() -> None:
 
 def test_escalation_goes_all_the_way_up() -> None:
     host = Host()
-    spec = attrs.evolve(tree(SupervisorSpec("one_for_one", children("bc"), intensity=0)), intensity=0)
+    spec = evolve(tree(SupervisorSpec("one_for_one", children("bc"), intensity=0)), intensity=0)
     _, outcome = supervise(host, spec)
     take(host)
     host.end(inner_of(host), "b", "ValueError: broken")

@@ -56,7 +56,7 @@ class Hashed:
 @given(st.dictionaries(st.sampled_from(["version", "status", "metadata", "endpoints", "expires_at"]), st.integers() | st.none()))
 def test_a_changed_copy_is_that_of_attrs(changes: dict[str, Any]) -> None:
     copy = evolve(RECORD, **changes)
-    assert copy == attrs.evolve(RECORD, **changes)
+    assert copy == evolve(RECORD, **changes)
     assert copy is not RECORD
     assert (updated(RECORD, **changes) is RECORD) == (copy == RECORD)
     assert updated(RECORD, **changes) == copy
@@ -64,8 +64,8 @@ def test_a_changed_copy_is_that_of_attrs(changes: dict[str, Any]) -> None:
 
 def test_private_names_and_fields_that_make_themselves() -> None:
     value = Single(1, 5)
-    assert evolve(value, only=3) == attrs.evolve(value, only=3) == Single(3, 5)
-    assert evolve(value, hidden=3) == attrs.evolve(value, hidden=3)
+    assert evolve(value, only=3) == evolve(value, only=3) == Single(3, 5)
+    assert evolve(value, hidden=3) == evolve(value, hidden=3)
 
 
 def test_what_a_class_does_when_it_is_made_is_done_to_its_copies() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.mirror.record import Moment
 from runtime.store.port import Put, Query, Unit
+from runtime.values import evolve
 from sim.checkers.watch import Watch
 from tests.support.grants import PEERS, Peers
 from tests.support.services import quiet_peers
@@ -40,7 +40,7 @@ def complaints(watch: Watch) -> list[str]:
 
 
 def plant(two: Peers, kind: str, record: Any) -> None:
-    unit = Unit((Put(kind, attrs.evolve(record, version=record.version + 1), record.version),))
+    unit = Unit((Put(kind, evolve(record, version=record.version + 1), record.version),))
     two.b.store.commit([unit], lambda result: None)
     two.world.run_for(0.1)
 
@@ -63,7 +63,7 @@ def test_mirrors_that_follow_are_no_complaint(watched: tuple[Peers, Watch]) -> N
 
 def test_what_a_record_has_never_been_is_noticed_at_once_and_in_the_end(watched: tuple[Peers, Watch]) -> None:
     two, watch = watched
-    plant(two, "mirror", attrs.evolve(mirror(two), attributes={"name": "never"}))
+    plant(two, "mirror", evolve(mirror(two), attributes={"name": "never"}))
     assert complaints(watch) == ["mirror_truth"]
     assert rested(two, watch) == ["mirror_truth", "mirrors_follow"]
 
@@ -71,7 +71,7 @@ def test_what_a_record_has_never_been_is_noticed_at_once_and_in_the_end(watched:
 def test_a_step_back_is_noticed(watched: tuple[Peers, Watch]) -> None:
     two, watch = watched
     record = mirror(two)
-    plant(two, "mirror", attrs.evolve(record, moment=Moment(record.moment.epoch, record.moment.updated_at - 1)))
+    plant(two, "mirror", evolve(record, moment=Moment(record.moment.epoch, record.moment.updated_at - 1)))
     assert complaints(watch) == ["mirror_truth"]
 
 
@@ -79,14 +79,14 @@ def test_a_cursor_that_passes_a_record_is_noticed(watched: tuple[Peers, Watch]) 
     two, watch = watched
     assert two.ask("POST", f"{RESOURCES}/NodeModule", {"attributes": {"name": "three"}}).status == 201
     (row,) = two.b.store.query(Query("federation_capability"))
-    cursor = attrs.evolve(row.record.pull.cursor, updated_at=two.a.clock.wall() + 1.0)
-    plant(two, "federation_capability", attrs.evolve(row.record, pull=attrs.evolve(row.record.pull, cursor=cursor)))
+    cursor = evolve(row.record.pull.cursor, updated_at=two.a.clock.wall() + 1.0)
+    plant(two, "federation_capability", evolve(row.record, pull=evolve(row.record.pull, cursor=cursor)))
     assert complaints(watch) == ["sync_cursor"]
 
 
 def test_a_flow_that_has_stopped_is_noticed(watched: tuple[Peers, Watch]) -> None:
     two, watch = watched
     (row,) = two.b.store.query(Query("federation_capability"))
-    plant(two, "federation_capability", attrs.evolve(row.record, next_at=None))
+    plant(two, "federation_capability", evolve(row.record, next_at=None))
     two.world.run_for(600.0)
     assert rested(two, watch) == ["mirrors_follow"]

@@ -6,12 +6,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.durations import parse_duration
+from runtime.values import evolve
 from sim.scenario.load import parse
 from sim.scenario.schema import Scenario
 from sim.scenario.write import duration, read_document, to_toml
@@ -35,9 +35,9 @@ def test_any_document_is_read_as_it_was_written(document: dict[str, Any], commen
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_shipped_scenario_that_is_written_anew_is_the_same_scenario(file: Path) -> None:
     def timeless(scenario: Scenario) -> Scenario:
-        steps = tuple(attrs.evolve(step, line=0) for step in scenario.steps)
-        expected = tuple(attrs.evolve(each, line=0) for each in scenario.expected)
-        return attrs.evolve(scenario, steps=steps, expected=expected)
+        steps = tuple(evolve(step, line=0) for step in scenario.steps)
+        expected = tuple(evolve(each, line=0) for each in scenario.expected)
+        return evolve(scenario, steps=steps, expected=expected)
 
     text = to_toml(read_document(file), comment="first line\n\nthird line")
     assert text.startswith("# first line\n#\n# third line\n\nname = ")

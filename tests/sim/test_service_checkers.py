@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from runtime.store.port import Put, Query, Unit
+from runtime.values import evolve
 from sim.checkers.watch import Watch
 from tests.support.grants import Peers
 from tests.support.services import offer, quiet_peers, subscribe
@@ -32,7 +32,7 @@ def test_a_lease_beyond_the_seats_or_back_from_its_end_is_noticed(watched: tuple
     subscribe(two)
     assert complaints(watch) == []
     (row,) = two.a.store.query(Query("subscription_lease"))
-    second = attrs.evolve(row.record, id=row.record.id[:-1] + "f", version=1, key=two.a_at_b, grant_id=two.a_at_b)
+    second = evolve(row.record, id=row.record.id[:-1] + "f", version=1, key=two.a_at_b, grant_id=two.a_at_b)
     two.a.store.commit([Unit((Put("subscription_lease", second),))], lambda result: None)
     two.world.run_for(1.0)
     assert complaints(watch) == ["seats"]

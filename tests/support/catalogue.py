@@ -19,6 +19,7 @@ from actors.resource.messages import Draft, Write, Written
 from actors.resource.record import KIND, ResourceRecord
 from runtime.actor import Ref
 from runtime.ids import uuid7
+from runtime.values import evolve
 from tests.support.federation import ACCOUNT, OPERATOR, Pair, Platform
 
 BOOK = "grant_book"
@@ -48,7 +49,7 @@ def catalogue(platform: Platform, message: Any) -> Any:
 
 def write(platform: Platform, drafts: Sequence[Draft], **options: Any) -> Any:
     """Write drafts; the outcome."""
-    placed = tuple(attrs.evolve(each, path=f"resources[{place}]") for place, each in enumerate(drafts))
+    placed = tuple(evolve(each, path=f"resources[{place}]") for place, each in enumerate(drafts))
     return catalogue(platform, Write(account_id=ACCOUNT, by=OPERATOR, drafts=placed, **options))
 
 

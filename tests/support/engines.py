@@ -14,6 +14,7 @@ from runtime.engine import Crash, CrashPolicy, Engine, QuarantineFor, RestartAft
 from runtime.random import Randomness, SeededRandomness
 from runtime.store.port import Event, Kind
 from runtime.trace import Trace
+from runtime.values import evolve
 from sim.store import MemoryStore
 
 WALL = 1_800_000_000.0
@@ -77,8 +78,7 @@ class Do:
     name: str = "do"
 
 
-@attrs.frozen
-class Fetched(CallResult):
+class Fetched(CallResult, frozen=True):
     """The outcome of a port call."""
 
 
@@ -122,7 +122,7 @@ class Account(Actor):
         ctx.settings.append((self.ref, message))
         record = self.record
         if record is not None and record.due_at is not None and record.due_at <= ctx.wall:
-            ctx.save(attrs.evolve(record, due_at=None, fired=record.fired + 1))
+            ctx.save(evolve(record, due_at=None, fired=record.fired + 1))
 
     @handles(Resume)
     def on_resume(self, message: Resume, ctx: Context) -> None:
@@ -256,7 +256,7 @@ def add(tag: str, **fields: Any) -> Callable[[Actor, Context], None]:
 
     def handler(actor: Actor, ctx: Context) -> None:
         record = actor.record or AccountRecord(actor.ref.id)
-        ctx.save(attrs.evolve(record, tags=(*record.tags, tag), **fields))
+        ctx.save(evolve(record, tags=(*record.tags, tag), **fields))
         ctx.reply(len(record.tags) + 1)
 
     return handler

@@ -28,6 +28,7 @@ from runtime.actor import Ref
 from runtime.ids import uuid7
 from runtime.secret import Secret
 from runtime.store.port import Query
+from runtime.values import evolve
 from sim.world import Host, World
 from tests.support.grants import PEERS, SEED_BODY, Peers, pair, source_of
 from tests.support.services import OFFERINGS, WIKI
@@ -182,7 +183,7 @@ class Matrix:
         if token is not None:
             given["authorization"] = f"Bearer {token}"
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        fresh = Source("127.0.0.1", "loopback") if source is None else attrs.evolve(source, verified={})
+        fresh = Source("127.0.0.1", "loopback") if source is None else evolve(source, verified={})
         path, _, query = path.partition("?")
         pairs = dict(part.split("=", 1) for part in query.split("&")) if query else {}
         answers: list[Answer] = []
@@ -465,7 +466,7 @@ def build() -> Matrix:
     known_elsewhere = pair(world, b, hosts["s"])
     matrix.sources["stranger"] = source_of(hosts["s"], known_elsewhere.a_at_b)
     matrix.sources["no certificate"] = Source("192.0.2.9", "tls")
-    matrix.sources["loopback"] = attrs.evolve(matrix.sources["b"], face="loopback")
+    matrix.sources["loopback"] = evolve(matrix.sources["b"], face="loopback")
     # As the daemon does at its start.
     a.engine.tell(Ref(ARCHIVE.name, a.account_id), Begin(a.account_id))
     world.run_for(EXPIRED_AFTER_S)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import attrs
 import pytest
 
 import actors.door.admission
@@ -25,6 +23,7 @@ from actors.migration.transfer import Transfer
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import transition
 from runtime.store.chain import GENESIS, link
+from runtime.values import evolve
 
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 HAPPY = (SCENARIOS / "happy-path.toml").read_text("utf-8")
@@ -45,18 +44,18 @@ expect = [{ that = "code", call = "first", is = "ok" }, { that = "code", call = 
 
 def forget_the_audit_entry(patch: pytest.MonkeyPatch) -> None:
     def step(ctx: Any, record: Any, trigger: Any, by: Any, reason: Any = None) -> Any:
-        return attrs.evolve(record, status=transition(record.status, trigger, record.peer_kind))
+        return evolve(record, status=transition(record.status, trigger, record.peer_kind))
 
     patch.setattr(actors.peer.heartbeats, "step", step)
 
 
 def leave_the_spent_token_open(patch: pytest.MonkeyPatch) -> None:
-    def evolve(record: Any, **changes: Any) -> Any:
+    def changed(record: Any, **changes: Any) -> Any:
         if "receipt" in changes:
             del changes["acceptance_token_digest"], changes["acceptance_token_expires_at"]
-        return attrs.evolve(record, **changes)
+        return evolve(record, **changes)
 
-    patch.setattr(actors.peer.minting, "evolve", evolve)
+    patch.setattr(actors.peer.minting, "evolve", changed)
 
 
 def store_the_token_itself(patch: pytest.MonkeyPatch) -> None:
@@ -84,14 +83,14 @@ def send_no_heartbeats(patch: pytest.MonkeyPatch) -> None:
 
 def keep_the_key(patch: pytest.MonkeyPatch) -> None:
     completed = actors.peer.cascade.completed
-    patch.setattr(actors.peer.cascade, "completed", lambda ctx, record: attrs.evolve(completed(ctx, record), outbound=record.outbound))
+    patch.setattr(actors.peer.cascade, "completed", lambda ctx, record: evolve(completed(ctx, record), outbound=record.outbound))
 
 
 def hold_nothing(patch: pytest.MonkeyPatch) -> None:
-    def evolve(record: Any, **changes: Any) -> Any:
-        return record if set(changes) == {"frozen_by"} else attrs.evolve(record, **changes)
+    def changed(record: Any, **changes: Any) -> Any:
+        return record if set(changes) == {"frozen_by"} else evolve(record, **changes)
 
-    patch.setattr(actors.migration.giving, "attrs", SimpleNamespace(evolve=evolve))
+    patch.setattr(actors.migration.giving, "evolve", changed)
 
 
 def guess_that_it_failed(patch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import attrs
-
+from runtime.values import evolve
 from sim.drivers import DRIVERS, driven
 from sim.scenario.load import load
 from sim.scenario.run import run
@@ -25,7 +24,7 @@ def main(level: str, backwards: str, *pieces: str) -> None:
                 seed, _, file = piece.partition(":")
                 scenario = load(Path(file))
                 if level == "sockets":
-                    scenario = attrs.evolve(scenario, world=attrs.evolve(scenario.world, level=level))
+                    scenario = evolve(scenario, world=evolve(scenario.world, level=level))
                 print(piece, driver, run(scenario, int(seed), drive=drive, explain=False).digest, flush=True)
 
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
 import tests.sweeps.corpus
+from runtime.values import evolve
 from sim.scenario.failures import Failure
 from sim.scenario.load import load
 from sim.scenario.run import Result
@@ -64,7 +64,7 @@ def test_a_stopped_sweep_goes_on_and_repeats_nothing(tmp_path: Path, played: lis
         assert len(list(corpus.corpus(progress, runs=100, jobs=1, for_s=None))) == 60
         assert corpus.report(progress, 100)["finished"]
     assert len(set(played)) == len(played) == 100
-    with Progress(tmp_path, "corpus", attrs.evolve(HERE, digest="other")) as progress:
+    with Progress(tmp_path, "corpus", evolve(HERE, digest="other")) as progress:
         assert progress.rows == {}
 
 

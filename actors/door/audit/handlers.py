@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from actors.audit_archive import excerpts
 from actors.audit_archive.messages import ShipNow, Shipped
 from actors.audit_archive.record import ARCHIVE, SHIPMENT
@@ -21,6 +19,7 @@ from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.errors import Fault, FaultError, RemoteFault
 from runtime.store.port import Condition, Query
+from runtime.values import as_dict
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -40,7 +39,7 @@ def list_audit_shipments(door: Door, request: Request) -> None:
 
 def ship_audit(door: Door, request: Request) -> None:
     def answered(outcome: Shipped) -> None:
-        request.ok(attrs.asdict(outcome))
+        request.ok(as_dict(outcome))
 
     door.relay(request, Ref(ARCHIVE.name, request.account_id), ShipNow(request.by), answered)
 

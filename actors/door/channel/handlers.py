@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import attrs
-
 from actors.door.admission import recognise
 from actors.door.call import Answer, Call, Source
 from actors.door.callers import admitted_caller
@@ -20,6 +18,7 @@ from actors.peer.channel import ours_wins
 from actors.peer.steps import NO_IDENTITY, call_refusal, reachable_identity
 from actors.ports import ClientIdentity
 from runtime.errors import Fault, FaultError, OperatorFault
+from runtime.values import Value
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -28,8 +27,7 @@ NO_CHANNELS = OperatorFault("not_found", "this platform holds no channels", 404)
 UPGRADE_REQUIRED = OperatorFault("upgrade_required", "open a WebSocket here", 426)
 
 
-@attrs.frozen
-class ChannelLeave:
+class ChannelLeave(Value, frozen=True):
     """Leave for a peer to have a channel with us.
 
     Attributes:

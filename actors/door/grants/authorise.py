@@ -13,8 +13,6 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from actors.bridge.record import active_bridge
 from actors.continuity.record import FROZEN_THERE
 from actors.door.callers import recognised_caller
@@ -33,6 +31,7 @@ from actors.peer.record import PeerRecord
 from actors.schema_versions import MatrixRow, SchemaCompatibility, negotiate
 from runtime.actor import Ref
 from runtime.errors import Fault, FaultError, RemoteFault
+from runtime.values import Value
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -46,8 +45,7 @@ _BEARER: Final = "bearer "
 _compatibility = functools.lru_cache(1_024)(negotiate)
 
 
-@attrs.frozen
-class Authorised:
+class Authorised(Value, frozen=True):
     """Leave to serve a call. The context is proven by the connection.
 
     Attributes:

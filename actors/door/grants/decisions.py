@@ -12,10 +12,10 @@ import attrs
 
 from actors.grant.chain import Ask
 from actors.limits import GRANT_DECISIONS_REMEMBERED
+from runtime.values import Value
 
 
-@attrs.frozen
-class Decision:
+class Decision(Value, frozen=True):
     """One call as it was judged; the verdict follows from `ask` by the chain.
 
     Attributes:

@@ -15,26 +15,24 @@ import hashlib
 import hmac
 from typing import Any, Final
 
-import attrs
 import msgspec
 
 from actors.resource.limits import CURSOR_VALID_S
 from actors.resource.pages import Place
 from runtime.errors import FaultError, OperatorFault
+from runtime.values import Value
 
 MAC_BYTES: Final = 16
 
 
-@attrs.frozen(kw_only=True)
-class Bound:
+class Bound(Value, frozen=True, kw_only=True):
     """What a cursor is good for: whose it is, and which list."""
 
     holder: str
     listing: str
 
 
-@attrs.frozen
-class Resumption:
+class Resumption(Value, frozen=True):
     """Where a list goes on. `watermark`: up to when the pages so far have told every change, in seconds since the epoch, if so."""
 
     place: Place

@@ -9,14 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import attrs
-
 from actors.door.shapes import INVALID, Boolean, Instant, Spot, refuse
 from actors.inventory.kind import ResourceKind
 from actors.limits import PAGE_DEFAULT, PAGE_MAX
 from actors.problems import Problem
 from actors.resource.limits import FIELDS_MAX, FILTER_VALUES_MAX, FILTERS_MAX
 from actors.resource.pages import Filter, Operator, Sort
+from runtime.values import Value
 
 CURSOR_CHARS_MAX: Final = 1_024
 _SINGLE: Final = frozenset({"limit", "cursor", "sort", "fields", "updated_since", "include_deleted"})
@@ -25,8 +24,7 @@ _OPERATORS: Final[Mapping[str, Operator]] = {"gte": "gte", "lte": "lte", "in": "
 _LIMIT: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 
 
-@attrs.frozen(kw_only=True)
-class ListParameters:
+class ListParameters(Value, frozen=True, kw_only=True):
     """What a list was asked for, beside what the grant and the path say. `cursor` is still sealed."""
 
     limit: int = PAGE_DEFAULT

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-import attrs
 import pytest
 
 from actors.door.route import Route
 from actors.door.routes import ROUTES
 from runtime.store.port import Put, Unit
+from runtime.values import evolve
 from tests.support.grants import Peers, call_as, peers
 
 CALLED = [route for route in ROUTES if route.face == "federation" and route.name not in ("federation_accept", "federation_channel")]
@@ -22,8 +22,8 @@ def announced(two: Peers) -> None:
     """Let `a` hold the anchor of `b` as one that was announced and has not been used."""
     row = two.a.engine.directory.row("peer", two.b_at_a)
     assert row is not None
-    anchors = tuple(attrs.evolve(anchor, state="next") for anchor in row.record.trusted_anchors)
-    two.a.store.commit([Unit((Put("peer", attrs.evolve(row.record, trusted_anchors=anchors), row.record.version),))], lambda result: None)
+    anchors = tuple(evolve(anchor, state="next") for anchor in row.record.trusted_anchors)
+    two.a.store.commit([Unit((Put("peer", evolve(row.record, trusted_anchors=anchors), row.record.version),))], lambda result: None)
     two.a.crash()
     two.a.restart()
 

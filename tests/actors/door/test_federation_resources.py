@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from actors.settings import Limit
 from runtime.actor import Ref
 from runtime.errors import FaultError
 from runtime.store.port import Put, Unit
+from runtime.values import evolve
 from tests.support.catalogue import Reader, catalogue, draft, reader, stored, told, written
 from tests.support.federation import ACCOUNT, OPERATOR, Pair, pair
 
@@ -58,7 +58,7 @@ def modules(two: Pair, count: int, start: int = 0) -> list[str]:
 def test_a_record_shows_its_exports_and_nothing_else_under_both_spellings(two: Pair) -> None:
     (id,) = modules(two, 1)
     record = stored(two.a, id)
-    two.a.store.commit([Unit((Put(KIND.name, attrs.evolve(record, version=2, attributes={"name": "x", "smuggled": "secret"}), 1),))], len)
+    two.a.store.commit([Unit((Put(KIND.name, evolve(record, version=2, attributes={"name": "x", "smuggled": "secret"}), 1),))], len)
     two.a.engine.directory.reopen(two.a.store)
     for spelling in ("NodeModule", "node_module"):
         answer = reader(two).get(f"/{spelling}/{id}")
@@ -85,7 +85,7 @@ def test_an_unchanged_record_is_not_sent_again(two: Pair) -> None:
 def test_what_is_not_there_gone_or_malformed_has_its_code(two: Pair) -> None:
     gone, moved = modules(two, 2)
     catalogue(two.a, Delete(account_id=ACCOUNT, by=OPERATOR, kind="NodeModule", id=gone))
-    tombstone = attrs.evolve(stored(two.a, moved), version=2, deleted_at=1.0, attributes={}, moved=Moved("p", "the-instance", "m"))
+    tombstone = evolve(stored(two.a, moved), version=2, deleted_at=1.0, attributes={}, moved=Moved("p", "the-instance", "m"))
     two.a.store.commit([Unit((Put(KIND.name, tombstone, 1),))], len)
     two.a.engine.directory.reopen(two.a.store)
     b = reader(two)
@@ -295,7 +295,7 @@ def test_a_suspended_peer_reads_no_further_page(two: Pair) -> None:
 def test_a_call_from_an_overlay_network_needs_its_bridge_on_every_page(two: Pair) -> None:
     (network,) = written(two.a, draft("SdwanNetwork", name="n", slug="n"))
     modules(two, 3)
-    b = attrs.evolve(reader(two), network_id=network.id)
+    b = evolve(reader(two), network_id=network.id)
     assert refusal(b.get("/NodeModule")) == (403, "bridge_inactive")
     ref = Ref(BRIDGE.name, FOREIGN)
     facts = {"account_id": ACCOUNT, "by": OPERATOR, "federation_peer_id": two.at_a.peer_id, "sdwan_network_id": network.id}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import attrs
 import pytest
 
 from runtime.store.port import Put, Unit
+from runtime.values import evolve
 from sim.world import World
 from tests.support.grants import PEERS, Peers, call_as, code_of, pair, peers, source_of
 
@@ -90,7 +90,7 @@ def test_context_comes_from_the_connection_and_claims_are_noticed(two: Peers) ->
 
 def test_an_address_that_we_have_dialled_opens_nothing(two: Peers) -> None:
     """Where a channel that we dialled ends, a hub may stand: whatever is granted to that address is not granted to who is behind it."""
-    dialled = attrs.evolve(source_of(two.b, two.a_at_b), channel=True, dialled=True)
+    dialled = evolve(source_of(two.b, two.a_at_b), channel=True, dialled=True)
     _, bound = two.issue(source_cidrs=["0.0.0.0/0", "::/0"])
     assert two.code(bound) == "ok"
     assert two.code(bound, source=dialled) == "axis_denied"
@@ -128,7 +128,7 @@ def test_a_blank_axis_written_past_validation_admits_nobody(two: Peers) -> None:
     grant_id, bearer = two.issue()
     row = two.a.store.load("grant", grant_id)
     assert row is not None
-    blank = attrs.evolve(row.record, source_cidrs=(), version=row.record.version + 1)
+    blank = evolve(row.record, source_cidrs=(), version=row.record.version + 1)
     two.a.store.commit([Unit((Put("grant", blank, row.record.version),))], lambda result: None)
     two.world.run_for(1.0)
     two.a.crash()
@@ -200,7 +200,7 @@ def test_a_grant_bound_to_addresses_is_asked_for_again_over_http_where_the_chann
     world = World("bound")
     a, b = (world.platform(name, peer_channel=True).sign_in() for name in "ab")
     two = pair(world, a, b)
-    back = attrs.evolve(two, a=b, b=a, b_at_a=two.a_at_b, a_at_b=two.b_at_a)
+    back = evolve(two, a=b, b=a, b_at_a=two.a_at_b, a_at_b=two.b_at_a)
     world.run_for(120.0)
     # Whichever side has dialled the channel, it issues one of the two.
     for each in (two, back):

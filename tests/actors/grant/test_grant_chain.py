@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-import attrs
 import pytest
 
 from actors.grant.chain import STEPS, Ask, PeerFacts, Verdict, decide
+from runtime.values import evolve
 from tests.actors.grant import chain_model
 from tests.actors.grant.triples import CIDRS, INSTANCES, NETWORKS, NOW, PEERS, Triple, record, triple
 
@@ -78,7 +78,7 @@ def test_every_step_is_told_in_order() -> None:
 
 
 def test_steps_behind_a_refusal_are_judged_too() -> None:
-    ask = attrs.evolve(sound().ask(), source_address="198.51.100.9", instance_id=INSTANCES[1], bridge_active=False)
+    ask = evolve(sound().ask(), source_address="198.51.100.9", instance_id=INSTANCES[1], bridge_active=False)
     verdict = decide(ask)
     assert code(verdict) == "axis_denied node_instance_ids"
     failed = [outcome.step for outcome in verdict.outcomes if outcome.refusal is not None]
@@ -86,7 +86,7 @@ def test_steps_behind_a_refusal_are_judged_too() -> None:
 
 
 def test_nothing_is_judged_against_a_grant_that_the_caller_does_not_hold() -> None:
-    stolen = attrs.evolve(sound().ask(), peer=PeerFacts(PEERS[1], 1, False))
+    stolen = evolve(sound().ask(), peer=PeerFacts(PEERS[1], 1, False))
     verdict = decide(stolen)
     assert code(verdict) == "grant_token_invalid"
     unreached = [outcome.step for outcome in verdict.outcomes if not outcome.reached]
@@ -98,7 +98,7 @@ def test_nothing_is_judged_against_a_grant_that_the_caller_does_not_hold() -> No
 def test_a_blank_stored_axis_admits_nobody(axis: str, blank: tuple[str, ...]) -> None:
     ask = sound().ask()
     assert ask.grant is not None
-    assert code(decide(attrs.evolve(ask, grant=attrs.evolve(ask.grant, **{axis: blank})))) == f"axis_denied {axis}"
+    assert code(decide(evolve(ask, grant=evolve(ask.grant, **{axis: blank})))) == f"axis_denied {axis}"
 
 
 def test_a_refusal_says_what_was_supplied_and_not_what_is_allowed() -> None:
@@ -106,7 +106,7 @@ def test_a_refusal_says_what_was_supplied_and_not_what_is_allowed() -> None:
     assert drawn.grant is not None
     secrets = [*drawn.grant["instances"], *drawn.grant["networks"], *drawn.grant["cidrs"], "203.0.113"]
     for change in ({"instance_id": INSTANCES[2]}, {"network_id": NETWORKS[2]}, {"source_address": "198.51.100.9"}):
-        refusal = decide(attrs.evolve(drawn.ask(), **change)).refusal  # type: ignore[arg-type]
+        refusal = decide(evolve(drawn.ask(), **change)).refusal  # type: ignore[arg-type]
         assert refusal is not None
         told = f"{refusal.message} {dict(refusal.details)}"
         assert next(iter(change.values())) in told
@@ -115,7 +115,7 @@ def test_a_refusal_says_what_was_supplied_and_not_what_is_allowed() -> None:
 
 @pytest.mark.parametrize(("wall", "expected"), [(NOW + 9.999, "ok"), (NOW + 10.0, "grant_expired"), (NOW + 10.001, "grant_expired")])
 def test_a_grant_ends_at_its_instant(wall: float, expected: str) -> None:
-    assert code(decide(attrs.evolve(sound().ask(), wall=wall))) == expected
+    assert code(decide(evolve(sound().ask(), wall=wall))) == expected
 
 
 def test_an_admission_refusal_goes_before_everything() -> None:
@@ -132,4 +132,4 @@ def test_a_token_without_a_digest_is_good_only_where_it_was_made_bare() -> None:
     assert code(decide(torn.ask())) == "grant_token_invalid"
     bare = Triple({**drawn.grant, "secret": None, "bare": True}, {**drawn.call, "secret": None}, drawn.peer)
     assert code(decide(bare.ask())) == "ok"
-    assert code(decide(attrs.evolve(bare.ask(), grant=record(torn.grant or {})))) == "grant_token_invalid"
+    assert code(decide(evolve(bare.ask(), grant=record(torn.grant or {})))) == "grant_token_invalid"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from actors.hub.ledger import REASONS, Counts, HubLimits, Lane, Ledger
 from actors.hub.record import Terms
 from actors.hub.routing import Route
+from runtime.values import evolve
 
 LIMITS = HubLimits(
     connections=6,
@@ -119,7 +119,7 @@ def test_who_waits_as_told_never_passes_more_than_the_rate_and_a_second_of_burst
 
 
 def test_all_peers_together_have_a_rate_too() -> None:
-    limits = attrs.evolve(LIMITS, rate_bytes=400, rate_bytes_per_peer=400)
+    limits = evolve(LIMITS, rate_bytes=400, rate_bytes_per_peer=400)
     ledger = Ledger(limits)
     assert ledger.spend(admitted(ledger, "b"), "to", 400, 0.0) == 0.0
     assert ledger.spend(admitted(ledger, "c"), "to", 400, 0.0) == pytest.approx(1.0)
@@ -136,7 +136,7 @@ def test_what_is_told_is_what_has_happened_since() -> None:
     assert ledger.untold() == {"b": Counts(connections=0, refused={}, bytes_to=0, bytes_from=0, open_now=0)}
 
 
-PACED = attrs.evolve(LIMITS, new_connections_per_peer=6, new_connections_per_source=3)
+PACED = evolve(LIMITS, new_connections_per_peer=6, new_connections_per_source=3)
 
 
 def begun(ledger: Ledger, source: str, now: float, peer: str = "b", terms: Terms = ANY) -> str | None:
@@ -182,13 +182,13 @@ def test_terms_tighten_the_pace_and_never_widen_it() -> None:
 @pytest.mark.parametrize("source", ["192.0.2.7", "::ffff:192.0.2.7"])
 def test_a_denied_network_is_denied_whatever_else_is_permitted_and_however_its_addresses_are_written(source: str) -> None:
     inside = Terms(sources=("192.0.2.0/24",))
-    assert begun(Ledger(attrs.evolve(LIMITS, denied=("192.0.2.0/29",))), source, 0.0, terms=inside) == "source_denied"
-    assert begun(Ledger(LIMITS), source, 0.0, terms=attrs.evolve(inside, denied=("192.0.2.7/32",))) == "source_denied"
+    assert begun(Ledger(evolve(LIMITS, denied=("192.0.2.0/29",))), source, 0.0, terms=inside) == "source_denied"
+    assert begun(Ledger(LIMITS), source, 0.0, terms=evolve(inside, denied=("192.0.2.7/32",))) == "source_denied"
     assert begun(Ledger(LIMITS), source, 0.0, terms=inside) is None
 
 
 def test_very_many_sources_are_not_remembered_for_ever() -> None:
-    ledger = Ledger(attrs.evolve(PACED, new_connections_per_peer=1_000_000))
+    ledger = Ledger(evolve(PACED, new_connections_per_peer=1_000_000))
     for number in range(5_000):
         begun(ledger, f"10.0.{number // 250}.{number % 250}", 0.0)
     assert len(ledger._paces) == 4_096

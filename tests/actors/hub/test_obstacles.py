@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.hub.record import HubRecord
@@ -14,7 +13,7 @@ from actors.settings import FederationSettings
 from runtime.values import evolve
 from tests.actors.test_governance_scanner import SETTINGS, WALL, peer
 
-ON = attrs.evolve(SETTINGS, federation=FederationSettings(peer_channel=True, hub_enabled=True))
+ON = evolve(SETTINGS, federation=FederationSettings(peer_channel=True, hub_enabled=True))
 PEER = evolve(peer(), remote_instance_url="https://b.example")
 OPEN = PeerEvidence(channel_since=WALL - 5.0, channel_epoch=ON.identity.boot_epoch)
 PERMITTED = HubRecord(
@@ -29,13 +28,13 @@ def found(record: HubRecord = PERMITTED, **changes: Any) -> tuple[str, ...]:
 
 def test_nothing_is_in_the_way_of_what_works_or_was_never_permitted() -> None:
     assert found() == ()
-    assert found(attrs.evolve(PERMITTED, relaying="withdrawn"), peer=None, evidence=None, settings=SETTINGS) == ()
+    assert found(evolve(PERMITTED, relaying="withdrawn"), peer=None, evidence=None, settings=SETTINGS) == ()
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"settings": attrs.evolve(ON, federation=FederationSettings(peer_channel=True))}, ("federation.hub.enabled",)),
+        ({"settings": evolve(ON, federation=FederationSettings(peer_channel=True))}, ("federation.hub.enabled",)),
         ({"peer": evolve(PEER, status="suspended")}, ("peer_not_in_force",)),
         ({"peer": evolve(PEER, peering_epoch=PEER.peering_epoch + 1)}, ("peer_not_in_force",)),
         ({"peer": evolve(PEER, remote_instance_url="https://other.example")}, ("name_changed",)),
@@ -49,6 +48,6 @@ def test_each_obstacle_has_its_word(changes: dict[str, Any], words: tuple[str, .
 
 
 def test_whoever_is_behind_a_hub_needs_no_setting_of_a_hub_and_no_name_of_it() -> None:
-    behind = attrs.evolve(PERMITTED, relaying="never", relayed="permitted", server_name="")
-    assert found(behind, settings=attrs.evolve(ON, federation=FederationSettings(peer_channel=True))) == ()
+    behind = evolve(PERMITTED, relaying="never", relayed="permitted", server_name="")
+    assert found(behind, settings=evolve(ON, federation=FederationSettings(peer_channel=True))) == ()
     assert found(behind, evidence=None) == ("no_channel",)

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from actors.door.call import Answer, Call, Source
+from runtime.values import evolve
 from sim.world import Host, World
 from tests.support.grants import SEED_BODY, Peers, pair, source_of
 
@@ -26,7 +27,7 @@ class Door:
     hub_id: str
 
     def call(self, method: str, path: str, *, relayed_by: str, token: str | None = None) -> Answer:
-        source = attrs.evolve(source_of(self.peers.b, self.peers.a_at_b), address=ADDRESS, relayed_by=relayed_by, verified={})
+        source = evolve(source_of(self.peers.b, self.peers.a_at_b), address=ADDRESS, relayed_by=relayed_by, verified={})
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         answers: list[Answer] = []
         self.a.handle(Call(method, path, {}, headers, b"", source), answers.append)
@@ -83,7 +84,7 @@ def test_events_are_not_followed_through_a_hub(door: Door) -> None:
     assert isinstance(refused, Answer)
     assert refused.status == 404
     assert not isinstance(
-        door.a.door.authorize_stream(Call("GET", "/api/v1/events", {}, call.headers, b"", attrs.evolve(source, relayed_by=""))), Answer
+        door.a.door.authorize_stream(Call("GET", "/api/v1/events", {}, call.headers, b"", evolve(source, relayed_by=""))), Answer
     )
 
 

@@ -13,6 +13,7 @@ from actors.door.shapes import Text
 from actors.inventory.kind import Dependency, Reference, ResourceKind, attribute, ids_at, reference, with_ids
 from actors.inventory.registry import REGISTRY, RegistryError, build, find
 from actors.problems import Problem
+from runtime.values import evolve
 
 SHIPPED = {
     "ManagedChildOperator": {"read", "write", "admin"},
@@ -83,7 +84,7 @@ def test_the_registry_cannot_be_changed() -> None:
         ([a_kind(migratable="alone", natural_key=())], "needs a natural key"),
         (
             [
-                attrs.evolve(FLEET, migratable="alone", dependencies=(Dependency("Ship", "owned", "fleet_id"),)),
+                evolve(FLEET, migratable="alone", dependencies=(Dependency("Ship", "owned", "fleet_id"),)),
                 a_kind(references=(Reference("fleet_id", "Fleet"),)),
             ],
             "it moves, but Ship, which it owns, does not",

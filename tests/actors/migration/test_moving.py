@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-import attrs
 import pytest
 
 from actors import certificates
@@ -20,6 +19,7 @@ from actors.received_grant.record import KIND as RECEIVED
 from actors.resource.messages import Update, Written
 from runtime.actor import Ref
 from runtime.errors import Fault
+from runtime.values import evolve
 from tests.support.catalogue import BOOK, catalogue, draft, stored, told, write, written
 from tests.support.federation import ACCOUNT, OPERATOR
 from tests.support.migrations import Move, move
@@ -227,7 +227,7 @@ def test_a_receipt_that_somebody_else_signed_lets_nothing_go() -> None:
 
 def test_data_that_must_not_cross_a_boundary_stays() -> None:
     moving = move(residency_mode="refuse", data_residency="CH")
-    moving.pair.b.federation = attrs.evolve(moving.pair.b.federation, data_residency="US")
+    moving.pair.b.federation = evolve(moving.pair.b.federation, data_residency="US")
     moving.pair.b.restart()
     moving.pair.network.advance(120.0)
     fault = moving.plan()
@@ -237,7 +237,7 @@ def test_data_that_must_not_cross_a_boundary_stays() -> None:
 
 def test_the_destination_keeps_to_its_own_rules_about_residency() -> None:
     moving = move(data_residency="CH")
-    moving.pair.b.federation = attrs.evolve(moving.pair.b.federation, data_residency="US", residency_mode="refuse")
+    moving.pair.b.federation = evolve(moving.pair.b.federation, data_residency="US", residency_mode="refuse")
     moving.pair.b.restart()
     id = moving.planned()
     assert (moving.migration(id).status, moving.migration(id).error) == ("failed", "residency_refused")
@@ -283,7 +283,7 @@ def test_what_was_begun_may_end_in_the_grace_of_a_revocation_and_nothing_may_beg
 
 def test_a_crossing_is_marked_and_told_at_both_ends_and_no_bearer_is_kept() -> None:
     moving = move(data_residency="CH")
-    moving.pair.b.federation = attrs.evolve(moving.pair.b.federation, data_residency="US")
+    moving.pair.b.federation = evolve(moving.pair.b.federation, data_residency="US")
     moving.pair.b.restart()
     moving.pair.network.advance(120.0)
     id = moving.planned()

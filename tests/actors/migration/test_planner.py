@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from actors.migration.limits import STEPS_MAX
 from actors.migration.steps import Header, Step, plan_digest
 from actors.resource.record import ResourceRecord, owner_of
 from runtime.errors import Fault
+from runtime.values import evolve
 
 ACCOUNT = "0190c0de-0000-7000-8000-00000000acc0"
 
@@ -86,9 +86,9 @@ def test_the_digest_covers_every_part_of_every_step(part: str, place: int) -> No
         "kind": "Other", "id": id_of(77), "action": "skip", "conflict_policy": "overwrite", "natural_key": {"x": 1}, "payload": {"x": 1},
     }  # fmt: skip
     other = list(steps)
-    other[place] = attrs.evolve(steps[place], **{part: changed[part]})
+    other[place] = evolve(steps[place], **{part: changed[part]})
     assert plan_digest(header, other) != plan_digest(header, steps)
-    assert plan_digest(attrs.evolve(header, operation="duplicate"), steps) != plan_digest(header, steps)
+    assert plan_digest(evolve(header, operation="duplicate"), steps) != plan_digest(header, steps)
 
 
 def test_what_is_held_ends_only_with_a_definite_word() -> None:

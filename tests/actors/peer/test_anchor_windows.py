@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from actors.peer.record import PeerRecord, TrustedAnchor, without_ended_anchors
 from actors.ports import RootKey
 from actors.rotation.record import Root, RotationRecord
 from actors.settings import Identity
+from runtime.values import evolve
 
 FIRST = TrustedAnchor("sha256:first", "pem", 9e9)
 US = Identity(instance_id="us", url="https://us.example", ca_bundle_pem="pem", ca_fingerprint="sha256:first", ca_pin=None, boot_epoch=1)
@@ -76,7 +76,7 @@ def test_a_childs_row_holds_the_roots_in_use_and_settles_at_once(
     rotation: RotationRecord, before: list[RotationRecord], wall: float
 ) -> None:
     record = row(spawn_role="parent")
-    record = attrs.evolve(record, trust_mode="hierarchical")
+    record = evolve(record, trust_mode="hierarchical")
     for each in (*before, rotation):
         record = with_own_roots(record, each, US, wall)
         assert with_own_roots(record, each, US, wall) is record
@@ -92,10 +92,10 @@ def test_a_childs_row_holds_the_roots_in_use_and_settles_at_once(
 
 
 def test_a_childs_listener_is_followed_beside_its_anchors() -> None:
-    child = attrs.evolve(row(spawn_role="parent"), trust_mode="hierarchical")
+    child = evolve(row(spawn_role="parent"), trust_mode="hierarchical")
     assert remote_anchors(child) == ()
     following = TrustedAnchor("sha256:l", "listener", 9e9, "next")
-    after = with_next(attrs.evolve(child, server_anchor_pem="former"), following, 100.0)
+    after = with_next(evolve(child, server_anchor_pem="former"), following, 100.0)
     assert (after.trusted_anchors, after.server_anchor_next, after.server_anchor_until) == ((FIRST,), following, 100.0)
     ended = without_ended_anchors(after, 100.0)
     assert (ended.server_anchor_pem, ended.server_anchor_next, ended.server_anchor_until) == ("listener", None, None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors import certificates
 from actors.limits import DAY_S
 from actors.peer import steps
@@ -12,6 +10,7 @@ from actors.rotation.messages import Rotating
 from actors.rotation.record import token_burnt
 from runtime.errors import Fault
 from runtime.store.port import Put, Unit
+from runtime.values import evolve
 from tests.support.federation import OPERATOR, pair
 from tests.support.rotations import connected, finish, leap, progress, rotate, rotation, status
 
@@ -153,7 +152,7 @@ def test_a_burnt_token_opens_nothing_before_its_row_has_followed() -> None:
     untouched = a.record(at_a.peer_id)
     rotate(a, force=True, reason="stolen")
     version = a.record(at_a.peer_id).version
-    a.store.commit([Unit((Put("peer", attrs.evolve(untouched, version=version + 1), version),))], len)
+    a.store.commit([Unit((Put("peer", evolve(untouched, version=version + 1), version),))], len)
     assert token_burnt(a.record(at_a.peer_id), rotation(a), a.settings.identity)
     a.restart()
     answers = a.redeem(at_a.token, two.b)

@@ -13,6 +13,7 @@ from actors.peer.peer_events import EVENT_KINDS, GRANT_CHANGED, PeerEvent
 from actors.received_grant.record import KIND
 from runtime.actor import Ref
 from runtime.store.port import Query
+from runtime.values import evolve
 from tests.support.grants import PEERS, Peers, peers
 
 SOON_S = 1.0
@@ -88,7 +89,7 @@ def test_a_peer_can_only_speak_of_grants_that_it_gave(two: Peers) -> None:
     gave = two.b.engine.directory.row("peer", two.a_at_b)
     assert gave is not None
     event = PeerEvent(id="e", kind=GRANT_CHANGED, payload={"grant_id": grant_id, "change": "revoked"})
-    for record, told in ((gave.record, 1), (attrs.evolve(gave.record, id=two.b_at_a), 0)):
+    for record, told in ((gave.record, 1), (evolve(gave.record, id=two.b_at_a), 0)):
         turn = Turn(two)
         EVENT_KINDS[GRANT_CHANGED].apply(turn, record, event)  # type: ignore[arg-type]
         assert len(turn.sent) == told

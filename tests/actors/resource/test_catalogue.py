@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from actors.resource.limits import RECORD_BYTES_MAX, TOMBSTONE_KEPT_S
@@ -12,6 +11,7 @@ from actors.resource.messages import Delete, Update, Written
 from actors.resource.record import KIND
 from runtime.errors import Fault
 from runtime.store.port import Put, Query, Unit
+from runtime.values import evolve
 from tests.support.catalogue import catalogue, draft, stored, write, written
 from tests.support.federation import ACCOUNT, OPERATOR, Network, Platform
 
@@ -35,7 +35,7 @@ def delete(platform: Platform, id: str, kind: str = "NodeModule") -> Any:
 def put(platform: Platform, id: str, **changes: Any) -> None:
     """Change a row as a migration would."""
     record = stored(platform, id)
-    changed = attrs.evolve(record, version=record.version + 1, **changes)
+    changed = evolve(record, version=record.version + 1, **changes)
     platform.store.commit([Unit((Put(KIND.name, changed, record.version),))], lambda result: None)
     platform.engine.directory.reopen(platform.store)
 
@@ -140,7 +140,7 @@ def test_a_change_merges_and_null_unsets(platform: Platform) -> None:
 def test_a_record_too_large_is_refused(platform: Platform) -> None:
     assert RECORD_BYTES_MAX == 65_536
     schema = {f"k{place}": {f"f{inner}": "x" * 1000 for inner in range(3)} for place in range(5)}
-    outcome = write(platform, [attrs.evolve(draft("Skill", name="big"), attributes={"name": "big", "input_schema": {"a": [schema] * 5}})])
+    outcome = write(platform, [evolve(draft("Skill", name="big"), attributes={"name": "big", "input_schema": {"a": [schema] * 5}})])
     assert (codes(outcome), outcome.status) == (["resource_too_large"], 413)
 
 

@@ -6,7 +6,6 @@ import sqlite3
 import threading
 from pathlib import Path
 
-import attrs
 import pytest
 from click.testing import CliRunner, Result
 
@@ -19,6 +18,7 @@ from api.cli.root import cli
 from net.archive import FolderArchive
 from runtime.store.port import AuditDraft, Put, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
+from runtime.values import evolve
 
 PEER_ID = "01890000-0000-7000-8000-000000000001"
 ENTRIES = 7
@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> Path:
     _commit(store, Put(PEER.name, record), *drafts)
     made, content = shipment("01890000-0000-7000-8000-000000000002", "account", PEER_ID, store.audit(PEER_ID, 0, SHIPPED), None, 9.0)
     FolderArchive(tmp_path / "archive").handle(StoreObject(made.path, content))
-    _commit(store, Put(SHIPMENT.name, attrs.evolve(made, version=1, state="verified", shipped_at=9.0)))
+    _commit(store, Put(SHIPMENT.name, evolve(made, version=1, state="verified", shipped_at=9.0)))
     store.close()
     return tmp_path
 

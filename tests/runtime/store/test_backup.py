@@ -17,6 +17,7 @@ from runtime.store.backup import MANIFEST_NAME, Manifest, backup, read_manifest,
 from runtime.store.chain import verify
 from runtime.store.port import AuditDraft, BatchResult, Condition, EventDraft, Kind, Put, Query, Row, StoreError, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
+from runtime.values import evolve
 
 
 @attrs.frozen
@@ -111,7 +112,7 @@ def test_the_domain_decides_what_must_not_come_back(home: Path, tmp_path: Path) 
     def spend(ticket: Ticket) -> Ticket | None:
         if ticket.id == "000002":
             return None
-        return attrs.evolve(ticket, digest=None, version=2) if ticket.id == "000001" else ticket
+        return evolve(ticket, digest=None, version=2) if ticket.id == "000001" else ticket
 
     restored = restore(tmp_path / "b", tmp_path / "new", [TICKET], on_restore={"ticket": spend})
     assert restored.changed == {"ticket": 2}
@@ -125,7 +126,7 @@ def test_the_domain_decides_what_must_not_come_back(home: Path, tmp_path: Path) 
 def test_a_domain_that_fails_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
     save(home, tmp_path / "b")
     with pytest.raises(StoreError, match="restored rows cannot be written"):
-        restore(tmp_path / "b", tmp_path / "new", [TICKET], on_restore={"ticket": lambda t: attrs.evolve(t, digest="same", version=2)})
+        restore(tmp_path / "b", tmp_path / "new", [TICKET], on_restore={"ticket": lambda t: evolve(t, digest="same", version=2)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "home"]
 
 

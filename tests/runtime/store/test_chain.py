@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-import attrs
 import pytest
 
 from runtime.store.chain import GENESIS, link, verify
 from runtime.store.port import AuditDraft, AuditEntry
+from runtime.values import evolve
 
 
 def chain_of(count: int, chain: str = "p") -> list[AuditEntry]:
@@ -52,7 +52,7 @@ def test_a_whole_chain_verifies_from_the_start_and_from_the_middle() -> None:
 )
 def test_any_changed_field_shows(change: dict[str, object]) -> None:
     entries = chain_of(3)
-    entries[1] = attrs.evolve(entries[1], **change)  # type: ignore[arg-type]
+    entries[1] = evolve(entries[1], **change)  # type: ignore[arg-type]
     assert verify(entries) == 2
 
 

@@ -35,6 +35,7 @@ from runtime.store.port import (
 )
 from runtime.store.sqlite import SqliteStore
 from runtime.store.sqlite_schema import SCHEMA_VERSION
+from runtime.values import evolve
 
 ROOT = Path(__file__).parents[3]
 
@@ -160,7 +161,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_an_added_column_key_and_deadline_are_filled_for_old_rows(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    store = open_store(path, [attrs.evolve(ITEM, evidence=Glimpse)])
+    store = open_store(path, [evolve(ITEM, evidence=Glimpse)])
     ok(store, *(Put("item", Item(f"{n:04}", 1, f"n{n}", "blue" if n % 2 else "red")) for n in range(2500)))
     ok(store, PutEvidence("item", "0007", Glimpse(7.0)))
     store.close()
@@ -194,7 +195,7 @@ def test_a_key_made_unique_over_rows_that_share_it_is_refused_whole(tmp_path: Pa
     store = open_store(path)
     ok(store, Put("item", Item("a", 1, "same")), Put("item", Item("b", 1, "same")))
     store.close()
-    unique = attrs.evolve(ITEM, unique={"name": "taken"}, keys=lambda item: {"name": item.name})
+    unique = evolve(ITEM, unique={"name": "taken"}, keys=lambda item: {"name": item.name})
     with pytest.raises(StoreError, match="share a key"):
         open_store(path, [unique])
     store = open_store(path)
@@ -221,11 +222,11 @@ def test_older_shapes_are_upcast_once_at_opening(tmp_path: Path) -> None:
         return stored
 
     for _ in range(2):
-        store = open_store(path, [attrs.evolve(ITEM, upcast=upcast)])
+        store = open_store(path, [evolve(ITEM, upcast=upcast)])
         assert store.load("item", "a") == Row(Item("a", 4, "old name"))
         store.close()
     assert len(seen) == 1
-    store = open_store(path, [attrs.evolve(ITEM, upcast=upcast)], domain_version=2)
+    store = open_store(path, [evolve(ITEM, upcast=upcast)], domain_version=2)
     store.close()
     assert len(seen) == 2
 

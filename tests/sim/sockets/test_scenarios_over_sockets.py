@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import attrs
 import pytest
 
+from runtime.values import evolve
 from sim.scenario.load import load, parse
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
@@ -44,7 +44,7 @@ expect = [
 
 
 def over_sockets(scenario: Scenario) -> Scenario:
-    return attrs.evolve(scenario, world=attrs.evolve(scenario.world, level="sockets"))
+    return evolve(scenario, world=evolve(scenario.world, level="sockets"))
 
 
 def play(path: Path, seed: int = 1) -> Result:

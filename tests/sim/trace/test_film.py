@@ -7,10 +7,10 @@ import json
 import re
 from pathlib import Path
 
-import attrs
 import pytest
 from click.testing import CliRunner
 
+from runtime.values import evolve
 from sim.cli import sim
 from sim.scenario.load import load
 from sim.scenario.run import run
@@ -91,7 +91,7 @@ def test_a_page_holds_all_of_it_and_nothing_from_elsewhere() -> None:
 
 def test_no_text_of_a_run_can_leave_its_place_in_the_page() -> None:
     scenario, film = filmed("happy-path")
-    hostile = attrs.evolve(scenario, name="</script><script>alert(1)</script>")
+    hostile = evolve(scenario, name="</script><script>alert(1)</script>")
     assert "<script>alert(1)" not in render(hostile, film)
 
 
