@@ -316,6 +316,7 @@ _OBSERVED_ENDPOINT = Object(
         _time("last_failure_at"),
         Field("last_failure_error", Text(), nullable=True),
         Field("consecutive_failures", Integer()),
+        Field("answered", _WAY, nullable=True, description="The way by which it answered last: the URL, or `URL via URL-OF-A-HUB`."),
     ),
     name="Endpoint",
     unknown="ignore",

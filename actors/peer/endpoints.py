@@ -45,6 +45,7 @@ class Endpoint(Value, frozen=True):
         priority: lower is tried first.
         cidr_hint: canonical network; try the URL only from an address inside it.
         via: canonical base URLs of hubs, best first: the URL is reached through them, and not by its own name.
+        answered: the way by which it answered last, as our prober saw.
         last_failure_error: short reason of the last failure.
         consecutive_failures: failures since the last success.
     """
@@ -59,11 +60,13 @@ class Endpoint(Value, frozen=True):
     last_failure_error: str | None = None
     consecutive_failures: int = 0
     via: tuple[str, ...] = ()
+    answered: str | None = None
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """What to dial for it, in order."""
-        return tuple(str(Way(self.url, hub)) for hub in self.via) or (self.url,)
+        """What to dial for it, in order: the hub that led there last, so that one that is away costs nobody a wait, then all others."""
+        ways = [str(Way(self.url, hub)) for hub in self.via] or [self.url]
+        return tuple(sorted(ways, key=lambda way: way != self.answered))
 
     def declared(self) -> dict[str, Any]:
         """The form that another platform is told."""
@@ -87,6 +90,7 @@ class Endpoint(Value, frozen=True):
             "last_failure_at": iso_or_none(self.last_failure_at),
             "last_failure_error": self.last_failure_error,
             "consecutive_failures": self.consecutive_failures,
+            "answered": self.answered,
         }
 
 
@@ -224,13 +228,13 @@ def _with_probes_of(before: Endpoint | None, declared: Endpoint) -> Endpoint:
     return evolve(before, scope=declared.scope, priority=declared.priority, cidr_hint=declared.cidr_hint, via=declared.via)
 
 
-def after_probe(endpoint: Endpoint, error: str | None, now: float) -> Endpoint:
-    """What is known after one probe at wall time `now`; `error` None means that the endpoint answered.
+def after_probe(endpoint: Endpoint, error: str | None, now: float, answered: str | None = None) -> Endpoint:
+    """What is known after one probe at wall time `now`; `error` None means that the endpoint answered, by the way `answered`.
 
     One success makes it reachable; it takes several failures in a row to call it unreachable, since packets get lost.
     """
     if error is None:
-        return evolve(endpoint, status="reachable", last_verified_at=now, consecutive_failures=0)
+        return evolve(endpoint, status="reachable", last_verified_at=now, consecutive_failures=0, answered=answered)
     failures = endpoint.consecutive_failures + 1
     return evolve(
         endpoint,

@@ -180,7 +180,7 @@ class Heartbeats(Telling):
         self.reached_by_http(ctx)
         evidence = self.evidence or PeerEvidence()
         seen = tuple(
-            endpoints.after_probe(endpoint, None, ctx.wall) if endpoint.url == url_of(reply.url) else endpoint
+            endpoints.after_probe(endpoint, None, ctx.wall, reply.url) if endpoint.url == url_of(reply.url) else endpoint
             for endpoint in endpoints.replace(evidence.endpoints, record.endpoints)
         )
         answer = remote_answers.parse_heartbeat(reply)

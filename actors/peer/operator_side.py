@@ -171,7 +171,7 @@ class OperatorSide(Actor):
         evidence = self.evidence or PeerEvidence()
         errors = {url_of(probe.url): probe.error for probe in result.probed}
         seen = tuple(
-            endpoints.after_probe(endpoint, errors[endpoint.url], ctx.wall) if endpoint.url in errors else endpoint
+            endpoints.after_probe(endpoint, errors[endpoint.url], ctx.wall, result.endpoint) if endpoint.url in errors else endpoint
             for endpoint in self._endpoints()
         )
         ctx.set_evidence(evolve(evidence, endpoints=seen))

@@ -241,3 +241,14 @@ def test_an_invitations_hubs_take_the_place_of_what_was_listed_for_that_url() ->
     listed = (made(url="https://a.example", priority=3), made(url="https://b.example"))
     found = {endpoint.url: endpoint.via for endpoint in endpoints.reached_through(listed, "https://a.example", (HUB,))}
     assert found == {"https://a.example": (HUB,), "https://b.example": ()}
+
+
+def test_the_hub_that_led_there_last_is_dialled_first_while_it_is_declared() -> None:
+    declared = made(url="https://a.example", via=(HUB, OTHER))
+    seen = endpoints.after_probe(declared, None, 5.0, f"https://a.example via {OTHER}")
+    (known,) = endpoints.replace([seen], [declared])
+    assert known.ways == (f"https://a.example via {OTHER}", f"https://a.example via {HUB}")
+    assert endpoints.after_probe(known, "connect_timeout", 6.0).ways == known.ways
+    (known,) = endpoints.replace([seen], [made(url="https://a.example", via=(HUB,))])
+    assert known.ways == (f"https://a.example via {HUB}",)
+    assert "answered" not in seen.declared()
