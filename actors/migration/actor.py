@@ -22,7 +22,7 @@ from actors.migration.planning import current_steps
 from actors.migration.receiving import NOT_STUCK, residency_outcome
 from actors.migration.record import HOP_KIND, MIGRATION, MigrationRecord, shown
 from actors.migration.steps import Policy, Step, plan_digest
-from actors.migration.transfer import Transfer, refused_by, without_payloads
+from actors.migration.transfer import Transfer, refused_by, with_receipt, without_payloads
 from actors.peer import standing
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
@@ -165,15 +165,25 @@ class MigrationActor(Transfer):
         if fault is not None or record is None:
             ctx.reply(fault)
             return
-        if record.status not in STUCK or not (record.claimed or self.may_not_finish(ctx, record)):
+        over = record.claimed or self.may_not_finish(ctx, record)
+        if record.status not in STUCK or not (over or message.receipt is not None):
             ctx.reply(NOT_STUCK)
             return
+        if message.receipt is not None:
+            wrong = self.flaw_of(ctx, record, message.receipt)
+            if wrong is not None:
+                text = "this is no receipt of the destination for this migration; nothing was changed"
+                ctx.reply(OperatorFault("receipt_invalid", text, 422, {"reason": wrong}))
+                return
+            record = with_receipt(record, message.receipt)
         if message.keep and record.receipt is not None:
             ctx.reply(OperatorFault("receipt_held", "the destination has proven that it holds the records; they cannot stay here", 409))
             return
         outcome = "keep" if message.keep else "release"
-        self.note(ctx, record, "migration.resolved", message.by, outcome=outcome, word=message.word)
-        record = evolve(record, resolved=outcome)
+        facts = {"outcome": outcome, "word": message.word, "receipt_digest": record.receipt_digest}
+        self.note(ctx, record, "migration.resolved", message.by, **facts)
+        # Whoever can still be asked is told in the ordinary way.
+        record = evolve(record, resolved=outcome if over else None)
         if message.keep:
             self.fail(ctx, record, "resolved_by_operator", by=message.by)
         else:

@@ -87,11 +87,13 @@ class Resolve(Value, frozen=True, kw_only=True):
     Attributes:
         keep: the records live here; otherwise at the other side.
         word: who of the other side said so, and how; it stands in the audit chain.
+        receipt: the signed receipt of the other side, as its operators have handed it over: then nothing rests on a word.
     """
 
     by: str | None
     keep: bool
     word: str
+    receipt: Mapping[str, Any] | None = None
     expected_version: int | None = None
     mark: Mark | None = None
 

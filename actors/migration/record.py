@@ -40,6 +40,8 @@ class MigrationRecord:
         conflict_log, audit_log: what was found and what was done, newest last.
         sealed_bearer: the bearer of the destination's grant, sealed; empty once nothing more can be sent.
         receipt: the destination's receipt with its proof, as verified.
+        destination_anchors: CA certificates of the destination when everything had been uploaded, so that its receipt can still be verified
+            once the peering, and with it the anchors of its row, is over.
         error: code of the last refusal or failure.
         next_look_at: when a migration that is under way is looked at again.
         unknown_since: since when the destination says that it knows nothing of what it has signed for; None unless it does.
@@ -72,6 +74,7 @@ class MigrationRecord:
     sealed_bearer: bytes = attrs.field(repr=False)
     receipt: Mapping[str, Any] | None = None
     receipt_digest: str | None = None
+    destination_anchors: tuple[str, ...] = ()
     departed: bool = False
     releasing: bool = False
     error: str | None = None

@@ -250,7 +250,9 @@ class Transfer(Actor):
             self._call(ctx, record, "POST", f"{path}/steps", body, TransferAnswered, (record.transfer_id, self.busy))
             return
         # The intent is durable before a byte of the commit leaves.
-        self.keep(ctx, self.stepped(ctx, record, "uploaded"))
+        peer = self.peer(ctx, record)
+        anchors = trusted(peer) if peer is not None else ()
+        self.keep(ctx, self.stepped(ctx, evolve(record, destination_anchors=anchors), "uploaded"))
         self.busy, self.batches = "commit", ()
         self._call(ctx, record, "POST", f"{path}/commit", {}, TransferAnswered, (record.transfer_id, "commit"))
 
@@ -301,20 +303,23 @@ class Transfer(Actor):
             self._doubt(ctx, record, refused_by(outcome).code)
 
     def _take_receipt(self, ctx: Context, record: MigrationRecord, body: Mapping[str, Any]) -> None:
-        proof, peer = data_of(body), self.peer(ctx, record)
-        anchors = trusted(peer) if peer is not None else ()
-        instance_id = peer.remote_instance_id if peer is not None else None
-        wrong = flaw(proof, anchors, instance_id or "", record.transfer_id, record.plan_digest, record.operation, ctx.wall)
+        proof = data_of(body)
+        wrong = self.flaw_of(ctx, record, proof)
         if wrong is not None:
             self.note(ctx, record, "migration.receipt_refused", None, reason=wrong)
             self._doubt(ctx, record, "receipt_invalid")
             return
-        kept = {name: proof[name] for name in ("receipt", "signature", "certificate_pem")}
-        held = evolve(record, receipt=kept, receipt_digest=receipt_digest(kept["receipt"]), error=None)
-        self.keep(ctx, self.stepped(ctx, held, "receipt_held"))
+        self.keep(ctx, self.stepped(ctx, with_receipt(record, proof), "receipt_held"))
         told = {"migration_id": record.id, "federation_peer_id": record.destination_peer_id, "side": "source"}
         ctx.emit("migration.applied", "low", record.account_id, **told)
         self.go_on_transferring(ctx, ctx.record)
+
+    def flaw_of(self, ctx: Context, record: MigrationRecord, proof: Mapping[str, Any]) -> str | None:
+        """Why this is no receipt of the destination, by every CA certificate that we know or have known to be its, or None."""
+        peer = self.peer(ctx, record)
+        anchors = tuple(dict.fromkeys((*(trusted(peer) if peer is not None else ()), *record.destination_anchors)))
+        instance_id = peer.remote_instance_id if peer is not None else None
+        return flaw(proof, anchors, instance_id or "", record.transfer_id, record.plan_digest, record.operation, ctx.wall)
 
     @handles(Departed)
     def on_departed(self, message: Departed, ctx: Context) -> None:
@@ -397,6 +402,12 @@ class Transfer(Actor):
 
 
 UNREACHABLE = InternalFault("peer_not_ready", "no call can leave for this peer now", 503)
+
+
+def with_receipt(record: MigrationRecord, proof: Mapping[str, Any]) -> MigrationRecord:
+    """The record with a receipt that was found good."""
+    kept = {name: proof[name] for name in ("receipt", "signature", "certificate_pem")}
+    return evolve(record, receipt=kept, receipt_digest=receipt_digest(kept["receipt"]), error=None)
 
 
 def trusted(peer: PeerRecord) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +31,7 @@ migrations = LazyGroup(
         "chains": ("api.cli.chains:chains", "Take a resource over several platforms."),
         "list": ("api.cli.migrations:list_", "List migrations from here to peers."),
         "plan": ("api.cli.migrations:plan", "Plan the move or the copy of a resource."),
+        "receipt": ("api.cli.migrations:receipt", "Print the signed receipt of a migration that has arrived here."),
         "resolve": ("api.cli.migrations:resolve", "Say where records live when the other side cannot be asked any more."),
         "retry": ("api.cli.migrations:retry", "Try a failed migration again."),
         "set-step": ("api.cli.migrations:set_step", "Decide what happens where a name is taken."),
@@ -139,27 +142,54 @@ def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
 @click.argument("migration")
 @click.option("--keep/--release", default=None, help="Whether the records live here, or at the other side.")
 @click.option("--word", required=True, metavar="TEXT", help="Who of the other side said so, and how. Kept in the audit trail.")
+@click.option(
+    "--receipt", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="With --release: its receipt."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
-def resolve(migration: str, keep: bool | None, word: str, yes: bool) -> None:
+def resolve(migration: str, keep: bool | None, word: str, receipt: Path | None, yes: bool) -> None:
     """Say where the records of a migration live, when its peering has ended and nothing else can end it.
 
     At the source, --keep lets them go on here and --release leaves tombstones. At the destination, --keep makes what has arrived writable
     and --release removes it. Whatever you say, the operators of the other side must say the opposite: otherwise the records have two
-    homes, or none. If you can, peer with the same platform again instead; then the receipt settles it.
+    homes, or none. If you can, peer with the same platform again instead; then the receipt settles it. So does --receipt FILE at the
+    source, with what `powernode migrations receipt` prints at the destination: it is verified, and nothing rests on a word.
     """
     if keep is None:
         raise click.UsageError("say --keep or --release")
+    if keep and receipt is not None:
+        raise click.UsageError("a receipt says that the records live at the other side: --release")
+    body: dict[str, Any] = {"outcome": "keep" if keep else "release", "word": word}
+    if receipt is not None:
+        body["receipt"] = _receipt_in(receipt)
     client = Client(current())
     found = migration_of(client.get(path_of(migration)).data)
-    where, outcome = ("here", "keep") if keep else ("at the other side", "release")
+    where = "here" if keep else "at the other side"
     question = (
         f"The {clean(found.get('operation'))} of {clean(found.get('root_resource_kind'))} {clean(found.get('root_resource_id'))} is "
         f"{clean(found.get('status'))} ({clean(found.get('side'))}). You say that its records live {where}. If the other side says so of "
         "itself, they have two homes; if it says so of you, none. Go on?"
     )
     confirm(client, question, yes=yes)
-    _print(client, migration_of(client.post(path_of(migration, "resolve"), {"outcome": outcome, "word": word}).data))
+    _print(client, migration_of(client.post(path_of(migration, "resolve"), body).data))
+
+
+def _receipt_in(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise Failure("receipt_invalid", f"{file} holds no JSON", Exit.USAGE) from error
+    if not isinstance(found, dict):
+        raise Failure("receipt_invalid", f"{file} holds no receipt", Exit.USAGE)
+    return found
+
+
+@click.command(cls=Command)
+@click.argument("migration")
+@connected
+def receipt(migration: str) -> None:
+    """Print the signed receipt of a migration that has arrived here, for the operators of its source."""
+    emit_json(Client(current()).get(path_of(migration, "receipt")).data)
 
 
 def _act(act: str, summary: str, *, crossing: bool = False) -> click.Command:

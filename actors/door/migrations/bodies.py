@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from actors.door.shapes import ABSENT, Anything, Boolean, Choice, Field, Identifier, Instant, Integer, ListOf, Object, Shape, Text
+from actors.door.shapes import (
+    ABSENT,
+    Anything,
+    Boolean,
+    Choice,
+    Field,
+    FreeObject,
+    Identifier,
+    Instant,
+    Integer,
+    ListOf,
+    Object,
+    Shape,
+    Text,
+)
 from actors.migration.lifecycle import STATUSES
 from actors.migration.limits import STEPS_MAX
 from actors.migration.steps import ACTIONS, OPERATIONS, POLICIES
@@ -76,6 +90,12 @@ RESOLVE: Final = Object(
             required_status=422,
             description="Who of the other side said so, and how. Kept in the audit chain.",
         ),
+        Field(
+            "receipt",
+            FreeObject(),
+            nullable=True,
+            description="With `release`: the signed receipt of the destination, as its operators get it. It is verified.",
+        ),
     ),
     name="ResolveMigrationRequest",
 )
@@ -128,6 +148,15 @@ MIGRATION: Final = Object(
         Field("version", Integer(), required=True),
     ),
     name="Migration",
+    unknown="ignore",
+)
+RECEIPT: Final = Object(
+    (
+        Field("receipt", FreeObject(), required=True),
+        Field("signature", Text(), required=True, description="Ed25519, base64."),
+        Field("certificate_pem", Text(lines=True), required=True, description="Of the key that signed, under the CA of this platform."),
+    ),
+    name="SignedMigrationReceipt",
     unknown="ignore",
 )
 ONE: Final = Object((Field("migration", MIGRATION, required=True),), name="OneMigration", unknown="ignore")

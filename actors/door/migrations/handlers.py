@@ -12,7 +12,7 @@ from actors.door.approvals.handlers import let_wait
 from actors.door.migrations import federation
 from actors.inventory.registry import find
 from actors.migration.actor import decidable_step, step_facts
-from actors.migration.messages import Act, Plan, Resolve, ResolveArrival, SetStep
+from actors.migration.messages import Act, Plan, Proof, Prove, Resolve, ResolveArrival, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, ArrivalRecord, MigrationRecord, shown, shown_arrival
 from actors.migration.steps import Header
 from actors.resource.catalogue import KIND as CATALOGUE
@@ -52,6 +52,18 @@ def get_migration(door: Door, request: Request) -> None:
     if arrived is None or arrived.record.account_id != request.account_id:
         raise FaultError(NOT_FOUND)
     request.ok({"migration": shown_arrival(arrived.record)}, version=arrived.record.version)
+
+
+def get_migration_receipt(door: Door, request: Request) -> None:
+    arrived = door.engine.directory.row(ARRIVAL.name, request.parameters["id"])
+    if arrived is None or arrived.record.account_id != request.account_id:
+        raise FaultError(NOT_FOUND)
+
+    def proven(outcome: Proof) -> None:
+        told = {"receipt": dict(outcome.receipt), "signature": outcome.signature, "certificate_pem": outcome.certificate_pem}
+        request.ok(told)
+
+    door.relay(request, Ref(ARRIVAL.name, arrived.record.id), Prove(), proven)
 
 
 def plan_migration(door: Door, request: Request) -> None:
@@ -104,7 +116,8 @@ def resolve_migration(door: Door, request: Request) -> None:
 
         door.relay(request, Ref(CATALOGUE.name, request.account_id), message, answered)
         return
-    resolve = Resolve(by=request.by, keep=keep, word=word, expected_version=request.expected_version(), mark=request.mark)
+    receipt = request.body.get("receipt")
+    resolve = Resolve(by=request.by, keep=keep, word=word, receipt=receipt, expected_version=request.expected_version(), mark=request.mark)
     _shown(door, request, _own(door, request), resolve)
 
 
@@ -159,6 +172,7 @@ def _shown(door: Door, request: Request, id: str, message: Any, *, status: int =
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "list_migrations": list_migrations,
     "get_migration": get_migration,
+    "get_migration_receipt": get_migration_receipt,
     "plan_migration": plan_migration,
     "set_migration_step": set_migration_step,
     "resolve_migration": resolve_migration,

@@ -372,6 +372,7 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
         "sdwan_network_ids": st.sampled_from([["*"], [UUID]]),
         "source_cidrs": st.sampled_from([["*"], ["192.0.2.0/24", "2001:db8::/32"]]),
         "ttl_seconds": st.none(),
+        "receipt": st.just({}),
         "denied": st.sampled_from([[], ["192.0.2.0/24"]]),
         "slug": st.sampled_from(["wiki", "a-1"]),
         "local_hostname": st.sampled_from(["wiki.b.example", "localhost:8080"]),

@@ -10,7 +10,7 @@ import pytest
 from actors import certificates
 from actors.grant.messages import Revoke
 from actors.migration.limits import RECOVERY_S
-from actors.migration.messages import Act, Resolve, ResolveArrival, SetStep
+from actors.migration.messages import Act, Proof, Prove, Resolve, ResolveArrival, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
 from actors.peer.messages import Revoke as RevokePeer
 from actors.peer.record import KIND as PEER
@@ -327,6 +327,53 @@ def resolve(moving: Move, id: str, keep: bool, *, at: str = "a") -> Any:
         return told(moving.pair.a, Ref(MIGRATION.name, id), Resolve(by=OPERATOR, keep=keep, word="Bea said so on the phone"))
     message = ResolveArrival(arrival_id=moving.migration(id).transfer_id, by=OPERATOR, keep=keep, word="Al said so on the phone")
     return catalogue(moving.pair.b, message)
+
+
+def handed_over(moving: Move, id: str) -> dict[str, Any]:
+    """The receipt as B's operators get it."""
+    proof = told(moving.pair.b, Ref(ARRIVAL.name, moving.migration(id).transfer_id), Prove())
+    assert isinstance(proof, Proof), proof
+    return {"receipt": dict(proof.receipt), "signature": proof.signature, "certificate_pem": proof.certificate_pem}
+
+
+def by_receipt(moving: Move, id: str, receipt: dict[str, Any], *, keep: bool = False) -> Any:
+    return told(moving.pair.a, Ref(MIGRATION.name, id), Resolve(by=OPERATOR, keep=keep, word="Bea sent it", receipt=receipt))
+
+
+def test_a_receipt_that_is_handed_over_ends_what_was_stuck_although_the_peering_is_over() -> None:
+    moving = move()
+    id = apart(moving, lost="/{id}/commit")
+    receipt = handed_over(moving, id)
+    forged = {**receipt, "receipt": {**receipt["receipt"], "operation": "duplicate"}}
+    twisted = {**receipt, "signature": receipt["signature"][::-1]}
+    for wrong, reason in ((forged, "other_plan"), (twisted, "signature_invalid"), ({}, "malformed")):
+        refused = by_receipt(moving, id, wrong)
+        assert isinstance(refused, Fault)
+        assert (refused.code, refused.details["reason"]) == ("receipt_invalid", reason)
+    assert moving.migration(id).status == "in_doubt"
+    contrary = by_receipt(moving, id, receipt, keep=True)
+    assert isinstance(contrary, Fault)
+    assert contrary.code == "receipt_held"
+    assert not isinstance(by_receipt(moving, id, receipt), Fault)
+    moving.pair.network.run()
+    ended = moving.migration(id)
+    assert (ended.status, ended.receipt_digest is not None) == ("completed", True)
+    assert not any(place == "a" for each in moving.ids for place, _ in moving.homes(each))
+
+
+def test_a_receipt_ends_a_doubt_while_the_destination_is_out_of_reach() -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_answers[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    moving.pair.network.down.add(moving.pair.b.url)
+    assert moving.migration(id).status == "in_doubt"
+    assert not isinstance(by_receipt(moving, id, handed_over(moving, id)), Fault)
+    assert moving.migration(id).status == "finalizing"
+    moving.pair.network.down.clear()
+    moving.pair.network.advance(3 * RECOVERY_S)
+    assert moving.migration(id).status == "completed"
+    assert all(moving.homes(each) == [("b", True)] for each in moving.ids)
 
 
 @pytest.mark.parametrize("lost", ["/{id}/commit", "/{id}/finalize"])
