@@ -55,7 +55,14 @@ def get_migration(door: Door, request: Request) -> None:
 
 
 def get_migration_receipt(door: Door, request: Request) -> None:
-    arrived = door.engine.directory.row(ARRIVAL.name, request.parameters["id"])
+    id = request.parameters["id"]
+    left = door.engine.directory.row(MIGRATION.name, id)
+    if left is not None and left.record.account_id == request.account_id:
+        if left.record.receipt is None:
+            raise FaultError(OperatorFault("migration_not_applied", "the destination has sent no receipt of this migration", 409))
+        request.ok(dict(left.record.receipt))
+        return
+    arrived = door.engine.directory.row(ARRIVAL.name, id)
     if arrived is None or arrived.record.account_id != request.account_id:
         raise FaultError(NOT_FOUND)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted, lines, listing, peer
@@ -74,3 +76,23 @@ def test_who_resolves_a_migration_is_told_the_risk_and_says_who_told_them(api: O
     assert not api.named("resolve_migration")
     assert run("migrations", "resolve", MIGRATION_ID, "--release", "--word", "Bea, by phone", "--yes").exit_code == 0
     assert api.requests[-1].body == {"outcome": "release", "word": "Bea, by phone"}
+
+
+def test_a_receipt_that_was_handed_over_is_read_from_a_file(api: OperatorApi, run: Run, tmp_path: Path) -> None:
+    api.answers |= {"get_migration": ONE, "resolve_migration": ONE}
+    file = tmp_path / "receipt.json"
+    said = ("migrations", "resolve", MIGRATION_ID, "--word", "Bea sent it", "--yes", "--receipt", str(file))
+    file.write_text("no receipt", "utf-8")
+    assert run(*said, "--release").exit_code == 2
+    file.write_text('{"receipt": {}, "signature": "x", "certificate_pem": "y"}', "utf-8")
+    assert run(*said, "--keep").exit_code == 2
+    assert not api.named("resolve_migration")
+    assert run(*said, "--release").exit_code == 0
+    assert api.requests[-1].body["receipt"] == {"receipt": {}, "signature": "x", "certificate_pem": "y"}
+
+
+def test_a_receipt_is_printed_for_those_who_wait_for_it(api: OperatorApi, run: Run) -> None:
+    proof = {"receipt": {"migration_id": MIGRATION_ID}, "signature": "x", "certificate_pem": "y"}
+    api.answers["get_migration_receipt"] = granted(proof)
+    result = run("migrations", "receipt", MIGRATION_ID)
+    assert (result.exit_code, json.loads(result.stdout)) == (0, proof)
