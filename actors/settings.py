@@ -72,7 +72,7 @@ class FederationSettings:
 
     heartbeat_interval_s: float = 60.0
     heartbeat_eager: bool = True
-    peer_channel: bool = False
+    peer_channel: bool = True
     hub_enabled: bool = False
     hub_connections: int = 256
     hub_connections_per_peer: int = 32

@@ -77,7 +77,8 @@ class EvidenceForward(Checker):
         host = commit.host
         if new.last_heartbeat_at is not None:
             met = self.facts.contacts.get((host.name, change.id))
-            if met is None or (new.last_heartbeat_at > met[1] + 1.0 + 2 * delay_s(host) and self._settled(host)):
+            # As with `activation`: the turn that takes a heartbeat up waits for the commits of its row, each behind another.
+            if met is None or (new.last_heartbeat_at > met[1] + 1.0 + 4 * delay_s(host) and self._settled(host)):
                 self.complain(host, f"{change.id}: the evidence tells of a heartbeat that there was not")
         if old is None:
             return

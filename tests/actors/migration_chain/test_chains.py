@@ -196,7 +196,9 @@ def test_a_stalled_chain_is_a_finding_that_says_what_it_waits_for(three: Trio) -
 
 
 def test_chains_are_listed_newest_first(three: Trio) -> None:
-    ids = [three.planned(three.b), three.planned(three.b, three.c)]
+    ids = [three.planned(three.b)]
+    three.world.run_for(1.0)
+    ids.append(three.planned(three.b, three.c))
     listed = three.ask(three.a, "GET", f"{CHAINS}?status=planned&limit=1")
     assert [row["id"] for row in listed.data] == [ids[1]]
     following = three.ask(three.a, "GET", f"{CHAINS}?cursor={listed.body['meta']['next_cursor']}")

@@ -322,7 +322,7 @@ def test_operators_may_take_the_next_step_with_one_peer_at_once() -> None:
 
 
 def test_a_claim_that_nobody_makes_any_more_is_forgotten() -> None:
-    two = connected()
+    two = connected(peer_channel=False)
     claimed = "sha256:" + "1" * 64
     record = two.b.record(two.at_b.peer_id)
     beat = two.a.plain_body
