@@ -47,7 +47,7 @@ def _settings(draw: Draw) -> dict[str, Any]:
     if often(draw, 30):
         made["heartbeat_eager"] = False
     if often(draw, 50):
-        made["peer_channel"] = True
+        made["peer_channel"] = False
     if often(draw, 30):
         made["revocation_grace"] = duration(draw.among((10.0, 60.0, 1_800.0)))
     if often(draw, 20):
