@@ -31,6 +31,8 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
     untold = kinds_of("draining")
     drains = record.status != "proposed" and record.peer_kind == "platform" and not immediate
     ended = step(ctx, record, trigger, by, reason)
+    # The next attempt to dial may be minutes away, whoever ended the peering meanwhile.
+    ctx.cancel("channel")
     revoke_serials(ctx, record.id, issued_serials(record), "peer_revoked")
     grace_s = ctx.settings.federation.revocation_grace_s if drains else 0.0
     ended = evolve(

@@ -92,7 +92,8 @@ class ChannelKeeping(Liveness):
             heard = refused_by_remote(ctx, record, outcome)
             if heard != record:
                 ctx.save(evolve(heard, updated_at=ctx.wall))
-        self._failed(ctx)
+        if wants_heartbeats(ctx.record):
+            self._failed(ctx)
 
     @handles(ChannelOpened)
     def on_channel_opened(self, message: ChannelOpened, ctx: Context) -> None:
