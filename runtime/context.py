@@ -17,7 +17,8 @@ from runtime.store.port import AuditDraft, AuditEntry, Delete, EventDraft, Put, 
 from runtime.values import evolve
 
 if TYPE_CHECKING:
-    from runtime.engine import Ask, Cell, Engine
+    from runtime.cell import Ask, Cell
+    from runtime.engine import Engine
 
 
 class RecordingRandom(random.Random):

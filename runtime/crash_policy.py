@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from runtime.actor import Ref
 from runtime.clock import Clock
-from runtime.engine import Crash, QuarantineFor, RestartAfter
+from runtime.crash import Crash, QuarantineFor, RestartAfter
 from runtime.random import Randomness
 from runtime.supervision import Cancellable, ChildSpec, CrashReport, Notice, Quarantine, Shutdown, SupervisorSpec, describe
 from runtime.supervisor import DynamicSupervisor, Supervisor

@@ -1,8 +1,9 @@
 """The engine: runs turns of actors, commits them in groups, and only then lets their effects out.
 
-Lives here: the ready queue, turns, group commit, asks, deadlines, crashes, passivation. Must not live here: waiting. The engine is
-plain Python: `run()` does what can be done now, and a driver (`trio_driver`, the simulator's world) decides when to call it again.
-Durable before visible: while a turn's commit is under way its actor takes no message; the others run on.
+Lives here: the ready queue, turns, asks, what commits make true, crashes. Must not live here: waiting, what goes into a batch (`commits`),
+who stays in memory (`residents`), when a durable deadline has come (`due`). The engine is plain Python: `run()` does what can be done now,
+and a driver (`trio_driver`, the simulator's world) decides when to call it again. Durable before visible: while a turn's
+commit is under way its actor takes no message; the others run on.
 
 Where a cell (an actor in memory) is:
 
@@ -16,110 +17,43 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
 from runtime.ask_deadlines import AskDeadlines
 from runtime.buggify import Decide, never, site
 from runtime.cell import Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
+from runtime.commits import GroupCommit
 from runtime.context import Context
+from runtime.crash import Crash, CrashPolicy, QuarantineFor, RestartAfter, forget_locals
 from runtime.dead_letters import DeadLetterReason, DeadLetters
-from runtime.deadlines import Deadlines
 from runtime.directory import Directory
+from runtime.due import DueDeadlines
 from runtime.errors import Fault, InternalFault, OperatorFault, unavailable
 from runtime.limits import (
     ASK_TIMEOUT_MAX_S,
-    BATCH_UNITS_MAX,
     CRASHES_TO_DEAD_LETTER,
-    DUE_REPEAT_S,
-    DUE_SLICE,
-    EVIDENCE_FLUSH_S,
     MESSAGES_PER_ACTOR,
     MESSAGES_PER_PASS,
-    PASSIVATE_BUCKET_S,
-    PASSIVATE_SLICE,
     RESUME_SLICE,
     SLICE_EVERY_S,
-    WALL_RECHECK_S,
 )
 from runtime.mailbox import Envelope
 from runtime.random import Randomness
-from runtime.recorder import Recorded, Retired, Ring, add_checkpoint, new_ring, recorded
-from runtime.store.port import (
-    BatchResult,
-    Committed,
-    Delete,
-    Event,
-    Kind,
-    Put,
-    PutEvidence,
-    Refused,
-    Store,
-    StoreError,
-    Unit,
-    UnitResult,
-    Unknown,
-)
-from runtime.timers import Timer, TimerHeap
+from runtime.recorder import Recorded, Ring, recorded
+from runtime.residents import Residents
+from runtime.store.port import BatchResult, Committed, Delete, Event, Kind, Put, PutEvidence, Refused, Store, StoreError, Unit, Unknown
+from runtime.timers import TimerHeap
 from runtime.trace import Trace
-from runtime.values import Value
-
-__all__ = [
-    "Ask",
-    "Cell",
-    "Crash",
-    "CrashPolicy",
-    "Engine",
-    "PendingTurn",
-    "PortStart",
-    "QuarantineFor",
-    "RestartAfter",
-]
 
 log = logging.getLogger("powernode.engine")
 
-COMMIT_ALONE: Final = site("commit.alone", "a turn is committed alone although others wait with it")
 PORT_SLOW: Final = site("port.slow", "the outcome of a port call comes up to a second later")
-DUE_TWICE: Final = site("due.twice", "a deadline is told twice")
-PASSIVATE_EARLY: Final = site("passivate.early", "an idle actor leaves memory long before its time")
-EVIDENCE_EARLY: Final = site("evidence.early", "evidence is written at once instead of together with more")
 PORT_SLOW_MAX_S: Final = 1.0
 
 PortStart = Callable[[Any, Callable[[Any], None]], None]
 """Starts a port call and arranges for the callback to be called once, in the engine's thread, with a result or a `Fault`."""
-
-
-class Crash(Value, frozen=True):
-    """What is known of a handler that raised: the error without its locals, and the last turns of the actor."""
-
-    ref: Ref
-    message: Any
-    error: BaseException
-    dead_lettered: bool
-    history: tuple[Recorded, ...]
-
-
-class RestartAfter(Value, frozen=True):
-    """Run the actor again, from its committed record, after `delay_s`."""
-
-    delay_s: float
-
-
-class QuarantineFor(Value, frozen=True):
-    """Refuse the actor's messages for `duration_s`, then start it afresh."""
-
-    duration_s: float
-
-
-class CrashPolicy(Protocol):
-    """Decides what happens to an actor whose handler raised (see `crash_policy`)."""
-
-    def crashed(self, crash: Crash) -> RestartAfter | QuarantineFor: ...
-
-    def healthy(self, ref: Ref) -> None:
-        """The actor left memory in good order; its crash history may be dropped."""
-        ...
 
 
 class Engine:
@@ -171,36 +105,26 @@ class Engine:
         self._policy = crash_policy
         self._scheduler = scheduler
         self._trace = trace
-        self._cells: dict[Ref, Cell] = {}
         self._ready: deque[Cell] = deque()
-        self._timers = TimerHeap()
+        self._timers = timers = TimerHeap()
         self._asks: dict[Ask, None] = {}
         self._ask_deadlines = AskDeadlines()
         self._ctx = Context(self)
-        self._pending: deque[PendingTurn] = deque()
-        self._committing = False
-        self._results: deque[tuple[list[PendingTurn], BatchResult]] = deque()
-        self._dirty: dict[Ref, Cell] = {}
-        self._flush_timer: Timer | None = None
-        self._flush_due = False
         self._running = False
         self._unknown: str | None = None
         self._operation = 0
         self._epoch = 0
-        self._deadlines = Deadlines()
-        self._due_timer: Timer | None = None
-        self._sweep_timer: Timer | None = None
-        self._retired = Retired()
+        self._commits = GroupCommit(store, clock, timers, self.counters, buggify, self._arrived)
+        self._residents = Residents(clock, timers, self.counters, buggify, crash_policy.healthy)
+        self._cells = self._residents.cells
+        self._due = DueDeadlines(clock, timers, buggify, self._tell_due, self._knows_due, self._arrived)
         self.directory = Directory(store, self._kinds)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Arm every durable deadline, and wake in slices every record that asked to be resumed."""
-        for kind, id, at in self.store.due():
-            if kind in self._kinds:
-                self._deadlines.set(Ref(kind, id), at)
-        self._arm_due()
+        self._due.load([(Ref(kind, id), at) for kind, id, at in self.store.due() if kind in self._kinds])
         waiting = deque(Ref(kind, id) for kind, id in self.store.resumable() if kind in self._kinds)
         if waiting:
             self._resume_slice(waiting)
@@ -214,14 +138,10 @@ class Engine:
         if self._running:
             raise RuntimeError("an engine cannot be reset from within its own pass")
         self._epoch += 1
-        cells, self._cells = list(self._cells.values()), {}
+        cells = self._residents.evict_all()
         self._ready.clear()
-        self._pending.clear()
-        self._results.clear()
-        self._committing = self._flush_due = False
-        self._dirty.clear()
-        self._deadlines = Deadlines()
-        self._flush_timer = self._due_timer = self._sweep_timer = None
+        self._commits.reopen(store)
+        self._due.forget()
         asks = list(self._asks)
         self._timers.clear()
         self._ask_deadlines.clear()
@@ -230,8 +150,6 @@ class Engine:
         self.directory.reopen(store)
         for cell in cells:
             cell.calls = None
-            if cell.ring:
-                self._retired.keep(cell.ref, cell.ring)
         for ask in asks:
             ask.finish(unavailable("the platform's storage"))
         for cell in cells:
@@ -360,6 +278,11 @@ class Engine:
         else:
             cell.parked = True
 
+    def _arrived(self) -> None:
+        """Something is to be done, or sooner than before; a pass that runs sees it by itself."""
+        if not self._running:
+            self.wake()
+
     # --- running -------------------------------------------------------------------------------------------------
 
     def run(self, budget: int = MESSAGES_PER_PASS) -> bool:
@@ -386,7 +309,7 @@ class Engine:
             if self._asks:
                 for ask in self._ask_deadlines.overdue(now):
                     self._expire(ask)
-            if self._results:
+            if self._commits.results:
                 self._act_on_results()
         except BaseException:
             self._running = False
@@ -395,11 +318,12 @@ class Engine:
 
     def end_pass(self) -> bool:
         """Hand gathered turns to the store if it is free; True if there is more to do at once."""
+        commits = self._commits
         try:
-            if self._results:
+            if commits.results:
                 self._act_on_results()
-            while (self._pending or self._flush_due) and not self._committing and self.halted is None:
-                self._submit()
+            while (commits.pending or commits.flush_due) and not commits.committing and self.halted is None:
+                commits.submit()
                 self._act_on_results()
         finally:
             self._running = False
@@ -407,7 +331,7 @@ class Engine:
             # Told only now, so that whoever hears it may reset the engine at once.
             error, self._unknown = self._unknown, None
             self.on_unknown(error)
-        return (bool(self._ready) or bool(self._results) or self._flush_due) and self.has_ready
+        return (bool(self._ready) or bool(commits.results) or commits.flush_due) and self.has_ready
 
     def _run_ready(self, budget: int) -> None:
         ready = self._ready
@@ -460,7 +384,8 @@ class Engine:
     @property
     def has_ready(self) -> bool:
         """Whether another pass would do something now."""
-        return bool(self._results) or (self.halted is None and bool(self._ready or (self._flush_due and not self._committing)))
+        commits = self._commits
+        return bool(commits.results) or (self.halted is None and bool(self._ready or (commits.flush_due and not commits.committing)))
 
     def next_timer_at(self) -> float:
         """Monotonic time of the earliest timer or deadline of an open ask, or infinity."""
@@ -491,7 +416,7 @@ class Engine:
         effects = ctx._out
         ring = cell.ring
         if ring is None:
-            ring = self._open_ring(cell)
+            ring = self._residents.ring(cell)
         # The ring keeps no effects, only their names: what an effect holds would live on for as long as the ring.
         names = tuple([effect[0] for effect in effects]) if effects else ()
         if ctx._special or cell.poisoned is not None:
@@ -532,12 +457,6 @@ class Engine:
             ctx.clear()
             self._perform(cell, effects)
 
-    def _open_ring(self, cell: Cell) -> Ring:
-        ring = cell.ring
-        if ring is None:
-            ring = cell.ring = self._retired.take(cell.ref) or new_ring(len(self._cells))
-        return ring
-
     def _not_understood(self, cell: Cell, message: Any, ask: Ask | None) -> None:
         if isinstance(message, Due | Resume):
             return
@@ -568,7 +487,7 @@ class Engine:
             ctx._writes.append(PutEvidence(cell.ref.kind, cell.ref.id, evidence))
         cell.gate = True
         unit = Unit(tuple(ctx._writes))
-        self._pending.append(PendingTurn(cell, unit, ctx._out, ctx._new_record, ctx._removed, evidence, ctx._answered, ask))
+        self._commits.pending.append(PendingTurn(cell, unit, ctx._out, ctx._new_record, ctx._removed, evidence, ctx._answered, ask))
 
     # --- evidence ------------------------------------------------------------------------------------------------
 
@@ -580,72 +499,19 @@ class Engine:
             return
         ref = actor.ref
         self.directory.committed(ref.kind, ref.id, actor.record, evidence)
-        if not cell.dirty:
-            cell.dirty = True
-            self._dirty[ref] = cell
-        if self._flush_timer is None:
-            wait_s = 0.0 if self.buggify(EVIDENCE_EARLY) else EVIDENCE_FLUSH_S
-            self._flush_timer = self._timers.add(self.clock.now() + wait_s, self._flush)
+        self._commits.taint(cell)
 
     def flush_evidence(self) -> None:
         """Write what is dirty with the next commit, without waiting for its time (before a stop)."""
-        self._flush_due = bool(self._dirty)
-        if self._flush_due and not self._running:
-            self.wake()
+        if self._commits.flush():
+            self._arrived()
 
-    def _flush(self) -> None:
-        self._flush_timer = None
-        self._flush_due = bool(self._dirty)
-
-    def _take_dirty(self, room: int) -> list[Unit]:
-        """One unit for each actor's evidence, so that a bad one takes no other with it; gated actors wait for the next flush."""
-        self._flush_due = False
-        free = [cell for cell in self._dirty.values() if not cell.gate][:room]
-        for cell in free:
-            self._clean(cell)
-        if self._dirty and self._flush_timer is None:
-            self._flush_timer = self._timers.add(self.clock.now() + EVIDENCE_FLUSH_S, self._flush)
-        return [Unit((PutEvidence(cell.ref.kind, cell.ref.id, cell.actor.evidence),)) for cell in free]
-
-    def _clean(self, cell: Cell) -> None:
-        if cell.dirty:
-            cell.dirty = False
-            self._dirty.pop(cell.ref, None)
-
-    # --- commit and act ------------------------------------------------------------------------------------------
-
-    def _submit(self) -> None:
-        room = 1 if len(self._pending) > 1 and self.buggify(COMMIT_ALONE) else BATCH_UNITS_MAX
-        turns = [self._pending.popleft() for _ in range(min(room, len(self._pending)))]
-        units = [turn.unit for turn in turns]
-        if self._flush_due and len(turns) < BATCH_UNITS_MAX:
-            units += self._take_dirty(BATCH_UNITS_MAX - len(turns))
-        if not units:
-            return
-        self._committing = True
-        epoch = self._epoch
-        self.counters["commits"] += 1
-        self.counters["units"] += len(units)
-        try:
-            self.store.commit(units, lambda result: self._committed(epoch, turns, result))
-        except StoreError as error:
-            self._committed(epoch, turns, Unknown(str(error)))
-
-    def _committed(self, epoch: int, turns: list[PendingTurn], result: BatchResult) -> None:
-        if epoch != self._epoch:
-            return
-        self._committing = False
-        if not turns and not isinstance(result, Unknown) and not self._pending and not self._flush_due:
-            # Evidence alone: nobody waits for it, and nothing follows.
-            self._count_refused_evidence(result)
-            return
-        self._results.append((turns, result))
-        if not self._running:
-            self.wake()
+    # --- what a commit has made true -----------------------------------------------------------------------------
 
     def _act_on_results(self) -> None:
-        while self._results:
-            self._acted(*self._results.popleft())
+        results = self._commits.results
+        while results:
+            self._acted(*results.popleft())
 
     def _acted(self, turns: list[PendingTurn], result: BatchResult) -> None:
         """The act step of one batch: first memory follows the disk, then events, then each turn's effects in order."""
@@ -657,7 +523,7 @@ class Engine:
             if isinstance(outcome, Committed):
                 events += outcome.events
                 self._follow(turn)
-        self._count_refused_evidence(result[len(turns) :])
+        self._commits.count_refused(result[len(turns) :])
         for listener in self.on_events if events else ():
             try:
                 listener(events)
@@ -672,11 +538,6 @@ class Engine:
                 self._perform(turn.cell, turn.effects)
             self._settle(turn.cell)
 
-    def _count_refused_evidence(self, results: Sequence[UnitResult]) -> None:
-        refused = sum(isinstance(outcome, Refused) for outcome in results)
-        if refused:
-            self.counters["evidence_refused"] += refused
-
     def _follow(self, turn: PendingTurn) -> None:
         """Bring the actor, the directory and the deadlines to what the turn has committed."""
         cell = turn.cell
@@ -685,12 +546,12 @@ class Engine:
         former = actor.record
         if turn.removed:
             actor.record = actor.evidence = None
-            self._clean(cell)
+            self._commits.clean(cell)
         elif turn.record is not None:
             actor.record = turn.record
         if turn.evidence is not None:
             actor.evidence = turn.evidence
-            self._clean(cell)
+            self._commits.clean(cell)
         if turn.removed or turn.record is not None or turn.evidence is not None:
             self.directory.committed(own.kind, own.id, actor.record, actor.evidence)
             self._rearm(own, former, actor.record)
@@ -708,9 +569,9 @@ class Engine:
         if record is None:
             if cell is not None:
                 cell.actor.evidence = None
-                self._clean(cell)
+                self._commits.clean(cell)
             self.directory.committed(ref.kind, ref.id, None, None)
-            self._deadlines.set(ref, None)
+            self._due.set(ref, None)
             return
         if cell is not None:
             self.directory.committed(ref.kind, ref.id, record, cell.actor.evidence)
@@ -828,7 +689,7 @@ class Engine:
 
         return later
 
-    # --- activation, passivation ---------------------------------------------------------------------------------
+    # --- entering memory, starting afresh ------------------------------------------------------------------------
 
     def _activate(self, ref: Ref) -> Cell | None:
         """Bring an actor into memory; None if the store cannot be read, which stops everything."""
@@ -842,12 +703,10 @@ class Engine:
         actor.ref = ref
         actor.record = None if row is None else row.record
         actor.evidence = None if row is None else row.evidence
-        cell = self._cells[ref] = Cell(actor, self.clock.now())
-        self.counters["activations"] += 1
-        if self._sweep_timer is None:
-            self._sweep_timer = self._timers.add(cell.used + PASSIVATE_BUCKET_S, self._sweep)
+        cell = Cell(actor, self.clock.now())
+        self._residents.enter(cell)
         if row is not None:
-            add_checkpoint(self._open_ring(cell), actor, cell.used, self.clock.wall())
+            self._residents.note_start(cell)
             cell.put_system(_ACTIVATION)
             self._enqueue(cell)
         return cell
@@ -864,63 +723,19 @@ class Engine:
         actor.ref, actor.record, actor.evidence = former.ref, former.record, former.evidence
         cell.actor = actor
         if actor.record is not None:
-            add_checkpoint(self._open_ring(cell), actor, self.clock.now(), self.clock.wall())
+            self._residents.note_start(cell)
             cell.put_back(_ACTIVATION)
-
-    def _sweep(self) -> None:
-        self._sweep_timer = None
-        self._sweep_slice(deque(self._cells.values()))
-
-    def _sweep_slice(self, cells: deque[Cell]) -> None:
-        now = self.clock.now()
-        for _ in range(min(PASSIVATE_SLICE, len(cells))):
-            cell = cells.popleft()
-            if self._cells.get(cell.ref) is not cell:
-                continue
-            actor = cell.actor
-            limit = actor.passivate_after_s
-            # An address without a record costs nothing to visit again, and strangers may name any number of them.
-            leaves = limit is not None and (now - cell.used >= limit or (actor.record is None and actor.kind is not None))
-            leaves = leaves or (limit is not None and self.buggify(PASSIVATE_EARLY))
-            if leaves and cell.idle:
-                self._passivate(cell)
-            elif cell.parked and now - cell.used >= PASSIVATE_BUCKET_S / 2:
-                self._trim(cell)
-            elif cell.ring and not cell.gate:
-                add_checkpoint(cell.ring, actor, now, self.clock.wall())
-        if cells:
-            self._timers.add(now + SLICE_EVERY_S, lambda: self._sweep_slice(cells))
-        elif self._cells:
-            self._sweep_timer = self._timers.add(now + PASSIVATE_BUCKET_S, self._sweep)
-
-    def _trim(self, cell: Cell) -> None:
-        # Without a ring the actor has taken no turn since it was trimmed last.
-        if cell.ring is not None:
-            cell.trim()
-            self._retired.keep(cell.ref, cell.ring)
-            cell.ring = None
 
     def passivate(self, ref: Ref) -> bool:
         """Let an idle actor leave memory now; False if it holds work or is not in memory."""
-        cell = self._cells.get(ref)
-        if cell is None or not cell.idle:
-            return False
-        self._passivate(cell)
-        return True
-
-    def _passivate(self, cell: Cell) -> None:
-        del self._cells[cell.ref]
-        if cell.ring is not None:
-            self._retired.keep(cell.ref, cell.ring)
-        self._policy.healthy(cell.ref)
-        self.counters["passivations"] += 1
+        return self._residents.passivate(ref)
 
     # --- crashes -------------------------------------------------------------------------------------------------
 
     def _crashed(self, cell: Cell, envelope: Envelope, error: Exception) -> None:
         ctx = self._ctx
         message, ask = envelope
-        ring = self._open_ring(cell)
+        ring = self._residents.ring(cell)
         outcome = f"crashed:{type(error).__name__}"
         ring.append((ctx.now, ctx.wall, message, outcome, (), ctx._draws or (), cell.actor.record))
         if self._trace is not None:
@@ -931,7 +746,7 @@ class Engine:
         crash = Crash(cell.ref, message, error, poison, tuple(recorded(entry) for entry in ring))
         self.crashes.append(crash)
         log.error("handler raised", extra={"ref": str(cell.ref), "handled": type(message).__name__, "poison": poison}, exc_info=error)
-        _forget_locals(error)
+        forget_locals(error)
         decision = self._policy.crashed(crash)
         if poison:
             fault = InternalFault("internal_error", "the platform failed on this request; it was not carried out", 500)
@@ -988,69 +803,28 @@ class Engine:
         at = None if record is None else kind.due(record)
         # A deadline that fired and was left as it is keeps its repetition; armed anew it would fire at once, again and again.
         if at is None or former is None or kind.due(former) != at:
-            self._deadlines.set(ref, at)
-            if at is not None:
-                self._arm_due()
+            self._due.set(ref, at)
 
-    def _arm_due(self) -> None:
-        earliest = self._deadlines.earliest()
-        wait_s = min(max(0.0, earliest - self.clock.wall()), WALL_RECHECK_S)
-        at = self.clock.now() + wait_s
-        if not len(self._deadlines):
-            return
-        if self._due_timer is not None:
-            if self._due_timer.callback is not None and self._due_timer.at <= at:
-                return
-            self._due_timer.cancel()
-        self._due_timer = self._timers.add(at, self._fire_due)
-        if not self._running:
-            self.wake()
+    def _knows_due(self, ref: Ref) -> bool:
+        cell = self._cells.get(ref)
+        return cell is not None and bool(cell.system) and any(isinstance(message, Due) for message, _ in cell.system or ())
 
-    def _fire_due(self) -> None:
-        self._due_timer = None
-        wall = self.clock.wall()
-        fired = self._deadlines.due(wall, DUE_SLICE)
-        for ref in fired:
-            # Until a commit moves the deadline it stays in force: fires at least once, takes effect once.
-            self._deadlines.set(ref, wall + DUE_REPEAT_S)
-            cell = self._cells.get(ref)
-            if cell is None or not cell.system or not any(isinstance(message, Due) for message, _ in cell.system):
-                self._post(ref, Due())
-                if self.buggify(DUE_TWICE):
-                    self._post(ref, Due())
-        if len(fired) < DUE_SLICE:
-            self._arm_due()
-        else:
-            self._due_timer = self._timers.add(self.clock.now() + SLICE_EVERY_S, self._fire_due)
+    def _tell_due(self, ref: Ref) -> None:
+        self._post(ref, Due())
 
     # --- looking in ----------------------------------------------------------------------------------------------
 
     def history(self, ref: Ref) -> tuple[Recorded, ...]:
         """The flight recorder's ring of one actor, oldest first; empty if nothing is kept."""
-        cell = self._cells.get(ref)
-        ring = (cell.ring if cell is not None else None) or self._retired.get(ref)
-        return () if ring is None else tuple(recorded(entry) for entry in ring)
+        return self._residents.history(ref)
 
     def recorded_actors(self) -> list[Ref]:
         """Every actor of which the flight recorder keeps something, in order of their addresses."""
-        kept = {ref for ref, cell in self._cells.items() if cell.ring}
-        return sorted(kept.union(self._retired.refs()))
+        return self._residents.recorded()
 
     def state(self, ref: Ref) -> dict[str, Any]:
         """Where an actor stands now: in memory or not, mailbox depth, open work."""
-        cell = self._cells.get(ref)
-        if cell is None:
-            return {"in_memory": False}
-        return {
-            "in_memory": True,
-            "mailbox": cell.depth,
-            "committing": cell.gate,
-            "resting": cell.resting is not None,
-            "quarantined": cell.quarantined,
-            "open_calls": len(cell.calls or ()),
-            "held_asks": len(cell.asks or ()),
-            "timers": sorted(cell.timers or ()),
-        }
+        return self._residents.state(ref)
 
     def known(self, kind: str) -> bool:
         """Whether there are actors of this kind."""
@@ -1085,7 +859,8 @@ class Engine:
     @property
     def quiescent(self) -> bool:
         """Nothing to run, nothing being committed, no ask waiting for a turn: only timers and ports can bring news."""
-        return not (self._ready or self._pending or self._results or self._committing)
+        commits = self._commits
+        return not (self._ready or commits.pending or commits.results or commits.committing)
 
 
 _ACTIVATED = Activated()
@@ -1094,15 +869,3 @@ _ACTIVATION: Envelope = (_ACTIVATED, None)
 
 def _full(ref: Ref) -> Fault:
     return InternalFault("mailbox_full", f"{ref.kind} has too much work queued; try again shortly", 503, retry_after_s=1.0)
-
-
-def _forget_locals(error: BaseException) -> None:
-    """Drop the tracebacks of a kept error: their frames hold the handler's locals, which may be secret and are never small."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            each.__traceback__ = None
-            waiting += (each.__cause__, each.__context__)

@@ -13,7 +13,8 @@ from typing import Any
 import trio
 
 from runtime.actor import Ref
-from runtime.engine import Cell, Engine
+from runtime.cell import Cell
+from runtime.engine import Engine
 from runtime.limits import MESSAGES_PER_PASS
 from runtime.mailbox import Envelope
 

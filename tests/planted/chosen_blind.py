@@ -20,7 +20,6 @@ import actors.peer.minting
 from actors.grant.chain import Ask
 from actors.peer.messages import AnswerSealed, Redeem, ResumePeering
 from actors.ports import Open
-from runtime.deadlines import Deadlines
 from runtime.engine import Engine
 from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
@@ -93,7 +92,7 @@ def deadlines_lost_in_restart(patch: Patch) -> None:
 
     def start(engine: Engine) -> None:
         former(engine)
-        engine._deadlines = Deadlines()
+        engine._due.forget()
 
     patch.setattr(Engine, "start", start)
 

@@ -428,7 +428,7 @@ def reply_before_durable(patch: Patch) -> None:
 
     def eager(engine: Any, cell: Any, ask: Any) -> None:
         hold(engine, cell, ask)
-        turn = engine._pending[-1]
+        turn = engine._commits.pending[-1]
         effects = list(turn.effects)
         turn.effects.clear()
         engine._perform(cell, effects)

@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from runtime.engine import Crash
+from runtime.crash import Crash
 from sim.mishaps import PlantedError
 from sim.scenario.failures import Failure
 from sim.scenario.load import load

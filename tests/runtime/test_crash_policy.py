@@ -3,8 +3,8 @@
 import pytest
 
 from runtime.actor import Ref
+from runtime.crash import Crash, QuarantineFor, RestartAfter
 from runtime.crash_policy import DEFAULT_RULES, QUARANTINE_S, SupervisedCrashes
-from runtime.engine import Crash, QuarantineFor, RestartAfter
 from runtime.random import SeededRandomness
 from runtime.supervision import CrashReport, Notice, Quarantine, SupervisorSpec
 

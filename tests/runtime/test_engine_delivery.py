@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.actor import Actor, Ref
 from runtime.context import Context
-from runtime.engine import Crash, QuarantineFor, RestartAfter
+from runtime.crash import Crash, QuarantineFor, RestartAfter
 from runtime.errors import InternalFault
 from runtime.limits import PASSIVATE_AFTER_S, PASSIVATE_BUCKET_S, RECORDER_RETIRED_ACTORS, RECORDER_RING
 from tests.support.engines import AtOnce, Do, Fetch, Fetched, Note, World, add, quarantining

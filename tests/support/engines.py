@@ -9,8 +9,9 @@ import attrs
 
 from runtime.actor import Actor, CallResult, Due, Ref, Resume, handles
 from runtime.context import Context
+from runtime.crash import Crash, CrashPolicy, QuarantineFor, RestartAfter
 from runtime.crash_policy import SupervisedCrashes
-from runtime.engine import Crash, CrashPolicy, Engine, QuarantineFor, RestartAfter
+from runtime.engine import Engine
 from runtime.random import Randomness, SeededRandomness
 from runtime.store.port import Event, Kind
 from runtime.trace import Trace

@@ -1,0 +1,92 @@
+"""Durable deadlines, told to the actors whose records hold them.
+
+Lives here: one timer for the earliest of them all, armed by the wall clock and looked at again, since that may be set. Must not live here:
+finding the earliest (see `deadlines`), or what a deadline means (its actor decides by its record).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from runtime.actor import Ref
+from runtime.buggify import Decide, site
+from runtime.clock import Clock
+from runtime.deadlines import Deadlines
+from runtime.limits import DUE_REPEAT_S, DUE_SLICE, SLICE_EVERY_S, WALL_RECHECK_S
+from runtime.timers import Timer, TimerHeap
+
+DUE_TWICE: Final = site("due.twice", "a deadline is told twice")
+
+
+class DueDeadlines:
+    """The durable deadlines of one engine.
+
+    Args:
+        tell: tells an actor that its deadline has come.
+        knows: whether the actor has been told and has not looked yet.
+        armed: called when the next moment at which something is to be done may have come nearer.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: TimerHeap,
+        buggify: Decide,
+        tell: Callable[[Ref], None],
+        knows: Callable[[Ref], bool],
+        armed: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._timers = timers
+        self._buggify = buggify
+        self._tell = tell
+        self._knows = knows
+        self._armed = armed
+        self._timer: Timer | None = None
+        self._deadlines = Deadlines()
+
+    def forget(self) -> None:
+        """Forget all deadlines. The timer is not cancelled: whoever forgets clears all timers."""
+        self._deadlines = Deadlines()
+        self._timer = None
+
+    def load(self, deadlines: list[tuple[Ref, float]]) -> None:
+        """Take up all deadlines that are stored."""
+        for ref, at in deadlines:
+            self._deadlines.set(ref, at)
+        self._arm()
+
+    def set(self, ref: Ref, at: float | None) -> None:
+        """Make `at` (seconds since the epoch; None for none) the deadline of `ref`."""
+        self._deadlines.set(ref, at)
+        if at is not None:
+            self._arm()
+
+    def _arm(self) -> None:
+        earliest = self._deadlines.earliest()
+        if not len(self._deadlines):
+            return
+        at = self._clock.now() + min(max(0.0, earliest - self._clock.wall()), WALL_RECHECK_S)
+        if self._timer is not None:
+            if self._timer.callback is not None and self._timer.at <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._timers.add(at, self._fire)
+        self._armed()
+
+    def _fire(self) -> None:
+        self._timer = None
+        wall = self._clock.wall()
+        fired = self._deadlines.due(wall, DUE_SLICE)
+        for ref in fired:
+            # Until a commit moves the deadline it stays in force: fires at least once, takes effect once.
+            self._deadlines.set(ref, wall + DUE_REPEAT_S)
+            if not self._knows(ref):
+                self._tell(ref)
+                if self._buggify(DUE_TWICE):
+                    self._tell(ref)
+        if len(fired) < DUE_SLICE:
+            self._arm()
+        else:
+            self._timer = self._timers.add(self._clock.now() + SLICE_EVERY_S, self._fire)
