@@ -18,8 +18,8 @@ from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
+from api.cli.option_types import DurationType
 from api.cli.output import ago, block, emit_json, listing, note, say, table
-from api.cli.pairing import DurationType
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
 from api.cli.text import clean

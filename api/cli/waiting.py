@@ -21,8 +21,8 @@ from api.cli.failures import Exit, Failure
 from api.cli.findings import remedy_of
 from api.cli.lazy import Command
 from api.cli.live import follow
+from api.cli.option_types import DurationType
 from api.cli.output import emit_json, note, say
-from api.cli.pairing import DurationType
 from api.cli.peer_names import peer_of, peer_path
 from api.cli.peers import resolved
 from api.cli.text import clean
