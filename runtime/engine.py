@@ -243,6 +243,12 @@ class Engine:
         if ask.finish(InternalFault("deadline_exceeded", "the platform did not answer in time; the request may be repeated", 503)):
             self.counters["asks_expired"] += 1
 
+    def after(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """For who stands before the actors: call back in a pass `delay_s` from now. Never, if a `reset` comes before."""
+        self._timers.add(self.clock.now() + max(0.0, delay_s), callback)
+        if not self._running:
+            self.wake()
+
     def _refuse(self, ref: Ref, message: Any, ask: Ask | None, fault: Fault, reason: DeadLetterReason) -> bool:
         self.counters[f"refused: {reason}"] += 1
         self.dead_letters.put(message, str(ref), reason, self.clock.now())

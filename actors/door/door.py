@@ -20,6 +20,7 @@ from actors.contract import record as contract
 from actors.door import shapes
 from actors.door.call import Answer, Call, failure
 from actors.door.grants.decisions import Decisions
+from actors.door.grants.uses import Uses
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
@@ -94,6 +95,7 @@ class Door:
         self.rate_limits = RateLimits(salt=engine.randomness.token_bytes(32))
         self.blocks = Blocks(settings.federation.accept_block_after, settings.federation.accept_block_s)
         self.decisions = Decisions()
+        self.uses = Uses(engine)
         self.newest_contract = max(version.version for version in contract.supported())
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()

@@ -50,11 +50,11 @@ class GrantActor(Actor):
             return
         seen = self._seen()
         told_at = seen.told_at
-        if told_at is None or ctx.wall // GRANT_USE_TOLD_EVERY_S != told_at // GRANT_USE_TOLD_EVERY_S:
+        if told_at is None or message.at // GRANT_USE_TOLD_EVERY_S != told_at // GRANT_USE_TOLD_EVERY_S:
             note = NoteFirstUse(record.account_id, record.id, record.remote_subject, message.source, message.bare)
             ctx.send(Ref(BOOK, record.federation_peer_id), note)
-            told_at = ctx.wall
-        self._count(ctx, evolve(seen, use_count=seen.use_count + 1, last_used_at=ctx.wall, told_at=told_at))
+            told_at = message.at
+        self._count(ctx, evolve(seen, use_count=seen.use_count + message.times, last_used_at=message.at, told_at=told_at))
 
     @handles(Denied)
     def on_denied(self, message: Denied, ctx: Context) -> None:

@@ -187,10 +187,19 @@ class Delivered(CallResult, frozen=True):
 
 
 class Used(Value, frozen=True):
-    """A call was served under this grant; `bare` if the bearer had no secret. No answer."""
+    """Calls were served under this grant. No answer.
+
+    Attributes:
+        source: key of where the last of them came from.
+        bare: the bearer had no secret.
+        at: when the last of them came, seconds since the epoch.
+        times: how many.
+    """
 
     source: str
-    bare: bool = False
+    bare: bool
+    at: float
+    times: int = 1
 
 
 class Denied(Value, frozen=True):

@@ -22,7 +22,7 @@ from actors.door.request import Request
 from actors.grant import standing, tokens
 from actors.grant.actor import BOOK
 from actors.grant.chain import Ask, Malformed, Verdict, decide
-from actors.grant.messages import Denied, NoteDenial, NoteSpoof, Used
+from actors.grant.messages import Denied, NoteDenial, NoteSpoof
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
@@ -124,7 +124,7 @@ def authorise(
         raise FaultError(verdict.refusal)
     grant = ask.grant
     assert grant is not None
-    door.engine.tell(Ref(GRANT.name, grant.id), Used(source_key(source.address), grant.bare_token))
+    door.uses.note(grant.id, source_key(source.address), request.wall, bare=grant.bare_token)
     if access.isEnabledFor(logging.INFO):
         facts = {
             "peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name,
