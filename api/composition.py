@@ -15,6 +15,7 @@ from typing import Any, Final
 import trio
 
 from actors.certificates import verify_server
+from actors.door.access import AccessLine, through_logging
 from actors.door.call import Answer, Call
 from actors.door.channel.routes import CHANNEL_URL_PATH
 from actors.door.families import PlatformDoor
@@ -96,6 +97,7 @@ class Parts(Value, frozen=True, kw_only=True):
         certificates_end: when our own certificates end, seconds since the epoch.
         own_addresses: the addresses of this host.
         engine: makes the engine.
+        access_line: writes the lines of the access log.
         scheduler, trace: as the engine has them; attached by worlds.
     """
 
@@ -115,6 +117,7 @@ class Parts(Value, frozen=True, kw_only=True):
     limits: ListenerLimits = DEFAULT_LISTENER_LIMITS
     own_addresses: Callable[[], Awaitable[frozenset[str]]] = local_addresses
     engine: Callable[..., Engine] = Engine
+    access_line: AccessLine = through_logging
     scheduler: Callable[[int], int] | None = None
     trace: Trace | None = None
 
@@ -133,6 +136,7 @@ class Composition:
         self.engine = self._engine(self.port_table(PortRunner(ports)))
         self.driver = StepDriver(self.engine)
         self.door = PlatformDoor(self.engine, parts.settings, parts.credentials.public_key_pem)
+        self.door.access_line = parts.access_line
         self.hub = EventHub(self.store)
         self.engine.on_events.append(self.hub.publish)
         self.made_faces = self.faces()

@@ -28,6 +28,7 @@ from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import epoch_floor
+from actors.door.access import AccessLine, through_logging
 from actors.governance.messages import Start
 from actors.governance.record import KIND as GOVERNANCE
 from actors.operator.messages import CreateOperator
@@ -83,21 +84,27 @@ def serve(configuration: Configuration, *, announce_as_json: bool = False) -> in
         FolderLockedError, StoreError, VaultError, AuthorityError, CredentialsError, OSError: it could not start.
     """
     clock = SystemClock()
-    logs.configure(clock, level=configuration.log.level, as_json=configuration.log.format == "json")
+    lines = logs.configure(clock, level=configuration.log.level, as_json=configuration.log.format == "json")
     os.umask(0o077)
     configuration.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FolderLock.acquire(configuration.data):
-        trio.run(Platform(configuration, announce_as_json, keep_what_started).run)
+        trio.run(Platform(configuration, announce_as_json, keep_what_started, lines.access_line).run)
     return 0
 
 
 @attrs.define(eq=False)
 class Platform:
-    """One running platform and what it is made of. `on_ready` is called once it serves and all of it is loaded."""
+    """One running platform and what it is made of.
+
+    Attributes:
+        on_ready: called once it serves and all of it is loaded.
+        access_line: writes the lines of the access log.
+    """
 
     configuration: Configuration
     announce_as_json: bool = False
     on_ready: Callable[[], None] | None = None
+    access_line: AccessLine = through_logging
     clock: SystemClock = attrs.field(factory=SystemClock)
     randomness: SystemRandomness = attrs.field(factory=SystemRandomness)
     store: SqliteStore = attrs.field(init=False)
@@ -218,6 +225,7 @@ class Platform:
             leaves=lambda: self._leaves(settings.identity.url),
             certificates_end=lambda: (self._root_ends(), self._leaf_ends),
             limits=listener_limits(self.configuration.server, open_files()),
+            access_line=self.access_line,
         )
 
     def _reopen(self) -> SqliteStore:

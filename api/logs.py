@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TextIO
 
 import msgspec
 
+from actors.door import access
 from runtime.clock import Clock, iso
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -30,23 +32,53 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        at = iso(self._clock.wall())
         error = self.formatException(record.exc_info) if record.exc_info else None
+        return self.line(record.levelname.lower(), record.name, record.getMessage(), extra, error)
+
+    def line(self, level: str, logger: str, message: str, extra: Mapping[str, Any], error: str | None = None) -> str:
+        """One line, without its end."""
+        at = iso(self._clock.wall())
         if self._as_json:
-            line: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-            line.update({key: value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in extra.items()})
+            line: dict[str, Any] = {"at": at, "level": level, "logger": logger, "message": message}
+            for key, value in extra.items():
+                line[key] = value if isinstance(value, _SHOWN) else str(value)
             if error:
                 line["exception"] = error
             return msgspec.json.encode(line).decode()
-        facts = " ".join(f"{key}={value}" for key, value in extra.items())
-        text = f"{at} {record.levelname.lower():<7} {record.name}: {record.getMessage()}" + (f" ({facts})" if facts else "")
+        facts = " ".join([f"{key}={value}" for key, value in extra.items()])
+        text = f"{at} {level:<7} {logger}: {message}" + (f" ({facts})" if facts else "")
         return f"{text}\n{error}" if error else text
 
 
-def configure(clock: Clock, *, level: str, as_json: bool) -> None:
+_SHOWN: Final = (str, int, float, bool, type(None))
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes the lines of the log to a stream.
+
+    Those of the access log come with every call of a peer, so they do without a record: the line is the same, and nothing else reads
+    records here.
+    """
+
+    def __init__(self, stream: TextIO, formatter: Formatter) -> None:
+        super().__init__(stream)
+        self.setFormatter(formatter)
+        self._lines = formatter
+
+    def access_line(self, facts: Mapping[str, Any]) -> None:
+        """Write a line of the access log (see `actors.door.access.AccessLine`)."""
+        try:
+            text = self._lines.line("info", access.log.name, access.MESSAGE, facts) + self.terminator
+            with self.lock:  # type: ignore[union-attr]
+                self.stream.write(text)
+                self.stream.flush()
+        except Exception:
+            self.handleError(access.log.makeRecord(access.log.name, logging.INFO, "", 0, access.MESSAGE, (), None, extra=facts))
+
+
+def configure(clock: Clock, *, level: str, as_json: bool) -> Lines:
     """Send every record of the process to standard error; libraries only from `warning` on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter(clock, as_json))
+    handler = Lines(sys.stderr, Formatter(clock, as_json))
     # No line says which code, thread or process wrote it, so nobody looks it up (logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -55,3 +87,4 @@ def configure(clock: Clock, *, level: str, as_json: bool) -> None:
     root.setLevel(logging.WARNING)
     for ours in LOGGERS:
         logging.getLogger(ours).setLevel(level.upper())
+    return handler

@@ -18,6 +18,7 @@ from actors.continuity.record import FROZEN_HERE, ContinuityRecord, frozen_by
 from actors.continuity.record import KIND as CONTINUITY
 from actors.contract import record as contract
 from actors.door import shapes
+from actors.door.access import AccessLine, through_logging
 from actors.door.call import Answer, Call, failure
 from actors.door.grants.decisions import Decisions
 from actors.door.grants.uses import Uses
@@ -96,6 +97,7 @@ class Door:
         self.blocks = Blocks(settings.federation.accept_block_after, settings.federation.accept_block_s)
         self.decisions = Decisions()
         self.uses = Uses(engine)
+        self.access_line: AccessLine = through_logging
         self.newest_contract = max(version.version for version in contract.supported())
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()

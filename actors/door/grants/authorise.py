@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.bridge.record import active_bridge
 from actors.continuity.record import FROZEN_THERE
+from actors.door import access
 from actors.door.callers import recognised_caller
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
@@ -35,8 +36,6 @@ from runtime.values import Value
 
 if TYPE_CHECKING:
     from actors.door.door import Door
-
-access: Final = logging.getLogger("powernode.access")
 
 CLAIMED_CONTEXT: Final = ("x-calling-instance", "x-sdwan-network", "x-forwarded-for")
 """Headers by which a trusted proxy would tell the call context. No proxy is trusted, so from anybody they are a forgery."""
@@ -125,12 +124,12 @@ def authorise(
     grant = ask.grant
     assert grant is not None
     door.uses.note(grant.id, source_key(source.address), request.wall, bare=grant.bare_token)
-    if access.isEnabledFor(logging.INFO):
+    if access.log.isEnabledFor(logging.INFO):
         facts = {
             "peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name,
             "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope,
         }  # fmt: skip
-        access.info("served", extra=facts)
+        door.access_line(facts)
     return Authorised(peer, grant, ask.instance_id, ask.network_id, source.proven_address)
 
 
