@@ -137,6 +137,9 @@ GRANT_USES_GATHERED_S: Final = 1.0
 
 # Grants that others gave us.
 RECEIVED_GRANTS_PER_PEER_MAX: Final = 256
+GRANTS_ANNOUNCED_PER_PEER_MAX: Final = 64
+"""Grants of one peer that are shown although their bearer has not come. They take no place from those that are held."""
+RECEIVED_GRANT_ROWS_MAX: Final = RECEIVED_GRANTS_PER_PEER_MAX + GRANTS_ANNOUNCED_PER_PEER_MAX
 RECEIVED_GRANT_KEPT_S: Final = 7 * DAY_S
 """How long a bearer outlives its expiry, so that an operator sees what has become of it."""
 RECEIVED_GRANTS_TRIED_MAX: Final = 3

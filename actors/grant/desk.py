@@ -53,8 +53,8 @@ from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
-TOLD_CHANGES = frozenset({"revoked", "narrowed", "rotated"})
-"""Changes of which the holder is told. An end by time is known to it from the beginning, and a new grant comes with its bearer."""
+TOLD_CHANGES = frozenset({"revoked", "expired", "narrowed", "rotated"})
+"""Changes of which the holder is told wherever they are made; that a grant was issued is told where its bearer does not come by itself."""
 
 NOT_FOUND = OperatorFault("not_found", "there is no such grant", 404)
 ALREADY_REVOKED = OperatorFault("grant_already_revoked", "this grant has ended for good; issue a new one", 409)
@@ -114,6 +114,9 @@ class GrantDesk(Trail):
     def _undelivered(self, ctx: Context, kept: Any, code: str) -> None:
         """The grant stands; its bearer goes to the operator instead, who can hand it over by another way."""
         record, bearer, warnings, address = kept
+        peer = self._peer(ctx)
+        if peer is not None:
+            self._announce(ctx, record, peer)
         ctx.answer(address, Issued(record, bearer, (*warnings, f"not_delivered:{code}")))
 
     def _issue(self, ctx: Context, asked: Issue, digest: str | None) -> GrantRecord | Fault:
@@ -139,7 +142,13 @@ class GrantDesk(Trail):
         self._tell(ctx, written, "issued", asked.grantor_type, asked.by, **told)
         body = projection.issued(written, peer, ctx.wall, None, asked.warnings)
         remember(ctx, asked.mark, 201, body)
+        if asked.origin == "operator" and not asked.deliver:
+            self._announce(ctx, written, peer)
         return written
+
+    def _announce(self, ctx: Context, record: GrantRecord, peer: PeerRecord) -> None:
+        """Tell the holder of a grant whose bearer comes by another way. It is told what it could ask for, so never a secret."""
+        self._tell_holder(ctx, record, "issued", grant=projection.to_holder(record, peer, ctx.wall))
 
     def _make_room(self, ctx: Context, former: GrantRecord, record: GrantRecord, by: str | None, *, replaced: bool) -> None:
         """Free the slot: of a grant that is replaced, or of one that is over and whose end has not been noted yet."""
@@ -310,8 +319,11 @@ class GrantDesk(Trail):
         broad = what == "issued" and record.unrestricted
         ctx.emit(f"federation.grant.{what}", "medium" if broad else "low", record.account_id, **about, **_outline(record), **shown)
         if what in TOLD_CHANGES:
-            told = news(ctx, GRANT_CHANGED, record.id, {"grant_id": record.id, "change": what})
-            ctx.send(Ref(PEER.name, record.federation_peer_id), told)
+            self._tell_holder(ctx, record, what)
+
+    def _tell_holder(self, ctx: Context, record: GrantRecord, change: str, **facts: Any) -> None:
+        told = news(ctx, GRANT_CHANGED, record.id, {"grant_id": record.id, "change": change, **facts})
+        ctx.send(Ref(PEER.name, record.federation_peer_id), told)
 
     # --- grant tests ---------------------------------------------------------------------------------------------
 

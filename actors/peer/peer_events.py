@@ -19,9 +19,10 @@ from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
 from actors.peer.record import PeerRecord, UnprovenAnchor
 from actors.peer.steps import Party, note
-from actors.received_grant.messages import IssuerTold
+from actors.received_grant.messages import Announced, IssuerTold
 from actors.received_grant.record import KIND as RECEIVED_GRANT
-from actors.received_grant.record import held_key
+from actors.received_grant.record import GrantFacts, held_key, row_id
+from actors.received_grant.remote_answers import parse_facts
 from actors.subscription.messages import Told
 from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none, parse_iso
@@ -153,13 +154,23 @@ def _tell_shelf(ctx: Context, record: PeerRecord, event: PeerEvent, epoch: int |
 
 
 def _grant_changed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
-    """A grant that the remote gave us is another now. Whoever holds its bearer looks at what is left of it."""
+    """A grant that the remote gave us is another now, or new. Whoever holds its bearer looks at what is left of it."""
     grant_id, change = event.payload.get("grant_id"), event.payload.get("change")
     if isinstance(grant_id, str) and is_uuid(grant_id) and isinstance(change, str):
         held = ctx.find(RECEIVED_GRANT.name, "held", held_key(record.id, grant_id))
         if held is not None:
             ctx.send(Ref(RECEIVED_GRANT.name, held), IssuerTold(change))
+        elif change == "issued":
+            _announced(ctx, record, grant_id, event.payload.get("grant"))
     return record
+
+
+def _announced(ctx: Context, record: PeerRecord, grant_id: str, told: object) -> None:
+    """The remote has given us a grant whose bearer is on its way by another way."""
+    facts = parse_facts(told)
+    if isinstance(facts, GrantFacts) and facts.grant_id == grant_id and facts.state == "active":
+        announced = Announced(account_id=record.account_id, peer_id=record.id, facts=facts)
+        ctx.send(Ref(RECEIVED_GRANT.name, row_id(record.id, grant_id)), announced)
 
 
 def _catalogue_changed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:

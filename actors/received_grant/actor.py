@@ -6,11 +6,11 @@ which of several grants to use (see `record.fitting`), or the meaning of a resou
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from actors.grant import tokens
 from actors.idempotency.record import remember
-from actors.limits import RECEIVED_GRANTS_PER_PEER_MAX, RESOURCES_REPLY_BYTES_MAX
+from actors.limits import GRANTS_ANNOUNCED_PER_PEER_MAX, RECEIVED_GRANTS_PER_PEER_MAX, RESOURCES_REPLY_BYTES_MAX
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
 from actors.peer.outbound import exchange
@@ -20,6 +20,7 @@ from actors.peer.remote_answers import remote_code
 from actors.peer.standing import in_force
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from actors.received_grant.messages import (
+    Announced,
     BearerSealed,
     Call,
     Checked,
@@ -31,7 +32,7 @@ from actors.received_grant.messages import (
     Receive,
     Replied,
 )
-from actors.received_grant.record import KIND, GrantFacts, ReceivedGrantRecord, Source, held_key, of_peer, to_json
+from actors.received_grant.record import EXPIRED_CODE, KIND, GrantFacts, ReceivedGrantRecord, Source, held_key, of_peer, to_json
 from actors.received_grant.remote_answers import BEARER_OVER, confirmed
 from runtime.actor import Actor, Due, handles
 from runtime.cell import Ask
@@ -45,6 +46,9 @@ NOT_FOUND = OperatorFault("not_found", "there is no such received grant", 404)
 PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 MALFORMED = OperatorFault("grant_token_malformed", "this is not the bearer of a grant: fg-, the id of the grant, a dot, 43 characters", 422)
 FULL = OperatorFault("received_grants_full", f"{RECEIVED_GRANTS_PER_PEER_MAX} grants of this peer are held already; forget some", 409)
+
+ENDS: Final = {"revoked": "grant_revoked", "expired": EXPIRED_CODE}
+"""Words of an issuer by which a grant is over, and the refusal that each stands for."""
 
 # A migration under way may still present its bearer; so they go when the revocation completes.
 DEPENDANTS.append(Dependant(kind=KIND.name, phase="complete", open=()))
@@ -124,24 +128,7 @@ class ReceivedGrantActor(Actor):
             return
         source: Source = "delivery" if by_issuer else "operator"
         by = None if isinstance(asked, Deliver) else asked.by
-        record = ReceivedGrantRecord(
-            id=ctx.ref.id,
-            account_id=asked.account_id,
-            federation_peer_id=asked.peer_id,
-            peering_epoch=row.record.peering_epoch,
-            grant_id=facts.grant_id,
-            sealed_bearer=sealed,
-            remote_subject=facts.remote_subject,
-            resource_kind=facts.resource_kind,
-            resource_id=facts.resource_id,
-            permission_scopes=facts.permission_scopes,
-            issued_at=facts.issued_at,
-            expires_at=facts.expires_at,
-            source=source,
-            received_at=ctx.wall,
-            received_by=by,
-            updated_at=ctx.wall,
-        )
+        record = taken_in(ctx, row.record, facts, sealed, source, by)
         who = row.record.remote_instance_id if by_issuer else by
         self._tell(ctx, record, "received", "remote" if by_issuer else "user", who, source=source)
         ctx.save(record)
@@ -149,14 +136,27 @@ class ReceivedGrantActor(Actor):
             remember(ctx, asked.mark, 201, {"received_grant": to_json(ctx.record, row.record, ctx.wall)})
         ctx.answer(address, ctx.record)
 
+    @handles(Announced)
+    def on_announced(self, message: Announced, ctx: Context) -> None:
+        row = self._peer(ctx, message.peer_id)
+        known = self.record is not None or ctx.find(KIND.name, "held", held_key(message.peer_id, message.facts.grant_id)) is not None
+        if known or row is None or self._unwelcome(ctx, message) is not None:
+            return
+        announced = sum(1 for held in ctx.query(of_peer(message.peer_id)) if held.record.sealed_bearer is None)
+        if announced < GRANTS_ANNOUNCED_PER_PEER_MAX:
+            record = taken_in(ctx, row.record, message.facts, None, "notice", None)
+            self._tell(ctx, record, "announced", "remote", row.record.remote_instance_id, expires_at=iso(record.expires_at))
+            ctx.save(record)
+
     def _already_held(self, ctx: Context, peer_id: str, grant_id: str) -> Fault | None:
         found = ctx.find(KIND.name, "held", held_key(peer_id, grant_id))
-        if found is None:
+        row = ctx.row(KIND.name, found) if found is not None else None
+        if row is None or row.record.sealed_bearer is None:
             return None
         text = "this grant is held already; forget it first to put another bearer in its place"
         return OperatorFault("grant_already_held", text, 409, {"received_grant_id": found})
 
-    def _unwelcome(self, ctx: Context, asked: Receive | Deliver) -> Fault | None:
+    def _unwelcome(self, ctx: Context, asked: Receive | Deliver | Announced) -> Fault | None:
         """Why nothing of this peer can be taken in now, or None."""
         row = self._peer(ctx, asked.peer_id)
         if row is None or row.record.account_id != asked.account_id or row.record.peer_kind != "platform":
@@ -166,8 +166,10 @@ class ReceivedGrantActor(Actor):
             return OperatorFault("peer_revoked", "this peering has ended; its grants ended with it", 409)
         if not in_force(peer, peer.peering_epoch, ctx.wall):
             return OperatorFault("peer_not_ready", f"the peer is {peer.status}; its grants are of no use now", 409, {"status": peer.status})
-        if self.record is None and len(ctx.query(of_peer(peer.id, RECEIVED_GRANTS_PER_PEER_MAX))) >= RECEIVED_GRANTS_PER_PEER_MAX:
-            return FULL
+        record: ReceivedGrantRecord | None = self.record
+        if record is None or record.sealed_bearer is None:
+            held = sum(1 for row in ctx.query(of_peer(peer.id)) if row.record.sealed_bearer is not None)
+            return FULL if held >= RECEIVED_GRANTS_PER_PEER_MAX else None
         return None
 
     # --- use -----------------------------------------------------------------------------------------------------
@@ -198,10 +200,15 @@ class ReceivedGrantActor(Actor):
     def on_note_refusal(self, message: NoteRefusal, ctx: Context) -> None:
         self._note_refusal(ctx, message.sealed_bearer, message.code)
 
-    def _note_refusal(self, ctx: Context, presented: bytes, code: str | None) -> None:
+    def _note_refusal(self, ctx: Context, presented: bytes | None, code: str | None) -> None:
         """The word of the issuer is about the bearer that was presented, which a delivery may have replaced since."""
         record: ReceivedGrantRecord | None = self.record
-        if record is not None and record.sealed_bearer == presented and code in BEARER_OVER and record.refused_code is None:
+        if record is None or record.sealed_bearer != presented or code not in BEARER_OVER or record.refused_code is not None:
+            return
+        if record.sealed_bearer is None:
+            # It was never of any use here: there is nothing to show.
+            self._destroy(ctx, record, "remote", None, str(code))
+        else:
             self._tell(ctx, record, "refused", "remote", None, code=code)
             ctx.save(evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
 
@@ -212,8 +219,9 @@ class ReceivedGrantActor(Actor):
         record: ReceivedGrantRecord | None = self.record
         if record is None or record.refused_code is not None:
             return
-        if message.change == "revoked":
-            self._note_refusal(ctx, record.sealed_bearer, "grant_revoked")
+        over = ENDS.get(message.change)
+        if over is not None:
+            self._note_refusal(ctx, record.sealed_bearer, over)
             return
         row = self._peer(ctx, record.federation_peer_id)
         if row is None:
@@ -290,3 +298,27 @@ class ReceivedGrantActor(Actor):
     def _peer(self, ctx: Context, peer_id: str) -> Row | None:
         rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
         return rows[0] if rows else None
+
+
+def taken_in(
+    ctx: Context, peer: PeerRecord, facts: GrantFacts, sealed: bytes | None, source: Source, by: str | None
+) -> ReceivedGrantRecord:
+    """The row of a grant that has come in this turn, with its bearer or without."""
+    return ReceivedGrantRecord(
+        id=ctx.ref.id,
+        account_id=peer.account_id,
+        federation_peer_id=peer.id,
+        peering_epoch=peer.peering_epoch,
+        grant_id=facts.grant_id,
+        sealed_bearer=sealed,
+        remote_subject=facts.remote_subject,
+        resource_kind=facts.resource_kind,
+        resource_id=facts.resource_id,
+        permission_scopes=facts.permission_scopes,
+        issued_at=facts.issued_at,
+        expires_at=facts.expires_at,
+        source=source,
+        received_at=ctx.wall,
+        received_by=by,
+        updated_at=ctx.wall,
+    )

@@ -54,12 +54,20 @@ class Call(Value, frozen=True):
 class NoteRefusal:
     """Another actor has presented this sealed bearer, and the issuer has said that it is good no more. No answer."""
 
-    sealed_bearer: bytes = attrs.field(repr=False)
+    sealed_bearer: bytes | None = attrs.field(repr=False)
     code: str
 
 
+class Announced(Value, frozen=True, kw_only=True):
+    """The issuer says that it has given us a grant, whose bearer comes by another way. No answer."""
+
+    account_id: str
+    peer_id: str
+    facts: GrantFacts
+
+
 class IssuerTold(Value, frozen=True):
-    """The issuer says that the grant has changed: `revoked`, `narrowed`, `rotated`, or a word that we do not know. No answer."""
+    """The issuer says that the grant has changed: `revoked`, `expired`, `narrowed`, `rotated`, or a word that we do not know. No answer."""
 
     change: str
 

@@ -1,4 +1,4 @@
-"""A grant that a peer gave us: its sealed bearer and what the issuer says of it, and how both are stored and found.
+"""A grant that a peer gave us: its sealed bearer, once it has come, and what the issuer says of it, and how both are stored and found.
 
 Lives here: fields, index columns, the unique key, the deadline, and which of several grants fits a call best. Must not live here: anything
 about calls that come in; whether those are served is decided by `actors.grant` over grants of our own, and by nothing in this folder.
@@ -6,22 +6,24 @@ about calls that come in; whether those are served is decided by `actors.grant` 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import attrs
 
-from actors.limits import RECEIVED_GRANT_KEPT_S, SKEW_MAX_S
+from actors.limits import RECEIVED_GRANT_KEPT_S, RECEIVED_GRANT_ROWS_MAX, SKEW_MAX_S
 from actors.peer.record import PeerRecord
 from actors.peer.standing import in_force
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Condition, Kind, Query
 
-Source = Literal["operator", "delivery"]
-State = Literal["active", "expired", "refused"]
+Source = Literal["operator", "delivery", "notice"]
+State = Literal["announced", "active", "expired", "refused"]
 
-SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery")
-STATES: Final[tuple[State, ...]] = ("active", "expired", "refused")
+SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery", "notice")
+STATES: Final[tuple[State, ...]] = ("announced", "active", "expired", "refused")
+EXPIRED_CODE: Final = "grant_expired"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,11 +45,12 @@ class ReceivedGrantRecord:
     """One held grant. Times are seconds since the epoch.
 
     Attributes:
-        id: ours. A remote names `grant_id` as it likes, so that must not be the name of a row here.
+        id: ours (see `row_id`). A remote names `grant_id` as it likes, so that must not be the name of a row here.
         peering_epoch: of the peer when the grant came; under any other it is of no use.
-        sealed_bearer: sealed for `GRANT_BEARER_PURPOSE`; opened by the port that sends it, and by nothing else.
+        sealed_bearer: sealed for `GRANT_BEARER_PURPOSE`; opened by the port that sends it, and by nothing else. None while the issuer has
+            only told of the grant.
         resource_kind: as the issuer writes it; it may be of a kind that we do not know.
-        source: who brought it: an operator, or the issuer over its connection.
+        source: who brought it: an operator, or the issuer over its connection, or nobody yet: the issuer told of it.
         refused_code, refused_at: the issuer's word that this bearer is good no more.
     """
 
@@ -57,7 +60,7 @@ class ReceivedGrantRecord:
     federation_peer_id: str
     peering_epoch: int
     grant_id: str
-    sealed_bearer: bytes = attrs.field(repr=False)
+    sealed_bearer: bytes | None = attrs.field(repr=False)
     remote_subject: str | None = None
     resource_kind: str
     resource_id: str | None = None
@@ -77,6 +80,15 @@ def held_key(peer_id: str, grant_id: str) -> str:
     return f"{peer_id} {grant_id}"
 
 
+def row_id(peer_id: str, grant_id: str) -> str:
+    """Our id of a peer's grant: the same whoever speaks of it first, so that one actor hears all of it in order.
+
+    A UUIDv7 that sorts like the issuer's; the rest is a hash, so that the issuer cannot choose it.
+    """
+    drawn = hashlib.sha256(held_key(peer_id, grant_id).encode()).hexdigest()
+    return f"{grant_id[:13]}-7{drawn[:3]}-{'89ab'[int(drawn[3], 16) % 4]}{drawn[4:7]}-{drawn[7:19]}"
+
+
 KIND = Kind(
     name="received_grant",
     record=ReceivedGrantRecord,
@@ -88,16 +100,18 @@ KIND = Kind(
 )
 
 
-def of_peer(peer_id: str, limit: int | None = None) -> Query:
-    """The query for everything that we hold of a peer."""
+def of_peer(peer_id: str, limit: int = RECEIVED_GRANT_ROWS_MAX) -> Query:
+    """The query for everything that we hold of a peer, and what it has told of."""
     return Query(KIND.name, ((Condition("federation_peer_id", "=", peer_id),),), limit=limit)
 
 
 def state(record: ReceivedGrantRecord, wall: float) -> State:
     """What we know of a held grant. Only its issuer knows whether it has been revoked since the last call."""
     if record.refused_code is not None:
-        return "refused"
-    return "active" if wall < record.expires_at else "expired"
+        return "expired" if record.refused_code == EXPIRED_CODE else "refused"
+    if wall >= record.expires_at:
+        return "expired"
+    return "active" if record.sealed_bearer is not None else "announced"
 
 
 def usable(record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) -> bool:
@@ -105,7 +119,8 @@ def usable(record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) ->
 
     Clocks may differ by `SKEW_MAX_S`, and the issuer's decides: a bearer that seems just expired is still tried.
     """
-    return record.refused_code is None and wall < record.expires_at + SKEW_MAX_S and in_force(peer, record.peering_epoch, wall)
+    good = record.sealed_bearer is not None and record.refused_code is None and wall < record.expires_at + SKEW_MAX_S
+    return good and in_force(peer, record.peering_epoch, wall)
 
 
 def fitting(

@@ -36,7 +36,12 @@ RECEIVED_GRANT: Final = Object(
         Field("permission_scopes", ListOf(Text(), 8), required=True),
         Field("issued_at", Instant(), required=True),
         Field("expires_at", Instant(), required=True),
-        Field("state", Choice(STATES), required=True, description="`refused` once the issuer has said that the bearer is good no more."),
+        Field(
+            "state",
+            Choice(STATES),
+            required=True,
+            description="`announced` until the bearer comes; `refused` once the issuer has said that it is good no more.",
+        ),
         Field("usable", Boolean(), required=True, description="Whether a call would present it now, for all that we know."),
         Field("source", Choice(SOURCES), required=True),
         Field("received_at", Instant(), required=True),

@@ -14,17 +14,17 @@ from actors.door.grants.authorise import admitted_peer, presented
 from actors.door.grants.handlers import own_peer
 from actors.door.received_grants import relay
 from actors.door.request import Request
-from actors.grant import lifecycle, projection, standing
+from actors.grant import lifecycle, projection, standing, tokens
 from actors.grant.chain import Ask, holds
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
-from actors.limits import RECEIVED_GRANTS_PER_PEER_MAX, RECEIVED_GRANTS_TRIED_MAX
+from actors.limits import RECEIVED_GRANTS_TRIED_MAX
 from actors.peer.record import PeerRecord
 from actors.ports import RemoteReply
 from actors.received_grant.actor import NOT_FOUND
 from actors.received_grant.messages import Call, Deliver, Forget, Receive
-from actors.received_grant.record import KIND, ReceivedGrantRecord, fitting, held_key, of_peer, to_json
+from actors.received_grant.record import KIND, ReceivedGrantRecord, fitting, held_key, of_peer, row_id, to_json
 from actors.received_grant.remote_answers import BEARER_OVER, parse_facts
 from runtime.actor import Ref
 from runtime.clock import iso
@@ -43,7 +43,7 @@ LIMIT: Final = "grants_per_peer"
 
 def list_received_grants(door: Door, request: Request) -> None:
     peer = own_peer(door, request)
-    rows = door.engine.store.query(of_peer(peer.id, RECEIVED_GRANTS_PER_PEER_MAX))
+    rows = door.engine.store.query(of_peer(peer.id))
     page = [to_json(row.record, peer, request.wall) for row in rows]
     request.ok(page, meta={"count": len(page), "next_cursor": None})
 
@@ -55,7 +55,15 @@ def receive_grant(door: Door, request: Request) -> None:
     def answered(outcome: ReceivedGrantRecord) -> None:
         request.ok({"received_grant": to_json(outcome, peer, door.engine.clock.wall())}, status=201)
 
-    door.relay(request, Ref(KIND.name, uuid7(request.wall, door.chance)), message, answered)
+    named = tokens.parse(message.bearer.reveal())
+    door.relay(request, _ref(door, peer, named.grant_id if named is not None else None), message, answered)
+
+
+def _ref(door: Door, peer: PeerRecord, grant_id: str | None) -> Ref:
+    """The actor of a grant of a peer, known or not; whoever brings what is no bearer is told so by any."""
+    if grant_id is None:
+        return Ref(KIND.name, uuid7(door.engine.clock.wall(), door.chance))
+    return Ref(KIND.name, door.engine.directory.find(KIND.name, "held", held_key(peer.id, grant_id)) or row_id(peer.id, grant_id))
 
 
 def forget_grant(door: Door, request: Request) -> None:
@@ -118,7 +126,7 @@ def _read(
     """Read from the peer with the bearer that fits best; if the issuer says that it has ended, a few others are tried."""
     peer = own_peer(door, request)
     path = relay.path_of(kind, resource_id, request.call.query)
-    rows = door.engine.store.query(of_peer(peer.id, RECEIVED_GRANTS_PER_PEER_MAX))
+    rows = door.engine.store.query(of_peer(peer.id))
     left = fitting([row.record for row in rows], peer, kind, resource_id, "read", request.wall)[:RECEIVED_GRANTS_TRIED_MAX]
     if not left:
         raise FaultError(_none_fits(peer, kind, resource_id))
@@ -180,13 +188,12 @@ def federation_grant_delivery(door: Door, request: Request) -> None:
     facts = parse_facts({**body["grant"], **_as_sent(body["grant"])})
     if isinstance(facts, str):
         raise FaultError(OperatorFault("invalid_parameter", f"grant.{facts}: cannot be used", 400, {"field": f"grant.{facts}"}))
-    held = door.engine.directory.find(KIND.name, "held", held_key(peer.id, facts.grant_id))
     message = Deliver(account_id=peer.account_id, peer_id=peer.id, facts=facts, bearer=body["bearer_token"])
 
     def answered(outcome: ReceivedGrantRecord) -> None:
         request.ok({"grant_id": outcome.grant_id, "acknowledged": True})
 
-    door.relay(request, Ref(KIND.name, held or uuid7(request.wall, door.chance)), message, answered)
+    door.relay(request, _ref(door, peer, facts.grant_id), message, answered)
 
 
 def _as_sent(grant: Mapping[str, Any]) -> dict[str, str]:

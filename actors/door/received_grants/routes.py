@@ -19,7 +19,7 @@ from actors.door.route import (
     SYSTEM,
     Route,
 )
-from actors.limits import RECEIVED_GRANTS_PER_PEER_MAX
+from actors.limits import GRANTS_ANNOUNCED_PER_PEER_MAX, RECEIVED_GRANTS_PER_PEER_MAX
 
 _TAG: Final = "Received grants"
 _PEER: Final = f"{SYSTEM}/platform/peers/{{id}}"
@@ -43,7 +43,10 @@ _OPERATORS: Final = (
         permission=PEERS_READ,
         tag=_TAG,
         summary="List the grants that a peer gave us, newest first",
-        description=f"All of them: at most {RECEIVED_GRANTS_PER_PEER_MAX} are held of one peer. Bearers are never shown.",
+        description=(
+            f"All of them: at most {RECEIVED_GRANTS_PER_PEER_MAX} are held of one peer, and at most {GRANTS_ANNOUNCED_PER_PEER_MAX} shown "
+            "whose bearer has not come yet. Bearers are never shown."
+        ),
         success={200: shared.listing_of(bodies.RECEIVED_GRANT)},
         errors={404: _NO_PEER},
         conditional=True,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
 import pytest
 
-from actors.limits import NEWS_WAITING_MAX
+from actors.door.call import Call
+from actors.grant.projection import to_holder
+from actors.limits import GRANTS_ANNOUNCED_PER_PEER_MAX, NEWS_WAITING_MAX, RECEIVED_GRANTS_PER_PEER_MAX
 from actors.peer.messages import Tell
 from actors.peer.peer_events import EVENT_KINDS, GRANT_CHANGED, PeerEvent
-from actors.received_grant.record import KIND
+from actors.received_grant.messages import Announced
+from actors.received_grant.record import KIND, GrantFacts, row_id
 from runtime.actor import Ref
+from runtime.ids import is_uuid7
 from runtime.store.port import Query
 from runtime.values import evolve
-from tests.support.grants import PEERS, Peers, peers
+from tests.support.grants import PEERS, SEED_BODY, Peers, peers, source_of
 
 SOON_S = 1.0
 
@@ -93,6 +98,213 @@ def test_a_peer_can_only_speak_of_grants_that_it_gave(two: Peers) -> None:
         turn = Turn(two)
         EVENT_KINDS[GRANT_CHANGED].apply(turn, record, event)  # type: ignore[arg-type]
         assert len(turn.sent) == told
+
+
+# --- grants whose bearer has not come ---------------------------------------------------------------------------------
+
+
+def told_events(two: Peers) -> list[str]:
+    """What `b` has told its operators about grants that it was given."""
+    kinds = [event.kind for event in two.b.store.events(0, 1_000)]
+    return [kind.rpartition(".")[2] for kind in kinds if kind.startswith("federation.received_grant.")]
+
+
+def receive(two: Peers, bearer: str) -> Any:
+    return two.ask("POST", f"{PEERS}/{two.a_at_b}/received_grants", {"bearer_token": bearer}, at=two.b)
+
+
+def held(two: Peers) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = two.ask("GET", f"{PEERS}/{two.a_at_b}/received_grants", at=two.b).data
+    return found
+
+
+def test_an_issued_grant_shows_at_its_holder_before_its_bearer_has_come(two: Peers) -> None:
+    _, bearer = two.issue()
+    two.world.run_for(SOON_S)
+    announced = shown(two)
+    assert (announced["state"], announced["usable"], announced["source"]) == ("announced", False, "notice")
+    assert two.ask("GET", f"{PEERS}/{two.a_at_b}/remote_resources/NodeModule", at=two.b).body["code"] == "no_received_grant"
+    assert receive(two, bearer).data["received_grant"]["id"] == announced["id"]
+    now = shown(two)
+    assert (now["state"], now["usable"], now["source"]) == ("active", True, "operator")
+    assert told_events(two) == ["announced", "received"]
+    assert receive(two, bearer).body["code"] == "grant_already_held"
+
+
+def test_what_is_told_of_a_grant_holds_no_secret(two: Peers) -> None:
+    _, bearer = two.issue(source_cidrs=["198.51.100.0/24"])
+    secret = bearer.partition(".")[2]
+    bodies: list[str] = []
+    handle = two.b.handle
+
+    def overheard(call: Call, *rest: Any) -> None:
+        bodies.append(str(call.body))
+        handle(call, *rest)
+
+    two.b.handle = overheard  # type: ignore[method-assign]
+    two.world.run_for(SOON_S)
+    (told,) = [body for body in bodies if "grant.changed" in body]
+    assert "issued" in told
+    assert secret not in told
+    assert "198.51.100.0" not in told
+    assert two.b.store.query(Query(KIND.name))[0].record.sealed_bearer is None
+
+
+def test_a_grant_that_is_delivered_is_not_announced(two: Peers) -> None:
+    assert two.ask("POST", "", {**SEED_BODY, "deliver": True}).data["delivered"] is True
+    two.world.run_for(SOON_S)
+    assert (shown(two)["state"], told_events(two)) == ("active", ["received"])
+
+
+def test_a_grant_that_could_not_be_delivered_is_announced(two: Peers) -> None:
+    two.b.crash()
+    reply = two.ask("POST", "", {**SEED_BODY, "deliver": True})
+    assert (reply.data["delivered"], reply.data["bearer_token"] is not None) == (False, True)
+    two.b.start()
+    assert two.world.run_until(lambda: told_events(two) == ["announced"], 120.0)
+    assert receive(two, reply.data["bearer_token"]).status == 201
+
+
+def test_a_delivery_fills_the_row_of_a_grant_that_was_announced(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    two.world.run_for(SOON_S)
+    row = two.b.store.query(Query(KIND.name))[0].record
+    answers: list[Any] = []
+    deliver(two, grant_id, bearer, answers)
+    two.world.run_for(SOON_S)
+    assert answers[0].status == 200
+    (after,) = two.b.store.query(Query(KIND.name))
+    assert (after.record.id, after.record.source, after.record.sealed_bearer is not None) == (row.id, "delivery", True)
+
+
+@pytest.mark.parametrize("way", ["word first", "bearer first", "word, then delivery", "delivery, then word"])
+def test_a_bearer_and_the_word_of_its_grant_may_come_in_one_moment(two: Peers, way: str) -> None:
+    two.world.links.partition("a", "b")
+    grant_id, bearer = two.issue()
+    two.world.links.heal()
+    peer = two.b.engine.directory.row("peer", two.a_at_b)
+    assert peer is not None
+    facts = GrantFacts(
+        grant_id=grant_id,
+        remote_subject="told",
+        resource_kind="NodeModule",
+        resource_id=None,
+        permission_scopes=("read",),
+        issued_at=two.b.clock.wall(),
+        expires_at=two.b.clock.wall() + 1e5,
+        state="active",
+    )
+    announced = Announced(account_id=peer.record.account_id, peer_id=two.a_at_b, facts=facts)
+    delivered: list[Any] = []
+    brought: list[Any] = []
+
+    def word() -> None:
+        two.b.engine.tell(Ref(KIND.name, row_id(two.a_at_b, grant_id)), announced)
+
+    def bring() -> None:
+        if "delivery" in way:
+            deliver(two, grant_id, bearer, delivered)
+        else:
+            brought.append(two.b.send("POST", f"{PEERS}/{two.a_at_b}/received_grants", {"bearer_token": bearer}))
+
+    for step in (word, bring) if way.startswith("word") else (bring, word):
+        step()
+    two.world.run_for(30.0)
+    (after,) = two.b.store.query(Query(KIND.name))
+    assert after.record.sealed_bearer is not None
+    assert "received" in told_events(two)
+    assert [answer.status for answer in (*delivered, *(reply for replies in brought for reply in replies))] == [
+        200 if "delivery" in way else 201
+    ]
+
+
+def test_our_id_of_a_grant_follows_from_it_and_cannot_be_chosen() -> None:
+    named = "0198c0de-1234-7000-8000-000000000001"
+    found = row_id("a peer", named)
+    assert is_uuid7(found)
+    assert (found[:13], found == row_id("a peer", named)) == (named[:13], True)
+    assert len({found[13:], row_id("another", named)[13:], row_id("a peer", named[:-1] + "2")[13:]}) == 3
+
+
+@pytest.mark.parametrize("change", ["revoked", "expired"])
+def test_nothing_is_left_of_a_grant_that_ended_before_its_bearer_came(two: Peers, change: str) -> None:
+    grant_id, _ = two.issue(ttl_seconds=3_600)
+    two.world.run_for(SOON_S)
+    if change == "revoked":
+        assert two.revoke(grant_id).status == 200
+    two.world.run_for(SOON_S if change == "revoked" else 3_600.0)
+    assert held(two) == []
+    assert told_events(two) == ["announced", "destroyed"]
+
+
+def test_the_end_of_a_grants_time_is_the_issuers_word(two: Peers) -> None:
+    hold(two, ttl_seconds=3_600)
+    two.world.run_for(3_601.0)
+    assert (shown(two)["state"], shown(two)["usable"], shown(two)["refused_code"]) == ("expired", False, "grant_expired")
+
+
+def test_announced_grants_have_a_limit_and_take_no_place_from_held_ones(two: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert GRANTS_ANNOUNCED_PER_PEER_MAX <= RECEIVED_GRANTS_PER_PEER_MAX
+    monkeypatch.setattr("actors.received_grant.actor.GRANTS_ANNOUNCED_PER_PEER_MAX", 2)
+    monkeypatch.setattr("actors.received_grant.actor.RECEIVED_GRANTS_PER_PEER_MAX", 1)
+    bearers = [two.issue(remote_subject=str(number))[1] for number in range(3)]
+    two.world.run_for(SOON_S)
+    assert [row["state"] for row in held(two)] == ["announced"] * 2
+    assert receive(two, bearers[2]).status == 201
+    assert receive(two, bearers[0]).body["code"] == "received_grants_full"
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        None,
+        "a grant",
+        {},
+        {"id": "0198c0de-0000-7000-8000-00000000ffff"},
+        {"state": "revoked"},
+        {"resource_kind": "Node Module"},
+        {"permission_scopes": []},
+        {"expires_at": "tomorrow"},
+    ],
+)
+def test_what_is_told_of_a_new_grant_is_read_strictly(two: Peers, grant: Any) -> None:
+    gave = two.b.engine.directory.row("peer", two.a_at_b)
+    assert gave is not None
+    grant_id = "0198c0de-0000-7000-8000-000000000002"
+    right = {
+        "id": grant_id,
+        "remote_subject": "told",
+        "resource_kind": "NodeModule",
+        "resource_id": None,
+        "permission_scopes": ["read"],
+        "issued_at": "2026-05-17T13:45:12Z",
+        "expires_at": "2026-06-17T13:45:12Z",
+        "state": "active",
+    }
+    told = {**right, **grant} if isinstance(grant, dict) and grant else grant
+    for value, count in ((told, 0), (right, 1)):
+        turn = Turn(two)
+        event = PeerEvent(id="e", kind=GRANT_CHANGED, payload={"grant_id": grant_id, "change": "issued", "grant": value})
+        EVENT_KINDS[GRANT_CHANGED].apply(turn, gave.record, event)  # type: ignore[arg-type]
+        assert len(turn.sent) == count
+
+
+def deliver(two: Peers, grant_id: str, bearer: str, answers: list[Any]) -> None:
+    """Have `a` bring `b` the bearer of a grant, as it does for one that is issued to be delivered."""
+    row = two.a.engine.directory.row("grant", grant_id)
+    peer = two.a.engine.directory.row("peer", two.b_at_a)
+    assert row is not None
+    assert peer is not None
+    body = {"grant": to_holder(row.record, peer.record, two.a.clock.wall()), "bearer_token": bearer}
+    call = Call(
+        "POST",
+        "/api/v1/system/federation_api/grant_deliveries",
+        {},
+        {"content-type": "application/json"},
+        json.dumps(body).encode(),
+        source_of(two.a, two.b_at_a),
+    )
+    two.b.handle(call, answers.append)
 
 
 @attrs.define
