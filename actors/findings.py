@@ -309,7 +309,7 @@ _REGISTRY: Final = (
         kind="migration_chain_failed",
         severity="medium",
         title="Chain of migrations failed",
-        text="Chain {chain_id} failed at hop {hop} ({error}); the resource is {whereabouts}.",
+        text="Chain {chain_id} failed at hop {hop}: {refused_by} says {error}. The resource is {whereabouts}.",
         remedy="`powernode migrations chains show {chain_id}` tells more. `powernode migrations chains retry {chain_id}` tries that hop "
         "again, `powernode migrations chains cancel {chain_id}` gives the rest up.",
         distinguished_by=("chain_id", "hop"),

@@ -149,7 +149,8 @@ def _chain_finding(chain: MigrationChainRecord, wall: float) -> Finding | None:
         return make("migration_chain_stalled", peer_id, {**context, **place}, waits_for=waits_for(chain), **place)
     if chain.status == "failed" and chain.ended_at is not None and wall - chain.ended_at <= FAILED_SHOWN_S:
         home = f"at the peer {chain.holder_peer_id}" if chain.holder_peer_id is not None else "at home"
-        facts = {**place, "error": chain.error or "unknown"}
+        refused_by = f"the peer {chain.refused_by_peer_id}" if chain.refused_by_peer_id is not None else "this platform"
+        facts = {**place, "error": chain.error or "unknown", "refused_by": refused_by}
         told = home if chain.holder_certain else f"{home}, or one hop further: only its holder knows"
         return make("migration_chain_failed", peer_id, {**context, **facts}, whereabouts=told, **facts)
     return None

@@ -174,6 +174,7 @@ ARRIVAL: Final = Kind(
     columns={
         "account_id": "text",
         "verdict": "text",
+        "operation": "text",
         "federation_peer_id": "text",
         "root_resource_id": "text",
         "source_instance_id": "text",
@@ -181,6 +182,7 @@ ARRIVAL: Final = Kind(
     project=lambda record: {
         "account_id": record.account_id,
         "verdict": record.verdict,
+        "operation": record.operation,
         "federation_peer_id": record.federation_peer_id,
         "root_resource_id": record.root_resource_id,
         "source_instance_id": record.source_instance_id,
@@ -261,8 +263,9 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
     return out
 
 
-def shown_arrival(record: ArrivalRecord) -> dict[str, Any]:
+def shown_arrival(record: ArrivalRecord, *, whole: bool = True) -> dict[str, Any]:
     """The form of the operator surface at the destination."""
+    receipt = {"receipt": dict(record.receipt) if record.receipt is not None else None} if whole else {}
     return {
         "id": record.id,
         "side": "destination",
@@ -273,7 +276,7 @@ def shown_arrival(record: ArrivalRecord) -> dict[str, Any]:
         "plan_digest": record.plan_digest,
         "cross_jurisdiction": record.cross_jurisdiction,
         "receipt_digest": receipt_digest(record.receipt) if record.receipt is not None else None,
-        "receipt": dict(record.receipt) if record.receipt is not None else None,
+        **receipt,
         "error": record.refusal["code"] if record.refusal is not None else None,
         "created_at": iso(record.opened_at),
         "completed_at": iso_or_none(record.ended_at),

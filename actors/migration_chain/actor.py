@@ -12,7 +12,7 @@ from typing import Any, Final
 from actors.idempotency.record import Mark, remember
 from actors.migration.actor import NO_GRANT, bearer_of, peer_row
 from actors.migration.transfer import refused_by
-from actors.migration_chain.judging import instance_of, plan_fault
+from actors.migration_chain.judging import places, plan_fault
 from actors.migration_chain.lifecycle import UNDER_WAY, Trigger, transition
 from actors.migration_chain.limits import LOG_KEPT, STALLED_AFTER_S, TICK_S, retry_after
 from actors.migration_chain.messages import ActOnChain, HopAnswered, HopTold, MakeChain, StartHop, WithdrawHop
@@ -85,7 +85,8 @@ class MigrationChainActor(Actor):
             if trigger is not None:
                 record = self._stepped(ctx, record, trigger, message.by)
                 again = trigger == "retry"
-                record = evolve(record, error=None, tries=0, attempt=record.attempt + again, stalled=False, progress_at=ctx.wall)
+                record = evolve(record, error=None, refused_by_peer_id=None, tries=0, attempt=record.attempt + again, ended_at=None)
+                record = evolve(record, stalled=False, progress_at=ctx.wall)
             automatic = record.automatic or message.act == "run"
             # A retry goes on with what was asked for before.
             record = evolve(record, automatic=automatic, asked=True, cancelling=False, word=record.word if record.asked else None)
@@ -102,7 +103,7 @@ class MigrationChainActor(Actor):
             self._end(ctx, record, "cancel", by)
 
     def _shown(self, ctx: Context, mark: Mark | None, status: int) -> None:
-        remember(ctx, mark, status, {"migration_chain": shown(ctx.record, instance_of(ctx))})
+        remember(ctx, mark, status, {"migration_chain": shown(ctx.record, places(ctx))})
         ctx.reply(ctx.record)
 
     # --- asking the holder ----------------------------------------------------------------------------------------
@@ -195,11 +196,12 @@ class MigrationChainActor(Actor):
             word = parse(data.get("hop") if isinstance(data, dict) else None)
             self._heard(ctx, record, word if word is not None else UNREADABLE)
         else:
-            self._heard(ctx, record, refused_by(reply))
+            self._heard(ctx, record, refused_by(reply), said=isinstance(reply, RemoteReply))
 
-    def _heard(self, ctx: Context, record: MigrationChainRecord, outcome: HopWord | Fault) -> None:
+    def _heard(self, ctx: Context, record: MigrationChainRecord, outcome: HopWord | Fault, *, said: bool = True) -> None:
+        """`said`: it comes from the holder; otherwise no answer did."""
         if isinstance(outcome, Fault):
-            self._heard_fault(ctx, record, outcome)
+            self._heard_fault(ctx, record, outcome, said=said)
         elif outcome.status in UNDER_WAY:
             former = record.word
             same = former is not None and (former.status, former.migration_status) == (outcome.status, outcome.migration_status)
@@ -214,9 +216,9 @@ class MigrationChainActor(Actor):
             self._end(ctx, evolve(record, word=outcome, holder_certain=True), "cancel", None)
         else:
             code = NOT_BEGUN.get(outcome.status, outcome.error or "hop_failed")
-            self._fail(ctx, evolve(record, word=outcome), code, certain=True)
+            self._fail(ctx, evolve(record, word=outcome), code, certain=True, said=True)
 
-    def _heard_fault(self, ctx: Context, record: MigrationChainRecord, fault: Fault) -> None:
+    def _heard_fault(self, ctx: Context, record: MigrationChainRecord, fault: Fault, *, said: bool) -> None:
         if record.cancelling and fault.code == "chain_hop_not_found":
             self._end(ctx, record, "cancel", None)
         elif passes(fault.code, fault.status):
@@ -224,7 +226,7 @@ class MigrationChainActor(Actor):
             begun = record.begun or (isinstance(fault, RemoteFault) and fault.status >= 500)
             self._keep(ctx, evolve(record, tries=record.tries + 1, error=fault.code, begun=begun))
         else:
-            self._fail(ctx, record, fault.code, certain=not record.begun)
+            self._fail(ctx, record, fault.code, certain=not record.begun, said=said)
 
     def _hop_done(self, ctx: Context, record: MigrationChainRecord, word: HopWord) -> None:
         root_now = word.next_root_id or record.root_now
@@ -248,7 +250,7 @@ class MigrationChainActor(Actor):
             self._end(ctx, done, "arrived", None)
         elif record.operation == "migrate" and root_now != record.root_now:
             # A record of the destination has taken its place: what would move on is not what this chain is about.
-            self._fail(ctx, self._stepped(ctx, done, "hop_done", None), "chain_root_replaced", certain=True)
+            self._fail(ctx, self._stepped(ctx, done, "hop_done", None), "chain_root_replaced", certain=True, said=False)
         elif record.cancelling:
             self._end(ctx, done, "cancel", None)
         else:
@@ -270,8 +272,9 @@ class MigrationChainActor(Actor):
             at = ctx.wall
         ctx.save(evolve(record, next_attempt_at=at, updated_at=ctx.wall, audit_log=record.audit_log[-LOG_KEPT:]))
 
-    def _fail(self, ctx: Context, record: MigrationChainRecord, code: str, *, certain: bool) -> None:
-        failed = evolve(record, error=code, holder_certain=certain, asked=False, cancelling=False)
+    def _fail(self, ctx: Context, record: MigrationChainRecord, code: str, *, certain: bool, said: bool) -> None:
+        said_by = record.holder_peer_id if said else None
+        failed = evolve(record, error=code, refused_by_peer_id=said_by, holder_certain=certain, asked=False, cancelling=False)
         self._end(ctx, failed, "refused", None)
 
     def _end(self, ctx: Context, record: MigrationChainRecord, trigger: Trigger, by: str | None) -> None:

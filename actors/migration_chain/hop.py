@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from actors.approval.limits import PENDING_PER_PEER_MAX, TIMEOUT_S
+from actors.approval.limits import PENDING_PER_PEER_MAX, SUMMARY_CHARS_MAX, TIMEOUT_S
 from actors.approval.messages import AskApproval, Execute, Executed, NotApproved, Supersede
 from actors.approval.record import KIND as APPROVAL
 from actors.grant.record import KIND as GRANT
@@ -18,7 +18,7 @@ from actors.migration.actor import NO_GRANT, bearer_of, peer_row, planned_record
 from actors.migration.messages import Act, ForHop, MigrationMoved, Plan
 from actors.migration.record import MIGRATION, MigrationRecord
 from actors.migration_chain.lifecycle import HopTrigger, hop_transition
-from actors.migration_chain.limits import LOOK_S, retry_after
+from actors.migration_chain.limits import LOOK_S, NAME_CHARS_MAX, retry_after
 from actors.migration_chain.messages import HopTold, StartHop, WithdrawHop
 from actors.migration_chain.record import CHAIN_KIND, HOP, ChainHopRecord
 from actors.migration_chain.transient import passes
@@ -102,7 +102,7 @@ class ChainHopActor(Actor):
             expires_at = ctx.wall + TIMEOUT_S
             record = evolve(record, approval_id=ctx.new_id(), approval_expires_at=expires_at, look_at=ctx.wall + LOOK_S)
             self._note(ctx, record, "migration_chain.hop_asked")
-            ctx.send(Ref(APPROVAL.name, record.approval_id or ""), asked_approval(record, judged))
+            ctx.send(Ref(APPROVAL.name, record.approval_id or ""), asked_approval(ctx, record, judged))
         else:
             record = evolve(record, migration_id=ctx.new_id(), look_at=ctx.wall + LOOK_S)
         ctx.save(record)
@@ -211,7 +211,7 @@ class ChainHopActor(Actor):
             if isinstance(judged, Fault):
                 ctx.save(self._stepped(ctx, record, "fail", judged.code))
             else:
-                ctx.send(Ref(APPROVAL.name, record.approval_id or ""), asked_approval(record, judged))
+                ctx.send(Ref(APPROVAL.name, record.approval_id or ""), asked_approval(ctx, record, judged))
         elif row.record.status in ("rejected", "expired", "cancelled"):
             # The word of it was lost with the process.
             told = NotApproved(approval_id=row.record.id, status=row.record.status, reason=None)
@@ -343,8 +343,23 @@ def plan_of(record: ChainHopRecord) -> Plan:
     )
 
 
-def asked_approval(record: ChainHopRecord, planned: MigrationRecord) -> AskApproval:
+def called(planned: MigrationRecord) -> str:
+    """The root of a plan as people call it."""
+    root = next((step for step in planned.steps if step.id == planned.root_resource_id), None)
+    words = [str(value) for value in root.natural_key.values()] if root is not None else []
+    return f"{planned.root_resource_kind} {' '.join(words) or planned.root_resource_id}"[:NAME_CHARS_MAX]
+
+
+def platform(ctx: Context, peer_id: str | None) -> str:
+    """A peer as our operators know it."""
+    peer = peer_row(ctx, peer_id) if peer_id is not None else None
+    return (peer.remote_instance_url if peer is not None else None) or f"the peer {peer_id}"
+
+
+def asked_approval(ctx: Context, record: ChainHopRecord, planned: MigrationRecord) -> AskApproval:
     """What our operators are asked."""
+    asker, destination = platform(ctx, record.asker_peer_id), platform(ctx, record.destination_peer_id)
+    count = len(planned.steps)
     crossing = " It crosses a boundary between jurisdictions; approving acknowledges that." if planned.cross_jurisdiction else ""
     goes = "moves to" if record.operation == "migrate" else "is copied to"
     return AskApproval(
@@ -355,10 +370,10 @@ def asked_approval(record: ChainHopRecord, planned: MigrationRecord) -> AskAppro
         federation_peer_id=record.asker_peer_id,
         subject_kind=HOP.name,
         subject_id=record.id,
-        summary=f"Hop {record.number} of a chain of the peer {record.asker_peer_id}: a {record.root_resource_kind} {goes} another peer",
-        impact=f"{len(planned.steps)} records; the resource {goes} the peer {record.destination_peer_id}.{crossing}",
+        summary=f"{asker} asks for hop {record.number} of its chain: {called(planned)} {goes} {destination}"[:SUMMARY_CHARS_MAX],
+        impact=f"{count} record{'s' if count != 1 else ''}; the resource {goes} {destination}.{crossing}"[:SUMMARY_CHARS_MAX],
         plan={
-            "steps": len(planned.steps),
+            "steps": count,
             "plan_digest": planned.plan_digest,
             "cross_jurisdiction": planned.cross_jurisdiction,
         },

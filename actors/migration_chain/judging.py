@@ -13,6 +13,7 @@ from actors.migration.messages import Plan
 from actors.migration.planner import movable, unmovable
 from actors.migration_chain.limits import HOPS_MAX
 from actors.migration_chain.messages import MakeChain
+from actors.migration_chain.record import Place
 from actors.peer.lifecycle import REACHABLE
 from actors.peer.record import PeerRecord
 from actors.problems import Problem, refusal
@@ -77,13 +78,13 @@ def _unheld(ctx: Context, message: MakeChain, peer: PeerRecord, place: int) -> b
     return asked and bearer_of(ctx, message.account_id, peer.id, header.root_resource_kind, id) is None
 
 
-def instance_of(ctx: Context) -> Callable[[str | None], str | None]:
-    """The instance behind a peer of ours; of None, our own."""
+def places(ctx: Context) -> Callable[[str | None], Place]:
+    """Instance and URL of a peer of ours; of None, our own."""
 
-    def found(peer_id: str | None) -> str | None:
+    def found(peer_id: str | None) -> Place:
         if peer_id is None:
-            return str(ctx.settings.identity.instance_id)
+            return str(ctx.settings.identity.instance_id), ctx.settings.identity.url
         peer = peer_row(ctx, peer_id)
-        return peer.remote_instance_id if peer is not None else None
+        return (peer.remote_instance_id, peer.remote_instance_url) if peer is not None else (None, None)
 
     return found

@@ -27,6 +27,9 @@ ATTEMPT_MAX: Final = 1_000_000
 
 LOG_KEPT: Final = 200
 
+NAME_CHARS_MAX: Final = 120
+"""Of a resource's name, in what operators are asked."""
+
 FAILED_SHOWN_S: Final = 7 * 86_400.0
 """How long a failed chain is a finding."""
 

@@ -35,6 +35,7 @@ class MigrationChainRecord:
         attempt: of the present hop; every hop and every retry has a higher one.
         cancelling: an operator wants no further hop.
         word: what the holder last said about the present hop.
+        error: code of the last refusal or failure; `refused_by_peer_id` is the holder that said so, None if this platform did.
         tries: failures in passing, one after the other.
         progress_at: when anything last came nearer to its end.
         stalled: nothing has for `STALLED_AFTER_S`.
@@ -60,6 +61,7 @@ class MigrationChainRecord:
     word: HopWord | None = None
     tries: int = 0
     error: str | None = None
+    refused_by_peer_id: str | None = None
     stalled: bool = False
     audit_log: tuple[Mapping[str, Any], ...] = ()
     created_by: str | None
@@ -176,13 +178,18 @@ def hop_id(asker: str, chain_id: str, number: int) -> str:
     return f"{asker}-{chain_id}-{number}"
 
 
-def shown(record: MigrationChainRecord, instance_of: Callable[[str | None], str | None], *, whole: bool = True) -> dict[str, Any]:
+Place = tuple[str | None, str | None]
+"""Instance and URL of a platform, as far as they are known."""
+
+
+def shown(record: MigrationChainRecord, places: Callable[[str | None], Place], *, whole: bool = True) -> dict[str, Any]:
     """The form of the operator surface.
 
     Args:
-        instance_of: the instance behind a peer of ours; of None, our own.
+        places: the platform behind a peer of ours; of None, our own.
     """
     or_peer = record.next_peer_id if not record.holder_certain else None
+    instance_id, url = places(record.holder_peer_id)
     out: dict[str, Any] = {
         "id": record.id,
         "operation": record.operation,
@@ -190,6 +197,7 @@ def shown(record: MigrationChainRecord, instance_of: Callable[[str | None], str 
         "root_resource_id": record.root_resource_id,
         "root_now": record.root_now,
         "hop_peer_ids": list(record.hop_peer_ids),
+        "hop_urls": [places(peer_id)[1] or "" for peer_id in record.hop_peer_ids],
         "status": record.status,
         "current_hop_index": record.current_hop_index,
         "total_hops": record.total_hops,
@@ -199,12 +207,14 @@ def shown(record: MigrationChainRecord, instance_of: Callable[[str | None], str 
         "holder": {
             "position": record.current_hop_index,
             "peer_id": record.holder_peer_id,
-            "instance_id": instance_of(record.holder_peer_id),
+            "instance_id": instance_id,
+            "url": url,
             "certain": record.holder_certain,
             "or_peer_id": or_peer,
         },
         "waits_for": waits_for(record),
         "error": record.error,
+        "refused_by_peer_id": record.refused_by_peer_id,
         "created_by": record.created_by,
         "created_at": iso(record.created_at),
         "updated_at": iso(record.updated_at),

@@ -130,6 +130,9 @@ def _print_outcome(client: Client, approval: dict[str, Any]) -> None:
         return
     done = approval.get("execution_status")
     say(f"the request is {clean(approval.get('status'))}" + (f"; what was approved: {clean(done)}" if done not in (None, "none") else ""))
+    migration = (approval.get("resolution") or {}).get("migration_id")
+    if migration:
+        say(f"the resource moves by the migration {clean(migration)}; `powernode migrations show {clean(migration)}` tells how it stands")
 
 
 def _print(client: Client, approval: dict[str, Any]) -> None:

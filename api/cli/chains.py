@@ -16,7 +16,7 @@ from api.cli.resources import find_record_id
 from api.cli.text import clean
 
 PATH = "/platform/migration_chains"
-_LONG = ("hop_peer_ids", "holder", "hop", "audit_log", "waits_for")
+_LONG = ("hop_peer_ids", "hop_urls", "holder", "hop", "audit_log", "waits_for")
 
 chains = LazyGroup(
     "chains",
@@ -49,12 +49,23 @@ def progress(chain: dict[str, Any]) -> str:
     """Who holds the resource, and what comes next, in a sentence."""
     holder = chain.get("holder") or {}
     done, total = chain.get("current_hop_index"), chain.get("total_hops")
-    peer_id = clean(holder.get("peer_id")) if holder.get("peer_id") else ""
-    where = f"the peer {peer_id} holds it" if peer_id else "it is here"
+    where = f"{_called(holder.get('url'), holder['peer_id'])} holds it" if holder.get("peer_id") else "it is here"
     if not holder.get("certain", True):
-        where += f", or the peer {clean(holder.get('or_peer_id'))}: only its holder knows"
+        where += f", or {_called(_url_of(chain, holder.get('or_peer_id')), holder.get('or_peer_id'))}: only its holder knows"
+    if chain.get("status") == "failed":
+        refuser = chain.get("refused_by_peer_id")
+        who = f"{_called(_url_of(chain, refuser), refuser)} says" if refuser else "this platform found"
+        where += f"; {who}: {clean(chain.get('error'))}"
     waits = clean(chain.get("waits_for"))
     return f"{done} of {total} hops done; {where}" + (f"; waits for {waits}" if waits != "nothing" else "")
+
+
+def _url_of(chain: dict[str, Any], peer_id: Any) -> Any:
+    return dict(zip(chain.get("hop_peer_ids") or (), chain.get("hop_urls") or (), strict=False)).get(peer_id)
+
+
+def _called(url: Any, peer_id: Any) -> str:
+    return clean(url) if url else f"the peer {clean(peer_id)}"
 
 
 @click.command("list", cls=Command)
@@ -139,7 +150,11 @@ def _print(client: Client, chain: dict[str, Any]) -> None:
     peers = chain.get("hop_peer_ids") or []
     certain = holder.get("certain", True)
     rows = [
-        (number, peer_id, "done" if number < done else ("next" if certain else "perhaps") if number == done else "")
+        (
+            number,
+            _called(_url_of(chain, peer_id), peer_id),
+            "done" if number < done else ("next" if certain else "perhaps") if number == done else "",
+        )
         for number, peer_id in enumerate(peers)
     ]
     table(("hop", "to", ""), rows, empty="")

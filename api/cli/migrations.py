@@ -59,11 +59,13 @@ def path_of(migration: str, *rest: str) -> str:
 
 
 @click.command("list", cls=Command)
+@click.option("--arrived", is_flag=True, help="Those of peers to here instead.")
 @connected
-def list_() -> None:
+def list_(arrived: bool) -> None:
     """List migrations from here to peers, newest first."""
     client = Client(current())
-    rows = client.pages(PATH)
+    rows = client.pages(PATH, {"side": "destination"} if arrived else {})
+    none = "no migrations have come here" if arrived else "no migrations; `powernode migrations plan PEER KIND RESOURCE` plans one"
     listing(
         client.application,
         rows,
@@ -77,7 +79,7 @@ def list_() -> None:
             row.get("error"),
             ago(row.get("updated_at"), now),
         ),
-        empty="no migrations; `powernode migrations plan PEER KIND RESOURCE` plans one",
+        empty=none,
     )
 
 

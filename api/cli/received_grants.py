@@ -42,7 +42,7 @@ def received(peer: str) -> None:
             row.get("resource_id"),
             ",".join(row.get("permission_scopes") or ()),
             row.get("state"),
-            row.get("usable"),
+            "yes" if row.get("usable") else "no",
             row.get("source"),
             ago(row.get("received_at"), now),
             row.get("expires_at"),

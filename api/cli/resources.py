@@ -79,7 +79,7 @@ def find_record_id(client: Client, kind: str, name: str) -> str:
         return name.lower()
     rows = client.pages(path_of(kind), {f"filter[{name_attribute(kind)}]": name}, limit=1)
     if not rows:
-        raise Failure("not_found", f"no {kind} is called {name!r}", Exit.NOT_FOUND)
+        raise Failure("resource_not_found", f"no {kind} is called {name!r}; `powernode resources list {kind}` lists them", Exit.NOT_FOUND)
     return str(rows[0]["id"])
 
 

@@ -14,7 +14,7 @@ from actors.migration.steps import Header
 from actors.migration_chain.actor import NOT_FOUND
 from actors.migration_chain.lifecycle import UNDER_WAY
 from actors.migration_chain.messages import ActOnChain, MakeChain, StartHop, WithdrawHop
-from actors.migration_chain.record import CHAIN, HOP, MigrationChainRecord, hop_id, shown
+from actors.migration_chain.record import CHAIN, HOP, MigrationChainRecord, Place, hop_id, shown
 from actors.migration_chain.word import HopWord
 from actors.peer.record import KIND as PEER
 from runtime.actor import Ref
@@ -39,13 +39,13 @@ def list_chains(door: Door, request: Request) -> None:
     rows = door.engine.store.query(Query(CHAIN.name, (tuple(conditions),), after_id=after, limit=limit + 1))
     page = [row.record for row in rows[:limit]]
     following = cursors.encode(page[-1].id) if len(rows) > limit else None
-    data = [shown(record, _instance_of(door), whole=False) for record in page]
+    data = [shown(record, _places(door), whole=False) for record in page]
     request.ok(data, meta={"count": len(page), "next_cursor": following})
 
 
 def get_chain(door: Door, request: Request) -> None:
     record = _own(door, request)
-    request.ok({"migration_chain": shown(record, _instance_of(door))}, version=record.version)
+    request.ok({"migration_chain": shown(record, _places(door))}, version=record.version)
 
 
 def plan_chain(door: Door, request: Request) -> None:
@@ -77,19 +77,19 @@ def _own(door: Door, request: Request) -> MigrationChainRecord:
     return record
 
 
-def _instance_of(door: Door) -> Callable[[str | None], str | None]:
-    def found(peer_id: str | None) -> str | None:
+def _places(door: Door) -> Callable[[str | None], Place]:
+    def found(peer_id: str | None) -> Place:
         if peer_id is None:
-            return door.settings.identity.instance_id
+            return door.settings.identity.instance_id, door.settings.identity.url
         row = door.engine.directory.row(PEER.name, peer_id)
-        return row.record.remote_instance_id if row is not None else None
+        return (row.record.remote_instance_id, row.record.remote_instance_url) if row is not None else (None, None)
 
     return found
 
 
 def _shown(door: Door, request: Request, id: str, message: Any, *, status: int = 200) -> None:
     def answered(outcome: MigrationChainRecord) -> None:
-        request.ok({"migration_chain": shown(outcome, _instance_of(door))}, status=status, version=outcome.version)
+        request.ok({"migration_chain": shown(outcome, _places(door))}, status=status, version=outcome.version)
 
     door.relay(request, Ref(CHAIN.name, id), message, answered)
 

@@ -114,6 +114,9 @@ SET_STEP: Final = Object(
     name="SetMigrationStepRequest",
 )
 
+SHOWN_STATUSES: Final = (*STATUSES, "staged", "applied", "finalized", "fenced", "released")
+"""Of a migration at its source, and of one at its destination."""
+
 MIGRATION: Final = Object(
     (
         Field("id", Identifier(), required=True),
@@ -123,7 +126,7 @@ MIGRATION: Final = Object(
         Field("root_resource_id", Identifier(), required=True),
         Field("destination_peer_id", Identifier(), description="Only at the source."),
         Field("source_peer_id", Identifier(), description="Only at the destination."),
-        Field("status", Choice((*STATUSES, "staged", "applied", "finalized", "fenced", "released")), required=True),
+        Field("status", Choice(SHOWN_STATUSES), required=True),
         Field("dry_run", Boolean()),
         Field("transfer_id", Identifier(), description="What the destination calls the attempt."),
         Field("attempt", Integer(1)),

@@ -29,17 +29,19 @@ NOT_FOUND = OperatorFault("migration_not_found", "there is no such migration her
 
 
 def list_migrations(door: Door, request: Request) -> None:
+    arrived = request.query["side"] == "destination"
     conditions = [Condition("account_id", "=", request.account_id)]
     if request.query.get("status"):
-        conditions.append(Condition("status", "in", tuple(request.query["status"])))
+        conditions.append(Condition("verdict" if arrived else "status", "in", tuple(request.query["status"])))
     if request.query.get("operation"):
         conditions.append(Condition("operation", "=", request.query["operation"]))
     after = cursors.decode(request.query["cursor"]) if request.query.get("cursor") else None
     limit = request.query["limit"]
-    rows = door.engine.store.query(Query(MIGRATION.name, (tuple(conditions),), after_id=after, limit=limit + 1))
+    rows = door.engine.store.query(Query((ARRIVAL if arrived else MIGRATION).name, (tuple(conditions),), after_id=after, limit=limit + 1))
     page = [row.record for row in rows[:limit]]
     following = cursors.encode(page[-1].id) if len(rows) > limit else None
-    request.ok([shown(record, whole=False) for record in page], meta={"count": len(page), "next_cursor": following})
+    data = [shown_arrival(record, whole=False) if arrived else shown(record, whole=False) for record in page]
+    request.ok(data, meta={"count": len(page), "next_cursor": following})
 
 
 def get_migration(door: Door, request: Request) -> None:

@@ -22,7 +22,6 @@ from actors.door.route import (
 )
 from actors.door.shapes import Choice, Field, Identifier, Integer, ListOf, Object
 from actors.homecoming.record import CLAIMS_PAGE
-from actors.migration.lifecycle import STATUSES
 from actors.migration.limits import BODY_BYTES_MAX, STEPS_MAX
 from actors.migration.steps import OPERATIONS
 
@@ -69,9 +68,12 @@ _OPERATOR: Final = (
         face="operator",
         permission=PLATFORM_READ,
         tag=_TAG,
-        summary="List migrations from here to peers, newest first",
+        summary="List migrations from here to peers, or those of peers to here, newest first",
         query=(
-            Field("status", ListOf(Choice(STATUSES), len(STATUSES)), description="One or more, separated by commas."),
+            Field("side", Choice(("source", "destination")), default="source", description="Whether this platform sends or takes."),
+            Field(
+                "status", ListOf(Choice(bodies.SHOWN_STATUSES), len(bodies.SHOWN_STATUSES)), description="One or more, separated by commas."
+            ),
             Field("operation", Choice(OPERATIONS)),
             *shared.PAGE,
         ),

@@ -98,10 +98,28 @@ def test_what_a_holder_cannot_do_is_refused_before_its_operators_are_asked() -> 
     assert (record.error, record.holder_certain) == ("no_received_grant", True)
     assert three.homes() == {"b"}
     assert three.b.store.query(Query("approval")) == []
+    shown = three.shown(id)
+    assert shown["refused_by_peer_id"] == three.peer_id(three.a, three.b) == shown["holder"]["peer_id"]
+    assert (shown["holder"]["url"], shown["hop_urls"]) == (three.b.url, [three.b.url, three.c.url])
     three.lend(three.c, three.b)
     three.act(id, "retry")
-    three.decide(three.b)
+    assert (three.shown(id)["ended_at"], three.shown(id)["refused_by_peer_id"]) == (None, None)
+    approval = three.decide(three.b).data["approval"]
+    assert approval["summary"] == f"{three.a.url} asks for hop 1 of its chain: NodeModule nginx moves to {three.c.url}"
     three.until(id, "completed")
+
+
+def test_what_has_come_is_listed_at_the_destination(three: Trio) -> None:
+    id = three.planned(three.b, three.c)
+    three.act(id, "advance")
+    assert three.world.run_until(lambda: three.chain(id).current_hop_index == 1, 60.0)
+    path = f"{SYSTEM}/platform/migrations"
+    (arrived,) = three.ask(three.b, "GET", f"{path}?side=destination").data
+    assert (arrived["side"], arrived["status"], arrived["root_resource_id"]) == ("destination", "finalized", three.module_id)
+    assert three.ask(three.b, "GET", path).data == []
+    assert three.ask(three.b, "GET", f"{path}?side=destination&status=fenced").data == []
+    assert three.ask(three.b, "GET", f"{path}?side=destination&operation=duplicate").data == []
+    assert [each["side"] for each in three.ask(three.a, "GET", path).data] == ["source"]
 
 
 def test_what_has_changed_until_the_approval_is_found_out_then_and_told_to_both(three: Trio) -> None:

@@ -45,6 +45,16 @@ def test_what_only_the_holder_knows_is_not_claimed(api: OperatorApi, run: Run) -
     assert "perhaps" in shown
 
 
+def test_who_refuses_is_told_by_url(api: OperatorApi, run: Run) -> None:
+    urls = {"hop_urls": ["https://b.example.com", "https://c.example.com"], "refused_by_peer_id": PEER_ID}
+    holder = {"position": 1, "peer_id": PEER_ID, "url": "https://b.example.com", "certain": True}
+    api.answers["get_migration_chain"] = one(status="failed", error="no_received_grant", holder=holder, **urls)
+    shown = run("migrations", "chains", "show", CHAIN_ID).output
+    assert "https://b.example.com holds it; https://b.example.com says: no_received_grant" in shown
+    api.answers["get_migration_chain"] = one(status="failed", error="no_received_grant", holder=holder, refused_by_peer_id=None)
+    assert "this platform found: no_received_grant" in run("migrations", "chains", "show", CHAIN_ID).output
+
+
 def test_every_act_is_said(api: OperatorApi, run: Run) -> None:
     for act in ("run", "advance", "retry", "cancel"):
         api.answers[f"{act}_migration_chain"] = one()

@@ -55,6 +55,8 @@ def test_migrations_are_listed_and_shown(api: OperatorApi, run: Run) -> None:
     api.answers["list_migrations"] = listing([MIGRATION])
     api.answers["get_migration"] = ONE
     assert MIGRATION_ID in run("migrations", "list").output
+    run("migrations", "list", "--arrived")
+    assert [dict(request.query).get("side") for request in api.requests[-2:]] == [None, "destination"]
     assert list(lines(run("migrations", "show", MIGRATION_ID, "--json"))) == [MIGRATION]
 
 
