@@ -154,15 +154,25 @@ class SimulatedChannel:
     def _leave(
         self, end: End, size: int, arrived: Callable[[], None], wanted: Callable[[], bool], again_s: float = RETRANSMIT_FIRST_S
     ) -> None:
-        """Let a frame travel; what a cut holds back is sent again for as long as anybody waits for it, as a stream would."""
+        """Let a frame travel; what a cut stops or holds back is sent again for as long as anybody waits for it, as a stream would."""
         if not end.alive or end.ended or not wanted():
             return
         timeline = end.host.world.timeline
+
+        def again() -> None:
+            self._leave(end, size, arrived, wanted, again_s * 2)
+
+        def landed() -> None:
+            if self.path.is_cut(end.outward, timeline.now):
+                timeline.after(again_s, again)
+            else:
+                arrived()
+
         transit = self.path.transit(end.outward, size, "frame", timeline.now)
         if transit.delay_s is not None:
-            timeline.after(transit.delay_s, arrived)
+            timeline.after(transit.delay_s, landed)
         elif transit.why == "cut":
-            timeline.after(again_s, lambda: self._leave(end, size, arrived, wanted, again_s * 2))
+            timeline.after(again_s, again)
         elif transit.why == "reset":
             self._finish(end)
 
@@ -464,6 +474,8 @@ class _Attempt:
     def _asked(self, connection: Connection) -> None:
         """The upgrade has arrived at the other door."""
         server, here = connection.server, self.channels.host
+        if connection.path.is_cut("out", here.world.timeline.now):
+            return
         if server.incarnation != connection.server_incarnation or not server.responsive:
             return
         there = server.channels
@@ -508,8 +520,13 @@ class _Attempt:
     def _answered(self, connection: Connection, then: Callable[[], Any]) -> None:
         timeline = self.channels.host.world.timeline
         delay_s = connection.path.transit("back", UPGRADE_BYTES, "frame", timeline.now).delay_s
+
+        def landed() -> None:
+            if self.channels.alive and not connection.path.is_cut("back", timeline.now):
+                then()
+
         if delay_s is not None:
-            timeline.after(delay_s, lambda: then() if self.channels.alive else None)
+            timeline.after(delay_s, landed)
 
     def _proven(self, channel: SimulatedChannel) -> None:
         """The proof of the other end has come back."""

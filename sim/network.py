@@ -111,6 +111,10 @@ class Path:
             self._last_back = arrives_at
         return Transit((arrives_at - now,))
 
+    def is_cut(self, direction: Direction, now: float) -> bool:
+        """Whether what would arrive now is lost: a cut takes what is under way, too."""
+        return (self._out if direction == "out" else self._back).is_cut(now)
+
     def news_s(self, direction: Direction, now: float) -> float | None:
         """How long the news of the end of the connection is under way; None if it cannot pass now."""
         link = self._out if direction == "out" else self._back

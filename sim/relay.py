@@ -81,6 +81,10 @@ class RelayedPath(Path):
         self._spent(direction, size)
         return Transit((taken_s,))
 
+    def is_cut(self, direction: Direction, now: float) -> bool:
+        ways = (("out", self._first), ("back", self._leg)) if direction == "out" else (("out", self._leg), ("back", self._first))
+        return any(path.is_cut(way, now) for way, path in ways)  # type: ignore[arg-type]
+
     def news_s(self, direction: Direction, now: float) -> float | None:
         outward, inward = ((self._first, "out"), (self._leg, "back")) if direction == "out" else ((self._leg, "out"), (self._first, "back"))
         one, other = outward[0].news_s(outward[1], now), inward[0].news_s(inward[1], now)  # type: ignore[arg-type]
@@ -312,6 +316,8 @@ class Fetch:
         self._finish(self.request.urls[self.index - 1])
 
     def _arrive(self, hub: SimulatedHub, token: str, connection: Connection) -> None:
+        if connection.path.is_cut("out", self.host.world.timeline.now):
+            return
         if connection.server.hub is hub and connection.server.running and connection.path.state == "open":
             hub.leg(token, connection, self.request.peer_id)
 

@@ -40,7 +40,8 @@ from runtime.errors import Fault
 from sim.channels import SimulatedChannels
 from sim.clock import Timeout
 from sim.connections import Connection, Dial, Kept, Purpose
-from sim.links import RETRANSMIT_FIRST_S, Transit
+from sim.links import RETRANSMIT_FIRST_S
+from sim.network import Direction
 from sim.relay import Fetch
 
 if TYPE_CHECKING:
@@ -260,19 +261,30 @@ class _Exchange(msgspec.Struct, eq=False):
     def _send(self, connection: Connection) -> None:
         connection.busy = self._lost
         self.connection = connection
-        self._leave(
-            lambda: connection.path.transit("out", HEAD_BYTES + len(self.body), "frame", self._now), lambda: self._arrive(connection)
-        )
+        self._leave(connection, "out", HEAD_BYTES + len(self.body), lambda: self._arrive(connection))
 
-    def _leave(self, attempt: Callable[[], Transit], arrived: Callable[[], None], again_s: float = RETRANSMIT_FIRST_S) -> None:
-        """Let something travel. What a cut holds back is sent again and again, as a stream would, while anybody waits for it."""
+    def _leave(
+        self, connection: Connection, way: Direction, size: int, arrived: Callable[[], None], again_s: float = RETRANSMIT_FIRST_S
+    ) -> None:
+        """Let something travel. What a cut stops or holds back is sent again and again, as a stream would, while anybody waits for it."""
         if self.finished or not self.remote.alive:
             return
-        transit, timeline = attempt(), self.remote.host.world.timeline
+        path, timeline = connection.path, self.remote.host.world.timeline
+
+        def again() -> None:
+            self._leave(connection, way, size, arrived, again_s * 2)
+
+        def landed() -> None:
+            if path.is_cut(way, timeline.now):
+                timeline.after(again_s, again)
+            else:
+                arrived()
+
+        transit = path.transit(way, size, "frame", timeline.now)
         if transit.delay_s is not None:
-            timeline.after(transit.delay_s, arrived)
+            timeline.after(transit.delay_s, landed)
         elif transit.why == "cut":
-            timeline.after(again_s, lambda: self._leave(attempt, arrived, again_s * 2))
+            timeline.after(again_s, again)
         elif transit.why == "reset":
             self._lost()
 
@@ -295,10 +307,7 @@ class _Exchange(msgspec.Struct, eq=False):
         request, server = self.request, connection.server
         raw = msgspec.json.encode(server.release.answers(request.path, answer.body))
         server.world.record("answer", server.name, self.remote.host.name, f"{answer.status} {request.path}")
-        self._leave(
-            lambda: connection.path.transit("back", HEAD_BYTES + len(raw), "frame", self._now),
-            lambda: self._received(connection, answer, raw),
-        )
+        self._leave(connection, "back", HEAD_BYTES + len(raw), lambda: self._received(connection, answer, raw))
 
     def _received(self, connection: Connection, answer: Answer, raw: bytes) -> None:
         if self.finished or self.connection is not connection or connection.path.state != "open":

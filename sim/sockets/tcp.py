@@ -202,12 +202,17 @@ class Pipe:
         self._in_flight -= 1
         if self.dead:
             return
-        if self._held or not self.connection.machine(of_sender=not self.out).powered:
+        if self._held or self._stopped() or not self.connection.machine(of_sender=not self.out).powered:
             self._hold(segment)
             return
         if not self._in_flight and not self._no_way_back():
             self._unacknowledged_since = None
         self.on_arrival(segment)
+
+    def _stopped(self) -> bool:
+        """Whether a cut has stopped what would arrive now."""
+        path = self.connection.path
+        return path is not None and path.is_cut("out" if self.out else "back", self._timeline.now)
 
     def _no_way_back(self) -> bool:
         """Whether an acknowledgement could not reach the sender now."""

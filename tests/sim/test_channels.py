@@ -15,6 +15,9 @@ from sim.world import Host, World
 from tests.sim.test_world import PEERS, propose, stored
 
 CLOSED_WITHIN_S = 5.0
+UNDER_WAY_S = 0.002
+"""After which what was sent has left and has not arrived."""
+BEAT = "POST /federation_api/heartbeat"
 
 
 @attrs.frozen
@@ -102,3 +105,19 @@ def test_a_channel_that_died_without_a_word_is_given_up_and_dialled_anew(two: Tw
         path.lose()
     assert two.beat() == "remote_unreachable"
     assert two.world.run_until(lambda: two.channels == (1, 1) and two.beat() == "channel:", 120.0)
+
+
+def test_a_cut_stops_a_call_that_is_under_way_on_a_channel_and_its_end_lets_it_through(two: Two) -> None:
+    def heard() -> int:
+        return sum((frame.kind, frame.source, frame.what) == ("call", "a", BEAT) for frame in two.world.frames)
+
+    before = heard()
+    replies = two.a.send("POST", f"{PEERS}/{two.at_a}/heartbeat", {})
+    two.world.run_for(UNDER_WAY_S)
+    two.world.links.partition("a", "b", oneway=True)
+    two.world.run_for(3.0)
+    assert heard() == before
+    two.world.links.heal()
+    assert two.world.run_until(lambda: bool(replies), 10.0)
+    assert heard() == before + 1
+    assert replies[0].status == 200

@@ -190,6 +190,36 @@ def test_what_a_short_cut_held_back_arrives_when_it_ends(two: Two) -> None:
     assert 3.0 < reply.elapsed_s < 10.0
 
 
+def calls(two: Two) -> int:
+    return sum(frame.kind == "call" for frame in two.world.frames)
+
+
+def test_a_cut_stops_a_request_that_is_under_way(two: Two) -> None:
+    two.ask()
+    before = calls(two)
+    two.port.request(two.request(), two.outcomes.append)
+    two.world.links.partition("a", "b", oneway=True)
+    two.world.run_for(3.0)
+    assert calls(two) == before
+    two.world.links.heal()
+    two.world.run_for(7.0)
+    assert calls(two) == before + 1
+    assert two.outcomes[-1].status == 404
+
+
+def test_a_cut_stops_an_answer_that_is_under_way_and_the_time_limit_ends_the_wait(two: Two) -> None:
+    two.ask()
+    before = calls(two)
+    two.outcomes.clear()
+    two.port.request(two.request(), two.outcomes.append)
+    assert two.world.run_until(lambda: calls(two) > before, 1.0)
+    two.world.links.partition("b", "a", oneway=True)
+    two.world.run_for(9.0)
+    assert two.outcomes == []
+    two.world.run_for(2.0)
+    assert two.outcomes[-1].code == "remote_timeout"
+
+
 def test_connections_are_kept_for_as_long_as_in_production(two: Two) -> None:
     def opened() -> set[str]:
         return {f"{path.seen}" for path in two.world.network.paths("a", "b")}

@@ -189,6 +189,20 @@ def test_a_partition_holds_bytes_until_it_heals(lab: Lab) -> None:
     assert 20 < lab.run(main) < 60
 
 
+def test_a_partition_stops_what_is_under_way_which_comes_when_it_heals(lab: Lab) -> None:
+    async def main(lab: Lab) -> float:
+        client, server = await lab.pair()
+        await client.send_all(b"under way")
+        lab.links.partition("a", "b", oneway=True)
+        with trio.move_on_after(20):
+            assert await server.receive_some() == b"", "nothing may come through"
+        lab.links.heal()
+        assert await server.receive_some() == b"under way"
+        return trio.current_time()
+
+    assert 20 < lab.run(main) < 60
+
+
 def test_an_unacknowledged_sender_gives_up_when_it_was_told_to(lab: Lab) -> None:
     async def main(lab: Lab) -> float:
         client, server = await lab.pair()
