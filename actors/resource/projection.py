@@ -59,7 +59,8 @@ def exported(record: ResourceRecord, fields: Collection[str] | None = None) -> d
     kind = REGISTRY.kinds[record.kind]
     attributes = kind.serializer(record.attributes) if record.lives else {}
     # What a kind's own serializer makes passes the allowlist too.
-    leaving = {name: value for name, value in attributes.items() if name in kind.fields and (fields is None or name in fields)}
+    allowed = kind.fields if fields is None else kind.fields.keys() & fields
+    leaving = {name: value for name, value in attributes.items() if name in allowed}
     return {
         "kind": record.kind,
         "id": record.id,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -19,6 +20,9 @@ from actors.inventory.registry import REGISTRY
 from actors.resource.limits import TOMBSTONE_KEPT_S
 from runtime.directory import Directory
 from runtime.store.port import Condition, Kind, Query, Scalar
+
+LINEAGES_REMEMBERED: Final = 4_096
+"""Records whose part of the entity tag that never changes is remembered."""
 
 
 @attrs.frozen
@@ -74,8 +78,12 @@ class ResourceRecord:
     @property
     def etag(self) -> str:
         """Weak entity tag (RFC 9110, section 8.8.3) of this state: it changes with every write, and tells two homes of one id apart."""
-        lineage = hashlib.sha256(f"{self.id} {self.created_at!r}".encode()).hexdigest()[:8]
-        return f'W/"{self.version}.{lineage}"'
+        return f'W/"{self.version}.{_lineage(self.id, self.created_at)}"'
+
+
+@lru_cache(LINEAGES_REMEMBERED)
+def _lineage(id: str, created_at: float) -> str:
+    return hashlib.sha256(f"{id} {created_at!r}".encode()).hexdigest()[:8]
 
 
 def scope(account_id: str, kind: str) -> str:
