@@ -39,8 +39,10 @@ class PeerFacts(Value, frozen=True):
     overlay_only: bool = False
 
 
-class Ask(Value, frozen=True):
+class Ask(Value, frozen=True, gc=False):
     """One call as the chain judges it; every value is proven by the connection or found in our own rows.
+
+    Thousands are kept (see `actors.door.grants.decisions`), and none can be part of a cycle, so the collector need not look at them.
 
     Attributes:
         wall: our wall clock, seconds since the epoch.

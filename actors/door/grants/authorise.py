@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from actors.bridge.record import active_bridge
 from actors.continuity.record import FROZEN_THERE
 from actors.door import access
+from actors.door.call import Source
 from actors.door.callers import recognised_caller
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
@@ -137,7 +138,7 @@ def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, r
     """Everything that the chain judges of a call, from the connection, the two headers that are the caller's to say, and our rows."""
     source = request.call.source
     headers = request.call.headers
-    bearer = presented(headers.get("authorization"))
+    bearer = bearer_of(source, headers.get("authorization"))
     row = door.engine.directory.row(GRANT.name, bearer.grant_id) if isinstance(bearer, Bearer) else None
     network_id = source.network_id
     return Ask(
@@ -160,6 +161,17 @@ def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, r
 def bridged(door: Door, peer_id: str, network_id: str) -> bool:
     """Whether the peer has an active bridge on this network."""
     return active_bridge(door.engine.directory, peer_id, network_id) is not None
+
+
+def bearer_of(source: Source, header: str | None) -> Bearer | Malformed | None:
+    """What an `Authorization` header presents, read once for the connection that repeats it."""
+    # The header is a secret, so its hash is kept in its place. Whoever could find another one of the same hash would have nothing of it
+    # but the bearer that this very connection has shown before.
+    mark = hash(header)
+    known: tuple[int, Bearer | Malformed | None] | None = source.verified.get("bearer")
+    if known is None or known[0] != mark:
+        known = source.verified["bearer"] = (mark, presented(header))
+    return known[1]
 
 
 def presented(header: str | None) -> Bearer | Malformed | None:

@@ -15,7 +15,7 @@ from actors.limits import GRANT_DECISIONS_REMEMBERED
 from runtime.values import Value
 
 
-class Decision(Value, frozen=True):
+class Decision(Value, frozen=True, gc=False):
     """One call as it was judged; the verdict follows from `ask` by the chain.
 
     Attributes:

@@ -210,3 +210,17 @@ def test_a_grant_bound_to_addresses_is_asked_for_again_over_http_where_the_chann
         assert each.ask("POST", held, {"bearer_token": bearer}, at=each.b).status == 201
         read = each.ask("GET", f"{PEERS}/{each.a_at_b}/remote_resources/NodeModule", at=each.b)
         assert read.status == 200, read.body
+
+
+def test_every_call_of_a_connection_is_judged_by_the_bearer_that_it_brings(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    _, other = two.issue(resource_kind="NodeTemplate")
+    source = source_of(two.b, two.a_at_b)
+    wrong = bearer[:-1] + ("A" if bearer[-1] != "A" else "B")
+    brought = (bearer, wrong, bearer, other, None, "fg-nonsense", bearer, bearer)
+    codes = [two.code(each, source=source) for each in brought]
+    invalid, required = "grant_token_invalid", "grant_token_required"
+    assert codes == ["ok", invalid, "ok", "grant_kind_mismatch", required, invalid, "ok", "ok"]
+    assert bearer not in repr(source.verified)
+    two.revoke(grant_id)
+    assert two.code(bearer, source=source) == "grant_revoked"
