@@ -6,6 +6,7 @@ It belongs to the host, not to its process: a crash changes nothing in it.
 from __future__ import annotations
 
 import hashlib
+import math
 
 import attrs
 
@@ -21,12 +22,24 @@ class MemoryArchive:
         full: nothing more is taken.
         forgets: what is taken is gone when somebody reads it.
         rots: what is taken comes back changed.
+        mended_at: virtual seconds at which the last of these ended.
     """
 
     objects: dict[str, bytes] = attrs.field(factory=dict)
     full: bool = False
     forgets: bool = False
     rots: bool = False
+    mended_at: float = -math.inf
+
+    def trouble(self, what: str, now: float) -> None:
+        """Let one of these troubles begin (`none`: end), and all others end."""
+        if self.full or self.forgets or self.rots:
+            self.mended_at = now
+        self.full, self.forgets, self.rots = (what == each for each in ("full", "forgets", "rots"))
+
+    def well_for(self, now: float) -> float:
+        """For how many seconds nothing has been wrong with it; 0 while something is."""
+        return 0.0 if self.full or self.forgets or self.rots else now - self.mended_at
 
     def handle(self, request: StoreObject | CheckObject) -> StoredObject | Fault:
         """Answer one request of the port."""

@@ -87,6 +87,6 @@ def stop_all(host: Host) -> None:
     host.authority.down = False
     host.slow(0.0)
     host.ports_s = 0.0
-    host.archive.full = host.archive.forgets = host.archive.rots = False
+    host.archive.trouble("none", host.world.timeline.now)
     if host.paused:
         host.unpause()

@@ -15,7 +15,7 @@ import attrs
 
 from actors.audit_archive.lifecycle import Trigger, transition
 from actors.audit_archive.messages import Begin, NextPeers, ObjectChecked, ObjectStored, ShipNow, Shipped
-from actors.audit_archive.record import ARCHIVE, SHIPMENT, ArchiveRecord, ShipmentRecord, next_run, object_bytes, shipment
+from actors.audit_archive.record import ARCHIVE, SHIPMENT, ArchiveRecord, ShipmentRecord, next_run, object_bytes, renamed, shipment
 from actors.limits import SHIPMENT_ENTRIES_MAX, SHIPMENT_PEERS_SLICE
 from actors.peer.record import KIND as PEER
 from actors.ports import CheckObject, StoredObject, StoreObject
@@ -26,6 +26,8 @@ from runtime.store.port import AuditEntry, Condition, Query
 from runtime.values import evolve
 
 CHANGED: Final = "object_changed"
+SPOILT: Final = frozenset({CHANGED, "object_exists"})
+"""Why a shipment failed whose name is taken by something else."""
 
 
 @attrs.define(eq=False)
@@ -105,9 +107,10 @@ class Archivist(Actor):
         """Begin with what the peer has to ship; False if there is nothing."""
         former = _latest(ctx, peer_id)
         if former is not None and former.state != "verified":
-            again = evolve(
-                _stepped(former, "tried_again"), version=former.version + 1, attempts=former.attempts + 1, error=None
-            )  # fmt: skip
+            attempts = former.attempts + 1
+            # What stands in the archive by the former name is not ours to write over, and not what was shipped.
+            path = renamed(former.path, attempts) if former.error in SPOILT else former.path
+            again = evolve(_stepped(former, "tried_again"), version=former.version + 1, attempts=attempts, error=None, path=path)
             content = object_bytes(again, ctx.audit_entries(peer_id, again.first_sequence - 1, again.entry_count))
             self._write(ctx, run, again, former.version, content)
             return True

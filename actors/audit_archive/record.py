@@ -137,6 +137,12 @@ def shipment(
     return evolve(record, sha256=sha256, path=path), content
 
 
+def renamed(path: str, attempt: int) -> str:
+    """Another name in the same folder, for the same object: `….jsonl` as `….2.jsonl` for the second attempt."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{name.partition('.')[0]}.{attempt}.jsonl"
+
+
 def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
     """The first line of the object of a shipment."""
     return {

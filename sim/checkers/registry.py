@@ -61,7 +61,6 @@ a whole.
 """
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "P9": "audit entries are not shipped yet; `audit_chain` holds the half of it that nothing may ever vanish unshipped",
     "I12": "the end phase of a run: `convergence`",
     "I15": "not visible within one run: tests and the audit command run a seed twice and compare",
 }

@@ -103,10 +103,13 @@ def test_what_the_archive_does_not_give_back_counts_as_failed_and_is_tried_again
     (record,) = shipments(a)
     assert (record.state, record.error, record.shipped_at) == ("failed", error, None)
     setattr(a.archive, fault, False)
-    a.archive.objects.clear()
+    spoilt = dict(a.archive.objects)
     assert ship(a) == as_dict(Shipped(1, 1, record.entry_count, 0))
     (record,) = shipments(a)
     assert (record.state, record.attempts, record.error) == ("verified", 2, None)
+    # What cannot be trusted stays where it is, and the shipment stands beside it.
+    assert (record.path in spoilt, record.path.endswith(".2.jsonl")) == (False, bool(spoilt))
+    assert spoilt.items() <= a.archive.objects.items()
 
 
 def test_an_ended_peering_is_shipped_too() -> None:

@@ -28,6 +28,8 @@ import actors.peer.tokens
 import net.vault
 import sim.connections
 import sim.store
+from actors.audit_archive.actor import Archivist
+from actors.audit_archive.messages import ObjectChecked
 from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.record import GrantRecord
 from actors.peer import lifecycle
@@ -416,6 +418,45 @@ def limits_off(patch: Patch) -> None:
 def guessers_not_blocked(patch: Patch) -> None:
     """Wrong tokens in a row lead to nothing."""
     patch.setattr(Blocks, "failed", lambda blocks, source, now: False)
+
+
+# --- the archive of audit chains -------------------------------------------------------------------------------------
+
+
+@plant("archive-that-fails", "archive-that-spoils")
+def shipment_not_read_back(patch: Patch) -> None:
+    """A shipment counts as verified as soon as the archive has taken it."""
+
+    def trusting(archivist: Any, message: Any, ctx: Any) -> None:
+        found = SimpleNamespace(sha256=archivist.running.current.sha256)
+        archivist.on_object_checked(SimpleNamespace(fault=None, outcome=found), ctx)
+
+    patch.setitem(Archivist.handlers, ObjectChecked, trusting)
+
+
+@plant("archive-of-an-ended-peering")
+def ended_peerings_not_shipped(patch: Patch) -> None:
+    """The run passes over peers whose peering has ended."""
+    ship = Archivist._ship
+
+    def choosy(archivist: Any, ctx: Any, run: Any, peer_id: str) -> bool:
+        row = ctx.row("peer", peer_id)
+        return row.record.status != "revoked" and ship(archivist, ctx, run, peer_id)
+
+    patch.setattr(Archivist, "_ship", choosy)
+
+
+@plant("archive-of-an-ended-peering")
+def young_entries_shipped(patch: Patch) -> None:
+    """What happened since the boundary is shipped as well."""
+    patch.setattr(Archivist, "_ripe", lambda archivist, ctx, peer_id, after: ctx.audit_entries(peer_id, after, 5_000))
+
+
+@plant("archive-of-an-ended-peering")
+def last_ripe_entry_left_out(patch: Patch) -> None:
+    """The last of the entries that are old enough stays behind, every time."""
+    ripe = Archivist._ripe
+    patch.setattr(Archivist, "_ripe", lambda archivist, ctx, peer_id, after: ripe(archivist, ctx, peer_id, after)[:-1])
 
 
 # --- the engine and the store below ---------------------------------------------------------------------------------

@@ -22,5 +22,4 @@ class ArchiveTrouble:
     what: str = attrs.field(metadata=key(one_of("full", "forgets", "rots", "none"), "what is wrong with it"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        archive = stage.host(self.on).archive
-        archive.full, archive.forgets, archive.rots = (self.what == each for each in ("full", "forgets", "rots"))
+        stage.host(self.on).archive.trouble(self.what, stage.world.timeline.now)

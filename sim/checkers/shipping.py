@@ -1,0 +1,142 @@
+"""What leaves for the archive: every old entry of an audit chain stands there once, in a shipment that was read back.
+
+Lives here: rules about shipments. What an object must hold is written down here a second time, from its definition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from runtime.store.port import Query
+from sim.checkers.audit import FIRST
+from sim.checkers.registry import Change, Checker, Commit, checker
+
+SHIPMENT: Final = "audit_shipment"
+RUNS: Final = "audit_archive"
+VERIFIED: Final = "verified"
+RUN_S_MAX: Final = 600.0
+"""How long a run may take on a slow disk: what had become old so long before its end, it must have shipped."""
+
+UNDER_WAY_S: Final = 120.0
+"""How long after the archive works again a shipment may fail by what was wrong with it before."""
+
+ALL: Final = 1_000_000
+
+
+def _content(record: Any, entries: Sequence[Any]) -> bytes:
+    """The object of a shipment: JSON lines, a manifest and then the entries, with sorted keys and without white space."""
+    manifest = {
+        "format": 1,
+        "shipment": record.id,
+        "account_id": record.account_id,
+        "federation_peer_id": record.federation_peer_id,
+        "number": record.number,
+        "first_sequence": entries[0].sequence,
+        "last_sequence": entries[-1].sequence,
+        "previous_hash": entries[0].previous_hash,
+        "previous_sha256": record.previous_sha256,
+    }
+    names = ("chain", "sequence", "action", "at", "actor_kind", "actor_id", "payload", "previous_hash", "hash")
+    lines = [manifest, *({name: getattr(entry, name) for name in names} for entry in entries)]
+    return b"".join(json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for line in lines)
+
+
+@checker("shipments", source="docs/operator-guide.md#audit-trail", holds=("P9",))
+class Shipments(Checker):
+    """Every entry that is old enough when a run ends well is in exactly one shipment, which the archive holds as it was written."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._offsets: dict[str, float] = {}
+
+    def on_commit(self, commit: Commit) -> None:
+        for change in commit.changes:
+            if change.kind == SHIPMENT:
+                self._shipment(change, commit)
+            elif change.kind == RUNS and _ended_well(change):
+                self._nothing_left(commit)
+
+    def on_rest(self, host: Any) -> None:
+        for row in host.store.query(Query(SHIPMENT, newest_first=False)):
+            if row.record.state == VERIFIED and not self._holds(host, row.record):
+                self.complain(host, f"{row.record.id}: the archive does not hold what was verified")
+
+    def _shipment(self, change: Change, commit: Commit) -> None:
+        host, before, after = commit.host, change.before, change.after
+        former = None if before is None else before.record
+        if after is None:
+            self.complain(host, f"{change.id}: a shipment vanishes")
+            return
+        record = after.record
+        if former is not None and (former.state == VERIFIED or _place(former) != _place(record)):
+            self.complain(host, f"{record.id}: a shipment changes after it was verified, or holds other entries than before")
+        if former is None:
+            self._follows(host, record)
+            self._all_old(commit, record)
+        if record.state == VERIFIED and not self._holds(host, record):
+            self.complain(host, f"{record.id}: verified, and the archive does not hold it")
+        if record.state == "failed" and host.archive.well_for(self.facts.now) > UNDER_WAY_S:
+            self.complain(host, f"{record.id}: a shipment fails ({record.error}), and nothing is wrong with the archive")
+
+    def _follows(self, host: Any, record: Any) -> None:
+        """Shipments of a peer follow each other without gap, so that no entry is in two of them or in none."""
+        others = [each for each in _shipments(host, record.federation_peer_id) if each.id != record.id]
+        last = max(others, key=lambda each: each.number, default=None)
+        expected = (1, 1, FIRST, None) if last is None else (last.number + 1, last.last_sequence + 1, last.head_hash, last.sha256)
+        if (record.number, record.first_sequence, record.previous_hash, record.previous_sha256) != expected:
+            self.complain(host, f"{record.id}: shipment {record.number} does not follow on the one before")
+        if last is not None and last.state != VERIFIED:
+            self.complain(host, f"{record.id}: shipment {record.number} is begun before the one before it is verified")
+
+    def _all_old(self, commit: Commit, record: Any) -> None:
+        boundary = commit.wall - commit.host.federation.audit_boundary_s
+        young = [entry.sequence for entry in self._entries(commit.host, record) if entry.at >= boundary]
+        if young:
+            self.complain(commit.host, f"{record.id}: entry {young[0]} is shipped before its time")
+
+    def _entries(self, host: Any, record: Any) -> list[Any]:
+        count = record.last_sequence - record.first_sequence + 1
+        found: list[Any] = host.store.audit(record.federation_peer_id, record.first_sequence - 1, count)
+        return found
+
+    def _holds(self, host: Any, record: Any) -> bool:
+        entries, content = self._entries(host, record), host.archive.objects.get(record.path)
+        if content is None or not entries or entries[-1].sequence != record.last_sequence:
+            return False
+        return bool(content == _content(record, entries) and hashlib.sha256(content).hexdigest() == record.sha256)
+
+    def _nothing_left(self, commit: Commit) -> None:
+        host = commit.host
+        offset_s = host.clock.offset_s
+        if self._offsets.setdefault(host.name, offset_s) != offset_s:
+            # The clock was set since the last run, perhaps within this one: what is old now need not have been when it was looked at.
+            self._offsets[host.name] = offset_s
+            return
+        boundary = commit.wall - host.federation.audit_boundary_s - RUN_S_MAX
+        for peer_id in self.facts.peers[host.name]:
+            shipped = sum(each.last_sequence - each.first_sequence + 1 for each in _shipments(host, peer_id) if each.state == VERIFIED)
+            for entry in host.store.audit(peer_id, 0, ALL):
+                # A young entry holds back what follows it, whatever a clock that was put back has written on that.
+                if entry.at >= boundary:
+                    break
+                if entry.sequence > shipped:
+                    self.complain(host, f"{peer_id}: a run has ended well, and entry {entry.sequence} of the chain is not shipped")
+                    break
+
+
+def _ended_well(change: Change) -> bool:
+    if change.before is None or change.after is None:
+        return False
+    before, after = change.before.record, change.after.record
+    return bool(after.runs > before.runs and after.last_error is None)
+
+
+def _place(record: Any) -> tuple[Any, ...]:
+    return record.federation_peer_id, record.number, record.first_sequence, record.last_sequence, record.sha256
+
+
+def _shipments(host: Any, peer_id: str) -> list[Any]:
+    return [row.record for row in host.store.query(Query(SHIPMENT, newest_first=False)) if row.record.federation_peer_id == peer_id]
