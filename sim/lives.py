@@ -138,7 +138,10 @@ LIVES: Final = (
     ),
     Life(
         "received grant", "received_grant", lambda record, wall, host: received_state(record, wall),
-        ("none > active", "active > refused", "active > expired", "expired > refused", "active > none", "refused > none", "expired > none"),
+        (
+            "none > announced", "announced > active", "announced > expired", "announced > none", "none > active", "active > refused",
+            "active > expired", "expired > refused", "active > none", "refused > none", "expired > none",
+        ),
         timed=True,
     ),
     Life(
