@@ -39,6 +39,17 @@ class PeerFacts(Value, frozen=True):
     overlay_only: bool = False
 
 
+class UnderWay(Value, frozen=True, gc=False):
+    """What a call goes on with: work that was begun under the grant at `begun_at`, seconds since the epoch.
+
+    Attributes:
+        ends_only: the call can only end that work, and reaches nothing else.
+    """
+
+    begun_at: float
+    ends_only: bool
+
+
 class Ask(Value, frozen=True, gc=False):
     """One call as the chain judges it; every value is proven by the connection or found in our own rows.
 
@@ -55,6 +66,7 @@ class Ask(Value, frozen=True, gc=False):
         subject: the `X-Federation-Subject` sent, if any.
         instance_id, network_id, source_address: the call context.
         bridge_active: whether there is an active bridge of this peer on that network.
+        under_way: what the call goes on with; None for a call that begins something.
     """
 
     wall: float
@@ -70,6 +82,7 @@ class Ask(Value, frozen=True, gc=False):
     source_address: str | None = None
     bridge_active: bool = False
     admission: Fault | None = None
+    under_way: UnderWay | None = None
 
 
 class Outcome(Value, frozen=True):
@@ -127,8 +140,12 @@ def _in_force(ask: Ask) -> Fault | None:
     grant, peer = ask.grant, ask.peer
     assert grant is not None
     assert peer is not None
-    found = lifecycle.state(grant, ask.wall)
-    if found in ("revoked", "archived") or grant.peering_epoch != peer.epoch:
+    found, going_on = lifecycle.state(grant, ask.wall), ask.under_way
+    if grant.peering_epoch != peer.epoch:
+        return REVOKED
+    if going_on is not None and lifecycle.may_go_on(grant, going_on.begun_at, ask.wall, ends_only=going_on.ends_only):
+        return None
+    if found in ("revoked", "archived"):
         return REVOKED
     return EXPIRED if found == "expired" else None
 
@@ -224,6 +241,9 @@ def holds(ask: Ask) -> bool:
     former = grant.previous_token_digest
     if not fits and former is not None and grant.previous_token_until is not None and ask.wall < grant.previous_token_until:
         fits = bearer.digest is not None and tokens.same(bearer.digest, former)
+    if not fits and ask.under_way is not None:
+        # Who has changed the bearer since has not changed to whom the grant was given, and nothing but an end is reached.
+        fits = ask.under_way.ends_only
     return fits and bearer.grant_id == grant.id and grant.federation_peer_id == peer.id
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol
 
-from actors.limits import DAY_S, GRANT_ARCHIVED_AFTER_S
+from actors.limits import DAY_S, GRANT_ARCHIVED_AFTER_S, GRANT_REVOCATION_GRACE_S
 
 State = Literal["active", "expired", "revoked", "archived"]
 Operation = Literal["narrow", "revoke", "rotate", "review"]
@@ -48,6 +48,8 @@ class Life(Protocol):
     def revoked_at(self) -> float | None: ...
     @property
     def archived_at(self) -> float | None: ...
+    @property
+    def revocation_immediate(self) -> bool: ...
 
 
 def state(grant: Life, wall: float) -> State:
@@ -62,6 +64,22 @@ def state(grant: Life, wall: float) -> State:
 def ended_at(grant: Life) -> float:
     """When the grant ends or ended: by revocation or by expiry, whichever comes first."""
     return grant.expires_at if grant.revoked_at is None else min(grant.revoked_at, grant.expires_at)
+
+
+def may_go_on(grant: Life, begun_at: float, wall: float, *, ends_only: bool) -> bool:
+    """Whether work that was begun under the grant, while it was in force, may go on at `wall` although the grant has ended.
+
+    Args:
+        begun_at: seconds since the epoch.
+        ends_only: what is asked for can only end the work, which must be possible at any time: somebody holds records until it has ended.
+    """
+    if grant.archived_at is not None or begun_at > ended_at(grant):
+        return False
+    if ends_only:
+        return True
+    revoked = grant.revoked_at
+    within = revoked is not None and wall < min(revoked + GRANT_REVOCATION_GRACE_S, grant.expires_at)
+    return within and not grant.revocation_immediate
 
 
 def archive_at(grant: Life) -> float:

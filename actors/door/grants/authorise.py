@@ -23,7 +23,7 @@ from actors.door.rate_limits import source_key
 from actors.door.request import Request
 from actors.grant import standing, tokens
 from actors.grant.actor import BOOK
-from actors.grant.chain import Ask, Malformed, Verdict, decide
+from actors.grant.chain import Ask, Malformed, UnderWay, Verdict, decide
 from actors.grant.messages import Denied, NoteDenial, NoteSpoof
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
@@ -33,7 +33,7 @@ from actors.peer.record import PeerRecord
 from actors.schema_versions import MatrixRow, SchemaCompatibility, negotiate
 from runtime.actor import Ref
 from runtime.errors import Fault, FaultError, RemoteFault
-from runtime.values import Value
+from runtime.values import Value, evolve
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -95,6 +95,7 @@ def authorise(
     scope: str,
     family: Inbound = "exchange",
     limit: str = "resources_per_peer",
+    under_way: UnderWay | None = None,
 ) -> Authorised:
     """Judge a grant-gated call.
 
@@ -103,6 +104,7 @@ def authorise(
         resource_id: the one resource that is asked for; None for a list.
         scope: what the route needs.
         limit: name of the rate limit that the call counts against.
+        under_way: what the call goes on with, if it begins nothing.
 
     Raises:
         FaultError: the refusal. It names the failing axis and the caller's own value, never what would be allowed.
@@ -117,6 +119,8 @@ def authorise(
         raise
     _notice_claims(door, request, peer)
     ask = gathered(door, request, peer, kind, resource_id, scope)
+    if under_way is not None:
+        ask = evolve(ask, under_way=under_way)
     verdict = decide(ask)
     door.decisions.keep(Decision(request.request_id, peer.id, request.route.name, ask))
     if verdict.refusal is not None:

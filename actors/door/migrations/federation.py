@@ -2,7 +2,8 @@
 
 Lives here: who may ask, and from bodies to messages of the catalogue. A call about a known migration is first one of the peer from which it
 came: of anybody else's nobody learns that it exists. What was under way when a peering ended may be ended in its grace, without a grant,
-since revoking took those; nothing may begin in it. Must not live here: what a plan comes to.
+since revoking took those; nothing may begin in it. What was announced under a grant that has ended since may go on in the grant's grace,
+and be ended at any time. Must not live here: what a plan comes to.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from actors.door import admission
 from actors.door.callers import recognised_caller
 from actors.door.grants.authorise import Authorised, admitted_peer, authorise
 from actors.door.shapes import read_query
+from actors.grant.chain import UnderWay
 from actors.inventory.registry import find
 from actors.migration import applying
 from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Reclaim, Stage
@@ -81,13 +83,13 @@ def commit(door: Door, request: Request) -> None:
 
 
 def get_verdict(door: Door, request: Request) -> None:
-    _say(door, request, _known(door, request))
+    _say(door, request, _known(door, request, ends_only=True))
 
 
 def fence(door: Door, request: Request) -> None:
     known = _row(door, request)
     if known is not None:
-        peer = _known_peer(door, request, known)
+        peer = _known_peer(door, request, known, ends_only=True)
         wanted = known
     else:
         body, header, allowed = begun(door, request, judged=False)
@@ -97,7 +99,7 @@ def fence(door: Door, request: Request) -> None:
 
 
 def finalize(door: Door, request: Request) -> None:
-    known = _known(door, request)
+    known = _known(door, request, ends_only=True)
     door.relay(request, Ref(CATALOGUE.name, known.account_id), Finalize(known.id), lambda outcome: _say(door, request, outcome))
 
 
@@ -161,7 +163,9 @@ def begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mapping
         door.limit(LIMIT, caller.record.id, request.now)
         raise
     header = Header(operation=body["operation"], root_resource_kind=kind.kind, root_resource_id=body["root_resource_id"])
-    allowed = authorise(door, request, kind=kind.kind, resource_id=header.root_resource_id, scope="migrate", limit=LIMIT)
+    under_way = _announced(door, caller.record, header, body)
+    root = header.root_resource_id
+    allowed = authorise(door, request, kind=kind.kind, resource_id=root, scope="migrate", limit=LIMIT, under_way=under_way)
     fault = None
     if judged:
         outcome = residency_outcome(door.settings, allowed.peer)
@@ -171,14 +175,24 @@ def begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mapping
     return body, header, allowed
 
 
+def _announced(door: Door, peer: PeerRecord, header: Header, body: Mapping[str, Any]) -> UnderWay | None:
+    """What an announcement that is repeated goes on with; None for a new one."""
+    row = door.engine.directory.row(ARRIVAL.name, body["migration_id"]) if "migration_id" in body else None
+    same = row is not None and (row.record.federation_peer_id, row.record.header) == (peer.id, header)
+    return UnderWay(row.record.opened_at, ends_only=False) if row is not None and same else None
+
+
 def _row(door: Door, request: Request) -> ArrivalRecord | None:
     row = door.engine.directory.row(ARRIVAL.name, request.parameters["id"])
     known: ArrivalRecord | None = row.record if row is not None else None
     return known
 
 
-def _known(door: Door, request: Request) -> ArrivalRecord:
+def _known(door: Door, request: Request, *, ends_only: bool = False) -> ArrivalRecord:
     """The migration of the path, if the caller may ask about it.
+
+    Args:
+        ends_only: the call brings nothing; it asks what became of the migration, or ends it.
 
     Raises:
         FaultError: the refusal of the caller, or `migration_not_found`, also for one of another peer.
@@ -187,11 +201,11 @@ def _known(door: Door, request: Request) -> ArrivalRecord:
     if known is None:
         authorise(door, request, kind=None, resource_id=None, scope="migrate", limit=LIMIT)
         raise FaultError(UNKNOWN)
-    _known_peer(door, request, known)
+    _known_peer(door, request, known, ends_only=ends_only)
     return known
 
 
-def _known_peer(door: Door, request: Request, known: ArrivalRecord) -> PeerRecord:
+def _known_peer(door: Door, request: Request, known: ArrivalRecord, *, ends_only: bool) -> PeerRecord:
     finishing = _finishing(door, request, known)
     if finishing is not None:
         door.limit(LIMIT, finishing.id, request.now)
@@ -207,7 +221,8 @@ def _known_peer(door: Door, request: Request, known: ArrivalRecord) -> PeerRecor
     if not isinstance(source, Fault) and source.record.id != known.federation_peer_id:
         authorise(door, request, kind=None, resource_id=None, scope="migrate", limit=LIMIT)
         raise FaultError(UNKNOWN)
-    peer = authorise(door, request, kind=root[0], resource_id=root[1], scope="migrate", limit=LIMIT).peer
+    under_way = UnderWay(known.opened_at, ends_only)
+    peer = authorise(door, request, kind=root[0], resource_id=root[1], scope="migrate", limit=LIMIT, under_way=under_way).peer
     if peer.peering_epoch != known.peering_epoch:
         raise FaultError(UNKNOWN)
     return peer

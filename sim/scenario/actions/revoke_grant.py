@@ -9,7 +9,7 @@ import attrs
 from runtime.store.port import Condition, Query
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
-from sim.scenario.kinds import PLATFORM, TEXT, key
+from sim.scenario.kinds import PLATFORM, TEXT, TRUTH, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -23,6 +23,7 @@ class RevokeGrant:
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
     peer: str = attrs.field(metadata=key(PLATFORM, "which peer"))
     kind: str = attrs.field(default="NodeModule", metadata=key(TEXT, "which kind of resources"))
+    immediate: bool = attrs.field(default=False, metadata=key(TRUTH, "also for a migration under way"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
         peer_id = stage.peer_id(self.on, self.peer)
@@ -30,4 +31,5 @@ class RevokeGrant:
         found = next((row.record for row in rows if row.record.resource_kind == self.kind), None)
         if found is None:
             raise StageError(f"{self.on} has issued no grant for {self.kind} to {self.peer} yet")
-        stage.call(name, self.on, "POST", f"/{peer_id}/grants/{found.id}/revoke", {"reason": "in a scenario"})
+        body = {"reason": "in a scenario", "immediate": self.immediate}
+        stage.call(name, self.on, "POST", f"/{peer_id}/grants/{found.id}/revoke", body)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
-from actors.grant.chain import STEPS, Ask, PeerFacts, Verdict, decide
+from actors.grant.chain import STEPS, Ask, PeerFacts, UnderWay, Verdict, decide
+from actors.grant.tokens import Bearer
 from runtime.values import evolve
 from tests.actors.grant import chain_model
 from tests.actors.grant.triples import CIDRS, INSTANCES, NETWORKS, NOW, PEERS, Triple, record, triple
@@ -133,3 +135,37 @@ def test_a_token_without_a_digest_is_good_only_where_it_was_made_bare() -> None:
     bare = Triple({**drawn.grant, "secret": None, "bare": True}, {**drawn.call, "secret": None}, drawn.peer)
     assert code(decide(bare.ask())) == "ok"
     assert code(decide(evolve(bare.ask(), grant=record(torn.grant or {})))) == "grant_token_invalid"
+
+
+@pytest.mark.parametrize(
+    ("ended", "begun", "wall", "expected"),
+    [
+        ({"revoked_at": NOW}, NOW - 1, NOW + 299, ("ok", "ok")),
+        ({"revoked_at": NOW}, NOW - 1, NOW + 300, ("grant_revoked", "ok")),
+        ({"revoked_at": NOW, "revocation_immediate": True}, NOW - 1, NOW + 1, ("grant_revoked", "ok")),
+        ({"revoked_at": NOW}, NOW + 1, NOW + 2, ("grant_revoked", "grant_revoked")),
+        ({"revoked_at": NOW, "expires_at": NOW + 9}, NOW - 1, NOW + 10, ("grant_revoked", "ok")),
+        ({"expires_at": NOW}, NOW - 1, NOW + 1, ("grant_expired", "ok")),
+        ({"expires_at": NOW}, NOW + 1, NOW + 2, ("grant_expired", "grant_expired")),
+        ({"expires_at": NOW, "archived_at": NOW + 1}, NOW - 1, NOW + 2, ("grant_revoked", "grant_revoked")),
+        ({"revoked_at": NOW, "peering_epoch": 0}, NOW - 1, NOW + 1, ("grant_revoked", "grant_revoked")),
+    ],
+)
+def test_what_was_begun_under_a_grant_may_go_on_and_end(
+    ended: dict[str, Any], begun: float, wall: float, expected: tuple[str, str]
+) -> None:
+    ask = sound().ask()
+    assert ask.grant is not None
+    over = evolve(ask, wall=wall, grant=evolve(ask.grant, **{"expires_at": NOW + 9_000, **ended}))
+    assert tuple(code(decide(evolve(over, under_way=UnderWay(begun, ends_only)))) for ends_only in (False, True)) == expected
+    assert not decide(over).allowed
+
+
+def test_another_secret_opens_nothing_but_an_end() -> None:
+    ask = sound().ask()
+    assert isinstance(ask.bearer, Bearer)
+    former = evolve(ask, bearer=Bearer(ask.bearer.grant_id, "another"))
+    codes = [code(decide(evolve(former, under_way=UnderWay(NOW, ends_only)))) for ends_only in (False, True)]
+    assert codes == ["grant_token_invalid", "ok"]
+    stolen = evolve(former, peer=PeerFacts(PEERS[1], 1, False), under_way=UnderWay(NOW, ends_only=True))
+    assert code(decide(stolen)) == "grant_token_invalid"

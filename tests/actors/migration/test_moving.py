@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from actors import certificates
-from actors.grant.messages import Revoke
+from actors.grant.messages import Revoke, Rotate
 from actors.migration.limits import RECOVERY_S
 from actors.migration.messages import Act, Proof, Prove, Resolve, ResolveArrival, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
@@ -253,6 +253,95 @@ def test_without_the_grant_nothing_is_even_announced() -> None:
     assert (record.status, record.error) == ("failed", "grant_revoked")
     undone(moving)
     assert moving.pair.b.store.load(ARRIVAL.name, id) is None
+
+
+def take_back(moving: Move, *, immediate: bool = False) -> None:
+    """The destination's operators revoke the grant under which the migration came."""
+    message = Revoke(grant_id=moving.grant_id, by=OPERATOR, immediate=immediate)
+    assert not isinstance(told(moving.pair.b, Ref(BOOK, moving.pair.at_b.peer_id), message), Fault)
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+def test_what_has_been_applied_comes_to_its_end_without_the_grant(immediate: bool) -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_answers[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    assert moving.migration(id).status == "in_doubt"
+    take_back(moving, immediate=immediate)
+    moving.pair.network.advance(3 * RECOVERY_S)
+    settled(moving, id)
+
+
+def test_what_has_been_applied_comes_to_its_end_with_the_former_bearer() -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_requests[f"{BASE}/{id}/finalize"] = 1
+    moving.act(id, "apply")
+    told(moving.pair.b, Ref(BOOK, moving.pair.at_b.peer_id), Rotate(grant_id=moving.grant_id, by=OPERATOR))
+    moving.pair.network.advance(3 * RECOVERY_S)
+    settled(moving, id)
+
+
+def test_what_has_been_applied_comes_to_its_end_after_the_grant_has_expired() -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_requests[f"{BASE}/{id}/finalize"] = 1
+    moving.act(id, "apply")
+    assert moving.migration(id).status == "finalizing"
+    moving.pair.network.down.add(moving.pair.b.url)
+    moving.pair.network.advance(90_000.0)
+    moving.pair.network.down.clear()
+    moving.pair.network.advance(600.0)
+    settled(moving, id)
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+def test_a_commit_that_was_lost_is_fenced_without_the_grant(immediate: bool) -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_requests[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    take_back(moving, immediate=immediate)
+    moving.pair.network.advance(3 * RECOVERY_S)
+    assert moving.migration(id).status == "failed"
+    undone(moving)
+
+
+@pytest.mark.parametrize("lost", ["", "/{id}/steps"])
+def test_a_migration_under_way_may_go_on_for_five_minutes_after_its_grant_was_revoked(lost: str) -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_answers[BASE + lost.format(id=id)] = 1
+    moving.act(id, "apply")
+    assert moving.migration(id).status == "transferring"
+    take_back(moving)
+    moving.pair.network.advance(2 * RECOVERY_S)
+    settled(moving, id)
+
+
+@pytest.mark.parametrize(("immediate", "tries"), [(True, 1), (False, 12)])
+def test_a_migration_under_way_ends_with_the_grace_of_its_grant(immediate: bool, tries: int) -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_requests[f"{BASE}/{id}/steps"] = tries
+    moving.act(id, "apply")
+    take_back(moving, immediate=immediate)
+    moving.pair.network.advance((tries + 1) * RECOVERY_S)
+    record = moving.migration(id)
+    assert (record.status, record.error) == ("failed", "grant_revoked")
+    undone(moving)
+
+
+def test_a_grant_that_was_revoked_lets_nothing_begin() -> None:
+    moving = move()
+    id = moving.planned()
+    moving.pair.network.lost_requests[f"{BASE}"] = 1
+    moving.act(id, "apply")
+    take_back(moving)
+    moving.pair.network.advance(2 * RECOVERY_S)
+    assert (moving.migration(id).status, moving.migration(id).error) == ("failed", "grant_revoked")
+    undone(moving)
 
 
 def test_a_grant_that_is_held_already_is_used() -> None:
