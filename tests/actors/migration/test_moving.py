@@ -16,6 +16,7 @@ from actors.peer.messages import Revoke as RevokePeer
 from actors.peer.record import KIND as PEER
 from actors.received_grant.messages import Receive
 from actors.received_grant.record import KIND as RECEIVED
+from actors.received_grant.record import row_id
 from actors.resource.messages import Update, Written
 from runtime.actor import Ref
 from runtime.errors import Fault
@@ -350,7 +351,7 @@ def test_a_grant_that_is_held_already_is_used() -> None:
     assert isinstance(fault, Fault)
     assert fault.code == "no_received_grant"
     keep = Receive(account_id=ACCOUNT, peer_id=moving.pair.at_a.peer_id, bearer=moving.bearer, by=OPERATOR)
-    held = told(moving.pair.a, Ref(RECEIVED.name, "0190c0de-0000-7000-8000-0000000000aa"), keep)
+    held = told(moving.pair.a, Ref(RECEIVED.name, row_id(keep.peer_id, moving.grant_id)), keep)
     assert not isinstance(held, Fault), held
     id = moving.planned(bearer=None)
     moving.act(id, "apply")
