@@ -232,11 +232,12 @@ class SimulatedChannel:
 
     def _echoed(self) -> bool:
         (end, there), now = self.ends, self.ends[0].host.world.timeline.now
-        out = self.path.transit("out", PING_BYTES, "frame", now).delay_s
-        if out is None or not there.alive or there.ended or not there.host.responsive:
+        out_s = self.path.transit("out", PING_BYTES, "frame", now).delay_s
+        if out_s is None or out_s > CHANNEL_PONG_S or not there.alive or there.ended or not there.host.responsive:
             return False
         there.heard_at = now
-        if self.path.transit("back", PING_BYTES, "frame", now).delay_s is None:
+        back_s = self.path.transit("back", PING_BYTES, "frame", now).delay_s
+        if back_s is None or out_s + back_s > CHANNEL_PONG_S:
             return False
         end.heard_at = now
         return True

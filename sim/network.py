@@ -16,7 +16,7 @@ Must not live here: time on the way (see `links`), translation (`nat`), resoluti
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import attrs
@@ -91,6 +91,7 @@ class Path:
         self._crossed = crossed
         self._ended: list[Callable[[], None]] = []
         self._last_out = self._last_back = 0.0
+        self._late_out_s = self._late_back_s = 0.0
         self._forgot: str | None = None
 
     def transit(self, direction: Direction, size: int, kind: Kind, now: float) -> Transit:
@@ -102,9 +103,12 @@ class Path:
         if self.state != "open" or (self._crossed and not self._carried(direction, now)):
             return CLOSED
         transit = (self._out if out else self._back).transit(now, size, kind, self._network.links.chance)
-        if kind != "segment" or not transit.delays_s:
+        if not transit.delays_s:
             return transit
-        arrives_at = max(now + transit.delays_s[0], self._last_out if out else self._last_back)
+        late_s = self._late_out_s if out else self._late_back_s
+        if kind != "segment":
+            return transit if not late_s else Transit(tuple(delay_s + late_s for delay_s in transit.delays_s), transit.corrupted)
+        arrives_at = max(now + transit.delays_s[0] + late_s, self._last_out if out else self._last_back)
         if out:
             self._last_out = arrives_at
         else:
@@ -117,8 +121,16 @@ class Path:
 
     def news_s(self, direction: Direction, now: float) -> float | None:
         """How long the news of the end of the connection is under way; None if it cannot pass now."""
-        link = self._out if direction == "out" else self._back
-        return link.transit(now, HANDSHAKE_BYTES, "segment", self._network.links.chance).delay_s
+        out = direction == "out"
+        delay_s = (self._out if out else self._back).transit(now, HANDSHAKE_BYTES, "segment", self._network.links.chance).delay_s
+        return None if delay_s is None else delay_s + (self._late_out_s if out else self._late_back_s)
+
+    def delay(self, sender: str, late_s: float) -> None:
+        """Let what one of the two ends sends from now on arrive so much later; 0 is at once."""
+        if sender == self.source:
+            self._late_out_s = late_s
+        else:
+            self._late_back_s = late_s
 
     def readable(self, direction: Direction, available: int) -> int:
         """How many of `available` bytes one read gets that came in a direction; fewer only on links with short reads."""
@@ -275,13 +287,20 @@ class Network:
             else:
                 path.reset()
 
+    def hurry(self, paths: Iterable[Path]) -> None:
+        """Let what is sent on connections from now on be late no more."""
+        for path in paths:
+            path.delay(path.source, 0.0)
+            path.delay(path.target, 0.0)
+
     def is_up(self, name: str) -> bool:
         """Whether the machine of a host answers at all."""
         return self.places[name].listening() != "silent"
 
     def heal(self) -> None:
-        """End every fault of links and names; boxes and addresses are as they are."""
+        """End every fault of links, open connections and names; boxes and addresses are as they are."""
         self.links.heal()
+        self.hurry(self._paths)
         self.names.heal()
 
     # --- questions -----------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ def _heal(stage: Stage, hosts: list[Host]) -> None:
         network.heal()
     for one, other in itertools.permutations(hosts, 2):
         network.links.between(one.name, other.name).heal()
+        network.hurry(network.paths(one.name, other.name))
     for host in hosts:
         network.names.trouble(host.url.removeprefix("https://"), None)
         network.names.blind(host.name, None)

@@ -15,6 +15,7 @@ import actors.door.federation
 import actors.door.grants.authorise
 import actors.grant.chain
 import actors.migration.transfer
+import actors.mirror.shelf
 import actors.peer.calling
 import actors.peer.cascade
 import actors.peer.ending
@@ -580,3 +581,18 @@ def held_bearers_outlive_the_peering(patch: Patch) -> None:
 def migration_begins_in_the_grace(patch: Patch) -> None:
     """The grace of a revocation is good for whatever a migration wants, begun or not."""
     patch.setattr(actors.migration.transfer, "HOLDING", actors.migration.transfer.HOLDING | {"planned", "validating", "conflict"})
+
+
+# --- mirrors ----------------------------------------------------------------------------------------------------------
+
+
+@plant("late-push")
+def late_push_wins(patch: Patch) -> None:
+    """Whatever a home has pushed is kept, even if a later state is here already."""
+    former = actors.mirror.shelf._outcome
+
+    def outcome(*asked: Any) -> str:
+        judged = former(*asked)
+        return "written" if judged == "overtaken" else judged
+
+    patch.setattr(actors.mirror.shelf, "_outcome", outcome)

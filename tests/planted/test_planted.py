@@ -55,6 +55,7 @@ SAMPLE = (
     "held_bearers_outlive_the_peering",
     "cross_signature_unchecked",
     "window_of_the_next_rotation",
+    "late_push_wins",
 )
 
 

@@ -220,6 +220,34 @@ def test_a_cut_stops_an_answer_that_is_under_way_and_the_time_limit_ends_the_wai
     assert two.outcomes[-1].code == "remote_timeout"
 
 
+def test_what_is_late_arrives_after_it_was_given_up_and_another_has_overtaken_it(two: Two) -> None:
+    two.ask()
+    for path in two.world.network.paths("a", "b"):
+        path.delay("a", 30.0)
+    started, before = two.world.timeline.now, calls(two)
+    two.outcomes.clear()
+    two.port.request(two.request(), two.outcomes.append)
+    two.world.run_for(11.0)
+    assert (two.outcomes[0].code, calls(two)) == ("remote_timeout", before)
+    two.port.request(two.request(path=OTHER), two.outcomes.append)
+    two.world.run_for(1.0)
+    assert two.outcomes[1].status == 404
+    two.world.run_for(30.0)
+    arrived = [(frame.at - started, frame.what) for frame in two.world.frames if frame.kind == "call"][before:]
+    assert [what for _, what in arrived] == [f"GET {OTHER}", f"GET {SOMETHING}"]
+    assert arrived[1][0] == pytest.approx(30.0, abs=0.1)
+    assert len(two.outcomes) == 2
+
+
+def test_an_end_of_faults_ends_lateness_on_what_is_open(two: Two) -> None:
+    two.ask()
+    for path in two.world.network.paths("a", "b"):
+        path.delay("a", 30.0)
+        path.delay("b", 30.0)
+    two.world.network.heal()
+    assert two.ask().elapsed_s < 1.0
+
+
 def test_connections_are_kept_for_as_long_as_in_production(two: Two) -> None:
     def opened() -> set[str]:
         return {f"{path.seen}" for path in two.world.network.paths("a", "b")}

@@ -203,6 +203,25 @@ def test_a_partition_stops_what_is_under_way_which_comes_when_it_heals(lab: Lab)
     assert 20 < lab.run(main) < 60
 
 
+def test_what_was_sent_late_comes_in_order_after_its_sender_has_hung_up(lab: Lab) -> None:
+    async def main(lab: Lab) -> tuple[float, float]:
+        client, server = await lab.pair()
+        for path in lab.network.paths("a", "b"):
+            path.delay("a", 30.0)
+        await client.send_all(b"late")
+        await client.aclose()
+        started = trio.current_time()
+        other, _ = await lab.pair()
+        quick = trio.current_time() - started
+        assert [await server.receive_some(), await server.receive_some()] == [b"late", b""]
+        await other.aclose()
+        return quick, trio.current_time() - started
+
+    quick, late = lab.run(main)
+    assert quick < 1.0
+    assert late == pytest.approx(30.0, abs=0.1)
+
+
 def test_an_unacknowledged_sender_gives_up_when_it_was_told_to(lab: Lab) -> None:
     async def main(lab: Lab) -> float:
         client, server = await lab.pair()
