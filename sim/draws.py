@@ -13,15 +13,15 @@ from typing import Any, Final, Protocol, TypeVar
 from sim.scenario.kinds import (
     BURST,
     CHANCE,
+    DRIFT,
     DURATION,
     LATENCY,
     NAT,
-    NUMBER,
+    OFFSET,
     PAIR,
     PLATFORM,
     PLATFORMS,
     RATE,
-    SIGNED_DURATION,
     SIZE,
     SPAN,
     TRUTH,
@@ -107,7 +107,7 @@ def pair(draw: Draw, names: Sequence[str]) -> Any:
 
 _VALUES: Final[Sequence[tuple[Kind, Callable[[Draw, Sequence[str]], Any]]]] = (
     (DURATION, _duration),
-    (SIGNED_DURATION, signed),
+    (OFFSET, signed),
     (SPAN, span),
     (PAIR, pair),
     (PLATFORMS, lambda draw, names: pair(draw, names)),
@@ -119,7 +119,7 @@ _VALUES: Final[Sequence[tuple[Kind, Callable[[Draw, Sequence[str]], Any]]]] = (
     (PLATFORM, lambda draw, names: draw.among(names)),
     (TRUTH, lambda draw, names: draw.among((False, True))),
     (CHANCE, lambda draw, names: draw.among((0.01, 0.1, 0.3, 0.6, 0.9, 1.0))),
-    (NUMBER, lambda draw, names: draw.among((0.0, 1e-4, -1e-4, 1e-2, -1e-2))),
+    (DRIFT, lambda draw, names: draw.among((0.0, 1e-4, -1e-4, 1e-2, -1e-2))),
     (WHOLE, lambda draw, names: draw.whole(1, 5)),
 )
 

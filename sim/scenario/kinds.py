@@ -23,6 +23,11 @@ Names = Literal["platform", "group", "call", "nat"]
 """`group`: a platform, or the common name of several."""
 
 
+DRIFT_MAX: Final = 10.0
+OFFSET_MAX_S: Final = 20.0 * 365 * 86_400
+"""A clock that is further off reads years that tokens and certificates do not have."""
+
+
 @attrs.frozen
 class Kind:
     """A kind of value.
@@ -90,6 +95,13 @@ def _chance(value: object) -> float:
     return number
 
 
+def _drift(value: object) -> float:
+    number = _number(value)
+    if not -1.0 < number <= DRIFT_MAX:
+        raise ValueError(f"must be more than -1, at which a clock stands still, and at most {DRIFT_MAX:g}")
+    return number
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
@@ -102,6 +114,13 @@ def _signed_duration(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
         return -parse_duration(-value)
     return parse_duration(value)
+
+
+def _offset(value: object) -> float:
+    seconds = _signed_duration(value)
+    if abs(seconds) > OFFSET_MAX_S:
+        raise ValueError(f"must be at most {OFFSET_MAX_S / 86_400:.0f}d, forwards or back")
+    return seconds
 
 
 def _span(value: object) -> tuple[float, float]:
@@ -219,6 +238,8 @@ CHANCE: Final = Kind("number from 0 to 1", _chance, schema={"type": "number", "m
 TRUTH: Final = Kind("true or false", _truth, schema={"type": "boolean"})
 DURATION: Final = Kind("duration", parse_duration, schema=_DURATION)
 SIGNED_DURATION: Final = Kind("duration, may be negative", _signed_duration, schema=_DURATION)
+DRIFT: Final = Kind("number above -1", _drift, schema={"type": "number", "exclusiveMinimum": -1, "maximum": DRIFT_MAX})
+OFFSET: Final = Kind("duration, may be negative", _offset, schema=_DURATION)
 SPAN: Final = Kind("duration, or two: least and greatest", _span, schema=_SPAN)
 LATENCY: Final = Kind(
     "duration, or two: least and greatest, or `lognormal(MEDIAN, SIGMA)`, or `bimodal(USUAL, SLOW, SHARE)`", _latency, schema=_SPAN
@@ -234,6 +255,12 @@ NETWORKS: Final = Kind("list of networks", _networks, schema=_LIST)
 CALL: Final = Kind("name of a step", _text, "call", schema=_STRING)
 SCHEDULE: Final = Kind("list of `PLATFORM:DECISION:CHOICE`", _schedule, schema=_LIST)
 STATUS: Final = one_of(*STATUSES)
-STATUS_SET: Final = Kind(
-    "one status, or a list of them", lambda value: tuple(STATUS.read(each) for each in (value if isinstance(value, list) else [value]))
-)
+
+
+def _statuses(value: object) -> tuple[str, ...]:
+    if value == []:
+        raise ValueError("must name at least one status")
+    return tuple(STATUS.read(each) for each in (value if isinstance(value, list) else [value]))
+
+
+STATUS_SET: Final = Kind("one status, or a list of them", _statuses)

@@ -118,10 +118,14 @@ class _Reading:
         rows = self.data.get("platform")
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and "name" in row:
-                count = row.get("count", 1)
-                usable = isinstance(count, int) and 1 <= count <= PLATFORMS_MAX
-                found.update(member_names(str(row["name"]), count if usable else 1))
+                found.update(self._names_of("platform", row))
         return found
+
+    def _names_of(self, table: str, row: dict[str, Any]) -> list[str]:
+        """The names that a row gives: several for a `[[platform]]` of which there are several."""
+        count = row.get("count", 1) if table == "platform" else 1
+        usable = isinstance(count, int) and 1 <= count <= PLATFORMS_MAX
+        return member_names(str(row["name"]), count if usable else 1) if "name" in row else []
 
     def problem(self, table: str, number: int, key: str, text: str) -> None:
         self.problems.append(Problem(self.places.line(table, number, key), f"{table}.{key}".strip("."), text))
@@ -156,9 +160,10 @@ class _Reading:
         for table in ("platform", "nat", "at"):
             seen: set[str] = set()
             for number, row in enumerate(self._rows(table)):
-                if "name" in row and str(row["name"]) in seen:
-                    self.problem(table, number, "name", f"{row['name']!r} is there already")
-                seen.add(str(row.get("name")))
+                names = self._names_of(table, row)
+                for name in sorted(seen.intersection(names)):
+                    self.problem(table, number, "name", f"{name!r} is there already")
+                seen.update(names)
 
     def _judge_times(self, world: WorldPart, steps: tuple[Step, ...], expected: tuple[Expected, ...]) -> None:
         ends = [(step.line, "at.t", step.t) for step in steps]
@@ -211,6 +216,8 @@ class _Reading:
         settings = {
             SETTINGS[key][0]: self._value(SETTINGS[key][1], value, "platform", number, key) for key, value in row.items() if key in SETTINGS
         }
+        if settings.get("heartbeat_interval_s") == 0:
+            self.problem("platform", number, "heartbeat_interval", "must be more than nothing")
         if made is None:
             return None
         if not _PLATFORM_NAME.fullmatch(made["name"]):

@@ -22,17 +22,17 @@ from sim.scenario.expectations import Expectation
 from sim.scenario.kinds import (
     BURST,
     CHANCE,
+    DRIFT,
     DURATION,
     LATENCY,
     NAT,
     NETWORKS,
-    NUMBER,
+    OFFSET,
     PAIR,
     PLATFORM,
     PLATFORMS,
     RATE,
     SCHEDULE,
-    SIGNED_DURATION,
     SIZE,
     TEXT,
     TRUTH,
@@ -128,8 +128,8 @@ class PlatformPart:
     listener_ttl_s: float | None = attrs.field(
         default=None, metadata=key(DURATION, "how long the certificate of its listener is valid", "listener_ttl")
     )
-    clock_offset_s: float = attrs.field(default=0.0, metadata=key(SIGNED_DURATION, "how far its wall clock is ahead", "clock_offset"))
-    clock_drift: float = attrs.field(default=0.0, metadata=key(NUMBER, "seconds that its wall clock gains per second"))
+    clock_offset_s: float = attrs.field(default=0.0, metadata=key(OFFSET, "how far its wall clock is ahead", "clock_offset"))
+    clock_drift: float = attrs.field(default=0.0, metadata=key(DRIFT, "seconds that its wall clock gains per second"))
     fsync_s: float = attrs.field(default=0.0, metadata=key(DURATION, "how long its disk takes for a commit", "fsync"))
     level: str | None = attrs.field(
         default=None,

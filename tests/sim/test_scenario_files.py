@@ -46,6 +46,8 @@ on = "a"
 peer = "b"
 is = "proposed"
 """
+POISON = 'do = "poison"\n{} = "{}"\non = "a"'
+EMPTY = 'that = "always"\non = "a"\npeer = "b"\nis = []'
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:
@@ -91,6 +93,14 @@ def test_the_small_file_is_good() -> None:
         ('do = "propose"\non = "a"\npeer = "b"', 'do = "crash"\non = "a"', 17, "at.name", "'crash' is no call of an operator"),
         ('description = "One proposal."', 'description = ""', 2, "description", "must be a text that is not empty"),
         ('for = "1m"', "for = ", 5, "TOML", "Invalid value"),
+        ('name = "b"', 'name = "b"\nclock_drift = -1', 12, "platform.clock_drift", "must be more than -1"),
+        ('name = "b"', 'name = "b"\nclock_offset = "-9999d"', 12, "platform.clock_offset", "must be at most 7300d"),
+        ('name = "b"', 'name = "b"\nheartbeat_interval = 0', 12, "platform.heartbeat_interval", "must be more than nothing"),
+        ('name = "b"', 'name = "a2"\n\n[[platform]]\nname = "a"\ncount = 2', 14, "platform.name", "'a2' is there already"),
+        ('that = "status"\non = "a"\npeer = "b"\nis = "proposed"', EMPTY, 24, "expect.is", "must name at least one status"),
+        ('do = "propose"\non = "a"\npeer = "b"\nname = "first"', POISON.format("kind", "peeer"), 16, "at.kind", "did you mean 'peer'?"),
+        ('do = "propose"\non = "a"\npeer = "b"\nname = "first"', POISON.format("message", "Propse"), 16, "at.message", "mean 'Propose'?"),
+        ('do = "propose"\non = "a"\npeer = "b"\nname = "first"', 'do = "slow_ports"\non = "a"\nby = "11s"', 17, "at.by", "at most 10s"),
     ],
 )
 def test_a_problem_is_told_with_its_line_its_key_and_the_nearest_word(former: str, wrong: str, line: int, key: str, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sim.scenario.actions.registry import action
-from sim.scenario.kinds import NUMBER, PLATFORM, key
+from sim.scenario.kinds import DRIFT, PLATFORM, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -19,7 +19,7 @@ class ClockDrift:
     """The wall clock of a platform runs fast or slow from now on, without a jump."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
-    rate: float = attrs.field(metadata=key(NUMBER, "seconds gained per second; negative is slow"))
+    rate: float = attrs.field(metadata=key(DRIFT, "seconds gained per second; negative is slow"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
         clock = stage.host(self.on).clock

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sim.scenario.actions.registry import action
-from sim.scenario.kinds import PLATFORM, SIGNED_DURATION, key
+from sim.scenario.kinds import OFFSET, PLATFORM, key
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -19,7 +19,7 @@ class ClockStep:
     """The wall clock of a platform jumps; durations are still measured truly."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
-    by_s: float = attrs.field(metadata=key(SIGNED_DURATION, "how far; negative is back", "by"))
+    by_s: float = attrs.field(metadata=key(OFFSET, "how far; negative is back", "by"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
         stage.host(self.on).clock.offset_s += self.by_s

@@ -9,8 +9,7 @@ import attrs
 from actors.findings import KINDS
 from actors.governance.scanner import scan_peer
 from sim.scenario.actions.registry import action
-from sim.scenario.failures import StageError
-from sim.scenario.kinds import PLATFORM, TEXT, key
+from sim.scenario.kinds import PLATFORM, key, one_of
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -23,11 +22,9 @@ class LookFinding:
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose finding"))
     peer: str = attrs.field(metadata=key(PLATFORM, "about which peer"))
-    kind: str = attrs.field(metadata=key(TEXT, "the kind of finding"))
+    kind: str = attrs.field(metadata=key(one_of(*sorted(KINDS)), "the kind of finding"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        if self.kind not in KINDS:
-            raise StageError(f"there is no finding {self.kind!r}")
         host, row = stage.host(self.on), stage.row(self.on, self.peer)
         if name is not None:
             evidence = None if row is None else stage.watch.facts.evidence[self.on].get(row.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -11,10 +11,20 @@ from runtime.crash_policy import QUARANTINE_S
 from sim.mishaps import handled_messages, poison
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
-from sim.scenario.kinds import PLATFORM, TEXT, WHOLE, key, unknown
+from sim.scenario.kinds import PLATFORM, WHOLE, Kind, key, one_of, unknown
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
+
+
+def _message(value: object) -> str:
+    known = sorted({name for kind in ACTORS for name in handled_messages(kind)})
+    if value not in known:
+        raise ValueError(unknown(value, known, "message of any actor"))
+    return str(value)
+
+
+MESSAGE: Final = Kind("type of message", _message, schema={"type": "string"})
 
 
 @action("poison")
@@ -24,13 +34,11 @@ class Poison:
     is given up."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform"))
-    kind: str = attrs.field(default="peer", metadata=key(TEXT, "the kind of actor", drawn=tuple(sorted(ACTORS))))
-    message: str = attrs.field(metadata=key(TEXT, "the type of message", drawn=lambda made: handled_messages(made.get("kind", "peer"))))
+    kind: str = attrs.field(default="peer", metadata=key(one_of(*sorted(ACTORS)), "the kind of actor"))
+    message: str = attrs.field(metadata=key(MESSAGE, "the type of message", drawn=lambda made: handled_messages(made.get("kind", "peer"))))
     times: int = attrs.field(default=2, metadata=key(WHOLE, "how many handlings crash"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        if self.kind not in ACTORS:
-            raise StageError(unknown(self.kind, ACTORS, "kind of actor"))
         handled = handled_messages(self.kind)
         if self.message not in handled:
             raise StageError(unknown(self.message, handled, f"message of {self.kind}"))
