@@ -40,11 +40,13 @@ class Taken:
 
     Attributes:
         flight: the document of the recorder.
-        fresh: the daemon ran and wrote it just now; else it is from its last stop or crash.
+        fresh: the daemon ran and wrote it just now; else it is from before.
+        written_at: when, in seconds since the epoch.
     """
 
     flight: dict[str, Any]
     fresh: bool
+    written_at: float
 
 
 def take(data: Path) -> Taken:
@@ -58,7 +60,7 @@ def take(data: Path) -> Taken:
     if pid is not None:
         _ask(pid, path)
     try:
-        raw = path.read_bytes()
+        raw, written_at = path.read_bytes(), path.stat().st_mtime
     except FileNotFoundError:
         text = "no daemon runs on this folder, and none has left a recording there; one that is killed leaves none"
         raise NoRecordingError(text) from None
@@ -70,7 +72,7 @@ def take(data: Path) -> Taken:
         raise NoRecordingError(f"{path} is no recording") from error
     if not isinstance(flight, dict) or flight.get("format") != FORMAT:
         raise NoRecordingError(f"{path} was written by another version of the program")
-    return Taken(flight, pid is not None)
+    return Taken(flight, pid is not None, written_at)
 
 
 def document(flight: dict[str, Any], *, since_s: float | None = None, actors: Collection[str] = ()) -> Document:

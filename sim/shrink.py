@@ -114,8 +114,9 @@ class _Shrinker:
         result = self._run(parse(to_toml(self.document), self.path))
         failures = [failure for failure in result.failures if checker in (None, failure.checker)]
         if not failures:
-            told = ", ".join(sorted({failure.checker for failure in result.failures})) or "nothing"
-            raise NotFailingError(f"{checker or 'nothing'} does not fail under this seed; what fails is {told}")
+            told = ", ".join(sorted({failure.checker for failure in result.failures}))
+            failing = f"{checker} does not fail under this seed; what fails is {told}"
+            raise NotFailingError(failing if told else "nothing fails under this seed, so that there is nothing to shrink")
         self.failure, self._wanted = failures[0], failures[0].identity
 
     def _run(self, scenario: Scenario, schedule: Recorded | Tape | None = None) -> Result:

@@ -8,6 +8,8 @@ import click
 
 from api.cli.lazy import Command
 from api.durations import parse_duration
+from runtime.clock import iso
+from sim.commands.shared import writable
 from sim.record import NoRecordingError, document, take
 from sim.scenario.write import to_toml
 
@@ -26,8 +28,8 @@ def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 @click.option("--since", callback=_span, metavar="SPAN", help="Only the last part, as in 10m; all that is kept if not given.")
 @click.option("--actor", "actors", multiple=True, metavar="KIND[/ID]", help="Only this actor, or this kind of actors; may be repeated.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("recording.toml"), show_default=True, metavar="FILE",
-    help="The scenario file to write.",
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("recording.toml"), show_default=True, callback=writable,
+    metavar="FILE", help="The scenario file to write.",
 )  # fmt: skip
 def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path) -> None:
     """Turn what a daemon's flight recorder holds into a scenario that plays it again.
@@ -44,5 +46,6 @@ def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path) 
         raise click.ClickException(str(error)) from error
     out.write_text(to_toml(told), encoding="utf-8")
     if not taken.fresh:
-        click.echo("no daemon runs on this folder: this is what the last one wrote, at its stop or after a crash of a handler", err=True)
+        text = f"no daemon runs on this folder: this is what the last one wrote at {iso(taken.written_at)}, at its stop, after a crash of a"
+        click.echo(f"{text} handler or because it was asked; if it was killed later, what it did since then is not in it", err=True)
     click.echo(f"{out}: {told['description'].split('.')[0]}", err=True)

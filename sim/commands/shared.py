@@ -20,6 +20,13 @@ from sim.scenario.schema import Scenario
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """A file to be written, in a folder that is there: better said before the work than after it."""
+    if value is not None and not value.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.parent}", ctx, param)
+    return value
+
+
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A moment of a run, written as a duration from its start."""
     try:

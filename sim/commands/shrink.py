@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from api.cli.lazy import Command
-from sim.commands.shared import FILE, loaded
+from sim.commands.shared import FILE, loaded, writable
 from sim.scenario.write import read_document
 from sim.shrink import RUNS_MAX, NotFailingError, Shrunk, shrink
 
@@ -18,7 +18,10 @@ from sim.shrink import RUNS_MAX, NotFailingError, Shrunk, shrink
 @click.argument("file", type=FILE)
 @click.option("--seed", type=int, help="The seed under which it fails; the file's own if not given.")
 @click.option("--checker", metavar="NAME", help="Keep the failure that this checker tells of; the first one if not given.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write it; beside FILE as X.min.toml if not given.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), callback=writable,
+    help="Where to write it; beside FILE as X.min.toml if not given.",
+)  # fmt: skip
 @click.option("--runs", type=click.IntRange(min=1), default=RUNS_MAX, show_default=True, help="Stop after that many runs.")
 @click.option("--json", "as_json", is_flag=True, help="The outcome as a JSON object on standard output.")
 def shrink_(file: Path, seed: int | None, checker: str | None, out: Path | None, runs: int, as_json: bool) -> None:

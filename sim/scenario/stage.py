@@ -59,6 +59,15 @@ class BrokenError(Exception):
         self.failure = failure
 
 
+SHOWN_MAX: Final = 60
+"""Characters of a value that a line of the trace shows; recordings hold whole messages."""
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
+
+
 @attrs.frozen
 class Handed:
     """What one operator gave to the other."""
@@ -286,7 +295,8 @@ class Stage:
         if self.world.tracer is None:
             self._do(action, name)
             return
-        given = (f"{key}={getattr(action, field.name)}" for key, field in keys_of(type(action)).items())
+        values = ((key, getattr(action, field.name)) for key, field in keys_of(type(action)).items())
+        given = (f"{key}={_short(value)}" for key, value in values if value is not None)
         with self.world.tracer.because_of(None):
             self.world.note("", "step", " ".join((word, *given)))
             self._do(action, name)

@@ -9,6 +9,8 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
+from api.flight import FLIGHT_NAME
+from runtime.clock import iso
 from sim.cli import sim
 from sim.scenario.load import load
 from sim.scenario.run import run
@@ -75,6 +77,12 @@ def test_a_mended_program_ends_the_turn_otherwise(recorded: Recorded) -> None:
     assert "federation.peer.enrolled" in result.failures[0].text
 
 
+def test_a_line_of_the_replay_stays_short_whatever_a_message_holds(recorded: Recorded) -> None:
+    lines = CliRunner().invoke(sim, ["replay", str(recorded.file)]).stdout.splitlines()
+    assert any(" step recorded_turn " in line for line in lines)
+    assert max(map(len, lines)) < 700
+
+
 def test_a_replay_is_the_same_every_time(recorded: Recorded) -> None:
     assert run(load(recorded.file)).digest == run(load(recorded.file)).digest
 
@@ -96,6 +104,7 @@ def test_a_daemon_that_was_killed_leaves_its_last_recording(recorded: Recorded, 
     done = CliRunner().invoke(sim, ["record", "--data", str(daemon.data), "--out", str(target)])
     assert done.exit_code == 0, done.output
     assert "no daemon runs" in done.output
+    assert f"wrote at {iso((daemon.data / FLIGHT_NAME).stat().st_mtime)}" in done.output
 
 
 def test_a_folder_without_a_recording_says_what_to_do(tmp_path: Path) -> None:

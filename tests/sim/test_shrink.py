@@ -211,7 +211,22 @@ def test_the_command_writes_a_file_that_loads_fails_and_replays(tmp_path: Path, 
         group, ["shrink", str(ROOT / "scenarios/happy-path.toml"), "--checker", "chain", "--out", str(tmp_path / "x")]
     )
     assert nothing.exit_code == 1
+    assert "chain does not fail under this seed; what fails is secrecy" in nothing.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_the_command_says_if_nothing_fails() -> None:
+    sound = CliRunner().invoke(group, ["shrink", str(ROOT / "scenarios/happy-path.toml")])
+    assert sound.exit_code == 1
+    assert "nothing fails under this seed" in sound.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work() -> None:
+    happy = str(ROOT / "scenarios/happy-path.toml")
+    for words in (["shrink", happy, "--out", "/nowhere/x.toml"], ["trace", happy, "--html", "/nowhere/x.html"]):
+        refused = CliRunner().invoke(group, words)
+        assert refused.exit_code == 2
+        assert "there is no folder /nowhere" in refused.stderr
 
 
 def test_failures_that_differ_in_ids_numbers_and_places_only_are_the_same() -> None:
