@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
@@ -15,16 +15,21 @@ from sim.audit import CONTEXT, AuditError, Divergence, Verdict, audit
 from sim.commands.shared import files_of, loaded
 from sim.drivers import DRIVERS
 
+HASH_SEED: Final = click.IntRange(0, 2**32 - 1)
+"""What Python takes as `PYTHONHASHSEED`."""
+
 
 @click.command("audit", cls=Command)
 @click.argument("files", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @click.option("--seed", type=int, help="The seed; the file's own if not given.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="K", help="K seeds, counted up from the first.")
-@click.option("--hash-seed", metavar="H", help="PYTHONHASHSEED of the second process; one that differs from this one's if not given.")
+@click.option(
+    "--hash-seed", type=HASH_SEED, metavar="H", help="PYTHONHASHSEED of the second process; one that differs from this one's if not given."
+)
 @click.option("--driver", type=click.Choice(DRIVERS), default="step", show_default=True, help="How handlers run in the second process.")
 @click.option("--context", type=click.IntRange(min=0), default=CONTEXT, show_default=True, help="Events to show before one that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per seed.")
-def audit_(files: tuple[Path, ...], seed: int | None, seeds: int, hash_seed: str | None, driver: str, context: int, as_json: bool) -> None:
+def audit_(files: tuple[Path, ...], seed: int | None, seeds: int, hash_seed: int | None, driver: str, context: int, as_json: bool) -> None:
     """Run files, or all of a folder, again in a second process under another hash seed.
 
     Exit 1 and name the first event that differs, if one does.
@@ -33,7 +38,8 @@ def audit_(files: tuple[Path, ...], seed: int | None, seeds: int, hash_seed: str
     for file in files_of(files):
         first = loaded(file).world.seed if seed is None else seed
         try:
-            for verdict in audit(file, range(first, first + seeds), driver=driver, context=context, hash_seed=hash_seed):
+            other = None if hash_seed is None else str(hash_seed)
+            for verdict in audit(file, range(first, first + seeds), driver=driver, context=context, hash_seed=other):
                 audited += 1
                 differing += not verdict.equal
                 for line in [_document(file, verdict)] if as_json else _lines(file, verdict):

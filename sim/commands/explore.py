@@ -24,6 +24,7 @@ from sim.sweep import quiet
 BUDGET_S: Final = 600.0
 TELL_EVERY_S: Final = 5.0
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+BEGINNING: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command("explore", cls=Command)
@@ -32,7 +33,7 @@ FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Processes that run at once; by default one per processor.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides what chance does.")
 @click.option("--corpus", type=FOLDER, default=".explored", show_default=True, help="What was found before.")
-@click.option("--folder", type=FOLDER, default="scenarios", show_default=True, help="Scenario files to begin with.")
+@click.option("--folder", type=BEGINNING, default="scenarios", show_default=True, help="Scenario files to begin with.")
 @click.option("--json", "as_json", is_flag=True, help="The outcome as a JSON object on standard output.")
 def explore_(budget: float | None, runs: int | None, jobs: int | None, seed: int, corpus: Path, folder: Path, as_json: bool) -> None:
     """Search for scenarios that fail, by chance and by what was never touched; exit 1 if one was found.

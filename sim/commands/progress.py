@@ -28,6 +28,12 @@ def figures(tally: Tally, elapsed_s: float) -> str:
     )
 
 
+def brief(tally: Tally, elapsed_s: float) -> str:
+    """The same beside a bar, where a terminal of 80 columns has no room for all the words."""
+    pace = tally.runs / elapsed_s if elapsed_s > 0 else 0.0
+    return f"{tally.runs} run, {tally.failed} failed, {sum(tally.faults.values())} faults, {span(tally.virtual_s)}, {pace:.1f} seeds/s"
+
+
 def span(seconds: float) -> str:
     """A long time in its two largest units, as in `3d 4h`."""
     rest = int(seconds)
@@ -83,7 +89,7 @@ class Progress:
         self._shown_at = self._clock.now()
         elapsed_s = self._shown_at - self._started
         at = tally.runs if self._limit_s is None else min(elapsed_s, self._limit_s)
-        self._bar.update(self._task, completed=at, figures=figures(tally, elapsed_s))
+        self._bar.update(self._task, completed=at, figures=brief(tally, elapsed_s))
 
 
 def _bar() -> rich.progress.Progress:
@@ -92,7 +98,7 @@ def _bar() -> rich.progress.Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(),

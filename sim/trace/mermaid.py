@@ -82,4 +82,4 @@ def _alias(name: str) -> str:
 
 def _text(text: str) -> str:
     """Words that mean nothing to mermaid."""
-    return _UNSAFE.sub(" ", text)
+    return _UNSAFE.sub(" ", text.replace(" > ", " → "))

@@ -44,8 +44,11 @@ const width = () => byId("picture").clientWidth - GUTTER - 8;
 const x = (position) => GUTTER + ((position - state.from) / (state.to - state.from)) * width();
 
 function clock(seconds) {
+  // Rounded first, or the last half second of a minute would be its sixtieth.
+  const digits = state.to - state.from < 0.05 ? 3 : seconds < 60 ? 2 : 0;
+  seconds = Number(seconds.toFixed(digits));
   const whole = Math.floor(seconds), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
-  const rest = (seconds - hours * 3600 - minutes * 60).toFixed(state.to - state.from < 0.05 ? 3 : seconds < 60 ? 2 : 0);
+  const rest = (seconds - hours * 3600 - minutes * 60).toFixed(digits);
   return (hours ? `${hours} h ` : "") + (hours || minutes ? `${minutes} min ` : "") + `${rest} s`;
 }
 

@@ -87,6 +87,13 @@ def test_a_second_process_that_fails_is_no_verdict(tmp_path: Path, monkeypatch: 
     assert call(str(HAPPY)).exit_code == 1
 
 
+def test_a_hash_seed_that_python_does_not_take_is_refused() -> None:
+    for wrong in ("abc", "-1", "4294967296"):
+        refused = call(str(HAPPY), "--hash-seed", wrong)
+        assert refused.exit_code == 2
+        assert "--hash-seed" in refused.stderr
+
+
 def test_the_hash_seed_of_the_second_process_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for own in ("1", "2", "0"):
         monkeypatch.setenv("PYTHONHASHSEED", own)

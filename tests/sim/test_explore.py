@@ -160,6 +160,12 @@ def test_the_command_reports_and_ends_with_1_if_something_fails(tmp_path: Path, 
     assert "transitions never seen: " in ill.stdout
 
 
+def test_a_folder_that_is_not_there_is_no_beginning(tmp_path: Path) -> None:
+    refused = call("--folder", str(tmp_path / "scenarois"), "--corpus", str(tmp_path / "corpus"), "--runs", "1", "--jobs", "1")
+    assert refused.exit_code == 2
+    assert "does not exist" in refused.stderr
+
+
 def test_events_that_differ_in_ids_and_places_touch_the_same() -> None:
     def touched(kind: str, what: str) -> str:
         return feature(TraceEvent(seq=1, cause=None, at=0.0, host="a", kind=kind, who="b", what=what))
