@@ -1,7 +1,8 @@
-"""What a hostile host can send: calls with whatever certificate and body it likes, straight to a platform's door.
+"""What a hostile host can send: calls with whatever certificate and body it likes, to a platform's door or over TLS to its listener.
 
-Lives here: forged certificates and forged calls. Must not live here: what a scenario does with them (see `scenario.actions`), or what must
-become of them (see `checkers`). The forger may be given the key of any platform's CA, as somebody who has stolen it.
+Lives here: forged certificates and forged calls. Must not live here: what a scenario does with them (see `scenario.actions`), what must
+become of them (see `checkers`), or how bytes reach a listener (see `sockets.host`). The forger may be given the key of any platform's CA,
+as somebody who has stolen it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from actors.door.call import Answer, Call, Source
@@ -48,8 +49,16 @@ class Leaf:
     serial: int | None = None
 
 
-def forge(signer: Host, leaf: Leaf) -> bytes:
-    """A certificate (DER) signed with the key of a platform's CA."""
+@attrs.frozen
+class Shown:
+    """What a caller proves itself by: certificates (DER), leaf first, and the key of the leaf. Nothing at all if empty."""
+
+    chain: tuple[bytes, ...] = ()
+    key_pem: bytes | None = attrs.field(default=None, repr=False)
+
+
+def forge(signer: Host, leaf: Leaf) -> Shown:
+    """A certificate signed with the key of a platform's CA, and the key that is its own."""
     chance = signer.world.chance.stream("attacks")
     key = ed25519.Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
     root, root_key = signer.authority._root, signer.authority._key
@@ -74,7 +83,7 @@ def forge(signer: Host, leaf: Leaf) -> bytes:
         )
         .sign(root_key, None)
     )
-    return certificate.public_bytes(Encoding.DER)
+    return Shown((certificate.public_bytes(Encoding.DER),), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def stolen_request(world: World) -> str:
@@ -94,23 +103,29 @@ def pem_of(der: bytes) -> str:
 
 
 def send(
-    world: World,
     target: Host,
     route: str,
     body: dict[str, Any] | None,
-    presented: tuple[bytes, ...],
-    address: str,
+    shown: Shown,
+    by: Host,
     source: str = ATTACKER,
     *,
+    address: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> list[Answer]:
-    """Let a call arrive at a platform; its answer stands in the returned list once time has passed. `source`: whose it really is."""
+    """Let a call reach a platform; its answer stands in the returned list once time has passed.
+
+    Args:
+        by: from whose machine it comes. source: whose it really is.
+        address: the address that it comes from, if that is not the machine's. Such a call stands at the door at once, whatever the level.
+    """
     answers: list[Answer] = []
-    connection = Source(address, "tls", presented, f"attack-{world.timeline.now:.6f}")
+    connection = Source(address or by.address, "tls", shown.chain, f"attack-{target.world.timeline.now:.6f}")
     raw = b"" if body is None else json.dumps(body).encode()
     given = {"content-type": "application/json", **(headers or {})}
     call = Call("GET" if body is None else "POST", API + route, {}, given, raw, connection)
-    world.record("call", source, target.name, f"{call.method} /federation_api/{route}")
-    if target.running:
-        target.handle(call, answers.append, source)
+    if address is None:
+        target.visited(call, shown.key_pem, by, source, answers.append)
+    else:
+        Host.visited(target, call, shown.key_pem, by, source, answers.append)
     return answers

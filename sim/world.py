@@ -624,6 +624,16 @@ class Host:
         else:
             arrive()
 
+    def visited(self, call: Call, key_pem: bytes | None, by: Host, source: str, done: Callable[[Answer], None]) -> None:
+        """A stranger calls. At frame level he stands at the door at once, with the certificates of which he holds the key.
+
+        Args:
+            key_pem: the key of the first certificate that he shows. by: from whose machine he calls. source: who he really is.
+        """
+        self.world.record("call", source, self.name, f"{call.method} {call.path.removeprefix('/api/v1/system')}")
+        if self.running:
+            self.handle(call, done, source)
+
     # --- for whoever watches -------------------------------------------------------------------------------------
 
     def _committed(self, unit: Unit, former: Former, result: Committed) -> None:

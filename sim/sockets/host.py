@@ -40,11 +40,11 @@ from sim.network import Path
 from sim.remote import SimulatedRemote
 from sim.sockets.level import level_of
 from sim.sockets.sockets import SimSocket
+from sim.sockets.strangers import PUBLIC_PORT, visit
 from sim.sockets.tcp import Process
 from sim.trace.tracer import TracedEngine
 from sim.world import Host, Reply, World
 
-PUBLIC_PORT: Final = 443
 OPERATOR_PORT: Final = 7443
 OPERATOR_PATIENCE_S: Final = 60.0
 FENCED: Final = "the process was killed"
@@ -212,6 +212,9 @@ class SocketHost(Host):
     def handle(self, call: Call, done: Callable[[Answer], None], source: str = "") -> None:
         self.level.loop.call(lambda: super(SocketHost, self).handle(call, done, source))
 
+    def visited(self, call: Call, key_pem: bytes | None, by: Host, source: str, done: Callable[[Answer], None]) -> None:
+        visit(self, by.name, call, key_pem, source, done)
+
     def send(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> list[Reply]:
         """An operator's call over HTTP, made on the platform's own machine."""
         replies: list[Reply] = []
@@ -327,6 +330,9 @@ class WatchedDoor:
         if path is None:
             return ""
         beyond = self._host.level.joined.get(path)
+        stranger = self._host.level.strangers.get(path)
+        if stranger is not None:
+            return stranger
         # Whoever is at the far end of a hub has dialled it, too.
         return beyond.source if beyond is not None else path.target if path.source == self._host.name else path.source
 

@@ -22,6 +22,7 @@ class SocketLevel:
 
     Attributes:
         joined: of two paths that a hub has made one, the other one.
+        strangers: whose calls come on a path that no platform has opened.
     """
 
     def __init__(self, world: World) -> None:
@@ -31,6 +32,7 @@ class SocketLevel:
         self.brakes = Brakes(self.loop, self.sockets)
         self.processes: dict[Process, None] = {}
         self.joined: dict[Path, Path] = {}
+        self.strangers: dict[Path, str] = {}
         self.loop.call(self.sockets.install)
 
     def process(self, machine: str, name: str) -> Process:

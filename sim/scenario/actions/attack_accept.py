@@ -8,6 +8,7 @@ import attrs
 
 from runtime.ids import uuid7
 from sim import attacks
+from sim.attacks import Shown
 from sim.scenario.actions.registry import action
 from sim.scenario.kinds import PLATFORM, key, one_of
 
@@ -40,7 +41,7 @@ class AttackAccept:
         body = request_of(stage, caller, stage.handed(self.on, self.by, self.token).token)
         body.update(self._flawed(stage, target, caller, body))
         body["instance"] = {"id": body.pop("instance_id"), "url": caller.url}
-        attacks.send(stage.world, target, "accept", {key: value for key, value in body.items() if value is not None}, (), caller.address)
+        attacks.send(target, "accept", {key: value for key, value in body.items() if value is not None}, Shown(), caller)
 
     def _flawed(self, stage: Stage, target: Host, caller: Host, body: dict[str, Any]) -> dict[str, Any]:
         other = stage.host(self.other) if self.other is not None else caller

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from actors import certificates
+from actors.ports import OUTBOUND_KEY_PURPOSE
 from sim import attacks
+from sim.attacks import Shown
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
 from sim.scenario.kinds import PLATFORM, TEXT, key
@@ -34,4 +36,6 @@ class AttackBearer:
         der = certificates.pem_to_der(row.outbound.certificate_pem)
         assert isinstance(der, bytes)
         headers = {"authorization": f"Bearer {stage.bearer(self.issuer, self.holder, self.kind)}"}
-        attacks.send(stage.world, stage.host(self.on), f"resources/{self.kind}", None, (der,), caller.address, self.by, headers=headers)
+        key_pem = caller.vault.open(row.outbound.sealed_key, OUTBOUND_KEY_PURPOSE).reveal().encode()
+        shown = Shown((der,), key_pem)
+        attacks.send(stage.host(self.on), f"resources/{self.kind}", None, shown, caller, self.by, headers=headers)

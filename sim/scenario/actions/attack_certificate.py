@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from sim import attacks
-from sim.attacks import HOUR_S, Leaf
+from sim.attacks import HOUR_S, Leaf, Shown
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
 from sim.scenario.kinds import PLATFORM, key, one_of
@@ -51,9 +51,10 @@ class AttackCertificate:
         )
         signers = {"foreign_anchor": attacker, "revoked_serial": target, "stolen_root": target}
         forged = attacks.forge(signers.get(self.flaw, claimed), leaf)
-        presented = () if self.flaw == "none" else (forged, *(attacker.server_chain[-1:] if self.flaw == "beside_another" else ()))
+        beside = attacker.server_chain[-1:] if self.flaw == "beside_another" else ()
+        shown = Shown() if self.flaw == "none" else Shown((*forged.chain, *beside), forged.key_pem)
         for route, body in (("trust_bundle", None), ("heartbeat", {"boot_epoch": 1, "sequence": 1})):
-            attacks.send(stage.world, target, route, body, presented, attacker.address)
+            attacks.send(target, route, body, shown, attacker)
 
     def _revoked(self, stage: Stage) -> int:
         """The number of a certificate that the platform itself has issued and revoked."""

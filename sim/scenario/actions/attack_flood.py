@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from sim import attacks
-from sim.attacks import HOUR_S, Leaf
+from sim.attacks import HOUR_S, Leaf, Shown
 from sim.scenario.actions.registry import action
 from sim.scenario.kinds import DURATION, PLATFORM, WHOLE, key, one_of
 
@@ -41,14 +41,14 @@ class AttackFlood:
         wall = target.clock.wall()
         subject = stage.peer_id(self.on, self.by) if self.what in OWN else attacker.instance_id
         leaf = Leaf(common_name=f"fed:{subject}", instance_id=attacker.instance_id, begins=wall - HOUR_S, ends=wall + HOUR_S)
-        presented = () if self.what.startswith("accept") else (attacks.forge(attacker, leaf),)
+        shown = Shown() if self.what.startswith("accept") else attacks.forge(attacker, leaf)
         route = {"nobody": "trust_bundle", "accept_other_contract": "accept"}.get(self.what, self.what)
 
         def call(number: int) -> None:
             body = self._body(number)
             address = attacker.address if self.sources == 1 else f"198.51.100.{number % self.sources + 1}"
             source = self.by if self.what in OWN else attacks.ATTACKER
-            attacks.send(stage.world, target, route, body, presented, address, source)
+            attacks.send(target, route, body, shown, attacker, source, address=address)
 
         for number in range(self.count):
             stage.world.timeline.after(number * self.every_s, lambda number=number: call(number))  # type: ignore[misc]

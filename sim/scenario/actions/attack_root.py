@@ -62,7 +62,7 @@ class AttackRoot:
             "sequence": (evidence.remote_sequence if evidence is not None else 0) + 1,
             "anchor_fingerprint": attacker.authority.ca_fingerprint,
         }
-        attacks.send(stage.world, target, "heartbeat", body, (attacks.forge(claimed, leaf),), attacker.address, self.claims)
+        attacks.send(target, "heartbeat", body, attacks.forge(claimed, leaf), attacker, self.claims)
 
     def _spoilt(self, call: Call, answer: Answer, target: Host, claimed: Host, attacker: Host) -> Answer:
         """The answer with the attacker's root as the next one."""

@@ -14,7 +14,7 @@ from sim.cli import sim
 from sim.levels import compare, statuses, tolerance_of
 from sim.remote import SimulatedRemote
 from sim.scenario.history import Change, History
-from sim.scenario.load import load
+from sim.scenario.load import load, parse
 
 ROOT = Path(__file__).parent.parent.parent.parent
 FILES = sorted((ROOT / "scenarios").glob("*.toml"))
@@ -88,3 +88,30 @@ def test_the_command_says_whether_the_levels_agree(monkeypatch: pytest.MonkeyPat
     differed = CliRunner().invoke(sim, ["compare", str(HAPPY), "--json"])
     assert differed.exit_code == 1
     assert json.loads(differed.stdout)["agree"] is False
+
+
+SLOW_PORTS = """
+name = "slow keys"
+description = "Whoever accepts or is accepted needs several keys and signatures, one after the other."
+world = { for = "2m" }
+platform = [{ name = "a" }, { name = "b" }]
+at = [
+    { t = 0, do = "propose", on = "a", peer = "b" },
+    { t = 1, do = "slow_ports", on = "a", by = "1s" },
+    { t = 1, do = "slow_ports", on = "b", by = "3s" },
+    { t = 10, do = "accept_invitation", on = "b", peer = "a" },
+]
+"""
+
+
+def test_slow_ports_take_as_long_at_both_levels() -> None:
+    found = compare(parse(SLOW_PORTS, "slow.toml"), 1)
+    assert found.differences == ()
+    when = [
+        {(change.on, change.status): change.at for change in result.history.changes if change.status == "accepted"}
+        for result in (found.frames, found.sockets)
+    ]
+    # b seals the token, a issues and seals, b issues.
+    assert when[0]["a", "accepted"] == pytest.approx(15.0, abs=0.2)
+    assert when[0]["b", "accepted"] == pytest.approx(18.0, abs=0.2)
+    assert when[1] == pytest.approx(when[0], abs=0.1)
