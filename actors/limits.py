@@ -204,6 +204,9 @@ CHANNEL_ANSWER_S: Final = 4.0
 CHANNEL_RETRY_FIRST_S: Final = 1.0
 CHANNEL_RETRY_MAX_S: Final = 600.0
 CHANNEL_PROVEN_S: Final = 60.0
+CHANNEL_RENEWED_GAP_S: Final = 1.0
+CHANNEL_RENEWED_WITHIN_S: Final = 3_600.0
+"""Once the listener shows another certificate, peers are made to dial anew in turn: at such a distance, and all within so long."""
 """A channel that lasted this long was a good one: the next attempt begins again with the shortest wait."""
 NEWS_WAITING_MAX: Final = 64
 CHANNEL_ECHO_BEHIND_MAX: Final = 2

@@ -61,6 +61,8 @@ class RemoteRequest(Value, frozen=True):
         expectation: what the server must prove.
         timeout_s: cap for the whole exchange, all URLs included.
         connect_timeout_s: cap for one TCP connect.
+        server_must_prove: the answer counts only if a server has met `expectation`; so no channel is used, which proves its other end in
+            another way.
         reply_bytes_max: a longer answer is cut off and reported as a fault.
 
     Result: `RemoteReply` for any HTTP answer, whatever its status. Faults (all `RemoteFault` but the first):
@@ -80,6 +82,7 @@ class RemoteRequest(Value, frozen=True):
     sealed_fields: Mapping[str, bytes] = msgspec.field(default_factory=dict)
     sealed_purpose: str = "acceptance-token"
     sealed_bearer: bytes | None = None
+    server_must_prove: bool = False
     reply_bytes_max: int = REPLY_BYTES_MAX
 
 

@@ -218,7 +218,14 @@ class Composition:
     def _follow_root(self, events: Sequence[Event]) -> None:
         """Let the listener show certificates of the root that has come into force."""
         if any(event.kind == ROTATED for event in events):
-            self.listener.use_leaves(self.parts.leaves())
+            self.show_leaves()
+
+    def show_leaves(self) -> None:
+        """Let the listener show new certificates, and peers on channels dial anew in time."""
+        self.listener.use_leaves(self.parts.leaves())
+        shown = self.listener.now_shown
+        if shown is not None:
+            self.channels.renew(shown)
 
     def outer_door(self) -> FacesDoor:
         """The door as the faces see it; a world may stand before it and watch."""
@@ -256,6 +263,7 @@ class Composition:
             ended=self._channel_ended,
             open_sealed=lambda sealed, purpose: vault.open(sealed, purpose).reveal_bytes(),
             silence_s=max(CHANNEL_SILENCE_MIN_S, 3 * federation.heartbeat_interval_s),
+            wall=self.parts.clock.wall,
         )
 
     async def _hold(self, upgrade: Upgrade) -> bool:
@@ -266,7 +274,10 @@ class Composition:
         if leave is None:
             return False
         source = source_of(upgrade.scope)
-        return await self.channels.accept(upgrade, leave.peer_id, source, leave.proof, leave.identity, ours_wins=leave.ours_wins)
+        shown = self.listener.shown(source.connection_id)
+        return await self.channels.accept(
+            upgrade, leave.peer_id, source, leave.proof, leave.identity, ours_wins=leave.ours_wins, shown=shown
+        )
 
     def _channel_ended(self, peer_id: str, lasted_s: float) -> None:
         self.engine.tell(Ref(PEER.name, peer_id), ChannelEnded(lasted_s))
@@ -307,7 +318,7 @@ class Composition:
             service.started()
             while True:
                 await trio.sleep(LISTENER_LEAF_RENEWED_EVERY_S)
-                self.listener.use_leaves(self.parts.leaves())
+                self.show_leaves()
 
         async def keep_alive(service: Service) -> None:
             service.started()

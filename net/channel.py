@@ -26,10 +26,11 @@ import trio
 
 from actors.door.call import Answer, Call, Source
 from actors.limits import CHANNEL_BODY_BYTES_MAX, CHANNEL_CALLS_IN_FLIGHT_MAX, CHANNEL_FRAME_BYTES_MAX
-from actors.peer.channel import may_travel
+from actors.peer.channel import ShownLeaf, may_travel
 from actors.ports import ClientIdentity
 from net.channel_proof import ProofFrame
 from net.limits import CHANNEL_PING_S, CHANNEL_PONG_S, QUERY_FIELDS_MAX
+from net.remote import ServerProof
 from net.websocket import Spawn, WireClosed, WireMisused
 
 log = logging.getLogger("net.channel")
@@ -162,6 +163,8 @@ class Channel:
         url: where it was dialled, or `actors.ports.CHANNEL_URL`.
         dialled: whether we dialled it, and so are the one who pings.
         identity: the certificate by which we have proven ourselves on it.
+        server: what the listener at the other end has shown; None if the other end dialled.
+        shown: what our listener has shown; None if we dialled.
         opened_at: by trio's clock.
         on_bytes: told of every binary message, which is no frame; without it one ends the channel.
     """
@@ -182,6 +185,8 @@ class Channel:
         "on_bytes",
         "opened_at",
         "peer_id",
+        "server",
+        "shown",
         "source",
         "url",
     )  # fmt: skip
@@ -198,6 +203,8 @@ class Channel:
         silence_s: float,
         dialled: bool,
         identity: ClientIdentity | None = None,
+        server: ServerProof | None = None,
+        shown: ShownLeaf | None = None,
     ) -> None:
         """
         Args:
@@ -210,6 +217,8 @@ class Channel:
         self.url = url
         self.dialled = dialled
         self.identity = identity
+        self.server = server
+        self.shown = shown
         self.on_bytes: Callable[[bytes], None] | None = None
         self.opened_at = trio.current_time()
         self._wire = wire

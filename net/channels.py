@@ -4,7 +4,8 @@ Lives here: the real side of the ports `OpenChannel` and, in front of the HTTP c
 to dial again (the peer's actor decides), frames (`net.channel`), or admission (the door).
 
 A call travels on a channel only if both ends could prove themselves now: our own certificate for the peer is in force, and what the other
-end has proven still makes it this peer. What the channel does not answer goes over HTTP, within the time of the call.
+end has proven still makes it this peer, its server certificate included if we dialled. What the channel does not answer goes over HTTP,
+within the time of the call.
 """
 
 from __future__ import annotations
@@ -23,7 +24,17 @@ import trio
 
 from actors.door.call import Source
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_QUEUE_FRAMES_MAX
-from actors.peer.channel import CHANNEL_PATH, NEEDS_AN_ADDRESS, PROTOCOL, Held, Register, may_travel
+from actors.peer.channel import (
+    CHANNEL_PATH,
+    NEEDS_AN_ADDRESS,
+    PROTOCOL,
+    Held,
+    Register,
+    ShownLeaf,
+    may_travel,
+    outlived,
+    renewal_gap_s,
+)
 from actors.ports import (
     CHANNEL_URL,
     GRANT_BEARER_PURPOSE,
@@ -33,6 +44,7 @@ from actors.ports import (
     OpenChannel,
     RemoteReply,
     RemoteRequest,
+    ServerExpectation,
 )
 from actors.urls import url_of
 from net import channel_proof
@@ -60,7 +72,7 @@ from net.channel_proof import ProofFrame, UnprovenError
 from net.http_client import encode_object
 from net.limits import CHANNEL_LOOK_S, CHANNEL_OPEN_S, CHANNEL_RETIRED_S
 from net.listener import endpoints_of
-from net.remote import NoIdentity, NotReady, RemoteClient
+from net.remote import NoIdentity, NotReady, RemoteClient, ServerProof
 from net.remote_faults import no_identity, seal_broken, timed_out, unreachable
 from net.tls import TlsStream
 from net.websocket import StreamWire, Upgrade, UpgradeFailed, UpgradeRefused, WireClosed, WireMisused, upgraded
@@ -84,6 +96,7 @@ class ChannelParts(Value, frozen=True, kw_only=True):
         ended: told the peer and how long the channel was in use, when there is none any more.
         open_sealed: opens our sealed key for the proof.
         silence_s: how long nothing may arrive on a channel.
+        wall: seconds since the epoch.
     """
 
     serve: ServeCall
@@ -92,6 +105,7 @@ class ChannelParts(Value, frozen=True, kw_only=True):
     ended: ToldOfEnd
     open_sealed: OpenSealed
     silence_s: float
+    wall: Callable[[], float]
 
 
 class Channels:
@@ -161,7 +175,7 @@ class Channels:
     async def call(self, peer_id: str, method: str, path: str, body: bytes) -> AnswerFrame | None:
         """Call a peer on its channel and in no other way. None if there is none, or no answer came on it in time."""
         held = self._register.held(peer_id)
-        if held is None or _channel(held).ended or self._parts.other_end(_channel(held).source) != peer_id:
+        if held is None or _channel(held).ended or not self._proven_still(_channel(held), None):
             return None
         with trio.move_on_after(CHANNEL_ANSWER_S), suppress(ChannelLost):
             return await _channel(held).exchange(method, path, body)
@@ -182,16 +196,28 @@ class Channels:
 
     def _usable(self, request: RemoteRequest) -> Channel | None:
         held = self._register.held(request.peer_id)
-        if held is None or request.identity is None or request.sealed_fields or not may_travel(request.method, request.path):
+        plain = not request.sealed_fields and not request.server_must_prove
+        if held is None or request.identity is None or not plain or not may_travel(request.method, request.path):
             return None
         channel = _channel(held)
         if channel.ended:
             return None
-        if channel.identity != request.identity or self._parts.other_end(channel.source) != request.peer_id:
+        if channel.identity != request.identity or not self._proven_still(channel, request.expectation):
             # One that is dialled anew shows the certificates that are in force now.
             channel.cut(OUTDATED)
             return None
         return channel
+
+    def _proven_still(self, channel: Channel, expectation: ServerExpectation | None) -> bool:
+        """Whether what the other end has shown makes it this peer now. `expectation`: of a server; None for the one that it has met."""
+        if self._parts.other_end(channel.source) != channel.peer_id:
+            return False
+        if channel.server is not None:
+            wanted = channel.server.expectation if expectation is None else expectation
+            proof = self._remote.proven_still(channel.server, wanted)
+            channel.server = proof or channel.server
+            return proof is not None
+        return True
 
     # --- dialling ---------------------------------------------------------------------------------------------------
 
@@ -252,11 +278,34 @@ class Channels:
         if self._parts.other_end(source) != request.peer_id:
             raise UnprovenError("the certificate of the remote is not that of this peer")
         self._streams[number] = stream
-        return self._channel(wire, request.peer_id, source, url, request.identity)
+        server = self._remote.proof(stream, url, request.expectation)
+        return self._channel(wire, request.peer_id, source, url, request.identity, server=server)
 
-    def _channel(self, wire: Wire, peer_id: str, source: Source, url: str, identity: ClientIdentity | None) -> Channel:
-        parts, dialled = self._parts, url != CHANNEL_URL
-        return Channel(wire, peer_id, source, url, parts.serve, self._spawn, silence_s=parts.silence_s, dialled=dialled, identity=identity)
+    def _channel(
+        self,
+        wire: Wire,
+        peer_id: str,
+        source: Source,
+        url: str,
+        identity: ClientIdentity | None,
+        *,
+        server: ServerProof | None = None,
+        shown: ShownLeaf | None = None,
+    ) -> Channel:
+        serve, silence_s, dialled = self._parts.serve, self._parts.silence_s, url != CHANNEL_URL
+        return Channel(
+            wire,
+            peer_id,
+            source,
+            url,
+            serve,
+            self._spawn,
+            silence_s=silence_s,
+            dialled=dialled,
+            identity=identity,
+            server=server,
+            shown=shown,
+        )
 
     def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         # In a pristine context, so that a channel keeps nothing of whoever opened it alive.
@@ -280,9 +329,18 @@ class Channels:
             return None
 
     async def accept(
-        self, upgrade: Upgrade, peer_id: str, source: Source, proof: str, identity: ClientIdentity, *, ours_wins: bool
+        self,
+        upgrade: Upgrade,
+        peer_id: str,
+        source: Source,
+        proof: str,
+        identity: ClientIdentity,
+        *,
+        ours_wins: bool,
+        shown: ShownLeaf | None = None,
     ) -> bool:
-        """Have a channel on a connection that a peer has dialled, in use from now on. `identity` is the one that `proof` proves.
+        """Have a channel on a connection that a peer has dialled, in use from now on. `identity` is the one that `proof` proves, `shown`
+        what our listener has shown on that connection.
 
         Returns whether there is one.
         """
@@ -292,9 +350,18 @@ class Channels:
             return False
         wire = StreamWire(upgrade.stream, websocket, self._spawn, waiting_max=CHANNEL_QUEUE_FRAMES_MAX)
         wire.post(proof)
-        channel = self._channel(wire, peer_id, evolve(source, channel=True), CHANNEL_URL, identity)
+        channel = self._channel(wire, peer_id, evolve(source, channel=True), CHANNEL_URL, identity, shown=shown)
         self._use(channel, ours_wins=ours_wins, over=upgrade.ended)
         return True
+
+    def renew(self, now_shown: ShownLeaf) -> None:
+        """Our listener shows another certificate: have those peers dial anew, one after the other, that have seen one that is outlived."""
+        wall = self._parts.wall()
+        dialled_here = [_channel(held) for held in self._register.all() if not held.ours]
+        doomed = [channel for channel in dialled_here if channel.shown is not None and outlived(channel.shown, now_shown, wall)]
+        if doomed:
+            log.info("%d channels are dialled anew, since the listener shows another certificate", len(doomed))
+            self._spawn(partial(_end_in_turn, doomed))
 
     # --- use --------------------------------------------------------------------------------------------------------
 
@@ -336,6 +403,12 @@ async def _retire(channel: Channel) -> None:
     """Let what is under way on a channel that lost its place finish, for a moment."""
     await trio.sleep(CHANNEL_RETIRED_S)
     channel.cut(REPLACED)
+
+
+async def _end_in_turn(channels: list[Channel]) -> None:
+    for channel in channels:
+        channel.cut(OUTDATED)
+        await trio.sleep(renewal_gap_s(len(channels)))
 
 
 def _channel(held: Held) -> Channel:

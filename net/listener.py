@@ -31,10 +31,11 @@ from hypercorn.typing import ConnectionState, LifespanState
 from OpenSSL import SSL
 
 from actors.door.call import Source
+from actors.peer.channel import ShownLeaf
 from net.connection import AsgiApp, HttpConnection
 from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.relayed import RelayedStream
-from net.tls import ListenerLeaf, TlsStream, abort, server_context
+from net.tls import ListenerLeaf, TlsStream, abort, server_context, shown_by
 from net.websocket import Upgrade
 from runtime.clock import Clock, SystemClock
 
@@ -79,6 +80,7 @@ class _Open:
     source: Source
     stream: trio.abc.Stream
     scope: trio.CancelScope | None
+    shown: ShownLeaf | None = None
     http: HttpConnection | None = None
     upgraded: bool = False
 
@@ -145,6 +147,7 @@ class Listener:
         self._limits = limits
         self._upgrades = dict(upgrades or {})
         self._relay = relay
+        self._shown: ShownLeaf | None = None
         self._tls = self._made_context(leaves) if leaves else None
         self._config = _protocol_config(limits, clock or SystemClock())
         self._wrapped = ASGIWrapper(app)
@@ -171,6 +174,16 @@ class Listener:
         found = self._open.get(connection)
         return None if found is None else found.stream
 
+    def shown(self, connection: str) -> ShownLeaf | None:
+        """What an open connection over TLS has been shown."""
+        found = self._open.get(connection)
+        return None if found is None else found.shown
+
+    @property
+    def now_shown(self) -> ShownLeaf | None:
+        """What the next connection over TLS is shown."""
+        return self._shown
+
     def use_leaves(self, leaves: Sequence[ListenerLeaf]) -> None:
         """Show these certificates from the next connection on; those that are open keep theirs.
 
@@ -180,7 +193,9 @@ class Listener:
         self._tls = self._made_context(leaves)
 
     def _made_context(self, leaves: Sequence[ListenerLeaf]) -> SSL.Context:
-        return server_context(leaves, () if self._relay is None else (self._relay.protocol,))
+        context = server_context(leaves, () if self._relay is None else (self._relay.protocol,))
+        self._shown = shown_by(leaves)
+        return context
 
     async def serve_relayed(self, stream: RelayedStream) -> None:
         """Serve a connection that a hub has handed over, until it ends, as one that has come to the TLS port."""
@@ -312,10 +327,11 @@ class Listener:
                     received = await self._for_us(transport, client[0]) if not hub_id else b""
                     if received is None:
                         return False
+                    shown = self._shown
                     stream = await self._start_tls(transport, client[0], received)
                     if stream is None:
                         return False
-                    entry.stream, alpn = stream, stream.protocol
+                    entry.stream, entry.shown, alpn = stream, shown, stream.protocol
                     entry.source = Source(client[0], face, stream.chain, number, relayed_by=hub_id)
                     if self._relay is not None and alpn.encode() == self._relay.protocol:
                         await self._relay.leg(stream, entry.source)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ from net.server_identity import VerifyServer, verify_public
 from net.tls import TlsFailed, TlsStream, client_context
 from runtime.clock import Clock
 from runtime.errors import Fault
-from runtime.values import Value
+from runtime.values import Value, evolve
 
 log = logging.getLogger("net.remote")
 
@@ -105,6 +106,22 @@ class _Identity:
     context: SSL.Context = attrs.field(repr=False)
     not_before: float
     not_after: float
+
+
+class ServerProof(Value, frozen=True):
+    """What a server has shown on a connection that is kept.
+
+    Attributes:
+        chain: DER, leaf first.
+        host: its name in the URL.
+        expectation: what it has met.
+        ends: when the first of its certificates ends, in seconds since the epoch; until then it need not be judged again.
+    """
+
+    chain: tuple[bytes, ...]
+    host: str
+    expectation: ServerExpectation
+    ends: float
 
 
 class RemoteClient:
@@ -290,6 +307,21 @@ class RemoteClient:
         if dates is None:
             raise NoIdentity("its certificate cannot be read")
         self._check_dates(*dates)
+
+    def proof(self, stream: TlsStream, url: str, expectation: ServerExpectation) -> ServerProof:
+        """What the server at the other end of a connection has shown, which met `expectation` when it was opened."""
+        ends = []
+        for der in stream.chain:
+            # What stands beside the certificates that were judged may be anything.
+            with suppress(ValueError):
+                ends.append(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp())
+        return ServerProof(stream.chain, host_of(_way(url).url), expectation, min(ends))
+
+    def proven_still(self, proof: ServerProof, expectation: ServerExpectation) -> ServerProof | None:
+        """What a server has shown, if that would meet `expectation` now as well; None if it would not."""
+        if expectation == proof.expectation and self._clock.wall() <= proof.ends:
+            return proof
+        return evolve(proof, expectation=expectation) if self._judge(proof.chain, proof.host, expectation) is None else None
 
     async def connect(self, request: OpenChannel | FetchRelayed, url: str, *, protocols: Sequence[bytes] = ()) -> TlsStream:
         """A connection of its own to the platform at `url`, which has proven to be the one expected.

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 
+from actors.certificates import fingerprint
+from actors.peer.channel import ShownLeaf
 from net.limits import CERTIFICATES_MAX, RECEIVE_BYTES
 
 ALPN_SERVER: Final = (b"h2", b"http/1.1")
@@ -43,6 +45,14 @@ class ListenerLeaf:
 
     chain_pem: bytes
     key_pem: bytes = attrs.field(repr=False)
+
+
+def shown_by(leaves: Sequence[ListenerLeaf]) -> ShownLeaf:
+    """What these certificates are to whoever keeps a connection for long: of them, the one that ends first."""
+    chains = [x509.load_pem_x509_certificates(leaf.chain_pem) for leaf in leaves]
+    chain = min(chains, key=lambda chain: chain[0].not_valid_after_utc)
+    root = fingerprint(chain[-1].public_bytes(Encoding.DER)) if len(chain) > 1 else chain[0].issuer.public_bytes().hex()
+    return ShownLeaf(root, chain[0].not_valid_before_utc.timestamp(), chain[0].not_valid_after_utc.timestamp())
 
 
 def server_context(leaves: Sequence[ListenerLeaf], protocols: Sequence[bytes] = ()) -> SSL.Context:

@@ -10,16 +10,18 @@ material of the connection, needs no imitation: a simulated path cannot be relay
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import attrs
 import msgspec
 
+from actors import certificates
 from actors.door.call import Answer, Call, Source
 from actors.door.channel.handlers import ChannelLeave
 from actors.limits import CHANNEL_ANSWER_S, CHANNEL_BODY_BYTES_MAX, CHANNEL_CALLS_IN_FLIGHT_MAX
-from actors.peer.channel import CHANNEL_PATH, NEEDS_AN_ADDRESS, Held, Register, may_travel
+from actors.peer.channel import CHANNEL_PATH, NEEDS_AN_ADDRESS, Held, Register, ShownLeaf, may_travel, outlived, renewal_gap_s
 from actors.peer.messages import ChannelEnded, ChannelOpened
 from actors.peer.record import KIND as PEER
 from actors.ports import (
@@ -63,6 +65,8 @@ class End:
     Attributes:
         source: what the door here is told of the other end.
         identity: the certificate by which this end has proven itself.
+        chain: what the listener of the listening end has shown.
+        expectation: what that had to meet; None at the listening end.
         outward: the direction in which this end sends.
         heard_at: when something arrived last.
         waiting: calls of this end that are not answered yet, each with what it is told when the channel ends.
@@ -76,6 +80,8 @@ class End:
     opened_at: float
     heard_at: float
     identity: ClientIdentity | None = None
+    chain: tuple[bytes, ...] = ()
+    expectation: ServerExpectation | None = None
     ended: bool = False
     serving: int = 0
     incarnation: int = 0
@@ -342,7 +348,7 @@ class SimulatedChannels:
         """Call a peer on its channel and in no other way; False if there is none."""
         held = self._register.held(peer_id)
         use = None if held is None else _use(held)
-        if use is None or use.end.ended or self.host.door.other_end(use.end.source) != peer_id:
+        if use is None or use.end.ended or not self._proven_still(use.end, use.end.expectation):
             return False
         request = RemoteRequest(
             peer_id=peer_id,
@@ -359,15 +365,36 @@ class SimulatedChannels:
 
     def _usable(self, request: RemoteRequest) -> _Use | None:
         held = self._register.held(request.peer_id)
-        if held is None or request.identity is None or request.sealed_fields or not may_travel(request.method, request.path):
+        plain = not request.sealed_fields and not request.server_must_prove
+        if held is None or request.identity is None or not plain or not may_travel(request.method, request.path):
             return None
         use = _use(held)
         if use.end.ended or len(use.end.waiting) >= CHANNEL_CALLS_IN_FLIGHT_MAX:
             return None
-        if use.end.identity != request.identity or self.host.door.other_end(use.end.source) != request.peer_id:
+        if use.end.identity != request.identity or not self._proven_still(use.end, request.expectation):
             use.channel.cut(use.end)
             return None
         return use
+
+    def _proven_still(self, end: End, expectation: ServerExpectation | None) -> bool:
+        """Whether what the other end has shown makes it this peer now."""
+        if self.host.door.other_end(end.source) != end.peer_id:
+            return False
+        if end.expectation is None or expectation is None:
+            return True
+        return self.host.world.server_checks.unproven(end.chain, expectation, self.host.clock.wall()) is None
+
+    def renew(self) -> None:
+        """Our listener shows another certificate: have those peers dial anew, one after the other, that have seen one that is outlived."""
+        now_shown, wall = shown_leaf(self.host.server_chain), self.host.clock.wall()
+        uses = [_use(held) for held in self._register.all() if not held.ours]
+        doomed = [use for use in uses if outlived(shown_leaf(use.end.chain), now_shown, wall)]
+        for number, use in enumerate(doomed):
+            self.host.world.timeline.after(number * renewal_gap_s(len(doomed)), partial(self._end, use))
+
+    def _end(self, use: _Use) -> None:
+        if use.end.alive:
+            use.channel.cut(use.end)
 
     # --- dialling ------------------------------------------------------------------------------------------------
 
@@ -514,8 +541,10 @@ class _Attempt:
         address = here.world.network.public_address(server.name)
         seen = Source(address, "tls", certificates, f"{server.name}:channel", channel=True, dialled=True)
         ours = End(here, self.request.peer_id, seen, url, "out", now, now, self.request.identity, incarnation=here.incarnation)
+        ours.chain, ours.expectation = connection.chain, self.request.expectation
         known = evolve(connection.source, channel=True)
         theirs = End(server, leave.peer_id, known, CHANNEL_URL, "back", now, now, leave.identity, incarnation=server.incarnation)
+        theirs.chain = connection.chain
         return SimulatedChannel(connection.path, ours, theirs)
 
     def _answered(self, connection: Connection, then: Callable[[], Any]) -> None:
@@ -539,6 +568,14 @@ class _Attempt:
         self.channels.use(channel, end, ours=True, ours_wins=self.request.ours_wins)
         channel.watch()
         self.finish(ChannelOpen(end.url))
+
+
+@lru_cache(maxsize=4096)
+def shown_leaf(chain: tuple[bytes, ...]) -> ShownLeaf:
+    """What a listener shows with this chain."""
+    leaf = certificates.parse_leaf(chain[0], name_required=False)
+    assert not isinstance(leaf, str)
+    return ShownLeaf(certificates.fingerprint(chain[-1]), leaf.not_before, leaf.not_after)
 
 
 def _use(held: Held) -> _Use:

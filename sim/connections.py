@@ -38,6 +38,7 @@ class Connection:
 
     Attributes:
         source: what the server's door sees of it.
+        chain: what the server has shown.
         busy: told when the connection ends under it.
         gone: the end was noticed; it must not be used again.
     """
@@ -46,12 +47,17 @@ class Connection:
     server: Host
     server_incarnation: int
     source: Source
-    fingerprints: tuple[str, ...]
+    chain: tuple[bytes, ...]
     opened_at: float
     idle_since: float = 0.0
     reused: bool = False
     gone: bool = False
     busy: Callable[[], None] | None = None
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Those of the chain."""
+        return tuple(certificates.fingerprint(der) for der in self.chain)
 
     def usable(self, now: float) -> bool:
         """Whether another request may be tried on it. A half-open connection looks usable."""
@@ -178,8 +184,7 @@ class Dial:
             return
         world = self.host.world
         source = Source(path.seen[0], "tls", self.presented, f"{self.host.name}:{path.seen[1]}", relayed_by=hub_id)
-        fingerprints = tuple(certificates.fingerprint(der) for der in chain)
-        connection = Connection(path, server, incarnation, source, fingerprints, world.timeline.now, world.timeline.now)
+        connection = Connection(path, server, incarnation, source, chain, world.timeline.now, world.timeline.now)
         connection.watch(world.timeline.after, lambda: world.timeline.now)
         self.opened(connection)
 

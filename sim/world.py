@@ -318,6 +318,8 @@ class Host:
         chain = pem_blocks(leaves[1][0].decode())
         assert isinstance(chain, tuple)
         self.server_chain, self._shown_root = chain, root
+        if self.channels is not None:
+            self.channels.renew()
 
     def rotated_root(self) -> Root | None:
         """The root in force by what the disk holds; None is the first one."""

@@ -80,7 +80,7 @@ class Anchors(Moving):
         if approved is not None and record.server_identity == "anchors":
             # The operator has named the CA; its own server must close its chain with it, and must be the same instance.
             expected = ServerExpectation(ca_fingerprint=approved[0], instance_id=record.remote_instance_id)
-            request = evolve(request, expectation=expected)
+            request = evolve(request, expectation=expected, server_must_prove=True)
         ctx.call(request, then=BundleAnswered, tag=approved)
         return None
 

@@ -1,4 +1,4 @@
-"""The peer channel as values: what may travel on it, who dials, when an echo is fresh, how long to wait before the next attempt.
+"""The peer channel as values: what may travel on it, who dials, when an echo is fresh, when a channel has to be dialled anew.
 
 Lives here: pure rules that both ends, both levels of the simulator and the actor share. Must not live here: a connection, or a frame.
 """
@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.limits import CHANNEL_ECHO_BEHIND_MAX, CHANNEL_RETRY_FIRST_S, CHANNEL_RETRY_MAX_S
+from actors.limits import (
+    CHANNEL_ECHO_BEHIND_MAX,
+    CHANNEL_RENEWED_GAP_S,
+    CHANNEL_RENEWED_WITHIN_S,
+    CHANNEL_RETRY_FIRST_S,
+    CHANNEL_RETRY_MAX_S,
+)
 from runtime.values import Value
 
 PROTOCOL: Final = "powernode.channel.v1"
@@ -99,6 +105,28 @@ def wait_s(attempts: int, chance: float) -> float:
     """
     longest = min(CHANNEL_RETRY_FIRST_S * 2.0 ** min(attempts, 16), CHANNEL_RETRY_MAX_S)
     return longest * (0.5 + chance / 2)
+
+
+class ShownLeaf(Value, frozen=True):
+    """The certificate that a listener shows. `root`: fingerprint of the end of its chain; the dates are seconds since the epoch."""
+
+    root: str
+    not_before: float
+    not_after: float
+
+
+def outlived(shown: ShownLeaf, now_shown: ShownLeaf, wall: float) -> bool:
+    """Whether a peer should dial anew that has seen one certificate of our listener, now that the listener shows another.
+
+    A certificate is replaced long before its end. A channel is left alone until half of its certificate's time is over, unless the new
+    one is of another root: then the root of the former goes, too.
+    """
+    return shown.root != now_shown.root or wall >= (shown.not_before + shown.not_after) / 2
+
+
+def renewal_gap_s(channels: int) -> float:
+    """How long to wait from one channel to the next when so many have to be dialled anew, so that their peers do not all come at once."""
+    return min(CHANNEL_RENEWED_GAP_S, CHANNEL_RENEWED_WITHIN_S / max(channels, 1))
 
 
 def echo_is_fresh(boot_epoch: int, sent_sequence: int, echoed_epoch: int, echoed_sequence: int) -> bool:

@@ -188,7 +188,7 @@ class SocketHost(Host):
     def renew_server_chain(self) -> None:
         super().renew_server_chain()
         if self.composition is not None:
-            self.composition.listener.use_leaves(self._leaves())
+            self.level.loop.call(self.composition.show_leaves)
 
     async def _own_addresses(self) -> frozenset[str]:
         await trio.lowlevel.checkpoint()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import attrs
 import pytest
 
+from actors.limits import SKEW_MAX_S
 from actors.settings import FederationSettings
 from sim.nat import NatRules
 from sim.scenario.stage import host_class
@@ -121,3 +122,64 @@ def test_a_cut_stops_a_call_that_is_under_way_on_a_channel_and_its_end_lets_it_t
     assert two.world.run_until(lambda: bool(replies), 10.0)
     assert heard() == before + 1
     assert replies[0].status == 200
+
+
+# --- the certificate of the listener ----------------------------------------------------------------------------------
+
+SHORT_S = 1_800.0
+
+
+def opened(two: Two) -> int:
+    """How many channels a has had."""
+    return [event.kind for event in two.a.store.events(0, 100_000)].count("federation.peer.channel_opened")
+
+
+def show_short_leaf(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a's listener show a certificate that ends soon, and have b dial anew, so that it sees that one."""
+    monkeypatch.setattr("sim.world.SERVER_LEAF_LIFETIME_S", SHORT_S)
+    monkeypatch.setattr("sim.sockets.host.LISTENER_LEAF_LIFETIME_S", SHORT_S)
+    two.a.renew_server_chain()
+    before = opened(two)
+    for path in two.world.network.paths("a", "b"):
+        path.lose()
+    assert two.world.run_until(lambda: opened(two) > before and two.channels == (1, 1), 300.0)
+
+
+def test_a_channel_ends_with_the_certificate_that_the_listener_has_shown(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    show_short_leaf(two, monkeypatch)
+    began = opened(two)
+    two.world.run_for(SHORT_S - 300.0)
+    two.a.sign_in()
+    assert (two.beat(), opened(two)) == ("channel:", began)
+    # Until the clocks agree that it has ended, and b has something to say again.
+    assert two.world.run_until(lambda: two.channels == (0, 0), 300.0 + SKEW_MAX_S + 90.0)
+    two.a.sign_in()
+    two.b.sign_in()
+    assert two.beat() == "remote_unreachable"
+    reply = two.b.call("POST", f"{PEERS}/{two.at_b}/heartbeat", {})
+    assert reply is not None
+    assert reply.body["code"] == "server_identity_unverified"
+    two.a.renew_server_chain()
+    assert two.world.run_until(lambda: two.channels == (1, 1) and two.beat() == "channel:", 900.0)
+
+
+def test_a_certificate_that_is_replaced_early_leaves_channels_alone(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    show_short_leaf(two, monkeypatch)
+    began = opened(two)
+    two.world.run_for(SHORT_S / 2 - 400.0)
+    two.a.renew_server_chain()
+    two.world.run_for(60.0)
+    assert (two.channels, opened(two)) == ((1, 1), began)
+
+
+def test_a_certificate_that_is_replaced_in_time_has_channels_dialled_anew(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    show_short_leaf(two, monkeypatch)
+    began = opened(two)
+    two.world.run_for(SHORT_S / 2)
+    two.a.renew_server_chain()
+    assert two.world.run_until(lambda: opened(two) > began and two.channels == (1, 1), 10.0)
+    began = opened(two)
+    two.world.run_for(SHORT_S / 4)
+    two.a.renew_server_chain()
+    two.world.run_for(60.0)
+    assert (two.channels, opened(two)) == ((1, 1), began)
