@@ -116,6 +116,7 @@ def send(
     """Let a call reach a platform; its answer stands in the returned list once time has passed.
 
     Args:
+        route: of the federation API, or a whole path.
         by: from whose machine it comes. source: whose it really is.
         address: the address that it comes from, if that is not the machine's. Such a call stands at the door at once, whatever the level.
     """
@@ -123,7 +124,8 @@ def send(
     connection = Source(address or by.address, "tls", shown.chain, f"attack-{target.world.timeline.now:.6f}")
     raw = b"" if body is None else json.dumps(body).encode()
     given = {"content-type": "application/json", **(headers or {})}
-    call = Call("GET" if body is None else "POST", API + route, {}, given, raw, connection)
+    path = route if route.startswith("/") else API + route
+    call = Call("GET" if body is None else "POST", path, {}, given, raw, connection)
     if address is None:
         target.visited(call, shown.key_pem, by, source, answers.append)
     else:

@@ -16,10 +16,14 @@ from sim.checkers.admission import REFUSALS, code_of
 from sim.checkers.registry import Checker, Visit, checker
 
 LIMITED: Final = "rate_limited"
+ABSENT: Final = "not_found"
+"""Whoever holds no channels says so before any limit."""
 INVALID: Final = "acceptance_token_invalid"
 PER_PEER: Final = {
     "heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer", "peer_events": "peer_events_per_peer",
-    "certificate": "certificate_per_peer",
+    "certificate": "certificate_per_peer", "resources": "resources_per_peer", "service_catalog": "catalog_per_peer",
+    "subscriptions": "subscriptions_per_peer", "grants": "grants_per_peer", "grant_deliveries": "grants_per_peer",
+    "channel": "channels_per_peer", "relayed": "relayed_per_peer", "audit_excerpts": "audit_excerpts_per_peer",
 }  # fmt: skip
 PEERS: Final = "/api/v1/system/platform/peers"
 REGENERATED: Final = re.compile(PEERS + "/([0-9a-f-]{36})/acceptance_token")
@@ -54,7 +58,7 @@ class Rates(Checker):
             self._take(visit, "accept_overall", "")
         elif code in REFUSALS:
             self._take(visit, "unknown_certificate_per_source", address)
-        elif visit.route in PER_PEER:
+        elif visit.route in PER_PEER and code != ABSENT:
             self._take(visit, PER_PEER[visit.route], visit.notes.get("peer") or "")
 
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.settings import DEFAULT_RATE_LIMITS
 from sim.scenario.run import run
 from tests.planted.ablations import ABLATIONS
 from tests.planted.hunt import loaded, noticed
@@ -20,3 +21,7 @@ def test_without_the_check_its_scenario_fails(check: str) -> None:
     assert found is not None
     failure, crash = found
     assert crash is None, (failure, crash)
+
+
+def test_every_rate_limit_is_deleted_in_turn() -> None:
+    assert {f"the limit {name}" for name in DEFAULT_RATE_LIMITS} <= set(ABLATIONS)
