@@ -10,12 +10,13 @@ from actors.capability.messages import Create, Synced, SyncNow
 from actors.capability.record import KIND, CapabilityRecord
 from actors.continuity.messages import Decide, Decided
 from actors.continuity.record import KIND as CONTINUITY
+from actors.grant import tokens
 from actors.grant.messages import Draft as GrantDraft
 from actors.grant.messages import Issue, Issued
 from actors.mirror.record import KIND as MIRROR
 from actors.mirror.record import SHELF, MirrorRecord
 from actors.received_grant.messages import Receive
-from actors.received_grant.record import ReceivedGrantRecord
+from actors.received_grant.record import ReceivedGrantRecord, row_id
 from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Ref
 from runtime.errors import Fault
@@ -60,7 +61,9 @@ class Mirroring:
     def receive(self, holder: Platform, bearer: Secret) -> None:
         """The operator of `holder` keeps a bearer of the other platform."""
         message = Receive(account_id=ACCOUNT, peer_id=self.at(holder).peer_id, bearer=bearer, by=OPERATOR)
-        id = uuid7(self.pair.network.clock.wall(), holder.chance.stream("received"))
+        named = tokens.parse(bearer.reveal())
+        assert named is not None
+        id = row_id(message.peer_id, named.grant_id)
         held = told(holder, Ref("received_grant", id), message)
         assert isinstance(held, ReceivedGrantRecord), held
 
