@@ -8,8 +8,10 @@ that a person can act on and that never repeats a secret.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import msgspec
 
 from runtime.errors import OperatorFault
 from runtime.values import Value
@@ -25,12 +27,14 @@ class Problem(Value, frozen=True):
         code: stable snake_case word.
         message: what is wrong and what would be right; holds no secret.
         status: HTTP status that fits this problem alone.
+        facts: what a program needs to go on, JSON-ready; it stands in `details` when the refusal is this problem's.
     """
 
     field: str
     code: str
     message: str
     status: int = 422
+    facts: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The form that stands in `details.problems[]`."""
@@ -49,5 +53,5 @@ def refusal(problems: Sequence[Problem]) -> OperatorFault:
         raise ValueError("a refusal needs at least one problem")
     first = problems[0]
     reported = [problem.to_json() for problem in problems[:PROBLEMS_REPORTED_MAX]]
-    details = {"problems": reported, "problem_count": len(problems)}
+    details = {**first.facts, "field": first.field, "problems": reported, "problem_count": len(problems)}
     return OperatorFault(first.code, f"{first.field}: {first.message}", first.status, details)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from actors.limits import GRANT_AXIS_ENTRIES_MAX
@@ -45,37 +45,40 @@ def parse_axis(name: AxisName, value: object, problems: list[Problem], field: st
     if "*" in value:
         problems.append(Problem(field, "axis_wildcard_mixed", 'takes either ["*"] alone or concrete values'))
         return ANY
-    found = [_entry(name, entry, problems, f"{field}[{index}]") for index, entry in enumerate(value)]
+    found = [_entry(name, entry, problems, field, index) for index, entry in enumerate(value)]
     return tuple(sorted({entry for entry in found if entry is not None})) or ANY
 
 
-def _entry(name: AxisName, entry: object, problems: list[Problem], field: str) -> str | None:
+def _entry(name: AxisName, entry: object, problems: list[Problem], axis_field: str, index: int) -> str | None:
+    field, facts = f"{axis_field}[{index}]", {"axis": name, "index": index}
     if entry is None or (isinstance(entry, str) and not entry.strip()):
-        problems.append(Problem(field, "axis_value_blank", "is blank; a blank entry is never dropped in silence"))
+        problems.append(Problem(field, "axis_value_blank", "is blank; a blank entry is never dropped in silence", facts=facts))
         return None
     if isinstance(entry, str):
         text = entry.strip()
         if name == "source_cidrs":
-            return _cidr(text, problems, field)
+            return _cidr(text, problems, field, facts)
         if is_uuid(text.lower()):
             return text.lower()
     wanted = "a network such as 192.0.2.0/24" if name == "source_cidrs" else "a UUID"
-    problems.append(Problem(field, "axis_value_invalid", f"must be {wanted}"))
+    problems.append(Problem(field, "axis_value_invalid", f"must be {wanted}", facts=facts))
     return None
 
 
-def _cidr(text: str, problems: list[Problem], field: str) -> str | None:
+def _cidr(text: str, problems: list[Problem], field: str, facts: Mapping[str, object]) -> str | None:
     try:
         network = ipaddress.ip_network(text, strict=False)
         if "%" in text:
             raise ValueError
     except ValueError:
-        problems.append(Problem(field, "axis_value_invalid", "must be a network such as 192.0.2.0/24"))
+        problems.append(Problem(field, "axis_value_invalid", "must be a network such as 192.0.2.0/24", facts=facts))
         return None
     try:
         ipaddress.ip_network(text, strict=True)
     except ValueError:
-        problems.append(Problem(field, "cidr_host_bits_set", f"has host bits set; did you mean {_unmapped(network)}?"))
+        meant = str(_unmapped(network))
+        text = f"has host bits set; did you mean {meant}?"
+        problems.append(Problem(field, "cidr_host_bits_set", text, facts={**facts, "suggestion": meant}))
         return None
     return str(_unmapped(network))
 

@@ -5,7 +5,7 @@ Lives here: shapes, and the checks that need no row. Whether a resource or a net
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from actors import limits
@@ -79,15 +79,24 @@ def parse_scopes(value: object, problems: list[Problem], field: str) -> tuple[st
     return tuple(scope for scope in SCOPES if scope in value)
 
 
+def _secret_keys(value: object, path: str) -> Iterator[str]:
+    """Where a key at any depth has the name of a secret."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, held in inside:
+        place = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key[:64]}"
+        if isinstance(key, str) and any(word in key.lower() for word in SECRET_WORDS):
+            yield place
+        yield from _secret_keys(held, place)
+
+
 def parse_metadata(value: object, problems: list[Problem], field: str) -> Mapping[str, Any]:
     """A small object of the operator's own. What looks like a secret has no place in it."""
     found = list(check_object(value, field, "invalid_metadata"))
     if not found and isinstance(value, dict):
         if len(str(value)) > limits.GRANT_METADATA_BYTES_MAX:
             found.append(Problem(field, "invalid_metadata", f"takes at most {limits.GRANT_METADATA_BYTES_MAX} bytes"))
-        for key in value:
-            if any(word in key.lower() for word in SECRET_WORDS):
-                found.append(Problem(f"{field}.{key[:64]}", "invalid_metadata", "looks like a secret, which is never kept here"))
+        for path in _secret_keys(value, field):
+            found.append(Problem(path, "invalid_metadata", "looks like a secret, which is never kept here"))
     problems.extend(found)
     return value if isinstance(value, dict) else {}
 

@@ -70,7 +70,13 @@ def test_lists_name_every_problem_at_once_and_change_nothing(two: Peers) -> None
         "source_cidrs[1]": "axis_value_invalid",
         "ttl_days": "ttl_out_of_range",
     }
-    assert "10.0.0.0/8" in str(reply.body["details"])
+    assert reply.body["details"]["field"] == "remote_subject"
+    for change, facts in (
+        ({"source_cidrs": ["10.0.0.0/8", "10.0.0.1/8"]}, {"axis": "source_cidrs", "index": 1, "suggestion": "10.0.0.0/8"}),
+        ({"node_instance_ids": [UUID, "x"]}, {"axis": "node_instance_ids", "index": 1}),
+        ({"sdwan_network_ids": [None]}, {"axis": "sdwan_network_ids", "index": 0}),
+    ):
+        assert two.ask("POST", "", {**SEED_BODY, **change}).body["details"].items() >= facts.items()
     assert two.ask("GET", "?state=all").data == []
 
 
@@ -92,6 +98,7 @@ def test_lists_name_every_problem_at_once_and_change_nothing(two: Peers) -> None
         ({"node_instance_ids": [UUID] * 65}, "axis_too_long"),
         ({"sdwan_network_ids": [UUID]}, "network_not_found"),
         ({"metadata": {"api_token": "x"}}, "invalid_metadata"),
+        ({"metadata": {"deep": [{"Password": "x"}]}}, "invalid_metadata"),
         ({"metadata": {"note": ["x" * 900] * 10}}, "invalid_metadata"),
     ],
 )
