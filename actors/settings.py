@@ -52,7 +52,7 @@ DEFAULT_RATE_LIMITS: Mapping[str, Limit] = {
     "trust_bundle_per_peer": Limit(30, 60.0, 30),
     "resources_per_peer": Limit(600, 60.0, 60),
     "catalog_per_peer": Limit(60, 60.0, 30),
-    "subscriptions_per_peer": Limit(60, 60.0, 30),
+    "subscriptions_per_peer": Limit(30, 60.0, 30),
     "grants_per_peer": Limit(30, 60.0, 30),
     "channels_per_peer": Limit(12, 60.0, 6),
     "peer_events_per_peer": Limit(30, 60.0, 30),
