@@ -247,7 +247,7 @@ class Transfer(Actor):
             steps, self.busy = self.batches[self.batch], f"steps {self.batch}"
             self.batch += 1
             body = {"steps": [step.to_json() for step in steps]}
-            self._call(ctx, record, "POST", f"{path}/steps", body, TransferAnswered, (record.transfer_id, self.busy))
+            self._call(ctx, record, "PUT", f"{path}/steps", body, TransferAnswered, (record.transfer_id, self.busy))
             return
         # The intent is durable before a byte of the commit leaves.
         peer = self.peer(ctx, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from actors.door.shapes import (
@@ -22,6 +23,7 @@ from actors.door.shapes import (
 from actors.migration.lifecycle import STATUSES
 from actors.migration.limits import STEPS_MAX
 from actors.migration.steps import ACTIONS, OPERATIONS, POLICIES
+from actors.problems import Problem
 
 KIND_CHARS_MAX: Final = 64
 BEARER_CHARS_MAX: Final = 256
@@ -198,6 +200,15 @@ def _step(*, payload: bool) -> Object:
 _NAMES: Final = ListOf(_step(payload=False), STEPS_MAX)
 _STEPS: Final = ListOf(_step(payload=True), STEPS_MAX)
 
+_COUNTED_MAX: Final = 2**31 - 1
+
+
+def _size_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
+    if body["step_count"] <= STEPS_MAX:
+        return ()
+    return (Problem("step_count", "plan_too_large", f"a plan has at most {STEPS_MAX} steps", 413),)
+
+
 PREFLIGHT: Final = Object(
     (*ROOT, ACKNOWLEDGE, Field("steps", _NAMES, required=True, required_code="plan_empty", required_status=422)),
     name="MigrationPreflight",
@@ -208,11 +219,12 @@ OPEN: Final = Object(
         Field("migration_id", Identifier(), required=True, required_code="field_required", required_status=422),
         *ROOT,
         Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422),
-        Field("step_count", Integer(1, STEPS_MAX), required=True, required_code="field_required", required_status=422),
+        Field("step_count", Integer(1, _COUNTED_MAX), required=True, required_code="field_required", required_status=422),
         ACKNOWLEDGE,
     ),
     name="OpenMigration",
     unknown="ignore",
+    rule=_size_rule,
 )
 STEPS: Final = Object(
     (Field("steps", _STEPS, required=True, required_code="plan_empty", required_status=422),), name="MigrationSteps", unknown="ignore"

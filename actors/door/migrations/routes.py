@@ -241,11 +241,16 @@ _FEDERATION: Final = (
         "Announce a plan",
         bodies.OPEN,
         {200: bodies.VERDICT, 201: bodies.VERDICT},
-        {403: _RESIDENCY, 409: (*_FENCED, "migration_id_conflict"), 422: (*_ROOT_PROBLEMS, "residency_unacknowledged")},
+        {
+            403: _RESIDENCY,
+            409: (*_FENCED, "migration_id_conflict"),
+            413: ("plan_too_large",),
+            422: (*_ROOT_PROBLEMS, "residency_unacknowledged"),
+        },
     ),
     _call(
         "upload",
-        "POST",
+        "PUT",
         f"{_ARRIVAL}/steps",
         "Upload some steps of an announced plan",
         bodies.STEPS,

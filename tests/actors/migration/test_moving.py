@@ -334,6 +334,22 @@ def test_a_migration_under_way_ends_with_the_grace_of_its_grant(immediate: bool,
     undone(moving)
 
 
+def test_a_move_is_made_by_the_calls_of_the_protocol() -> None:
+    moving = move()
+    calls: list[tuple[str, str]] = []
+
+    def noted(exchange: Any) -> None:
+        calls.append((exchange.request.method, exchange.request.path))
+
+    id = moving.planned()
+    moving.pair.network.answers = noted
+    moving.act(id, "apply")
+    settled(moving, id)
+    assert [call for call in calls if call[1].startswith(BASE)] == [
+        ("POST", BASE), ("PUT", f"{BASE}/{id}/steps"), ("POST", f"{BASE}/{id}/commit"), ("POST", f"{BASE}/{id}/finalize"),
+    ]  # fmt: skip
+
+
 def test_a_grant_that_was_revoked_lets_nothing_begin() -> None:
     moving = move()
     id = moving.planned()

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.door.migrations.bodies import OPEN
+from actors.door.shapes import read_value
 from actors.migration import planner
 from actors.migration.lifecycle import HOLDING, STATUSES, TERMINAL, TRANSITIONS, VERDICTS
 from actors.migration.limits import STEPS_MAX
 from actors.migration.steps import Header, Step, plan_digest
 from actors.resource.record import ResourceRecord, owner_of
-from runtime.errors import Fault
+from runtime.errors import Fault, FaultError
 from runtime.values import evolve
 
 ACCOUNT = "0190c0de-0000-7000-8000-00000000acc0"
@@ -112,3 +115,12 @@ def test_no_word_takes_back_what_the_destination_has_promised() -> None:
             continue
         if now in reachable:
             assert then in reachable[now]
+
+
+def test_the_announcement_of_a_plan_that_is_too_large_is_refused() -> None:
+    root = {"operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": id_of(2)}
+    body = {**root, "migration_id": id_of(1), "plan_digest": "0" * 64, "step_count": STEPS_MAX}
+    assert read_value(OPEN, body)["step_count"] == STEPS_MAX
+    with pytest.raises(FaultError) as refused:
+        read_value(OPEN, {**body, "step_count": STEPS_MAX + 1})
+    assert (refused.value.fault.code, refused.value.fault.status) == ("plan_too_large", 413)
