@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from actors.limits import CHANNEL_RETRY_FIRST_S, CHANNEL_RETRY_MAX_S
 from actors.peer.channel import Held, Register, echo_is_fresh, ours_wins, wait_s
-from actors.peer.messages import Beat, ChannelEnded, ChannelOpened
+from actors.peer.messages import Beat, ChannelEnded, ChannelOpened, HearEvent
+from actors.peer.peer_events import PEER_REVOKED, PeerEvent
 from actors.peer.projection import channel as channel_of
+from actors.peer.record import KIND
 from actors.ports import ChannelOpen, OpenChannel, RemoteReply
+from runtime.actor import Ref
 from runtime.errors import RemoteFault
 from tests.support.federation import Pair, Platform, pair
 
@@ -74,6 +77,10 @@ class Port:
         self._answers = list(answers)
         self._network = platform.network
         platform.open_channel = self._open  # type: ignore[method-assign]
+
+    def then(self, *answers: Any) -> None:
+        """What the next attempts are answered."""
+        self._answers = list(answers)
 
     def _open(self, request: OpenChannel, done: Any) -> None:
         self.asked.append((self._network.clock.now(), request))
@@ -184,3 +191,40 @@ def test_a_remote_that_answers_over_http_again_is_dialled_again_soon(code: str, 
     asked = len(port.asked)
     two.network.advance(70.0)
     assert (len(port.asked) > asked) is soon
+
+
+ENDED = RemoteReply(403, {"success": False, "code": "peer_revoked", "error": "over", "details": {}}, {}, "https://b.example", 0.1)
+
+
+@pytest.mark.parametrize("heard", ["by a heartbeat", "by a probe of a silence", "by an event", "by the dial itself"])
+def test_no_attempt_stays_armed_once_the_remote_has_ended_the_peering(heard: str) -> None:
+    two = connected()
+    ref = Ref(KIND.name, two.at_a.peer_id)
+    port = Port(two.a)
+    two.a.told(ref.id, ChannelEnded(0.0))
+    two.network.advance(700.0)
+    assert "channel" in two.a.engine.state(ref)["timers"], "the next attempt is minutes away"
+
+    def told(exchange: Any) -> Any:
+        """b has ended the peering, and says so to who asks."""
+        asks = {"by a heartbeat": "/heartbeat", "by a probe of a silence": "/trust_bundle"}.get(heard)
+        mine = exchange.sender is two.a and asks is not None
+        return ENDED if mine and exchange.request.path.endswith(asks) else None
+
+    two.network.answers = told
+    if heard == "by an event":
+        two.a.told(ref.id, HearEvent(PeerEvent(id="0190c0de-0000-7000-8000-000000000001", kind=PEER_REVOKED)))
+    elif heard == "by a probe of a silence":
+        two.network.down |= {two.b.url}
+    elif heard == "by the dial itself":
+        port.then(ENDED)
+    # Looked at in the moment of the end, for the attempt would find the end out when its time comes.
+    for _ in range(700):
+        if two.a.record(ref.id).status == "revoked":
+            break
+        two.network.advance(1.0)
+    assert two.a.record(ref.id).status == "revoked"
+    assert "channel" not in (two.a.engine.state(ref) or {}).get("timers", ())
+    asked = len(port.asked)
+    two.network.advance(1_500.0)
+    assert len(port.asked) == asked
