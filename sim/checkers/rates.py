@@ -16,8 +16,8 @@ from sim.checkers.admission import REFUSALS, code_of
 from sim.checkers.registry import Checker, Visit, checker
 
 LIMITED: Final = "rate_limited"
-ABSENT: Final = "not_found"
-"""Whoever holds no channels says so before any limit."""
+UNCOUNTED: Final = frozenset({"not_found", "schema_incompatible", "trust_frozen"})
+"""What is said before any limit: by whoever holds no channels, between versions that do not fit, and by an earlier copy."""
 INVALID: Final = "acceptance_token_invalid"
 PER_PEER: Final = {
     "heartbeat": "heartbeat_per_peer", "trust_bundle": "trust_bundle_per_peer", "peer_events": "peer_events_per_peer",
@@ -58,7 +58,7 @@ class Rates(Checker):
             self._take(visit, "accept_overall", "")
         elif code in REFUSALS:
             self._take(visit, "unknown_certificate_per_source", address)
-        elif visit.route in PER_PEER and code != ABSENT:
+        elif visit.route in PER_PEER and code not in UNCOUNTED:
             self._take(visit, PER_PEER[visit.route], visit.notes.get("peer") or "")
 
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:

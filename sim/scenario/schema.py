@@ -55,6 +55,7 @@ def _settings() -> dict[str, tuple[str, Kind]]:
         elif kind is not None:
             found[field.name] = (field.name, kind)
     words = {"data_residency": TEXT, "residency_mode": one_of(*residency.MODES), "residency_unknown": one_of(*residency.UNKNOWN_MODES)}
+    words["accept_without_trust"] = one_of("inert", "refuse")
     return found | {name: (name, kind) for name, kind in words.items()}
 
 

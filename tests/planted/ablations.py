@@ -12,6 +12,7 @@ import actors.certificates
 import actors.door.admission
 import actors.door.callers
 import actors.door.federation
+import actors.door.grants.authorise
 import actors.peer.minting
 import sim.store
 from actors.door.rate_limits import Blocks, RateLimits
@@ -117,6 +118,11 @@ def _(patch: Patch) -> None:
     patch.setattr(actors.door.admission, "check_status", lambda record, family, wall: None)
 
 
+@deleted("the versions fit", "versions-that-do-not-fit")
+def _(patch: Patch) -> None:
+    patch.setattr(actors.door.grants.authorise, "schema_fault", lambda door, peer, kind: None)
+
+
 # --- the acceptance chain -------------------------------------------------------------------------------------------
 
 
@@ -134,6 +140,7 @@ _chain("the caller is not ourselves", "identity_fault", "self_peering", "flawed-
 _chain("the row is bound to no other instance", "identity_fault", "peer_identity_conflict", "token-came-too-late")
 _chain("the roles mirror each other", "identity_fault", "spawn_mismatch", "flawed-accepts")
 _chain("there is one kind of trust material", "trust_material", "ambiguous_trust_material", "flawed-accepts", ())
+_chain("there is trust material where it is required", "trust_material", "trust_material_required", "flawed-accepts", ())
 _chain("a subject is assigned to us", "trust_material", "inbound_subject_required", "flawed-accepts", ())
 _chain("the instance is named", "trust_material", "instance_san_mismatch", "flawed-accepts", ())
 _chain("the bundle is sound", "trust_material", "invalid_ca_bundle", "flawed-accepts", ())

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 FLAWS: Final = (
     "guessed_token", "other_contract", "other_contract_text", "as_the_issuer", "as_another_peer", "other_role", "both_materials",
-    "no_subject", "no_instance", "broken_request", "broken_bundle", "anchor_of_the_issuer", "leaf_as_anchor", "no_flaw",
+    "no_subject", "no_instance", "broken_request", "broken_bundle", "anchor_of_the_issuer", "leaf_as_anchor", "no_material",
+    "no_flaw",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ class AttackAccept:
             "broken_bundle": {"peer_ca_bundle_pem": body["peer_ca_bundle_pem"].replace("A", "B")},
             "anchor_of_the_issuer": {"peer_ca_bundle_pem": target.authority.ca_bundle_pem},
             "leaf_as_anchor": {"peer_ca_bundle_pem": attacks.pem_of(caller.server_chain[0])},
+            "no_material": {"peer_ca_bundle_pem": None},
             "no_flaw": {},
         }
         return {"caller_inbound_subject": subject, **flaws[self.flaw]}
