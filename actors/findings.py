@@ -306,6 +306,15 @@ _REGISTRY: Final = (
         distinguished_by=("chain_id", "hop"),
     ),
     FindingKind(
+        kind="migration_chain_unproven",
+        severity="high",
+        title="Hop of a chain claimed and not proven",
+        text="The peer {holder} says that hop {hop} of chain {chain_id} is done, without a receipt of its destination that proves it.",
+        remedy="Ask the operators of the destination whether they have the resource; `powernode migrations list --arrived` tells it there. "
+        "If they have, `powernode migrations chains retry {chain_id}` asks again; a peer that lies should be suspended.",
+        distinguished_by=("chain_id", "hop"),
+    ),
+    FindingKind(
         kind="migration_chain_failed",
         severity="medium",
         title="Chain of migrations failed",

@@ -31,7 +31,7 @@ from actors.limits import (
     STUCK_ACCEPTED_S,
 )
 from actors.migration_chain.limits import FAILED_SHOWN_S
-from actors.migration_chain.record import MigrationChainRecord, waits_for
+from actors.migration_chain.record import UNPROVEN, MigrationChainRecord, waits_for
 from actors.peer.lifecycle import LIVE
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import is_stale, reachable_identity
@@ -152,6 +152,8 @@ def _chain_finding(chain: MigrationChainRecord, wall: float) -> Finding | None:
         refused_by = f"the peer {chain.refused_by_peer_id}" if chain.refused_by_peer_id is not None else "this platform"
         facts = {**place, "error": chain.error or "unknown", "refused_by": refused_by}
         told = home if chain.holder_certain else f"{home}, or one hop further: only its holder knows"
+        if chain.error == UNPROVEN:
+            return make("migration_chain_unproven", peer_id, {**context, **place}, holder=chain.holder_peer_id or "", **place)
         return make("migration_chain_failed", peer_id, {**context, **facts}, whereabouts=told, **facts)
     return None
 

@@ -118,6 +118,7 @@ class Receiving(Giving):
             "renamed": [dict(entry) for entry in judged.renamed],
             "id_map": dict(judged.id_map),
             "at": iso(ctx.wall),
+            **hop_named(known),
         }
         incoming = tuple(record.id for record in stored if record.incoming)
         crossing = residency_outcome(ctx.settings, peer)
@@ -262,8 +263,19 @@ def reopen_fault(known: ArrivalRecord, wanted: ArrivalRecord) -> Fault | None:
         return ID_CONFLICT
     if known.verdict == "fenced":
         return FENCED
-    same = (known.plan_digest, known.header, known.step_count) == (wanted.plan_digest, wanted.header, wanted.step_count)
+    same = _announced(known) == _announced(wanted)
     return None if same else ID_CONFLICT
+
+
+def hop_named(known: ArrivalRecord) -> dict[str, Any]:
+    """What a receipt says of the hop of a chain for which the records have come."""
+    if known.chain_id is None:
+        return {}
+    return {"chain": {"id": known.chain_id, "hop": known.chain_position, "root": known.root_resource_id}}
+
+
+def _announced(plan: ArrivalRecord) -> tuple[object, ...]:
+    return plan.plan_digest, plan.header, plan.step_count, plan.chain_id, plan.chain_position
 
 
 def spoken(known: ArrivalRecord | None) -> Fault | None:

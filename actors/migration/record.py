@@ -138,6 +138,7 @@ class ArrivalRecord:
         refusal: why it was refused, as a fault's fields, with `failed`.
         expires_at: when a plan that nobody commits is dropped.
         reclaimed: the source has come back under a new peering, and asks about it there.
+        chain_id, chain_position: the hop of a chain that the source says it carries out; the receipt names it.
     """
 
     id: str
@@ -161,6 +162,8 @@ class ArrivalRecord:
     ended_at: float | None = None
     expires_at: float | None = None
     reclaimed: bool = False
+    chain_id: str | None = None
+    chain_position: int | None = None
 
     @property
     def header(self) -> Header:

@@ -211,6 +211,7 @@ class Transfer(Actor):
             "plan_digest": record.plan_digest,
             "step_count": len(steps),
             "acknowledge_residency": record.acknowledge_residency,
+            **({"chain": {"id": record.chain_id, "hop": record.chain_position}} if record.chain_id is not None else {}),
         }
         self._call(ctx, record, "POST", BASE, body, TransferAnswered, (record.transfer_id, "open"))
 

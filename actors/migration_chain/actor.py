@@ -1,8 +1,8 @@
 """One chain at the platform that drives it: what operators decide, and the way from hop to hop.
 
-Lives here: one handler per message. The chain asks the present holder for the present hop, again and again, and believes nothing about
-where the resource is but the holder's word that a hop has ended. Must not live here: a hop itself (`hop`), or the judgement of a plan
-(`judging`).
+Lives here: one handler per message. The chain asks the present holder for the present hop, again and again. That a hop has ended it
+believes only by the signed receipt of the platform to which the resource has moved. Must not live here: a hop itself (`hop`), or the
+judgement of a plan (`judging`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from actors.idempotency.record import Mark, remember
 from actors.migration.actor import NO_GRANT, bearer_of, peer_row
-from actors.migration.transfer import refused_by
+from actors.migration.receipts import hop_flaw
+from actors.migration.transfer import refused_by, trusted
 from actors.migration_chain.judging import places, plan_fault
 from actors.migration_chain.lifecycle import UNDER_WAY, Trigger, transition
 from actors.migration_chain.limits import LOG_KEPT, STALLED_AFTER_S, TICK_S, retry_after
 from actors.migration_chain.messages import ActOnChain, HopAnswered, HopTold, MakeChain, StartHop, WithdrawHop
-from actors.migration_chain.record import CHAIN, HOP, MigrationChainRecord, hop_id, shown
+from actors.migration_chain.record import CHAIN, HOP, UNPROVEN, MigrationChainRecord, hop_id, shown
 from actors.migration_chain.transient import passes
 from actors.migration_chain.word import HopWord, parse
 from actors.peer.outbound import exchange
@@ -89,8 +90,8 @@ class MigrationChainActor(Actor):
                 record = evolve(record, stalled=False, progress_at=ctx.wall)
             automatic = record.automatic or message.act == "run"
             # A retry goes on with what was asked for before.
-            record = evolve(record, automatic=automatic, asked=True, cancelling=False, word=record.word if record.asked else None)
-            self._keep(ctx, record)
+            record = evolve(record, automatic=automatic, cancelling=False, word=record.word if record.asked else None)
+            self._keep(ctx, self._asking(ctx, record))
             self._ask(ctx, ctx.record)
         self._shown(ctx, message.mark, 200)
 
@@ -115,7 +116,7 @@ class MigrationChainActor(Actor):
             return
         if not record.asked:
             # Between two hops of a chain that runs by itself.
-            record = evolve(record, asked=True)
+            record = self._asking(ctx, record)
         self._keep(ctx, record)
         self._ask(ctx, ctx.record)
 
@@ -123,6 +124,12 @@ class MigrationChainActor(Actor):
     def on_resume(self, message: Resume, ctx: Context) -> None:
         if self.record is not None and self.record.asked and self.record.status == "in_flight":
             self._ask(ctx, self.record)
+
+    def _asking(self, ctx: Context, record: MigrationChainRecord) -> MigrationChainRecord:
+        """The record with which the present hop is asked for, with what will judge the receipt of its destination."""
+        peer = peer_row(ctx, record.next_peer_id or "")
+        anchors = tuple(dict.fromkeys((*record.destination_anchors, *(trusted(peer) if peer is not None else ()))))
+        return evolve(record, asked=True, destination_anchors=anchors)
 
     def _ask(self, ctx: Context, record: MigrationChainRecord) -> None:
         """Ask for the present hop, or to leave it; harmless however often it is asked."""
@@ -208,7 +215,7 @@ class MigrationChainActor(Actor):
             progress_at = record.progress_at if same else ctx.wall
             self._keep(ctx, evolve(record, word=outcome, begun=True, tries=0, error=outcome.error, progress_at=progress_at))
         elif outcome.status == "completed":
-            self._hop_done(ctx, record, outcome)
+            self._hop_ended(ctx, record, outcome)
         elif outcome.attempt < record.attempt and not record.cancelling:
             # Of an attempt before this one.
             self._keep(ctx, evolve(record, word=outcome))
@@ -228,6 +235,24 @@ class MigrationChainActor(Actor):
         else:
             self._fail(ctx, record, fault.code, certain=not record.begun, said=said)
 
+    def _hop_ended(self, ctx: Context, record: MigrationChainRecord, word: HopWord) -> None:
+        """The holder says that the resource has moved on: only the platform to which it has moved proves that."""
+        told = evolve(word, proof=None)
+        wrong = self._flaw(ctx, record, word) if record.current_hop_index > 0 else None
+        if wrong is None:
+            self._hop_done(ctx, record, told)
+            return
+        ctx.emit("migration_chain.unproven", "high", record.account_id, **self._about(record), reason=wrong)
+        unproven = self._logged(ctx, evolve(record, word=told), "unproven", None, reason=wrong)
+        self._fail(ctx, unproven, UNPROVEN, certain=False, said=False)
+
+    def _flaw(self, ctx: Context, record: MigrationChainRecord, word: HopWord) -> str | None:
+        peer = peer_row(ctx, record.next_peer_id or "")
+        anchors = dict.fromkeys((*(trusted(peer) if peer is not None else ()), *record.destination_anchors))
+        instance_id = peer.remote_instance_id if peer is not None else None
+        hop, moved = (record.id, record.current_hop_index), (record.operation, record.root_now, word.next_root_id or "")
+        return hop_flaw(word.proof, tuple(anchors), instance_id or "", hop, moved, record.created_at)
+
     def _hop_done(self, ctx: Context, record: MigrationChainRecord, word: HopWord) -> None:
         root_now = word.next_root_id or record.root_now
         reached = record.current_hop_index + 1
@@ -237,6 +262,7 @@ class MigrationChainActor(Actor):
             root_now=root_now,
             word=word,
             asked=False,
+            destination_anchors=(),
             begun=False,
             holder_certain=True,
             attempt=record.attempt + 1,
@@ -289,9 +315,9 @@ class MigrationChainActor(Actor):
         assert status is not None, (record.status, trigger)
         return self._logged(ctx, evolve(record, status=status), trigger, by)
 
-    def _logged(self, ctx: Context, record: MigrationChainRecord, why: str, by: str | None) -> MigrationChainRecord:
+    def _logged(self, ctx: Context, record: MigrationChainRecord, why: str, by: str | None, **more: str) -> MigrationChainRecord:
         """The record with an entry of what has happened, which the audit chain of the peer concerned keeps too."""
-        told = {"hop": record.current_hop_index, "status": record.status, "error": record.error}
+        told = {"hop": record.current_hop_index, "status": record.status, "error": record.error, **more}
         entry = {"at": iso(ctx.wall), "by": by, "why": why, **told}
         chain = record.next_peer_id or record.hop_peer_ids[-1]
         kind = "user" if by is not None else "system"

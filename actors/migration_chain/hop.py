@@ -265,15 +265,17 @@ class ChainHopActor(Actor):
 
     def _word(self, ctx: Context, record: ChainHopRecord | None) -> HopWord:
         assert record is not None
-        found = self._migration(ctx, record) if record.status == "moving" else None
+        found = self._migration(ctx, record) if record.status in ("moving", "completed") else None
+        arrived = record.status == "completed"
         return HopWord(
             status=record.status,
             attempt=record.attempt,
             migration_id=record.migration_id,
-            migration_status=found.status if found is not None else None,
+            migration_status=found.status if found is not None and not arrived else None,
             approval_expires_at=until(record.approval_expires_at) if record.status == "awaiting_approval" else None,
             error=record.error,
             next_root_id=record.next_root_id,
+            proof=found.receipt if found is not None and arrived else None,
         )
 
     def _stepped(self, ctx: Context, record: ChainHopRecord, trigger: HopTrigger, code: str | None = None) -> ChainHopRecord:

@@ -19,6 +19,9 @@ from runtime.store.port import Kind
 
 CHAIN_KIND: Final = "migration_chain"
 
+UNPROVEN: Final = "hop_unproven"
+"""Error of a chain whose holder says that a hop is done, and does not prove it."""
+
 
 @attrs.frozen(kw_only=True)
 class MigrationChainRecord:
@@ -37,6 +40,8 @@ class MigrationChainRecord:
         word: what the holder last said about the present hop.
         error: code of the last refusal or failure; `refused_by_peer_id` is the holder that said so, None if this platform did.
         tries: failures in passing, one after the other.
+        destination_anchors: CA certificates of the platform to which the present hop leads, when it was asked for: its receipt must be
+            signed under one of them or of those that we trust now.
         progress_at: when anything last came nearer to its end.
         stalled: nothing has for `STALLED_AFTER_S`.
     """
@@ -58,6 +63,7 @@ class MigrationChainRecord:
     holder_certain: bool = True
     attempt: int = 1
     cancelling: bool = False
+    destination_anchors: tuple[str, ...] = ()
     word: HopWord | None = None
     tries: int = 0
     error: str | None = None

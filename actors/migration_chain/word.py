@@ -27,6 +27,7 @@ class HopWord(Value, frozen=True, kw_only=True):
         approval_expires_at: until when the holder's operators may decide, ISO-8601.
         error: code of the last refusal or failure.
         next_root_id: what the resource is called at the destination; with `completed` only.
+        proof: the destination's signed receipt, with `completed` only; not verified here.
     """
 
     status: HopStatus
@@ -36,9 +37,10 @@ class HopWord(Value, frozen=True, kw_only=True):
     approval_expires_at: str | None = None
     error: str | None = None
     next_root_id: str | None = None
+    proof: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The form on the wire and for operators."""
+        """The form on the wire."""
         return as_dict(self)
 
     @property
@@ -65,6 +67,7 @@ def parse(value: object) -> HopWord | None:
     next_root_id = value.get("next_root_id")
     if status == "completed" and not is_uuid(next_root_id):
         return None
+    proof = value.get("proof")
     migration_id, migration_status = value.get("migration_id"), value.get("migration_status")
     return HopWord(
         status=status,
@@ -74,6 +77,7 @@ def parse(value: object) -> HopWord | None:
         approval_expires_at=_plain(value.get("approval_expires_at"), INSTANT_CHARS_MAX, ":-+.TZ"),
         error=_plain(value.get("error"), CODE_CHARS_MAX, "_"),
         next_root_id=next_root_id if status == "completed" and isinstance(next_root_id, str) else None,
+        proof=proof if status == "completed" and isinstance(proof, dict) else None,
     )
 
 

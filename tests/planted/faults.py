@@ -15,6 +15,7 @@ import actors.door.federation
 import actors.door.grants.authorise
 import actors.grant.chain
 import actors.migration.transfer
+import actors.migration_chain.actor
 import actors.mirror.shelf
 import actors.peer.calling
 import actors.peer.cascade
@@ -596,3 +597,21 @@ def late_push_wins(patch: Patch) -> None:
         return "written" if judged == "overtaken" else judged
 
     patch.setattr(actors.mirror.shelf, "_outcome", outcome)
+
+
+@plant("chain-with-a-lying-middle")
+def holders_word_believed(patch: Patch) -> None:
+    """A chain believes its holder that a hop has ended, whatever the destination has signed."""
+    patch.setattr(actors.migration_chain.actor, "hop_flaw", lambda *told: None)
+
+
+@plant("chain-with-a-lying-middle")
+def receipt_of_another_hop(patch: Patch) -> None:
+    """A chain takes any receipt of the destination, whatever it is for."""
+    flaw = actors.migration_chain.actor.hop_flaw
+
+    def lenient(proof: Any, anchors: Any, instance_id: str, hop: Any, moved: Any, since: float) -> Any:
+        wrong = flaw(proof, anchors, instance_id, hop, moved, since)
+        return None if wrong in ("other_hop", "other_resource") else wrong
+
+    patch.setattr(actors.migration_chain.actor, "hop_flaw", lenient)

@@ -56,6 +56,8 @@ SAMPLE = (
     "cross_signature_unchecked",
     "window_of_the_next_rotation",
     "late_push_wins",
+    "holders_word_believed",
+    "receipt_of_another_hop",
 )
 
 

@@ -37,6 +37,7 @@ HOP: Final = Object(
         Field("approval_expires_at", Text(), nullable=True, description="Until when the holder's operators may decide."),
         Field("error", Text(), nullable=True, description="Code of the last refusal or failure."),
         Field("next_root_id", Identifier(), nullable=True, description="What the resource is called at the destination."),
+        Field("proof", Anything(), nullable=True, description="The signed receipt of the destination, with `completed`."),
     ),
     name="MigrationChainHop",
     unknown="ignore",

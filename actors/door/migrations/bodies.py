@@ -23,6 +23,7 @@ from actors.door.shapes import (
 from actors.migration.lifecycle import STATUSES
 from actors.migration.limits import STEPS_MAX
 from actors.migration.steps import ACTIONS, OPERATIONS, POLICIES
+from actors.migration_chain.limits import HOPS_MAX
 from actors.problems import Problem
 
 KIND_CHARS_MAX: Final = 64
@@ -214,6 +215,11 @@ PREFLIGHT: Final = Object(
     name="MigrationPreflight",
     unknown="ignore",
 )
+CHAIN_HOP: Final = Object(
+    (Field("id", Identifier(), required=True), Field("hop", Integer(0, HOPS_MAX - 1), required=True)),
+    name="MigrationForHop",
+    unknown="ignore",
+)
 OPEN: Final = Object(
     (
         Field("migration_id", Identifier(), required=True, required_code="field_required", required_status=422),
@@ -221,6 +227,7 @@ OPEN: Final = Object(
         Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422),
         Field("step_count", Integer(1, _COUNTED_MAX), required=True, required_code="field_required", required_status=422),
         ACKNOWLEDGE,
+        Field("chain", CHAIN_HOP, nullable=True, description="The hop of a chain that it carries out; the receipt names it."),
     ),
     name="OpenMigration",
     unknown="ignore",

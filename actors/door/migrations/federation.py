@@ -249,6 +249,7 @@ def _finishing(door: Door, request: Request, known: ArrivalRecord) -> PeerRecord
 
 
 def _arrival(peer: PeerRecord, id: str, header: Header, body: Mapping[str, Any]) -> ArrivalRecord:
+    chain = body.get("chain") or {}
     return ArrivalRecord(
         id=id,
         account_id=peer.account_id,
@@ -262,6 +263,8 @@ def _arrival(peer: PeerRecord, id: str, header: Header, body: Mapping[str, Any])
         plan_digest=body.get("plan_digest", ""),
         step_count=body.get("step_count", 0),
         acknowledge_residency=bool(body.get("acknowledge_residency", False)),
+        chain_id=chain.get("id"),
+        chain_position=chain.get("hop"),
         opened_at=0.0,
     )
 

@@ -47,6 +47,7 @@ WORDS = st.builds(
     approval_expires_at=st.none() | st.just("2026-05-17T17:45:12Z"),
     error=st.none() | st.just("remote_timeout"),
     next_root_id=st.just(ID),
+    proof=st.none() | st.just({"receipt": {}}),
 )
 
 
@@ -54,7 +55,7 @@ WORDS = st.builds(
 def test_a_word_is_read_as_it_was_said(word: HopWord) -> None:
     read = parse(word.to_json())
     assert read is not None
-    assert read == (word if word.status == "completed" else HopWord(**{**word.to_json(), "next_root_id": None}))
+    assert read == (word if word.status == "completed" else HopWord(**{**word.to_json(), "next_root_id": None, "proof": None}))
     assert read.waits_for
 
 
