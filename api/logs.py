@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from actors.door import access
-from runtime.clock import Clock, iso
+from runtime.clock import Clock, iso_once
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -37,7 +37,7 @@ class Formatter(logging.Formatter):
 
     def line(self, level: str, logger: str, message: str, extra: Mapping[str, Any], error: str | None = None) -> str:
         """One line, without its end."""
-        at = iso(self._clock.wall())
+        at = iso_once(self._clock.wall())
         if self._as_json:
             line: dict[str, Any] = {"at": at, "level": level, "logger": logger, "message": message}
             for key, value in extra.items():
