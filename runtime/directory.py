@@ -6,7 +6,7 @@ uncommitted, or a decision: whoever finds a record here asks its actor, which ch
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from typing import Any
 
 from runtime.limits import DIRECTORY_ABSENT_ENTRIES, DIRECTORY_ENTRIES
@@ -26,8 +26,8 @@ class Directory:
         self._rows: OrderedDict[tuple[str, str], Row] = OrderedDict()
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._limit = limit
-        self._changes: Counter[str] = Counter()
-        self._opened = 0
+        self._first = 0
+        self._versions: defaultdict[str, int] = defaultdict(lambda: self._first)
 
     def find(self, kind: str, key: str, value: str) -> str | None:
         """The id of the row whose unique key has this value, or None."""
@@ -51,9 +51,9 @@ class Directory:
                 self._absent.popitem(last=False)
         return row
 
-    def version(self, kind: str) -> tuple[int, int]:
+    def version(self, kind: str) -> int:
         """Differs from before if a row of this kind may have changed, so that what was made of such rows can be kept meanwhile."""
-        return self._opened, self._changes[kind]
+        return self._versions[kind]
 
     def freshest(self, kind: str, row: Row) -> Row:
         """What is known now of a row that was read from the store, whose evidence may not have been flushed yet."""
@@ -61,7 +61,7 @@ class Directory:
 
     def committed(self, kind: str, id: str, record: Any | None, evidence: Any) -> None:
         """Note what a commit, or fresh evidence, has made true."""
-        self._changes[kind] += 1
+        self._versions[kind] += 1
         if record is None:
             self._rows.pop((kind, id), None)
         else:
@@ -69,7 +69,7 @@ class Directory:
 
     def rewritten(self, kind: str, id: str, record: Any) -> None:
         """Note that another actor has written this row's record; its evidence stays what it was."""
-        self._changes[kind] += 1
+        self._versions[kind] += 1
         self._absent.pop((kind, id), None)
         cached = self._rows.get((kind, id))
         if cached is not None:
@@ -77,7 +77,8 @@ class Directory:
 
     def reopen(self, store: Store) -> None:
         """Go on with a reopened store: what was cached may never have been committed there."""
-        self._opened += 1
+        self._first = max(self._versions.values(), default=self._first) + 1
+        self._versions.clear()
         self._store = store
         self._rows.clear()
         self._absent.clear()

@@ -102,7 +102,7 @@ class Door:
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
-        self._read: dict[tuple[str, str], tuple[tuple[int, int], Any]] = {}
+        self._read: dict[tuple[str, str], tuple[int, Any]] = {}
         self._handlers = dict(handlers)
 
     @property
