@@ -28,9 +28,35 @@ class Admitted(Value, frozen=True):
     anchor_fingerprint: str
 
 
+class Recognised(Value, frozen=True):
+    """A caller that was recognised on this connection, and what else than time could change that.
+
+    Attributes:
+        row: of the peer, as it was then: the directory has another object once anything of it has changed.
+        revocations: the version of the revoked certificates.
+        anchor: what has issued the certificate, whenever it may be in use.
+    """
+
+    admitted: Admitted
+    row: Row
+    revocations: int
+    leaf: certificates.Leaf
+    anchor: certificates.Anchor
+
+    def holds(self, directory: Directory, wall: float) -> bool:
+        """Whether `recognise` would find the same again."""
+        return (
+            directory.row(KIND.name, self.admitted.record.id) is self.row
+            and directory.version(REVOKED_CERTIFICATE.name) == self.revocations
+            and certificates.outside_dates(self.leaf, wall) is None
+            and certificates.outside_dates(self.anchor, wall) is None
+        )
+
+
 def admit(directory: Directory, source: Source, family: Inbound, wall: float) -> Admitted | Fault:
     """The peer behind a connection, if its certificate proves it and its status serves this family of calls."""
-    found = recognise(directory, source, wall)
+    known: Recognised | None = source.verified.get("recognised")
+    found = known.admitted if known is not None and known.holds(directory, wall) else recognise(directory, source, wall)
     if isinstance(found, Fault):
         return found
     fault = check_status(found.record, family, wall)
@@ -65,7 +91,17 @@ def recognise(directory: Directory, source: Source, wall: float) -> Admitted | F
         source.verified["instance_of"] = row.record if fault is None else None
     if fault is not None:
         return fault
-    return Admitted(row.record, row.evidence, source.verified["anchor"])
+    admitted = Admitted(row.record, row.evidence, source.verified["anchor"])
+    _remember(directory, source, leaf, row, admitted)
+    return admitted
+
+
+def _remember(directory: Directory, source: Source, leaf: certificates.Leaf, row: Row, admitted: Admitted) -> None:
+    """Keep what was found, unless it hangs on more than `Recognised.holds` looks at: another peer's row, or when an anchor is in use."""
+    seen, revocations = source.verified, directory.version(REVOKED_CERTIFICATE.name)
+    if seen.get("unrevoked") == revocations and seen.get("in_force") is not None:
+        anchor = next(anchor for anchor in seen["parsed"] if anchor.fingerprint == seen["anchor"])
+        seen["recognised"] = Recognised(admitted, row, revocations, leaf, anchor)
 
 
 def presented_leaf(source: Source) -> certificates.Leaf | Fault:
