@@ -308,6 +308,16 @@ GRANT_FILTERS: Final = (
     CURSOR,
 )
 
+
+def _explain_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
+    if body.get("request_id"):
+        return ()
+    found, scope = registry.find(body.get("resource_kind") or ""), body["scope"]
+    if found is None or scope in found.scopes:
+        return ()
+    return (Problem("scope", "scope_not_supported", f"{found.kind} offers no scope {scope}, so that no grant can allow it"),)
+
+
 EXPLAIN: Final = Object(
     (
         Field("request_id", Text(chars_min=1, chars_max=64), description="Correlation id of a past call; then nothing else is read."),
@@ -320,6 +330,7 @@ EXPLAIN: Final = Object(
         Field("source_address", Text(chars_max=64), nullable=True),
     ),
     name="ExplainRequest",
+    rule=_explain_rule,
 )
 _TEST_FIELDS: Final = (
     Field("name", Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX, trim=True), required=True),
@@ -360,7 +371,7 @@ GRANT_TEST_RUN: Final = Object(
     unknown="ignore",
 )
 EXPLAIN_WITHOUT_PEER: Final = Object(
-    tuple(field for field in EXPLAIN.fields if field.name != "request_id"), name="ExplainWithoutPeerRequest"
+    tuple(field for field in EXPLAIN.fields if field.name != "request_id"), name="ExplainWithoutPeerRequest", rule=_explain_rule
 )
 EXPLANATION: Final = Object(
     (

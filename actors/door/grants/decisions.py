@@ -46,8 +46,8 @@ class Decisions:
             self._kept.popitem(last=False)
 
     def find(self, peer_id: str, request_id: str) -> Decision | None:
-        """The decision about a call of this peer."""
-        return self._kept.get((peer_id, request_id))
+        """The decision about a call of this peer, else about one of this id that showed no certificate of any peer."""
+        return self._kept.get((peer_id, request_id)) or self._kept.get((None, request_id))
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from actors.door.call import Source
 from runtime.store.port import Put, Unit
 from runtime.values import evolve
 from sim.world import World
@@ -194,6 +195,22 @@ def test_a_past_and_a_hypothetical_call_are_explained(two: Peers) -> None:
     assert two.ask("POST", "explain", asked).data["allowed"] is True
     other = two.ask("POST", "explain", {"resource_kind": "NodeTemplate", "scope": "write"}).data
     assert [edit["edit"] for edit in other["change"]] == ["issue_grant"]
+
+
+def test_a_past_call_without_a_certificate_is_explained_and_hides_no_other(two: Peers) -> None:
+    _, bearer = two.issue()
+    nameless = Source(two.b.address, "tls", (), "test", None)
+    assert two.code(bearer, request_id="bare", source=nameless) == "client_certificate_required"
+    told = two.ask("POST", "explain", {"request_id": "bare"}).data
+    assert (told["allowed"], told["code"], told["steps"][0]["verdict"]) == (False, "client_certificate_required", "refused")
+    assert two.code(bearer, request_id="bare") == "ok"
+    assert two.ask("POST", "explain", {"request_id": "bare"}).data["allowed"] is True
+
+
+@pytest.mark.parametrize("path", ["explain", "/api/v1/system/platform/grants/explain"])
+def test_what_no_grant_can_allow_is_not_proposed(two: Peers, path: str) -> None:
+    reply = two.ask("POST", path, {"resource_kind": "NodeModule", "scope": "admin"})
+    assert (reply.status, reply.body["code"]) == (422, "scope_not_supported")
 
 
 def test_a_grant_bound_to_addresses_is_asked_for_again_over_http_where_the_channel_proves_none() -> None:
