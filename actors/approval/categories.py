@@ -27,7 +27,10 @@ class Category(Value, frozen=True, kw_only=True):
     blast_radius: BlastRadius
 
 
+PEER_RESIDENCY: Final = "sdwan.federation_peer_data_residency"
+
 _ALL: Final = (
+    Category(name=PEER_RESIDENCY, permission="system.peers.manage", blast_radius="medium"),
     Category(name="system.migration_hop", permission=None, blast_radius="high"),
     Category(name="system.migration_overwrite", permission="system.migrations.plan", blast_radius="high"),
 )

@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.addresses import refused_url_reason
+from actors.approval.categories import PEER_RESIDENCY
+from actors.approval.limits import SUMMARY_CHARS_MAX
+from actors.approval.messages import AskApproval
 from actors.door import cursors
+from actors.door.approvals.handlers import let_wait
 from actors.door.bridges import proposal as bridges
 from actors.door.request import Request
 from actors.peer import invitation as invitations
@@ -25,6 +29,7 @@ from actors.peer.messages import (
     Regenerate,
     Update,
 )
+from actors.peer.operator_side import update_fault
 from actors.peer.record import KIND, RESERVED_METADATA, PeerRecord
 from actors.peer.steps import repinning_allowed
 from actors.peer.tally import tally
@@ -279,6 +284,8 @@ def _accept_existing(door: Door, request: Request, peer_id: str, message: Accept
 def update_peer(door: Door, request: Request) -> None:
     row = own_row(door, request)
     changes = dict(request.body)
+    if "data_residency" in changes and _waits_for_residency(door, request, row.record, changes):
+        return
     check_metadata(changes.get("metadata") or {})
     early = {"remote_instance_url", "remote_ca_fingerprint"} & changes.keys()
     if early and row.record.status != "proposed":
@@ -290,6 +297,41 @@ def update_peer(door: Door, request: Request) -> None:
         for url in (endpoint.url, *endpoint.via):
             check_remote_url(door, url)
     relay_shown(door, request, row.record.id, Update(request.by, changes, request.expected_version()))
+
+
+def _waits_for_residency(door: Door, request: Request, record: PeerRecord, changes: dict[str, Any]) -> bool:
+    """Let another tag for where the peer keeps data wait for approval. False if it is the stored one, which then is no change.
+
+    Raises:
+        FaultError: `residency_not_alone` or `version_conflict`.
+    """
+    value = changes.pop("data_residency") or None
+    if value == record.data_residency:
+        return False
+    if changes:
+        text = "data_residency waits for approval, the rest does not; send it by itself"
+        raise FaultError(OperatorFault("residency_not_alone", text, 422, {"fields": sorted(changes)}))
+    fault = update_fault(record, Update(request.by, {}, request.expected_version()))
+    if fault is not None:
+        raise FaultError(fault)
+    named = record.remote_instance_url or record.id
+    summary = f"Decide that {named} keeps data in {value}" if value else f"Leave it to {named} to say where it keeps data"
+    asked = AskApproval(
+        account_id=record.account_id,
+        action_category=PEER_RESIDENCY,
+        requested_by=request.by,
+        origin="rest",
+        federation_peer_id=record.id,
+        subject_kind=KIND.name,
+        subject_id=record.id,
+        summary=summary[:SUMMARY_CHARS_MAX],
+        impact="Decides which resources may move to this peer, be mirrored there, or be served from there.",
+        plan={"previous": record.data_residency, "declared_by_the_peer": record.declared_residency},
+        params={"peer_id": record.id, "data_residency": value, "previous": record.data_residency},
+        mark=request.mark,
+    )
+    let_wait(door, request, asked)
+    return True
 
 
 def cancel_peer(door: Door, request: Request) -> None:

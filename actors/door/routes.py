@@ -13,6 +13,7 @@ from typing import Final
 
 from actors import limits
 from actors.door import bodies
+from actors.door.approvals.bodies import PENDING
 from actors.door.approvals.routes import ROUTES as _APPROVALS
 from actors.door.audit.routes import ROUTES as _AUDIT
 from actors.door.bridges.routes import ROUTES as _BRIDGES
@@ -190,8 +191,9 @@ _PLATFORM_PEERS = (
         permission=PEERS_MANAGE,
         tag=_PEERS,
         summary="Change what operators decide about a peer",
+        description="Another `data_residency` waits for approval, and is sent by itself: 202, and nothing has been decided yet.",
         body=bodies.UPDATE_PEER,
-        success={200: bodies.ONE_PEER},
+        success={200: bodies.ONE_PEER, 202: PENDING},
         errors={
             409: ("version_conflict", "peer_exists", "self_peering"),
             422: (
@@ -201,6 +203,7 @@ _PLATFORM_PEERS = (
                 "invalid_endpoint",
                 "invalid_prefix",
                 "invalid_residency",
+                "residency_not_alone",
                 "invalid_metadata",
                 "reserved_metadata_key",
                 "address_not_allowed",

@@ -1,4 +1,4 @@
-"""What operators do to a peer: propose, regenerate, cancel, update, probe.
+"""What operators do to a peer: propose, regenerate, cancel, update, probe; and what they decide about where it keeps data.
 
 Lives here: one small handler per message. Must not live here: accepting (`calling`), pausing and ending (`ending`), or validation of
 shapes (the door).
@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors import sanitize
+from actors.approval.deciding import CHANGED
+from actors.approval.messages import Execute, Executed, NotApproved
+from actors.approval.record import KIND as APPROVAL
 from actors.contract import record as contract
 from actors.hub.announcing import announced_hubs
 from actors.idempotency.record import remember
@@ -23,7 +26,7 @@ from actors.peer.steps import announce, note, operator, reachable_identity, reha
 from actors.ports import ProbeRequest, ProbeResult, ServerExpectation
 from actors.rotation.record import ends_for_us, identity_of, rotation_of
 from actors.urls import url_of
-from runtime.actor import Actor, handles
+from runtime.actor import Actor, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -134,11 +137,32 @@ class OperatorSide(Actor):
             ctx.reply(Shown(record, self.evidence))
             return
         ctx.audit("peer.updated", "user", message.by, federation_peer_id=record.id, fields=sorted(message.changes))
-        if changed.data_residency != record.data_residency:
-            told = {"previous": record.data_residency, "value": changed.data_residency, "declared_by": "local_decision", "by": message.by}
-            note(ctx, record, "data_residency_changed", "low", **told)
         ctx.save(evolve(changed, updated_at=ctx.wall))
         ctx.reply(Shown(ctx.record, self.evidence))
+
+    @handles(Execute)
+    def on_execute(self, message: Execute, ctx: Context) -> None:
+        """Another tag for where the peer keeps data was approved. It is set if the former one still is what it was."""
+        record: PeerRecord | None = self.record
+        approval = message.approval
+        value, previous = approval.params["data_residency"], approval.params["previous"]
+        fault: Fault | None = None
+        if record is None:
+            fault = NOT_FOUND
+        elif record.data_residency != value and record.data_residency != previous:
+            text = "the tag is not what it was when this was asked for"
+            fault = OperatorFault(CHANGED, text, 409, {"data_residency": record.data_residency})
+        elif record.data_residency != value:
+            by, operation = approval.requested_by, approval.execution_id
+            facts = {"previous": previous, "value": value, "by": by, "approved_by": message.approved_by, "operation_id": operation}
+            ctx.audit("peer.data_residency_decided", "user", by, federation_peer_id=record.id, **facts)
+            note(ctx, record, "data_residency_changed", "low", declared_by="local_decision", **facts)
+            ctx.save(evolve(record, data_residency=value, updated_at=ctx.wall))
+        ctx.send(Ref(APPROVAL.name, approval.id), Executed(fault=fault, result={"data_residency": value}))
+
+    @handles(NotApproved)
+    def on_not_approved(self, message: NotApproved, ctx: Context) -> None:
+        """Nothing was changed, and the request has told so in the audit chain of this peer."""
 
     # --- probing -------------------------------------------------------------------------------------------------
 
@@ -189,6 +213,8 @@ def update_fault(record: PeerRecord, message: Update) -> Fault | None:
     """Why the change cannot be made now, or None."""
     if message.expected_version is not None and message.expected_version != record.version:
         return OperatorFault("version_conflict", "the peer has changed since; read it again", 409, {"version": record.version})
+    if "data_residency" in message.changes:
+        return OperatorFault("field_not_editable", "data_residency changes by an approval alone", 422)
     early = {"remote_instance_url", "remote_ca_fingerprint"} & message.changes.keys()
     if early and record.status != "proposed":
         return OperatorFault("field_not_editable", f"{min(early)} can only change while the peer is proposed", 422)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from api.cli.application import connected, current
+from api.cli.approvals import waits
 from api.cli.client import Client
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
@@ -212,6 +213,7 @@ def update(
     """Change what operators decide about a peer.
 
     --endpoint replaces the whole list; --metadata is merged key by key. If somebody else changes the peer meanwhile, nothing is done.
+    --residency waits for approval, and is given by itself.
     """
     body = _given(
         metadata=dict(metadata), endpoints=list(endpoints), expires_at=expires_at, overlay_only=overlay_only, data_residency=residency
@@ -226,8 +228,17 @@ def update(
         body["data_residency"] = None
     if not body:
         raise click.UsageError("nothing to change; see --help for what can be")
+    if "data_residency" in body and len(body) > 1:
+        raise click.UsageError("--residency waits for approval, and is given by itself")
     client, peer_id = resolved(peer)
     etag = if_match or client.get(peer_path(peer_id)).headers.get("etag")
     if etag is None:
         raise Failure("daemon_error", "the daemon gave no ETag, so a safe update is not possible", Exit.FAILURE)
-    print_peer(client, peer_of(client.patch(peer_path(peer_id), body, etag=etag).data))
+    data = client.patch(peer_path(peer_id), body, etag=etag).data
+    waiting = waits(data)
+    if waiting is None:
+        print_peer(client, peer_of(data))
+    elif client.application.as_json:
+        emit_json(data)
+    else:
+        say(waiting)

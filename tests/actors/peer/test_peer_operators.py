@@ -22,15 +22,10 @@ def two() -> Pair:
     return pair()
 
 
-def test_what_operators_decide_about_residency_is_told_with_the_change(two: Pair) -> None:
-    two.a.told(two.at_a.peer_id, Update(OPERATOR, {"data_residency": "EU"}))
-    two.a.told(two.at_a.peer_id, Update(OPERATOR, {"data_residency": "EU"}))
-    two.a.told(two.at_a.peer_id, Update(OPERATOR, {"data_residency": None}))
-    told = [event.payload for event in two.a.store.events(0, 100) if event.kind == "federation.peer.data_residency_changed"]
-    assert [(each["previous"], each["value"], each["declared_by"], each["by"]) for each in told] == [
-        (None, "EU", "local_decision", OPERATOR),
-        ("EU", None, "local_decision", OPERATOR),
-    ]
+def test_residency_changes_by_an_approval_alone(two: Pair) -> None:
+    refused = two.a.told(two.at_a.peer_id, Update(OPERATOR, {"data_residency": "EU"}))
+    assert refused.code == "field_not_editable"
+    assert two.a.record(two.at_a.peer_id).data_residency is None
 
 
 def test_a_proposal_mints_a_token_and_an_invitation_and_remembers_who(two: Pair) -> None:

@@ -250,21 +250,33 @@ def test_without_a_terminal_nobody_is_asked(api: OperatorApi, run: Run) -> None:
 def test_an_update_sends_the_etag_that_it_has_just_read(api: OperatorApi, run: Run) -> None:
     api.answers["get_peer"] = granted({"peer": peer()}, etag='"7"')
     api.answers["update_peer"] = granted({"peer": peer(overlay_only=True)})
-    result = run(
-        "peers", "update", PEER_ID, "--metadata", "site=null", "--overlay-only", "--residency", "EU", "--expires-at", "never", "--json"
-    )
+    result = run("peers", "update", PEER_ID, "--metadata", "site=null", "--overlay-only", "--expires-at", "never", "--json")
     assert json.loads(result.stdout)["overlay_only"] is True
     sent = api.named("update_peer")[0]
     assert sent.headers["if-match"] == '"7"'
-    assert sent.body == {"metadata": {"site": None}, "overlay_only": True, "data_residency": "EU", "expires_at": None}
+    assert sent.body == {"metadata": {"site": None}, "overlay_only": True, "expires_at": None}
 
 
 def test_a_lost_race_exits_with_5_and_says_what_to_do(api: OperatorApi, run: Run) -> None:
     api.answers["update_peer"] = refused(409, "version_conflict")
-    result = run("peers", "update", PEER_ID, "--no-endpoints", "--residency", "-", "--if-match", '"1"')
+    result = run("peers", "update", PEER_ID, "--residency", "-", "--if-match", '"1"')
     assert result.exit_code == 5
     assert "repeat the update" in result.stderr
-    assert api.requests[0].body == {"endpoints": [], "data_residency": None}
+    assert api.requests[0].body == {"data_residency": None}
+
+
+def test_residency_waits_for_approval_and_is_given_by_itself(api: OperatorApi, run: Run) -> None:
+    api.answers["get_peer"] = granted({"peer": peer()}, etag='"7"')
+    waiting = {"pending": True, "deferred_operation_id": PEER_ID, "approval_request_id": PEER_ID, "expires_at": "2030-01-01T00:00:00Z"}
+    api.answers["update_peer"] = granted(waiting)
+    result = run("peers", "update", PEER_ID, "--residency", "EU")
+    assert result.exit_code == 0
+    assert "nothing has been done yet" in result.stdout
+    assert api.named("update_peer")[0].body == {"data_residency": "EU"}
+    assert json.loads(run("peers", "update", PEER_ID, "--residency", "EU", "--json").stdout) == waiting
+    asked = len(api.requests)
+    mixed = run("peers", "update", PEER_ID, "--residency", "EU", "--no-endpoints")
+    assert (mixed.exit_code, len(api.requests)) == (2, asked)
 
 
 def test_an_update_of_nothing_is_a_usage_error(api: OperatorApi, run: Run) -> None:
