@@ -3,7 +3,7 @@
 
 const film = JSON.parse(document.getElementById("film").textContent);
 const SVG = "http://www.w3.org/2000/svg";
-const GUTTER = 128, ROW = 18, THIN = 11, BASE = 26, AXIS = 24, TOP = 6, DRAWN_MAX = 4000, UNFOLDED_MAX = 12, NEAR = 400;
+const GUTTER = 128, ROW = 18, THIN = 11, BASE = 26, AXIS = 24, TOP = 6, DRAWN_MAX = 4000, UNFOLDED_MAX = 12, NEAR = 400, ROOM_PER_ARROW = 8;
 const STATUSES = ["proposed", "accepted", "enrolled", "active", "degraded", "suspended", "revoked"];
 const LIFETIMES = ["token", "certificate", "anchor", "grant"];
 const byId = (id) => document.getElementById(id);
@@ -237,6 +237,7 @@ function drawSteps(svg, height) {
 function drawArrows(svg, bases, near) {
   if (!byId("show-messages").checked) return;
   let drawn = 0;
+  const beats = [];
   for (const arrow of film.arrows) {
     const event = bySeq.get(arrow.seq), from = bases.get(arrow.from), to = bases.get(arrow.to);
     if (arrow.start < 0 || from === undefined || to === undefined || !wanted(event) || drawn > DRAWN_MAX) continue;
@@ -253,8 +254,12 @@ function drawArrows(svg, bases, near) {
     const angle = Math.atan2(y2 - from, x2 - x1), point = (turn) => `${x2 - 7 * Math.cos(angle + turn)},${y2 - 7 * Math.sin(angle + turn)}`;
     if (lost) add(group, "path", { class: "arrow", d: `M${x2 - 4} ${y2 - 4} l8 8 m0 -8 l-8 8` });
     else add(group, "polygon", { class: "head", points: `${x2},${y2} ${point(0.4)} ${point(-0.4)}` });
+    if (!lost && heartbeat(event)) beats.push(group);
     pick(group, event);
   }
+  // Where heartbeats stand close together, they would hide the statuses that they cross.
+  const opacity = Math.max(0.12, Math.min(1, width() / (drawn * ROOM_PER_ARROW)));
+  for (const group of beats) if (!group.querySelector(".selected")) group.style.opacity = opacity;
 }
 
 function pick(node, event) {

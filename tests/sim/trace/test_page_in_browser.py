@@ -44,6 +44,19 @@ def test_a_page_draws_and_tells_what_led_to_what(tmp_path: Path) -> None:
         page.wait_for_function("before => document.getElementById('remark').textContent !== before", arg=remark)
 
 
+def test_heartbeats_that_stand_close_together_are_pale_and_others_are_not(tmp_path: Path) -> None:
+    scenario, film = load(SCENARIOS / "nat-changes-address.toml"), Film()
+    film.finished(run(scenario, tracer=film.tracer, staged=film.staged))
+    target = tmp_path / "trace.html"
+    target.write_text(render(scenario, film), encoding="utf-8")
+    with open_page(target.as_uri()) as page:
+        assert " 60 s" not in (page.text_content("#axis") or "")
+        shown = page.eval_on_selector_all("svg g:has(> .arrow)", "all => all.map(each => [each.textContent, each.style.opacity])")
+        assert all(opacity == "" for text, opacity in shown if "/heartbeat" not in text)
+        assert {float(opacity) for text, opacity in shown if opacity} and max(float(opacity) for _, opacity in shown if opacity) < 1
+        assert page.evaluate("clock(599.6)") == "10 min 0 s"
+
+
 MANY = """
 name = "many"
 description = "Forty platforms peer with one of them."
