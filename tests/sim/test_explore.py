@@ -117,6 +117,7 @@ def test_what_was_never_touched_is_told() -> None:
     assert "migration applying > in_doubt" in everything.transitions
     assert "partition" in everything.faults
     assert set(everything.faults) < set(everything.actions)
+    assert not any(action.startswith("recorded_") for action in everything.actions)
     left = untouched({"life peer none > proposed by registered", "step partition"})
     assert set(everything.transitions) - set(left.transitions) == {"peer none > proposed by registered"}
     assert set(everything.actions) - set(left.actions) == {"partition"}
