@@ -102,6 +102,10 @@ def _beginning(draw: Draw, names: Sequence[str]) -> list[dict[str, Any]]:
     return draw.among(peerings)
 
 
+WORDS_OF_HONOUR: Final = frozenset({"resolve_migration"})
+"""Actions by which an operator tells the platform what it cannot know; drawn by chance they are lies."""
+
+
 def in_time(document: Document) -> Document:
     """A copy with steps in order and to the point that lasts long enough for them, and no longer than is affordable."""
     boxes = {str(row["name"]) for row in tables(document, "nat")}
@@ -114,9 +118,9 @@ def in_time(document: Document) -> Document:
 
 
 def _pointless(step: Mapping[str, Any]) -> bool:
-    """Whether an attack is none: whoever attacks as himself may do what he does."""
+    """Whether a step shows nothing: whoever attacks as himself may do what he does, and an operator's word that is not true may do harm."""
     himself = step.get("claims") is not None and step.get("claims") == step.get("by")
-    return himself or any(isinstance(value, str) and value in POINTLESS for value in step.values())
+    return step.get("do") in WORDS_OF_HONOUR or himself or any(isinstance(value, str) and value in POINTLESS for value in step.values())
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

@@ -185,3 +185,8 @@ def test_an_attack_by_whoever_holds_everything_is_none() -> None:
         for by, flaw in (("b", "other_subject"), ("c", "no_flaw"), ("c", "other_subject"))
     ]
     assert in_time({**INVITATION, "at": steps})["at"] == steps[2:]
+
+
+def test_an_operators_word_is_not_drawn_by_chance() -> None:
+    word = {"t": 1, "do": "resolve_migration", "on": "a", "keep": True}
+    assert not in_time({**INVITATION, "at": [word]}).get("at")
