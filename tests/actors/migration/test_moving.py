@@ -8,8 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from actors import certificates
+from actors.continuity.messages import Decide, Decided
 from actors.grant.messages import Revoke, Rotate
-from actors.migration.limits import RECOVERY_S
+from actors.migration.limits import FORGOTTEN_AFTER_S, RECOVERY_S
 from actors.migration.messages import Act, Proof, Prove, Resolve, ResolveArrival, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
 from actors.peer.messages import Revoke as RevokePeer
@@ -581,3 +582,64 @@ def test_with_the_grace_every_bearer_of_a_migration_is_destroyed_and_what_was_no
     }  # fmt: skip
     assert not any(record.sealed_bearer for record in found.values())
     undone(moving)
+
+
+def put_back(moving: Move, copy: Any) -> None:
+    """B runs on this copy of its disk, and its operators have said that it was restored."""
+    b = moving.pair.b
+    b.store = copy
+    b.restored_at_epoch = b.life + 1
+    b.restart()
+    moving.pair.network.run()
+    decided = told(b, Ref("continuity", b.instance_id), Decide(by=OPERATOR, decision="restored", keep_peerings=True, keep_grants=True))
+    assert isinstance(decided, Decided), decided
+
+
+@pytest.mark.parametrize("order", ["receipt, then copy", "copy, then receipt"])
+def test_a_receipt_that_is_handed_over_and_a_destination_that_forgot_come_to_one_end(order: str) -> None:
+    moving = move()
+    network, copy = moving.pair.network, moving.pair.b.store.image()
+    id = moving.planned()
+    network.lost_answers[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    network.down.add(moving.pair.b.url)
+    receipt = handed_over(moving, id)
+    if order == "copy, then receipt":
+        put_back(moving, copy)
+    assert not isinstance(by_receipt(moving, id, receipt), Fault)
+    assert moving.migration(id).status == "finalizing"
+    if order == "receipt, then copy":
+        put_back(moving, copy)
+    network.down.clear()
+    network.advance(FORGOTTEN_AFTER_S / 2)
+    assert (moving.migration(id).status, moving.migration(id).error) == ("finalizing", "migration_not_found")
+    network.advance(FORGOTTEN_AFTER_S)
+    ended = moving.migration(id)
+    assert (ended.status, ended.error, ended.receipt_digest is not None) == ("completed", "destination_forgot", True)
+    assert moving.pair.a.events().count("migration.destination_forgot") == moving.pair.a.events().count("migration.completed") == 1
+    assert not any(place == "a" for each in moving.ids for place, _ in moving.homes(each))
+    again = by_receipt(moving, id, receipt)
+    assert isinstance(again, Fault)
+    assert again.code == "migration_not_stuck"
+    assert moving.migration(id) == ended
+
+
+def test_a_receipt_comes_too_late_once_the_copy_has_said_that_nothing_was_applied() -> None:
+    moving = move()
+    network, copy = moving.pair.network, moving.pair.b.store.image()
+    id = moving.planned()
+    network.lost_answers[f"{BASE}/{id}/commit"] = 1
+    moving.act(id, "apply")
+    network.down.add(moving.pair.b.url)
+    receipt = handed_over(moving, id)
+    put_back(moving, copy)
+    network.down.clear()
+    network.advance(3 * RECOVERY_S)
+    assert moving.migration(id).status == "failed"
+    undone(moving)
+    late = by_receipt(moving, id, receipt)
+    assert isinstance(late, Fault)
+    assert late.code == "migration_not_stuck"
+    network.advance(2 * FORGOTTEN_AFTER_S)
+    undone(moving)
+    assert "migration.destination_forgot" not in moving.pair.a.events()
