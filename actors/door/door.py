@@ -24,6 +24,7 @@ from actors.door.grants.decisions import Decisions
 from actors.door.grants.uses import Uses
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
+from actors.door.resources.shown import Shown
 from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
 from actors.homecoming.record import IN_QUESTION_THERE, unanswered
 from actors.homecoming.record import KIND as HOMECOMING
@@ -97,6 +98,7 @@ class Door:
         self.blocks = Blocks(settings.federation.accept_block_after, settings.federation.accept_block_s)
         self.decisions = Decisions()
         self.uses = Uses(engine)
+        self.shown = Shown()
         self.access_line: AccessLine = through_logging
         self.newest_contract = max(version.version for version in contract.supported())
         self._token_key_pem = token_key_pem

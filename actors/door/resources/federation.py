@@ -159,7 +159,7 @@ def federation_get_resource(door: Door, request: Request) -> None:
         raise FaultError(moved_fault(record))
     if record is None or not record.lives:
         raise FaultError(NOT_FOUND)
-    shown = projection.exported(record)
+    shown = door.shown.of(record)
     headers = {"etag": shown["etag"]}
     held = request.call.headers.get("if-none-match")
     if held is not None and not {"*", shown["etag"]}.isdisjoint(held.replace(" ", "").split(",")):
