@@ -16,7 +16,10 @@ REACHABLE = frozenset({"enrolled", "active", "degraded"})
 
 @checker("seats", source="docs/services.md#seats", holds=("S1",))
 class Seats(Checker):
-    """No offering has more living leases than seats, each has a grant of its own, and what has ended never lives again."""
+    """No offering has more living leases than seats, each has a grant of its own, and what has ended never lives again.
+
+    A provider that refuses to cross boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
+    """
 
     def on_commit(self, commit: Commit) -> None:
         for change in commit.changes:
@@ -27,6 +30,17 @@ class Seats(Checker):
                 self.complain(commit.host, f"{lease.id}: the lease was {change.before.record.state} and lives again")
             if lease.state == "live":
                 self._count(commit.host, lease)
+            if change.before is None:
+                self._cross(commit.host, lease)
+
+    def _cross(self, host: Any, lease: Any) -> None:
+        offering, peer = host.store.load("service_offering", lease.offering_id), host.store.load("peer", lease.federation_peer_id)
+        if host.federation.residency_mode != "refuse" or offering is None or not offering.record.residency_sensitive or peer is None:
+            return
+        there = next((other for other in self.facts.world.hosts.values() if other.instance_id == peer.record.remote_instance_id), None)
+        tags = {each.federation.data_residency.casefold() for each in (host, there) if each is not None and each.federation.data_residency}
+        if len(tags) > 1:
+            self.complain(host, f"{lease.id}: a seat that must not leave {host.federation.data_residency} was given across a boundary")
 
     def _count(self, host: Any, lease: Any) -> None:
         offering = host.store.load("service_offering", lease.offering_id)

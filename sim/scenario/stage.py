@@ -136,6 +136,7 @@ class Stage:
         self.faults: Counter[str] = Counter()
         self._calls: list[OperatorCall | CatalogueReading] = []
         self.bearers: dict[tuple[str, str, str], str] = {}
+        self.receipts: dict[str, dict[str, Any]] = {}
         self.backups: dict[str, MemoryStore] = {}
         self._handed: dict[tuple[str, str], list[Handed]] = {}
         self._progress = Progress(self.world.timeline, len(scenario.platforms))
@@ -386,6 +387,8 @@ class Stage:
             self.history.answers[call.name] = call.code
         if call.hands_to is not None and call.code == "ok" and reply.data.get("bearer_token"):
             self.bearers[call.host.name, call.hands_to, reply.data["grant"]["resource_kind"]] = reply.data["bearer_token"]
+        if call.hands_to is not None and call.code == "ok" and reply.data.get("receipt"):
+            self.receipts[call.hands_to] = reply.data
         if call.hands_to is not None and call.code == "ok" and reply.data.get("acceptance_token"):
             handed = Handed(reply.data["acceptance_token"], reply.data["invitation"])
             self._handed.setdefault((call.host.name, call.hands_to), []).append(handed)

@@ -13,6 +13,7 @@ import actors.door.admission
 import actors.door.door
 import actors.door.federation
 import actors.door.grants.authorise
+import actors.door.offerings.federation
 import actors.grant.chain
 import actors.migration.transfer
 import actors.migration_chain.actor
@@ -32,6 +33,7 @@ import sim.connections
 import sim.store
 from actors.audit_archive.actor import Archivist
 from actors.audit_archive.messages import ObjectChecked
+from actors.capability.actor import CapabilityActor
 from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.record import GrantRecord
 from actors.peer import lifecycle
@@ -615,3 +617,18 @@ def receipt_of_another_hop(patch: Patch) -> None:
         return None if wrong in ("other_hop", "other_resource") else wrong
 
     patch.setattr(actors.migration_chain.actor, "hop_flaw", lenient)
+
+
+# --- services and flows -----------------------------------------------------------------------------------------------
+
+
+@plant("service-must-not-cross")
+def seat_across_a_boundary(patch: Patch) -> None:
+    """A provider gives a seat of what is bound to its jurisdiction to whoever asks."""
+    patch.setattr(actors.door.offerings.federation.residency, "refusal", lambda outcome, *, acknowledged: None)
+
+
+@plant("withdrawn-over-a-crash")
+def withdrawal_not_told(patch: Patch) -> None:
+    """A flow that was ended is forgotten at once, whether or not the peer has heard of it."""
+    patch.setattr(CapabilityActor, "_to_be_withdrawn", lambda actor, ctx, record: False)

@@ -58,6 +58,8 @@ SAMPLE = (
     "late_push_wins",
     "holders_word_believed",
     "receipt_of_another_hop",
+    "seat_across_a_boundary",
+    "withdrawal_not_told",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -26,6 +26,7 @@ class ResolveMigration:
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
     arrived: bool = attrs.field(default=False, metadata=key(TRUTH, "the newest that came, instead of the newest that went"))
     keep: bool = attrs.field(metadata=key(TRUTH, "they live here; otherwise at the other side"))
+    receipt: bool = attrs.field(default=False, metadata=key(TRUTH, "with the newest receipt that `print_receipt` handed over"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
         if self.arrived:
@@ -35,5 +36,9 @@ class ResolveMigration:
             id = str(found[0].record.id)
         else:
             id = newest(stage, self.on)
-        body = {"outcome": "keep" if self.keep else "release", "word": "heard in a scenario"}
+        body: dict[str, Any] = {"outcome": "keep" if self.keep else "release", "word": "heard in a scenario"}
+        if self.receipt:
+            if self.on not in stage.receipts:
+                raise StageError(f"nobody has handed a receipt to the operator of {self.on} yet")
+            body["receipt"] = stage.receipts[self.on]
         stage.call(name, self.on, "POST", f"/{id}/resolve", body, surface=MIGRATIONS)
