@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from actors.approval.deciding import CHANGED
+from actors.approval.messages import Execute, Executed, NotApproved
+from actors.approval.record import KIND as APPROVAL
 from actors.idempotency.record import remember
 from actors.offering import backend, lifecycle
-from actors.offering.lifecycle import State
+from actors.offering.lifecycle import State, Trigger
 from actors.offering.messages import (
     BearerOpened,
     BearerSealed,
@@ -83,7 +86,7 @@ class OfferingActor(Seats):
 
     @handles(Update)
     def on_update(self, message: Update, ctx: Context) -> None:
-        fault = self._fault(message.expected_version)
+        fault = _version_fault(self.record, message.expected_version)
         if fault is None and self.record.status == "retired":
             fault = OperatorFault("offering_retired", "a retired offering is not changed any more", 409)
         if fault is not None:
@@ -102,26 +105,48 @@ class OfferingActor(Seats):
 
     @handles(Step)
     def on_step(self, message: Step, ctx: Context) -> None:
-        fault = self._fault(message.expected_version) or _step_fault(self.record, message)
+        fault = step_fault(self.record, message.trigger, message.expected_version)
         if fault is not None:
             ctx.reply(fault)
             return
+        self._step(ctx, message.trigger, message.by)
+        remember(ctx, message.mark, 200, {"offering": to_json(ctx.record, self._live_count(ctx))})
+        ctx.reply(ctx.record)
+
+    def _step(self, ctx: Context, trigger: Trigger, by: str | None, *, immediate: bool = False, **facts: Any) -> None:
         record: OfferingRecord = self.record
-        target = lifecycle.TRANSITIONS[record.status, message.trigger]
+        target = lifecycle.TRANSITIONS[record.status, trigger]
         changes: dict[str, Any] = {"status": target, "updated_at": ctx.wall, f"{PAST[target]}_at": ctx.wall}
         if target == "active":
             changes["deprecated_at"] = None
         if target == "retired":
-            changes["access_ends_at"] = ctx.wall if message.immediate else ctx.wall + lifecycle.ACCESS_AFTER_RETIREMENT_S
-            changes["notices_sent"] = len(lifecycle.NOTICES_BEFORE_END_S) if message.immediate else 0
+            changes["access_ends_at"] = ctx.wall if immediate else ctx.wall + lifecycle.ACCESS_AFTER_RETIREMENT_S
+            changes["notices_sent"] = len(lifecycle.NOTICES_BEFORE_END_S) if immediate else 0
         after = evolve(record, **changes)
-        self._emit(ctx, after, record.status, message.by, immediate=message.immediate)
+        self._emit(ctx, after, record.status, by, immediate=immediate, **facts)
         if target == "retired":
-            after = self._cut(ctx, after) if message.immediate else self._give_notice(ctx, after)
+            after = self._cut(ctx, after) if immediate else self._give_notice(ctx, after)
         ctx.save(after)
         self._announce(ctx, after)
-        remember(ctx, message.mark, 200, {"offering": to_json(ctx.record, self._live_count(ctx))})
-        ctx.reply(ctx.record)
+
+    @handles(Execute)
+    def on_execute(self, message: Execute, ctx: Context) -> None:
+        """To end the access of every subscriber at once was approved. It is done if the offering still can be retired."""
+        record: OfferingRecord | None = self.record
+        approval = message.approval
+        fault = step_fault(record, "retire")
+        if record is not None and record.status == "retired" and record.access_ends_at == record.retired_at:
+            fault = None
+        elif fault is not None and record is not None:
+            fault = OperatorFault(CHANGED, "the offering cannot be retired any more", 409, {"status": record.status})
+        elif fault is None:
+            told = {"approved_by": message.approved_by, "operation_id": approval.execution_id}
+            self._step(ctx, "retire", approval.requested_by, immediate=True, **told)
+        ctx.send(Ref(APPROVAL.name, approval.id), Executed(fault=fault, result={"offering_id": ctx.ref.id}))
+
+    @handles(NotApproved)
+    def on_not_approved(self, message: NotApproved, ctx: Context) -> None:
+        """Nothing was changed, and the request has told so in its audit chain."""
 
     # --- peers -----------------------------------------------------------------------------------------------------
 
@@ -292,34 +317,37 @@ class OfferingActor(Seats):
     def _live_count(self, ctx: Context) -> int:
         return len(self.live(ctx))
 
-    def _emit(self, ctx: Context, record: OfferingRecord, former: State, by: str | None, *, immediate: bool) -> None:
+    def _emit(self, ctx: Context, record: OfferingRecord, former: State, by: str | None, **facts: Any) -> None:
         told = {
             "offering_id": record.id,
             "slug": record.slug,
             "former_status": former,
             "status": record.status,
             "by": by,
-            "immediate": immediate,
+            **facts,
         }
         ctx.audit(f"offering.{PAST[record.status]}", "user", by, **told)
         severity: Any = "medium" if record.status == "retired" else "low"
         ctx.emit(f"federation.offering.{PAST[record.status]}", severity, record.account_id, **told)
 
-    def _fault(self, expected_version: int | None) -> Fault | None:
-        if self.record is None:
-            return OFFERING_NOT_FOUND
-        if expected_version is not None and expected_version != self.record.version:
-            return OperatorFault("version_conflict", "the offering has changed since; read it again", 409, {"version": self.record.version})
-        return None
+
+def _version_fault(record: OfferingRecord | None, expected_version: int | None) -> Fault | None:
+    if record is None:
+        return OFFERING_NOT_FOUND
+    if expected_version is not None and expected_version != record.version:
+        return OperatorFault("version_conflict", "the offering has changed since; read it again", 409, {"version": record.version})
+    return None
 
 
-def _step_fault(record: OfferingRecord, message: Step) -> Fault | None:
-    if lifecycle.transition(record.status, message.trigger) is not None:
-        return None
+def step_fault(record: OfferingRecord | None, trigger: Trigger, expected_version: int | None = None) -> Fault | None:
+    """Why the step cannot be taken now, or None."""
+    fault = _version_fault(record, expected_version)
+    if fault is not None or record is None or lifecycle.transition(record.status, trigger) is not None:
+        return fault
     if record.status == "retired":
         return OperatorFault("offering_retired", "a retired offering does not come back; make another one", 409)
     details = {"from": record.status, "allowed": list(lifecycle.allowed(record.status))}
-    return OperatorFault("invalid_transition", f"an offering that is {record.status} cannot take the step {message.trigger}", 422, details)
+    return OperatorFault("invalid_transition", f"an offering that is {record.status} cannot take the step {trigger}", 422, details)
 
 
 def _backend_fault(ctx: Context, record: OfferingRecord) -> Fault | None:

@@ -35,13 +35,11 @@ class Update(Value, frozen=True, kw_only=True):
 class Step(Value, frozen=True, kw_only=True):
     """Take a step of the life. Answer: the record, or `invalid_transition`, `offering_retired`, `version_conflict`.
 
-    Attributes:
-        immediate: with `retire`: access ends now instead of after thirty days.
+    To retire leaves thirty days of access. To end it at once takes an approval, which the offering is told of by `Execute`.
     """
 
     by: str | None
     trigger: Trigger
-    immediate: bool = False
     expected_version: int | None = None
     mark: Mark | None = None
 

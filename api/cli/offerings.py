@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from api.cli.application import connected, current
+from api.cli.approvals import waits
 from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.failures import Exit, Failure
@@ -179,12 +180,15 @@ def deprecate(offering: str) -> None:
 
 @click.command(cls=Command)
 @click.argument("offering")
-@click.option("--immediate", is_flag=True, help="End the access of every subscriber now, not in thirty days.")
+@click.option("--immediate", is_flag=True, help="End the access of every subscriber at once, not in thirty days; waits for approval.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
 def retire(offering: str, immediate: bool, yes: bool) -> None:
-    """Withdraw an offering for good. Subscribers hear of it and keep their access for thirty days."""
-    question = "End this offering and the access of every subscriber now?" if immediate else "Withdraw this offering for good?"
+    """Withdraw an offering for good. Subscribers hear of it and keep their access for thirty days.
+
+    --immediate waits for approval: nothing is done before.
+    """
+    question = "Ask to end this offering and the access of every subscriber at once?" if immediate else "Withdraw this offering for good?"
     confirm(Client(current()), question, yes=yes)
     _step(offering, "retire", {"immediate": immediate})
 
@@ -213,9 +217,13 @@ def leases(offering: str) -> None:
 
 def _step(offering: str, trigger: str, body: dict[str, Any]) -> None:
     client = Client(current())
-    found = part_of(client.post(path_of(resolved_offering(client, offering), trigger), body).data, "offering")
+    data = client.post(path_of(resolved_offering(client, offering), trigger), body).data
+    waiting = waits(data)
+    found = data if waiting is not None else part_of(data, "offering")
     if client.application.as_json:
         emit_json(found)
+    elif waiting is not None:
+        say(waiting)
     else:
         ends = found.get("access_ends_at")
         say(f"the offering is {clean(found.get('status'))}" + (f"; access ends at {clean(ends)}" if ends else ""))

@@ -121,6 +121,7 @@ def body_of(operation: Operation, number: int) -> Any:
         "propose_peer": {"remote_instance_url": f"https://p{number}.example"},
         "update_peer": {"metadata": {"label": "changed"}},
         "update_peer, which waits": {"data_residency": f"tag-{number}"},
+        "retire_offering, which waits": {"immediate": True},
         "issue_grant": {**SEED_BODY, "remote_subject": f"subject-{number}"},
         "narrow_grant": {"label": "changed"},
         "update_grant": {"label": "changed"},

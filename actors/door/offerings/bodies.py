@@ -150,7 +150,14 @@ UPDATE_OFFERING: Final = Object(
 )
 STEP: Final = Object((), name="OfferingStepRequest")
 RETIRE: Final = Object(
-    (Field("immediate", Boolean(), default=False, description="End the access of every subscriber now, not in thirty days."),),
+    (
+        Field(
+            "immediate",
+            Boolean(),
+            default=False,
+            description="End the access of every subscriber at once, not in thirty days; this waits for approval.",
+        ),
+    ),
     name="RetireOfferingRequest",
 )
 

@@ -6,9 +6,13 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from actors.approval.categories import OFFERING_CUTOFF
+from actors.approval.limits import SUMMARY_CHARS_MAX
+from actors.approval.messages import AskApproval
 from actors.door import cursors
+from actors.door.approvals.handlers import let_wait
 from actors.grant.axes import AXES
-from actors.offering.actor import live_leases
+from actors.offering.actor import live_leases, step_fault
 from actors.offering.lifecycle import Trigger
 from actors.offering.messages import Create, Step, Update
 from actors.offering.record import KIND, LEASE, OfferingRecord, lease_to_json, slug_key, to_json
@@ -102,10 +106,42 @@ def update_offering(door: Door, request: Request) -> None:
 
 def step_offering(door: Door, request: Request, *, trigger: Trigger) -> None:
     record = own_offering(door, request)
-    immediate = bool(request.body.get("immediate"))
     expected = request.expected_version()
-    message = Step(by=request.by, trigger=trigger, immediate=immediate, expected_version=expected, mark=request.mark)
-    _relayed(door, request, record.id, message)
+    _relayed(door, request, record.id, Step(by=request.by, trigger=trigger, expected_version=expected, mark=request.mark))
+
+
+def retire_offering(door: Door, request: Request) -> None:
+    if request.body["immediate"]:
+        _ask_to_cut_off(door, request)
+    else:
+        step_offering(door, request, trigger="retire")
+
+
+def _ask_to_cut_off(door: Door, request: Request) -> None:
+    """Let the end of every subscriber's access wait for approval.
+
+    Raises:
+        FaultError: `offering_not_found`, `offering_retired` or `version_conflict`.
+    """
+    record = own_offering(door, request)
+    fault = step_fault(record, "retire", request.expected_version())
+    if fault is not None:
+        raise FaultError(fault)
+    asked = AskApproval(
+        account_id=record.account_id,
+        action_category=OFFERING_CUTOFF,
+        requested_by=request.by,
+        origin="rest",
+        federation_peer_id=None,
+        subject_kind=KIND.name,
+        subject_id=record.id,
+        summary=f"End the offering {record.slug} and the access of every subscriber at once"[:SUMMARY_CHARS_MAX],
+        impact="Every seat and its grant end with the approval, without the thirty days' notice. A retired offering does not come back.",
+        plan={"status": record.status, "live_leases": door.engine.store.count(live_leases(record.id))},
+        params={"offering_id": record.id, "slug": record.slug, "immediate": True},
+        mark=request.mark,
+    )
+    let_wait(door, request, asked)
 
 
 def _relayed(door: Door, request: Request, id: str, message: Any) -> None:
@@ -123,6 +159,6 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "delete_offering": functools.partial(step_offering, trigger="retire"),
     "activate_offering": functools.partial(step_offering, trigger="activate"),
     "deprecate_offering": functools.partial(step_offering, trigger="deprecate"),
-    "retire_offering": functools.partial(step_offering, trigger="retire"),
+    "retire_offering": retire_offering,
     "list_leases": list_leases,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.door import bodies as shared
+from actors.door.approvals.bodies import PENDING
 from actors.door.offerings import bodies
 from actors.door.route import CERTIFICATE_REFUSALS, FEDERATION, OFFERINGS_MANAGE, OFFERINGS_READ, STATUS_REFUSALS, SYSTEM, Route
 from actors.door.shapes import Choice, Field, ListOf
@@ -109,10 +110,10 @@ _OPERATORS: Final = (
         "Withdraw an offering for good",
         description=(
             "Hidden at once. Subscribers hear of it now and seven days and one day before their access ends, thirty days from now; "
-            "`immediate` ends it with this call."
+            "`immediate` ends it at once when it is approved: 202, and nothing has been done yet."
         ),
         body=bodies.RETIRE,
-        success={200: bodies.ONE_OFFERING},
+        success={200: bodies.ONE_OFFERING, 202: PENDING},
         errors={404: _NONE, 409: ("offering_retired", "version_conflict"), 422: ("invalid_transition",)},
         idempotent=True,
         conditional=True,

@@ -84,7 +84,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
 OF_THE_FACES: Final = {"get_openapi", "health_live", "health_ready"}
 """Answered by the listeners to anybody, and never by the door."""
 
-WAITING: Final = [evolve(each, name=f"{each.name}, which waits") for each in OPERATIONS if each.name == "update_peer"]
+WAITING: Final = [evolve(each, name=f"{each.name}, which waits") for each in OPERATIONS if each.name in ("update_peer", "retire_offering")]
 """Calls that are answered at once or wait for approval, by what they ask for: here with a body that waits."""
 
 FRESH: Final = {

@@ -110,12 +110,3 @@ def test_access_ends_thirty_days_after_retirement(two: Peers) -> None:
     lease = two.ask("GET", f"{OFFERINGS}/{offering['id']}/leases").data[0]
     assert lease["state"] in ("revoked", "expired")
     assert two.ask("GET", grant_id).data["grant"]["state"] in ("revoked", "expired")
-
-
-def test_an_immediate_end_takes_every_seat_with_its_commit(two: Peers) -> None:
-    offering = offer(two)
-    grant_id = data(subscribe(two))["grant_id"]
-    step(two, offering["id"], "retire", immediate=True)
-    assert two.ask("GET", grant_id).data["grant"]["state"] == "revoked"
-    (lease,) = two.ask("GET", f"{OFFERINGS}/{offering['id']}/leases").data
-    assert (lease["state"], lease["end_reason"]) == ("revoked", "offering_retired")
