@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from actors.contract.record import VERSIONS
 from actors.door.call import Answer
+from actors.limits import OBJECT_DEPTH_MAX
 from sim.checkers.admission import BUSY, code_of, in_date
 from sim.checkers.facts import Facts, ders, fingerprint_of
 from sim.checkers.registry import Change, Checker, Commit, Visit, checker
@@ -25,7 +26,7 @@ INVALID: Final = "acceptance_token_invalid"
 BUNDLE_MAX: Final = 8
 MIRROR: Final = {"parent": "child", "child": "parent", "symmetric": "symmetric"}
 OTHERWISE_REFUSED: Final = BUSY | {
-    "malformed_json", "invalid_parameter", "unknown_argument", "body_too_large", "unsupported_media_type", "acceptance_token_required",
+    "malformed_json", "invalid_parameter", "unknown_argument", "body_too_large", "unsupported_media_type",
     "invalid_endpoint", "invalid_capabilities", "invalid_extension_slugs",
 }  # fmt: skip
 """Answers that say nothing about whether the caller is entitled: shapes, load."""
@@ -46,6 +47,8 @@ def material_of(body: dict[str, Any]) -> str:
 def verdict(facts: Facts, visit: Visit, wall: float) -> str:
     """What an accept deserves now: `accepted`, `replayed`, or the code of its refusal."""
     body, host = visit.body, visit.host
+    if not str(body.get("acceptance_token") or "").strip():
+        return "acceptance_token_required"
     digest = digest_of(str(body.get("acceptance_token")))
     version = str(body.get("contract_version") or VERSIONS[-1].version).removeprefix("v")
     known = {str(entry.version): entry.digest for entry in VERSIONS if entry.deprecated_at is None}
@@ -62,7 +65,7 @@ def verdict(facts: Facts, visit: Visit, wall: float) -> str:
     row = next((row for row in rows if row.acceptance_token_digest == digest), None)
     if row is None or wall >= row.acceptance_token_expires_at or not _open(row, wall):
         return INVALID
-    return _identity(host, row, body) or _material(facts, host, body, wall) or FRESH
+    return _identity(host, row, body) or _material(facts, host, body, wall) or _enrolment(body) or FRESH
 
 
 def _open(row: Any, wall: float) -> bool:
@@ -107,6 +110,22 @@ def _material(facts: Facts, host: Any, body: dict[str, Any], wall: float) -> str
         return "anchor_is_ours"
     distinct = {paper.fingerprint for paper in papers if paper is not None and paper.authority and in_date(paper, wall)}
     return None if 0 < len(papers) == len(distinct) <= BUNDLE_MAX else "invalid_ca_bundle"
+
+
+def _enrolment(body: dict[str, Any]) -> str | None:
+    """What the row would hold of the caller: ways with TLS only, capabilities of a bounded depth, and slugs that are single words."""
+    endpoints = body.get("endpoints") or ()
+    if not all(isinstance(each, dict) and str(each.get("url")).strip().lower().startswith("https://") for each in endpoints):
+        return "invalid_endpoint"
+    capabilities = body.get("capabilities")
+    if capabilities is not None and _depth(capabilities) > OBJECT_DEPTH_MAX:
+        return "invalid_capabilities"
+    return None if all(len(str(slug).split()) == 1 for slug in body.get("extension_slugs") or ()) else "invalid_extension_slugs"
+
+
+def _depth(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(_depth, inside), default=0)
 
 
 def _sound_request(pem: str) -> bool:

@@ -10,14 +10,19 @@ from typing import Any
 
 import actors.certificates
 import actors.door.admission
+import actors.door.bodies
 import actors.door.callers
 import actors.door.federation
 import actors.door.grants.authorise
+import actors.door.shapes
 import actors.peer.minting
 import sim.store
 from actors.door.rate_limits import Blocks, RateLimits
+from actors.door.shapes import Anything, Object, Parsed
+from actors.peer.endpoints import parse_endpoints
 from actors.peer.record import KIND
 from runtime.errors import Fault
+from runtime.secret import Secret
 from runtime.store.port import Query
 from runtime.values import evolve
 from tests.planted.registry import Patch, Plant
@@ -151,6 +156,24 @@ _chain("the anchor is not ours", "trust_material", "anchor_is_ours", "flawed-acc
 def _(patch: Patch) -> None:
     # The chain and the authority ask the same function.
     patch.setattr(actors.certificates, "check_csr", lambda pem: None)
+
+
+def _field(check: str, name: str, **lenient: Any) -> None:
+    """A field of the accept's body is read without its check."""
+
+    @deleted(check, "flawed-accepts")
+    def _(patch: Patch) -> None:
+        shape = actors.door.bodies.FEDERATION_ACCEPT
+        fields = tuple(evolve(field, **lenient) if field.name == name else field for field in shape.fields)
+        instead = Object(fields, name=shape.name, unknown=shape.unknown)
+        read = actors.door.shapes.read_body
+        patch.setattr(actors.door.shapes, "read_body", lambda asked, *given: read(instead if asked is shape else asked, *given))
+
+
+_field("a token is shown", "acceptance_token", required=False, default=Secret(""))
+_field("the endpoints are sound", "endpoints", shape=Parsed(lambda value, problems, field: parse_endpoints(value, []), Anything()))
+_field("the capabilities are within bounds", "capabilities", shape=Anything())
+_field("the extension slugs are words", "extension_slugs", shape=Anything())
 
 
 @deleted("no other row is bound to the instance", "instance-of-another-peer")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from actors.limits import OBJECT_DEPTH_MAX
 from runtime.ids import uuid7
 from sim import attacks
 from sim.attacks import Shown
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 FLAWS: Final = (
     "guessed_token", "other_contract", "other_contract_text", "as_the_issuer", "as_another_peer", "other_role", "both_materials",
     "no_subject", "no_instance", "broken_request", "broken_bundle", "anchor_of_the_issuer", "leaf_as_anchor", "no_material",
-    "no_flaw",
+    "no_token", "bad_endpoint", "bad_capabilities", "bad_slug", "no_flaw",
 )  # fmt: skip
 
 
@@ -63,9 +64,18 @@ class AttackAccept:
             "anchor_of_the_issuer": {"peer_ca_bundle_pem": target.authority.ca_bundle_pem},
             "leaf_as_anchor": {"peer_ca_bundle_pem": attacks.pem_of(caller.server_chain[0])},
             "no_material": {"peer_ca_bundle_pem": None},
+            "no_token": {"acceptance_token": None},
+            "bad_endpoint": {"endpoints": [{"url": caller.url.replace("https:", "http:")}]},
+            "bad_capabilities": {"capabilities": _nested(OBJECT_DEPTH_MAX + 1)},
+            "bad_slug": {"extension_slugs": ["two words"]},
             "no_flaw": {},
         }
         return {"caller_inbound_subject": subject, **flaws[self.flaw]}
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    """Objects inside each other, so many of them."""
+    return {} if levels == 1 else {"deeper": _nested(levels - 1)}
 
 
 def request_of(stage: Stage, caller: Host, token: str) -> dict[str, Any]:
