@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal
 
 from runtime.actor import Actor, CallResult, Ref
@@ -193,15 +194,15 @@ class Context:
 
     def after(self, delay_s: float, message: Any, key: str) -> None:
         """Send `message` to this actor after `delay_s`; a timer of the same key is replaced. Gone after a restart."""
-        self._out.append((f"after {key}", self.engine.arm, self.cell, (key, delay_s, message)))
+        self._out.append((intern(f"after {key}"), self.engine.arm, self.cell, (key, delay_s, message)))
 
     def cancel(self, key: str) -> None:
         """Disarm the timer of that key, if any."""
-        self._out.append((f"cancel {key}", self.engine.disarm, self.cell, key))
+        self._out.append((intern(f"cancel {key}"), self.engine.disarm, self.cell, key))
 
     def call(self, request: Any, then: type[CallResult], tag: Any = None) -> None:
         """Ask a port; the outcome comes back as `then(outcome, tag)` in the system lane, or never if the actor restarts."""
-        self._out.append((f"call {type(request).__name__}", self.engine.start_call, self.cell, (request, then, tag)))
+        self._out.append((intern(f"call {type(request).__name__}"), self.engine.start_call, self.cell, (request, then, tag)))
 
     # --- for the engine ------------------------------------------------------------------------------------------
 

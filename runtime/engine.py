@@ -22,7 +22,7 @@ from typing import Any, Final
 from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
 from runtime.ask_deadlines import AskDeadlines
 from runtime.buggify import Decide, never, site
-from runtime.cell import Ask, Cell, Effect, PendingTurn
+from runtime.cell import ArmedMessage, Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
 from runtime.commits import GroupCommit
 from runtime.context import Context
@@ -106,6 +106,7 @@ class Engine:
         self._scheduler = scheduler
         self._trace = trace
         self._ready: deque[Cell] = deque()
+        self._arrive = self._enqueue
         self._timers = timers = TimerHeap()
         self._asks: dict[Ask, None] = {}
         self._ask_deadlines = AskDeadlines()
@@ -220,7 +221,7 @@ class Engine:
         if cell is None or cell.user is None or len(cell.user) < cell.actor.mailbox_max:
             return False
         if cell.waiters is None:
-            cell.waiters = deque()
+            cell.waiters = []
         cell.waiters.append(callback)
         return True
 
@@ -232,7 +233,7 @@ class Engine:
         if callback in cell.waiters:
             cell.waiters.remove(callback)
         elif cell.user is None or len(cell.user) < cell.actor.mailbox_max:
-            cell.waiters.popleft()()
+            cell.waiters.pop(0)()
 
     def resolve(self, ask: Ask, value: Any) -> None:
         """Answer an ask; a late answer is counted and dropped."""
@@ -352,11 +353,11 @@ class Engine:
             count = 0
             while count < MESSAGES_PER_ACTOR and not cell.gate and cell.resting is None:
                 if cell.system:
-                    envelope = cell.system.popleft()
+                    envelope = cell.system.pop(0)
                 elif cell.user:
-                    envelope = cell.user.popleft()
+                    envelope = cell.user.pop(0)
                     if cell.waiters:
-                        cell.waiters.popleft()()
+                        cell.waiters.pop(0)()
                 else:
                     break
                 count += 1
@@ -632,13 +633,7 @@ class Engine:
         if former is not None:
             former.cancel()
 
-        def fire() -> None:
-            if cell.timers is not None:
-                cell.timers.pop(key, None)
-            cell.put_system((message, None))
-            self._enqueue(cell)
-
-        cell.timers[key] = self._timers.add(self.clock.now() + max(0.0, delay_s), fire)
+        cell.timers[key] = self._timers.add(self.clock.now() + max(0.0, delay_s), ArmedMessage(self._arrive, cell, key, message))
         if not self._running:
             self.wake()
 
@@ -672,6 +667,9 @@ class Engine:
                 self.dead_letters.put(outcome, str(cell.ref), "stale", self.clock.now(), str(operation))
                 return
             cell.calls.discard(operation)
+            if not cell.calls:
+                # An empty set weighs more than all the rest of most cells.
+                cell.calls = None
             cell.put_system((then(outcome, tag), None))
             self._enqueue(cell)
 

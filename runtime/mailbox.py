@@ -1,12 +1,11 @@
 """The two-lane mailbox: system messages first, user messages bounded with a named overflow policy.
 
 Lives here: queueing. Must not live here: who runs when (see `engine`). Lanes are made on first use and given back by `trim`, because
-an idle actor must stay small.
+an idle actor must stay small. They are plain lists, since most hold one message at a time, and an empty deque weighs as much as ten lists.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +21,9 @@ class Mailbox:
     __slots__ = ("system", "user", "waiters")
 
     def __init__(self) -> None:
-        self.system: deque[Envelope] | None = None
-        self.user: deque[Envelope] | None = None
-        self.waiters: deque[Callable[[], None]] | None = None
+        self.system: list[Envelope] | None = None
+        self.user: list[Envelope] | None = None
+        self.waiters: list[Callable[[], None]] | None = None
 
     @property
     def depth(self) -> int:
@@ -33,14 +32,14 @@ class Mailbox:
 
     def put_system(self, envelope: Envelope) -> None:
         if self.system is None:
-            self.system = deque()
+            self.system = []
         self.system.append(envelope)
 
     def put_back(self, envelope: Envelope) -> None:
         """Return an envelope to the head of the queue, ahead of everything else."""
         if self.system is None:
-            self.system = deque()
-        self.system.appendleft(envelope)
+            self.system = []
+        self.system.insert(0, envelope)
 
     def put_user(self, envelope: Envelope, limit: int, overflow: Overflow, key: Callable[[Any], object]) -> tuple[bool, Envelope | None]:
         """Queue a user message.
@@ -50,7 +49,7 @@ class Mailbox:
         """
         lane = self.user
         if lane is None:
-            lane = self.user = deque()
+            lane = self.user = []
         if overflow == "coalesce":
             wanted = key(envelope[0])
             for index, (queued, _) in enumerate(lane):
@@ -62,7 +61,7 @@ class Mailbox:
             lane.append(envelope)
             return True, None
         if overflow == "drop_oldest":
-            displaced = lane.popleft()
+            displaced = lane.pop(0)
             lane.append(envelope)
             return True, displaced
         return False, None
@@ -70,11 +69,11 @@ class Mailbox:
     def take(self) -> Envelope | None:
         """The next envelope, system lane first, or None."""
         if self.system:
-            return self.system.popleft()
+            return self.system.pop(0)
         if self.user:
-            envelope = self.user.popleft()
+            envelope = self.user.pop(0)
             if self.waiters:
-                self.waiters.popleft()()
+                self.waiters.pop(0)()
             return envelope
         return None
 

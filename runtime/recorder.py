@@ -7,15 +7,26 @@ draws, names of effects), so recording costs pointers, and secrets stay masked b
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableSequence
 from typing import Any
 
 from runtime.actor import Actor, Ref
 from runtime.limits import RECORDER_RETIRED_ACTORS, RECORDER_RING, RECORDER_RING_CROWDED, RECORDER_ROOMY_ACTORS
 from runtime.values import Value
 
-Ring = deque[tuple[Any, ...]]
+Ring = MutableSequence[tuple[Any, ...]]
 """The last turns of one actor (fewer in a crowd), oldest first, as (now, wall, message, outcome, effects, draws, record)."""
+
+
+class _ShortRing(list[tuple[Any, ...]]):
+    """The ring of one of many actors. A list, since the smallest deque has room for 64 entries, which weigh more than these."""
+
+    __slots__ = ()
+
+    def append(self, entry: tuple[Any, ...], /) -> None:
+        if len(self) >= RECORDER_RING_CROWDED:
+            del self[0]
+        list.append(self, entry)
 
 
 class Checkpoint(Value, frozen=True):
@@ -37,7 +48,7 @@ def add_checkpoint(ring: Ring, actor: Actor, now: float, wall: float) -> None:
 
 def new_ring(actors: int) -> Ring:
     """An empty ring, for one more actor when there are so many in memory."""
-    return deque(maxlen=RECORDER_RING if actors <= RECORDER_ROOMY_ACTORS else RECORDER_RING_CROWDED)
+    return deque(maxlen=RECORDER_RING) if actors <= RECORDER_ROOMY_ACTORS else _ShortRing()
 
 
 class Recorded(Value, frozen=True):
