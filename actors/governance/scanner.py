@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Network
 from typing import Any, Final
 
-from actors import certificates, residency
+from actors import residency
 from actors.audit_archive.record import ShipmentRecord
 from actors.bridge.record import BridgeRecord, effective_state
 from actors.findings import Finding, make
@@ -32,6 +32,7 @@ from actors.limits import (
 )
 from actors.migration_chain.limits import FAILED_SHOWN_S
 from actors.migration_chain.record import UNPROVEN, MigrationChainRecord, waits_for
+from actors.peer.expiring import bound_certificates
 from actors.peer.lifecycle import LIVE
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import is_stale, reachable_identity
@@ -310,26 +311,11 @@ def _certificates(record: PeerRecord, settings: Settings, wall: float) -> Iterat
     following = record.outbound_next
     if following is not None and record.status in LIVE and wall - following.not_before > BEHIND_ROTATION_S + NOT_BEFORE_BACKDATE_S:
         yield _finding("peer_behind_our_rotation", record, since=iso(following.not_before + NOT_BEFORE_BACKDATE_S))
-    for name, not_after in _bound_certificates(record):
+    for name, not_after in bound_certificates(record):
         if wall > not_after:
             yield _finding("peer_cert_expired", record, certificate=name, not_after=iso(not_after))
         elif not_after - wall <= settings.federation.cert_warn_s:
             yield _finding("peer_cert_expiring", record, certificate=name, not_after=iso(not_after))
-
-
-def _bound_certificates(record: PeerRecord) -> Iterator[tuple[str, float]]:
-    """Every certificate that this peering rests on, with its end. A retiring anchor is meant to end."""
-    if record.outbound is not None:
-        yield "outbound", record.outbound.not_after
-    if record.issued_not_after is not None:
-        yield "issued", record.issued_not_after
-    for anchor in record.trusted_anchors:
-        if anchor.state != "retiring":
-            yield f"anchor {anchor.fingerprint}", anchor.not_after
-    if record.server_anchor_pem is not None:
-        anchors = certificates.load_anchors((record.server_anchor_pem,))
-        for server_anchor in () if isinstance(anchors, str) else anchors:
-            yield f"server anchor {server_anchor.fingerprint}", server_anchor.not_after
 
 
 # --- what the peer tells --------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from actors.limits import LIVENESS_INTERVAL_S
 from actors.peer import cascade, endpoints, remote_answers
 from actors.peer.anchors import Anchors
+from actors.peer.expiring import Expiring
 from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered
 from actors.peer.record import PeerRecord
@@ -24,7 +25,7 @@ REPORT_AGAIN_S = 600.0
 REMOTE_SUSPENDED_US = "the remote has suspended us"
 
 
-class Liveness(Anchors):
+class Liveness(Anchors, Expiring):
     """Handlers of the liveness loop of one peer."""
 
     looked: bool = False
@@ -44,6 +45,7 @@ class Liveness(Anchors):
             return
         self.schedule_liveness(ctx)
         self.renew_if_due(ctx, record)
+        self.tell_of_ending(ctx, record, renewing=self.renewing is not None)
         self.look_at_anchors(ctx, record)
         stale_after_s = ctx.settings.federation.stale_after_s
         if record.status not in ("enrolled", "active") or not is_stale(record, self.evidence, ctx.wall, stale_after_s):

@@ -261,6 +261,7 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
         capability_changes: when the peer last declared other capabilities than before, the newest few.
         channel_since, channel_ours: when the channel in use was opened, and whether we dialled it; None while there is none.
         channel_epoch: the start of ours that saw it: no channel outlives the process.
+        rotation_told: the certificates about whose end operators have been told, each with its end and how far it had come.
     """
 
     last_heartbeat_at: float | None = None
@@ -281,6 +282,7 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     channel_since: float | None = None
     channel_ours: bool = False
     channel_epoch: int = 0
+    rotation_told: tuple[str, ...] = ()
 
 
 def _project(record: PeerRecord) -> dict[str, Any]:

@@ -169,3 +169,44 @@ def _asked(two: Pair, csr_pem: str) -> dict[str, Any]:
     two.a.call("POST", CERTIFICATE, json.dumps({"csr_pem": csr_pem}).encode(), answers.append, (der,))
     two.network.run()
     return dict(answers[0].body)
+
+
+REQUIRED = "federation.peer.cert_rotation_required"
+
+
+def alarms(platform: Platform, certificate: str = "outbound") -> list[tuple[str, str]]:
+    """What operators were told about the end of a certificate: (severity, reason)."""
+    events = [event for event in platform.store.events(0, 10_000) if event.kind == REQUIRED and event.payload["certificate"] == certificate]
+    assert all(event.payload["requires_operator_action"] is True and event.payload["federation_peer_id"] for event in events)
+    return [(event.severity, event.payload["reason"]) for event in events]
+
+
+def test_operators_are_told_once_of_a_certificate_that_ends_and_once_that_it_has_ended() -> None:
+    two = pair(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S, cert_auto_renew=False)
+    two.accept()
+    two.network.advance(DAY_S - 600.0)
+    assert alarms(two.a) == []
+    two.network.advance(3_600.0)
+    assert alarms(two.a) == [("medium", "cert_expiring")]
+    two.b.restart()
+    two.network.advance(3_600.0)
+    assert alarms(two.b) == [("medium", "cert_expiring")]
+    two.network.advance(DAY_S)
+    assert alarms(two.a) == alarms(two.b) == [("medium", "cert_expiring"), ("high", "cert_expired")]
+
+
+def test_a_certificate_that_renews_itself_calls_for_nobody() -> None:
+    two = pair(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S)
+    two.accept()
+    two.network.advance(5 * DAY_S)
+    assert alarms(two.a) == alarms(two.b) == []
+
+
+def test_a_renewal_that_fails_calls_for_operators_until_it_succeeds() -> None:
+    two = parent_and_child(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S)
+    two.network.lost_requests[CERTIFICATE] = 1
+    two.network.advance(DAY_S + 3_600.0)
+    assert alarms(two.b) == [("medium", "cert_expiring")]
+    two.network.advance(DAY_S)
+    assert alarms(two.b) == [("medium", "cert_expiring")]
+    assert alarms(two.a, "issued") == [("medium", "cert_expiring")]
