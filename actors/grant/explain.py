@@ -140,7 +140,7 @@ def apply(ask: Ask, edits: tuple[Edit, ...]) -> Ask:
 def _applied(ask: Ask, edit: Edit) -> Ask:
     facts, grant = edit.facts, ask.grant
     if edit.name == "resume_admission":
-        return evolve(ask, admission=None)
+        return evolve(ask, admission=None, peer=ask.peer or PeerFacts(PLACEHOLDER))
     if edit.name == "activate_bridge":
         return evolve(ask, bridge_active=True)
     if edit.name == "allow_public_calls":

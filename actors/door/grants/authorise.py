@@ -29,6 +29,7 @@ from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
 from actors.peer.lifecycle import Inbound
+from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.schema_versions import MatrixRow, SchemaCompatibility, negotiate
 from runtime.actor import Ref
@@ -114,7 +115,7 @@ def authorise(
         peer = admitted_peer(door, request, limit, family, kind)
     except FaultError as error:
         row_id = source.verified.get("row_id")
-        ask = Ask(request.wall, None, None, None, scope, kind, resource_id, source_address=source.proven_address, admission=error.fault)
+        ask = _not_admitted(door, request, row_id, kind, resource_id, scope, error.fault)
         door.decisions.keep(Decision(request.request_id, row_id, request.route.name, ask))
         raise
     _notice_claims(door, request, peer)
@@ -136,6 +137,20 @@ def authorise(
         }  # fmt: skip
         door.access_line(facts)
     return Authorised(peer, grant, ask.instance_id, ask.network_id, source.proven_address)
+
+
+def _not_admitted(
+    door: Door, request: Request, row_id: str | None, kind: str | None, resource_id: str | None, scope: str, fault: Fault
+) -> Ask:
+    """A call that admission has refused, with what the chain would judge next, so that it can be told whether a grant is missing, too.
+
+    The row is the one that the certificate names, proven or not: nothing of it is served, and only its operators here are told of it.
+    """
+    row = door.engine.directory.row(PEER.name, row_id) if row_id is not None else None
+    if row is None:
+        source_address = request.call.source.proven_address
+        return Ask(request.wall, None, None, None, scope, kind, resource_id, source_address=source_address, admission=fault)
+    return evolve(gathered(door, request, row.record, kind, resource_id, scope), admission=fault)
 
 
 def gathered(door: Door, request: Request, peer: PeerRecord, kind: str | None, resource_id: str | None, scope: str) -> Ask:

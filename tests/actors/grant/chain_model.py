@@ -13,6 +13,8 @@ DAY = 86_400.0
 
 def verdict(grant: dict[str, Any] | None, call: dict[str, Any], peer: dict[str, Any]) -> str:
     """`ok`, or the code of the refusal; for a refused axis `axis_denied <axis>`."""
+    if call["admission"] is not None:
+        return str(call["admission"])
     if call["bearer"] is None:
         return "grant_token_required"
     if grant is None or call["bearer"] == "malformed" or grant["peer"] != peer["id"] or call["bearer_id"] != grant["id"]:

@@ -207,6 +207,20 @@ def test_a_past_call_without_a_certificate_is_explained_and_hides_no_other(two: 
     assert two.ask("POST", "explain", {"request_id": "bare"}).data["allowed"] is True
 
 
+def test_a_call_under_a_fitting_grant_that_admission_refuses_needs_no_other_grant(two: Peers) -> None:
+    _, bearer = two.issue()
+    two.ask("POST", f"{PEERS}/{two.b_at_a}/suspend", {"reason": "a pause"})
+    assert two.code(bearer, request_id="paused") == "peer_suspended"
+    assert two.code(None, request_id="bare") == "peer_suspended"
+    assert two.code(bearer, "/resources/NodeTemplate", request_id="other") == "peer_suspended"
+    resume = {"edit": "resume_admission", "who": "issuer", "code": "peer_suspended"}
+    for asked in ({"request_id": "paused"}, {"resource_kind": "NodeModule"}):
+        told = two.ask("POST", "explain", asked).data
+        assert (told["code"], told["change"]) == ("peer_suspended", [resume])
+    edits = {each: [edit["edit"] for edit in two.ask("POST", "explain", {"request_id": each}).data["change"]] for each in ("bare", "other")}
+    assert edits == {"bare": ["resume_admission", "issue_grant"], "other": ["resume_admission", "widen_kind"]}
+
+
 @pytest.mark.parametrize("path", ["explain", "/api/v1/system/platform/grants/explain"])
 def test_what_no_grant_can_allow_is_not_proposed(two: Peers, path: str) -> None:
     reply = two.ask("POST", path, {"resource_kind": "NodeModule", "scope": "admin"})

@@ -38,6 +38,7 @@ EVERY_VERDICT = {
     "ok", "grant_token_required", "grant_token_invalid", "grant_revoked", "grant_expired", "grant_kind_mismatch",
     "grant_resource_mismatch", "grant_scope_missing", "grant_subject_mismatch", "axis_denied node_instance_ids",
     "axis_denied sdwan_network_ids", "axis_denied source_cidrs", "bridge_inactive", "overlay_required",
+    "unknown_peer_subject", "peer_suspended", "schema_incompatible",
 }  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def sound() -> Triple:
     call = {
         "now": NOW, "bearer": "well-formed", "bearer_id": grant["id"], "secret": "current", "kind": "NodeModule", "id": None,
         "scope": "read", "subject": "s", "instance": INSTANCES[0], "network": NETWORKS[0], "source": "203.0.113.7", "bridge": True,
+        "admission": None,
     }  # fmt: skip
     return Triple(grant, call, {"id": PEERS[0], "epoch": 1, "overlay_only": False})
 

@@ -14,6 +14,7 @@ import attrs
 from actors.grant.chain import Ask, PeerFacts
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
+from runtime.errors import RemoteFault
 
 NOW = 1_800_000_000.0
 
@@ -31,6 +32,7 @@ SOURCES = ["203.0.113.7", "203.0.113.200", "::ffff:203.0.113.7", "198.51.100.1",
 CIDRS = ["203.0.113.0/24", "203.0.113.7/32", "198.51.100.0/30", "2001:db8::/32", "2001:db8::/64", "0.0.0.0/0"]
 KINDS = ["NodeModule", "NodeTemplate"]
 SCOPES = ["read", "write", "admin", "migrate"]
+STRANGER = "unknown_peer_subject"
 SUBJECTS = ["operator@b.example", "robot@b.example"]
 
 
@@ -41,8 +43,12 @@ class Triple:
     peer: dict[str, Any]
 
     def ask(self) -> Ask:
-        """The product's form."""
+        """The product's form. Of a stranger no peer is known, and so no grant."""
         call, peer = self.call, self.peer
+        admission = None if call["admission"] is None else RemoteFault(call["admission"], "not admitted", 403)
+        if call["admission"] == STRANGER:
+            return Ask(call["now"], None, None, None, call["scope"], call["kind"], call["id"], call["subject"], call["instance"],
+                       call["network"], call["source"], admission=admission)  # fmt: skip
         bearer: Bearer | Literal["malformed"] | None = (
             Bearer(call["bearer_id"], digest(call["secret"])) if call["bearer"] == "well-formed" else call["bearer"]
         )
@@ -59,6 +65,7 @@ class Triple:
             network_id=call["network"],
             source_address=call["source"],
             bridge_active=call["bridge"],
+            admission=admission,
         )
 
 
@@ -136,6 +143,7 @@ def triple(chance: random.Random) -> Triple:
         "network": chance.choice([None, *NETWORKS]),
         "source": chance.choice([None, *SOURCES]),
         "bridge": chance.random() < 0.75,
+        "admission": often(None, STRANGER, "peer_suspended", "schema_incompatible"),
     }
-    peer = {"id": PEERS[0], "epoch": 1, "overlay_only": chance.random() < 0.15}
+    peer = {"id": PEERS[0], "epoch": 1, "overlay_only": chance.random() < 0.3}
     return Triple(grant if chance.random() < 0.95 else None, call, peer)
