@@ -5,7 +5,7 @@ Lives here: fields, index columns, the unique key, the deadline. Must not live h
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -15,7 +15,10 @@ from actors.ports import ProxyRoute
 from actors.subscription import lifecycle
 from actors.subscription.lifecycle import Phase, State
 from runtime.clock import iso, iso_or_none
-from runtime.store.port import Kind
+from runtime.store.port import Condition, Kind, Query
+
+SUBSCRIPTIONS_LISTED_MAX: Final = 256
+"""Grants of seats that are listed with the other grants of a peer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +119,37 @@ KIND = Kind(
     keys=lambda record: {"host": f"{record.account_id} {record.local_hostname}" if record.state != "cancelled" else None},
     due=_due,
 )
+
+
+def with_grant(peer_id: str) -> Query:
+    """The query for the subscriptions to a peer that are not over."""
+    return Query(KIND.name, ((Condition("open_peer_id", "=", peer_id),),), limit=SUBSCRIPTIONS_LISTED_MAX)
+
+
+def held_grant(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) -> dict[str, Any] | None:
+    """The grant that came with a seat, in the form of `received_grant.record.to_json`; None while there is none. Never the bearer."""
+    if record.sealed_bearer is None or record.grant_id is None or record.expires_at is None:
+        return None
+    revoked, expired = record.suspension_reason == "grant_revoked", record.suspension_reason == "grant_expired" or wall >= record.expires_at
+    return {
+        "id": record.id,
+        "federation_peer_id": record.federation_peer_id,
+        "grant_id": record.grant_id,
+        "remote_subject": None,
+        "resource_kind": "ServiceOffering",
+        "resource_id": record.offering_id,
+        "permission_scopes": list(record.permission_scopes),
+        "issued_at": None,
+        "expires_at": iso(record.expires_at),
+        "state": "refused" if revoked else "expired" if expired else "active",
+        "usable": wants_route(record, peer, wall),
+        "source": "subscription",
+        "received_at": iso(record.created_at),
+        "received_by": record.created_by,
+        "refused_code": "grant_revoked" if revoked else None,
+        "refused_at": iso_or_none(record.suspended_at) if revoked else None,
+        "version": record.version,
+    }
 
 
 def wants_route(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) -> bool:

@@ -99,6 +99,9 @@ def _held_id(client: Client, peer_id: str, name: str) -> str:
     if len(found) != 1:
         many = "more than one received grant begins" if found else "no received grant begins"
         raise Failure("not_found", f"{many} with {clean(name)}; `powernode grants received PEER` lists them", Exit.NOT_FOUND)
+    if found[0].get("source") == "subscription":
+        text = f"this grant came with a seat; `powernode services cancel {clean(found[0]['id'])}` gives both back"
+        raise Failure("grant_of_subscription", text, Exit.CONFLICT)
     return str(found[0]["id"])
 
 

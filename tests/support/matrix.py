@@ -227,7 +227,7 @@ class Matrix:
         return self.made(path, {"resource_kind": "NodePlatform", "direction": "migration_only"}, token, "capability")
 
     def content(self) -> dict[str, dict[str, Any]]:
-        """Every record of `a`; evidence is no part of it, and of what goes on by itself only how it stands."""
+        """Every record of `a`; evidence is no part of it, nor when what goes on by itself was last looked at."""
         rows = {kind.name: self.a.store.query(Query(kind.name, limit=ROWS_MAX)) for kind in KINDS}
         return {kind: {row.record.id: _known(kind, row.record) for row in found} for kind, found in rows.items()}
 
@@ -438,21 +438,19 @@ ACCEPTED_ONLY: Final = {
 """Objects that only an accepted peer can have, so that they cannot be made inside another account; its operator asks for ours instead."""
 
 
-GOING_ON: Final = {"migration", "migration_chain", "chain_hop"}
-"""Kinds whose rows note, from time to time, that they have been looked at."""
-
-
-@attrs.frozen
-class Standing:
-    """How something stands that goes on by itself."""
-
-    id: str
-    account_id: str
-    status: str
+GOING_ON: Final[Mapping[str, frozenset[str]]] = {
+    "migration": frozenset({"version", "updated_at", "next_look_at"}),
+    "migration_chain": frozenset({"version", "updated_at", "next_attempt_at"}),
+    "chain_hop": frozenset({"version", "updated_at", "look_at"}),
+}
+"""Kinds whose rows note, from time to time, that they have been looked at, and where they note it."""
 
 
 def _known(kind: str, record: Any) -> Any:
-    return Standing(record.id, record.account_id, record.status) if kind in GOING_ON else record
+    noted = GOING_ON.get(kind)
+    if noted is None:
+        return record
+    return {field.name: getattr(record, field.name) for field in attrs.fields(type(record)) if field.name not in noted}
 
 
 def build() -> Matrix:

@@ -34,7 +34,7 @@ RECEIVED_GRANT: Final = Object(
         Field("resource_kind", Text(), required=True),
         Field("resource_id", Identifier(), nullable=True),
         Field("permission_scopes", ListOf(Text(), 8), required=True),
-        Field("issued_at", Instant(), required=True),
+        Field("issued_at", Instant(), nullable=True, description="Null with the source `subscription`: its provider does not tell it."),
         Field("expires_at", Instant(), required=True),
         Field(
             "state",
@@ -43,7 +43,12 @@ RECEIVED_GRANT: Final = Object(
             description="`announced` until the bearer comes; `refused` once the issuer has said that it is good no more.",
         ),
         Field("usable", Boolean(), required=True, description="Whether a call would present it now, for all that we know."),
-        Field("source", Choice(SOURCES), required=True),
+        Field(
+            "source",
+            Choice((*SOURCES, "subscription")),
+            required=True,
+            description="With `subscription` the grant came with a seat: the id is the subscription's, and it is ended there.",
+        ),
         Field("received_at", Instant(), required=True),
         Field("received_by", Text(), nullable=True),
         Field("refused_code", Text(), nullable=True),

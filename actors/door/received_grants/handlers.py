@@ -26,6 +26,7 @@ from actors.received_grant.actor import NOT_FOUND
 from actors.received_grant.messages import Call, Deliver, Forget, Receive
 from actors.received_grant.record import KIND, ReceivedGrantRecord, fitting, held_key, of_peer, row_id, to_json
 from actors.received_grant.remote_answers import BEARER_OVER, parse_facts
+from actors.subscription.record import held_grant, with_grant
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.errors import Fault, FaultError, OperatorFault
@@ -44,7 +45,8 @@ LIMIT: Final = "grants_per_peer"
 def list_received_grants(door: Door, request: Request) -> None:
     peer = own_peer(door, request)
     rows = door.engine.store.query(of_peer(peer.id))
-    page = [to_json(row.record, peer, request.wall) for row in rows]
+    seats = (held_grant(row.record, peer, request.wall) for row in door.engine.store.query(with_grant(peer.id)))
+    page = [*(to_json(row.record, peer, request.wall) for row in rows), *(seat for seat in seats if seat is not None)]
     request.ok(page, meta={"count": len(page), "next_cursor": None})
 
 

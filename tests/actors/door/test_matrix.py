@@ -11,15 +11,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import attrs
 import pytest
 
 from actors.door.call import Answer
 from actors.door.door import Stream
 from actors.operator.permissions import PERMISSIONS
+from actors.registry import KINDS
 from runtime.values import evolve
 from tests.support.grants import SEED_BODY
 from tests.support.matrix import (
     ACCEPTED_ONLY,
+    GOING_ON,
     NOBODYS,
     NOT_MADE,
     OPERATIONS,
@@ -211,6 +214,12 @@ def refused_roles(matrix: Matrix, needed: str) -> dict[str, tuple[str | None, st
         others = {role: token for role, token in matrix.tokens.items() if role in roles() and needed not in roles()[role]}
         out |= {role: (token, "forbidden") for role, token in others.items()}
     return out
+
+
+def test_of_what_is_compared_only_notes_of_a_look_are_left_out() -> None:
+    fields = {kind.name: {field.name for field in attrs.fields(kind.record)} for kind in KINDS if kind.name in GOING_ON}
+    assert fields.keys() == GOING_ON.keys()
+    assert all(noted < fields[name] and len(noted) == 3 for name, noted in GOING_ON.items())
 
 
 def test_every_route_is_placed() -> None:

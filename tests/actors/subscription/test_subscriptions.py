@@ -25,6 +25,7 @@ class Two:
         self.peers: Peers = quiet_peers(**settings)
         self.world, self.a, self.b = self.peers.world, self.peers.a, self.peers.b
         self.there = f"/api/v1/system/federation/peers/{self.peers.a_at_b}"
+        self.held = f"{PEERS}/{self.peers.a_at_b}/received_grants"
 
     def ask(self, method: str, path: str, body: Any = None) -> Reply:
         return self.peers.ask(method, path, body, at=self.b)
@@ -82,6 +83,24 @@ def test_a_service_is_subscribed_to_and_its_route_carries_the_bearer(two: Two) -
     secret = header.partition(".")[2]
     kept = [two.b.store.query(Query(kind)) for kind in ("service_subscription", "remembered_answer", "proxy_routes")]
     assert secret not in repr([kept, two.b.store.events(0, 1000), two.ask("GET", SUBSCRIPTIONS).body])
+
+
+def test_the_grant_of_a_seat_is_listed_among_those_that_the_peer_gave_us(two: Two) -> None:
+    offering = offer(two.peers)
+    subscription = two.active()
+    listed = two.ask("GET", two.held)
+    (held,) = listed.data
+    assert (held["id"], held["grant_id"], held["source"]) == (subscription["id"], subscription["grant_id"], "subscription")
+    assert (held["resource_kind"], held["resource_id"]) == ("ServiceOffering", offering["id"])
+    assert (held["state"], held["usable"]) == ("active", True)
+    secret = two.routes()["http"]["middlewares"][f"sub-{subscription['id']}"]["headers"]["customRequestHeaders"]["Authorization"]
+    assert secret.partition(".")[2] not in repr(listed.body)
+    two.peers.ask("POST", f"{PEERS}/{two.peers.b_at_a}/grants/{subscription['grant_id']}/revoke", {"reason": "over"})
+    two.world.run_for(5.0)
+    (held,) = two.ask("GET", two.held).data
+    assert (held["state"], held["usable"], held["refused_code"]) == ("refused", False, "grant_revoked")
+    two.ask("POST", f"{SUBSCRIPTIONS}/{subscription['id']}/cancel", {})
+    assert two.ask("GET", two.held).data == []
 
 
 def test_the_catalogue_is_fresh_while_the_peer_answers_and_aged_while_it_is_away(two: Two) -> None:

@@ -220,3 +220,15 @@ def test_a_broken_package_breaks_its_own_command_only(monkeypatch: pytest.Monkey
 def test_starting_imports_nothing_that_a_command_may_not_need() -> None:
     code = "import sys; from api.cli.root import cli; print(sorted({'trio', 'rich', 'cryptography', 'net', 'ssl'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- grants of seats ------------------------------------------------------------------------------------------------------
+
+
+def test_the_grant_of_a_seat_is_given_back_with_its_subscription(api: OperatorApi, run: Run) -> None:
+    held = {"id": OPERATOR_ID, "grant_id": PEER_ID, "resource_kind": "ServiceOffering", "source": "subscription", "usable": True}
+    api.answers |= {"get_peer": granted({"peer": peer()}), "list_received_grants": listing([held])}
+    assert "subscription" in run("grants", "received", PEER_ID).output
+    refused = run("grants", "forget", PEER_ID, OPERATOR_ID, "--yes")
+    assert refused.exit_code == 5
+    assert f"powernode services cancel {OPERATOR_ID}" in refused.output + refused.stderr
