@@ -83,9 +83,10 @@ def passivate(host: Host) -> int:
 def stop_all(host: Host) -> None:
     """End every mishap of a host that can end by itself: its disk has room and is fast, its process runs freely, its authority signs."""
     disk = host.store.disk
-    disk.fsync_s, disk.full, disk.failures_ahead = 0.0, False, 0
+    disk.full, disk.failures_ahead = False, 0
     host.authority.down = False
     host.slow(0.0)
+    host.slow_disk(0.0)
     host.ports_s = 0.0
     host.archive.trouble("none", host.world.timeline.now)
     if host.paused:

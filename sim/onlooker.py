@@ -27,8 +27,8 @@ class Onlooker(Protocol):
         """A process has started on what the disk holds, and has not run yet."""
         ...
 
-    def paced(self, host: Host) -> None:
-        """A process was stopped without ending, slowed down, or goes on as fast as it can."""
+    def paced(self, host: Host, in_s: float = 0.0) -> None:
+        """A process was stopped without ending, slowed down, or goes on as fast as it can, in so many seconds."""
         ...
 
     def committed(self, host: Host, unit: Unit, former: Former, result: Committed) -> None:

@@ -497,6 +497,12 @@ class Host:
             self._woken = False
             self._pump_now()
 
+    def slow_disk(self, fsync_s: float) -> None:
+        """Let every commit from now on take this long; those under way take what they began with."""
+        former_s, self.store.disk.fsync_s = self.store.disk.fsync_s, fsync_s
+        if fsync_s < former_s and self.world.onlooker is not None:
+            self.world.onlooker.paced(self, former_s)
+
     def _paced(self) -> None:
         if self.world.onlooker is not None:
             self.world.onlooker.paced(self)

@@ -15,13 +15,20 @@ SETTLED_S: Final = 10.0
 """How long after it can do again what it must a platform may still be telling of what reached it before."""
 
 
+SLOW_COMMIT_S: Final = 10.0
+"""A disk that takes as long for a commit: no request that waits for one is answered in time."""
+
+IMPROBABLE_S: Final = 1.0
+"""How late the answer of a port may be where production code takes improbable turns."""
+
+
 def awake(host: Any) -> bool:
     """Whether a platform can do what it must."""
-    return bool(
-        host.running and not host.paused and host.lag_s < NOTICEABLE_S and host.store.writable() and host.engine.halted is None
-    )  # fmt: skip
+    at_work = host.running and not host.paused and host.lag_s < NOTICEABLE_S and host.engine.halted is None
+    return bool(at_work and host.store.writable() and host.store.disk.fsync_s < SLOW_COMMIT_S)
 
 
 def delay_s(host: Any) -> float:
     """How long a turn takes that should take no time: the process may be slow, and so may be its disk, and what keeps its keys."""
-    return float(host.store.disk.fsync_s + host.lag_s + host.ports_s)
+    improbable_s = IMPROBABLE_S if host.world.buggify is not None else 0.0
+    return float(host.store.disk.fsync_s + host.lag_s + host.ports_s + improbable_s)

@@ -197,7 +197,7 @@ class HeartbeatsFlow(Checker):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._sent: dict[tuple[str, str], float] = {}
-        self._flying: dict[tuple[str, str], tuple[int, int]] = {}
+        self._flying: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._looking: set[tuple[str, str]] = set()
 
     def on_start(self, host: Any) -> None:
@@ -208,15 +208,20 @@ class HeartbeatsFlow(Checker):
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
+        key = (commit.host.name, change.id)
         if change.after.record.status not in LIVE:
-            self._flying.pop((commit.host.name, change.id), None)
+            self._flying.pop(key, None)
+        elif change.before is not None and change.before.record.status not in LIVE:
+            # A row that lives again begins a new interval.
+            self._sent[key] = self.facts.now
         self._watch(commit.host, change.id, change.after.record)
 
     def on_request(self, host: Any, request: RemoteRequest) -> None:
         if request.path == HEARTBEAT and not _pause(request):
             key = (host.name, request.peer_id)
-            # What was under way when a platform had to read its disk again is forgotten there, as in a restart.
-            life = (host.incarnation, host.engine.resets)
+            # What was under way when a platform had to read its disk again is forgotten there, as in a restart, and when its actor crashed.
+            crashes = sum((crash.ref.kind, crash.ref.id) == ("peer", request.peer_id) for crash in host.engine.crashes)
+            life = (host.incarnation, host.engine.resets, crashes)
             if self._flying.get(key) == life:
                 self.complain(host, f"{request.peer_id}: a second heartbeat leaves while one is under way")
             self._flying[key] = life

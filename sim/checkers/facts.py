@@ -205,10 +205,10 @@ class Facts:
         """A platform begins to do what it must: it has started, or goes on after something kept it from that."""
         self._awake[host.name] = self.now + in_s
 
-    def resumed(self, host: Host) -> None:
+    def resumed(self, host: Host, in_s: float = 0.0) -> None:
         """A process that stood still or was slow runs freely again, with all that came meanwhile."""
-        self._resumed[host.name] = self.now
-        self.woke(host)
+        self._resumed[host.name] = max(self.now + in_s, self._resumed.get(host.name, -math.inf))
+        self.woke(host, in_s)
 
     def resumed_at(self, host: Host) -> float:
         """When that was last; minus infinity if it never was."""

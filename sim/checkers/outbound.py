@@ -24,6 +24,7 @@ MIGRATIONS: Final = "/federation_api/migrations"
 HOLDING: Final = frozenset({"transferring", "applying", "in_doubt", "finalizing"})
 """Statuses of a migration whose records are held until both sides know its end."""
 
+REFUSED_HERE: Final = "no_outbound_identity"
 LAST_WORD: Final = "/federation_api/peer_events"
 SHAPELESS: Final = frozenset({"malformed_json", "invalid_parameter", "unknown_argument", "body_too_large", "unsupported_media_type"})
 
@@ -35,6 +36,7 @@ class Outbound(Checker):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._ended_at: dict[tuple[str, str], float] = {}
+        self._ended: list[RemoteRequest] = []
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
@@ -71,12 +73,19 @@ class Outbound(Checker):
         ):
             self.complain(host, f"{request.path} leaves with a certificate made for somebody else")
         elif leaf.ends <= host.clock.wall():
-            self.complain(host, f"{request.path} leaves with a certificate that has ended")
+            self._ended.append(request)
+
+    def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
+        if any(each is request for each in self._ended):
+            self._ended = [each for each in self._ended if each is not request]
+            # Actors may ask for it; the port sends nothing.
+            if getattr(outcome, "code", None) != REFUSED_HERE:
+                self.complain(host, f"{request.path} leaves with a certificate that has ended")
 
     def _was_decided_before(self, host: Any, request: RemoteRequest) -> bool:
         """Whether it may wait for a commit of its own since a moment at which nothing had ended; a peer's own row decides by itself."""
         since_s = self.facts.now - self._ended_at.get((host.name, request.peer_id), -math.inf)
-        return request.path.startswith(MIGRATIONS) and since_s <= 2 * delay_s(host)
+        return request.path not in CONTACT and since_s <= 2 * delay_s(host)
 
     def _goes_on_in_grace(self, host: Any, row: Any, request: RemoteRequest) -> bool:
         """Whether it is a word about a migration that holds its records since before the revocation, within the grace for that."""

@@ -6,7 +6,9 @@ platform are volatile, so that a restart begins them again, here as there.
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import insort
 from typing import Any, Final
 
 import attrs
@@ -28,14 +30,48 @@ PER_PEER: Final = {
 PEERS: Final = "/api/v1/system/platform/peers"
 REGENERATED: Final = re.compile(PEERS + "/([0-9a-f-]{36})/acceptance_token")
 ROUNDING: Final = 1e-6
+LATELY_MAX: Final = 64
 
 
 @attrs.define
 class Bucket:
-    """A bucket of tokens that fills by itself up to its burst."""
+    """A bucket of tokens that fills by itself up to its burst.
 
-    tokens: float
-    at: float
+    What is answered first may have come last, so that those which came lately are kept in order and counted anew: from `tokens`, which
+    there were at `at`, before the first of them.
+    """
+
+    burst: float
+    per_s: float
+    tokens: float = attrs.field(default=attrs.Factory(lambda self: self.burst, takes_self=True))
+    at: float = -math.inf
+    lately: list[float] = attrs.field(factory=list)
+    left: float = 0.0
+
+    def take(self, at: float) -> bool:
+        """Whether there was a token for what came at a moment, and for all that came after it."""
+        if not self.lately or at >= self.lately[-1]:
+            last = self.lately[-1] if self.lately else self.at
+            least = self.left = min(self.burst, (self.left if self.lately else self.tokens) + (at - last) * self.per_s) - 1.0
+            self.lately.append(at)
+        else:
+            insort(self.lately, at)
+            least = self._count(self.lately)
+        if len(self.lately) > LATELY_MAX:
+            gone, self.lately = self.lately[: LATELY_MAX // 2], self.lately[LATELY_MAX // 2 :]
+            left = self.left
+            self._count(gone)
+            self.tokens, self.at, self.left = self.left, gone[-1], left
+        return least >= -ROUNDING
+
+    def _count(self, moments: list[float]) -> float:
+        """The least that there were after any of these, in order; `left` is what there were after the last."""
+        tokens, last, least = self.tokens, self.at, self.burst
+        for moment in moments:
+            tokens = min(self.burst, tokens + (moment - last) * self.per_s) - 1.0
+            last, least = moment, min(least, tokens)
+        self.left = tokens
+        return least
 
 
 @checker("rates", source="docs/protocol.md")
@@ -56,7 +92,8 @@ class Rates(Checker):
         if visit.route == "accept":
             self._take(visit, "accept_per_source", address)
             self._take(visit, "accept_overall", "")
-        elif code in REFUSALS:
+        elif code in REFUSALS and self.facts.now <= visit.at:
+            # The door refuses at once; what it let in and the row refused later has cost what the call costs.
             self._take(visit, "unknown_certificate_per_source", address)
         elif visit.route in PER_PEER and code not in UNCOUNTED:
             self._take(visit, PER_PEER[visit.route], visit.notes.get("peer") or "")
@@ -72,11 +109,8 @@ class Rates(Checker):
 
     def _take(self, visit: Visit, name: str, key: str) -> None:
         limit = visit.host.federation.rate_limits[name]
-        bucket = self._buckets.setdefault((visit.host.name, name, key), Bucket(float(limit.burst), visit.at))
-        bucket.tokens = min(float(limit.burst), bucket.tokens + (visit.at - bucket.at) * limit.rate / limit.per_s)
-        bucket.at = max(bucket.at, visit.at)
-        bucket.tokens -= 1.0
-        if bucket.tokens < -ROUNDING:
+        bucket = self._buckets.setdefault((visit.host.name, name, key), Bucket(float(limit.burst), limit.rate / limit.per_s))
+        if not bucket.take(visit.at):
             self.complain(visit.host, f"{name}: more is served than {limit.rate} in {limit.per_s:g} s with a burst of {limit.burst}")
 
 

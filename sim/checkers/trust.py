@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.ports import RemoteReply, RemoteRequest
+from sim.checkers.ability import SETTLED_S
 from sim.checkers.facts import ders
 from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 
@@ -29,6 +30,8 @@ class Matching(Checker):
             return
         remotes = list(self.facts.instance(record.remote_instance_id))
         rows = [row for host in remotes if (row := self.facts.peers[host.name].get(record.remote_peer_id)) is not None]
+        if not remotes and self.facts.now - self.facts.resumed_at(commit.host) <= SETTLED_S:
+            return  # It tells of what waited while it stood still; whoever sent it is gone meanwhile.
         if not rows:
             self.complain(commit.host, f"{change.id}: is active with {record.remote_instance_id}, which has no row {record.remote_peer_id}")
             return

@@ -107,9 +107,9 @@ class Watch:
         for look in self._on["on_start"]:
             look(host)
 
-    def paced(self, host: Host) -> None:
+    def paced(self, host: Host, in_s: float = 0.0) -> None:
         if not host.paused:
-            self.facts.resumed(host)
+            self.facts.resumed(host, in_s)
 
     def replaced(self, host: Host) -> None:
         """The disk of a platform was replaced."""

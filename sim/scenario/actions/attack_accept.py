@@ -11,6 +11,7 @@ from runtime.ids import uuid7
 from sim import attacks
 from sim.attacks import Shown
 from sim.scenario.actions.registry import action
+from sim.scenario.failures import StageError
 from sim.scenario.kinds import PLATFORM, key, one_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class AttackAccept:
 
     def perform(self, stage: Stage, name: str | None) -> None:
         target, caller = stage.host(self.on), stage.host(self.by)
+        if self.flaw == "leaf_as_anchor" and not caller.server_chain:
+            raise StageError(f"the listener of {self.by} has no certificate")
         if self.flaw == "no_flaw":
             # Whoever holds a good token may lie about the row that waits for the certificate; the two sides then do not fit together.
             stage.watch.facts.lied(target, caller)
@@ -62,7 +65,7 @@ class AttackAccept:
             "broken_request": {"csr_pem": broken, "peer_ca_bundle_pem": None},
             "broken_bundle": {"peer_ca_bundle_pem": body["peer_ca_bundle_pem"].replace("A", "B")},
             "anchor_of_the_issuer": {"peer_ca_bundle_pem": target.authority.ca_bundle_pem},
-            "leaf_as_anchor": {"peer_ca_bundle_pem": attacks.pem_of(caller.server_chain[0])},
+            "leaf_as_anchor": {"peer_ca_bundle_pem": "".join(attacks.pem_of(der) for der in caller.server_chain[:1])},
             "no_material": {"peer_ca_bundle_pem": None},
             "no_token": {"acceptance_token": None},
             "bad_endpoint": {"endpoints": [{"url": caller.url.replace("https:", "http:")}]},

@@ -53,6 +53,11 @@ class AttackFlood:
         shown = Shown() if self.what == "login" or self.what.startswith("accept") else attacks.forge(attacker, leaf)
         route = PATHS.get(self.what, self.what)
 
+        row = stage.row(self.by, self.on)
+        if self.what == "heartbeat" and (row is None or row.outbound is None):
+            # Whoever has a platform's key may prove it to a row to which that platform has none that fits yet.
+            stage.watch.facts.lied(target, attacker)
+
         def call(number: int) -> None:
             body = self._body(number, target)
             address = attacker.address if self.sources == 1 else f"198.51.100.{number % self.sources + 1}"

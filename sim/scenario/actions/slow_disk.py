@@ -22,4 +22,4 @@ class SlowDisk:
     fsync_s: float = attrs.field(metadata=key(DURATION, "how long; 0 is at once", "fsync"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        stage.host(self.on).store.disk.fsync_s = self.fsync_s
+        stage.host(self.on).slow_disk(self.fsync_s)
