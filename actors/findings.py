@@ -338,6 +338,15 @@ _REGISTRY: Final = (
         remedy="Make a new invitation with `powernode peers regenerate {peer_id}`, or give up with `powernode peers cancel {peer_id}`.",
     ),
     FindingKind(
+        kind="peer_grant_revoked",
+        severity="medium",
+        title="Grant revoked by the peer",
+        text="The peer revoked grant {grant_id} ({scopes} on {resource_kind}) and gave no other.",
+        remedy="What goes by it is refused. Ask the peer's operators for another, "
+        "or let the bearer go with `powernode grants forget {peer_id} {grant_id}`.",
+        distinguished_by=("grant_id",),
+    ),
+    FindingKind(
         kind="managed_child_grant_missing",
         severity="medium",
         title="No operator grant from the child",

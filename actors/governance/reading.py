@@ -12,13 +12,15 @@ from actors.audit_archive.record import SHIPMENT
 from actors.bridge.record import KIND as BRIDGE
 from actors.capability.record import KIND as CAPABILITY
 from actors.findings import Finding
-from actors.governance import drift, scanner
+from actors.governance import drift, received, scanner
 from actors.grant.record import KIND as GRANT
 from actors.hub.lifecycle import SIDES
 from actors.hub.record import KIND as HUB
 from actors.limits import FINDINGS_OPEN_MAX
 from actors.migration_chain.record import CHAIN
 from actors.peer.record import PeerRecord
+from actors.received_grant.record import KIND as RECEIVED_GRANT
+from actors.received_grant.record import of_peer
 from actors.settings import Settings
 from runtime.store.port import Condition, Query, Row
 
@@ -37,6 +39,8 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
     grants = records(GRANT.name, (Condition("corrupt", "=", 1),), (Condition("wide", "=", 1),))
     chains = records(CHAIN.name, (Condition("stalled", "=", 1),), (Condition("status", "=", "failed"),))
     capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
+    taken = records(RECEIVED_GRANT.name, (Condition("revoked_by_peer_id", "not null"),))
+    held = [row.record for id in dict.fromkeys(record.federation_peer_id for record in taken) for row in read(of_peer(id))]
     permitted = tuple((here, Condition(side, "=", "permitted")) for side in SIDES)
     hubs = read(Query(HUB.name, permitted, limit=FINDINGS_OPEN_MAX))
     return (
@@ -45,6 +49,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_shipments(shipments),
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
+        *received.scan_received(taken, held, peers, wall),
         *scanner.scan_hubs(hubs, peers, settings, wall),
         *drift.scan_capabilities(capabilities, peers),
     )

@@ -32,7 +32,17 @@ from actors.received_grant.messages import (
     Receive,
     Replied,
 )
-from actors.received_grant.record import EXPIRED_CODE, KIND, GrantFacts, ReceivedGrantRecord, Source, held_key, of_peer, to_json
+from actors.received_grant.record import (
+    EXPIRED_CODE,
+    KIND,
+    REVOKED_CODE,
+    GrantFacts,
+    ReceivedGrantRecord,
+    Source,
+    held_key,
+    of_peer,
+    to_json,
+)
 from actors.received_grant.remote_answers import BEARER_OVER, confirmed
 from runtime.actor import Actor, Due, handles
 from runtime.cell import Ask
@@ -47,7 +57,7 @@ PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer
 MALFORMED = OperatorFault("grant_token_malformed", "this is not the bearer of a grant: fg-, the id of the grant, a dot, 43 characters", 422)
 FULL = OperatorFault("received_grants_full", f"{RECEIVED_GRANTS_PER_PEER_MAX} grants of this peer are held already; forget some", 409)
 
-ENDS: Final = {"revoked": "grant_revoked", "expired": EXPIRED_CODE}
+ENDS: Final = {"revoked": REVOKED_CODE, "expired": EXPIRED_CODE}
 """Words of an issuer by which a grant is over, and the refusal that each stands for."""
 
 # A migration under way may still present its bearer; so they go when the revocation completes.

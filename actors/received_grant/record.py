@@ -24,6 +24,7 @@ State = Literal["announced", "active", "expired", "refused"]
 SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery", "notice")
 STATES: Final[tuple[State, ...]] = ("announced", "active", "expired", "refused")
 EXPIRED_CODE: Final = "grant_expired"
+REVOKED_CODE: Final = "grant_revoked"
 
 
 @attrs.frozen(kw_only=True)
@@ -92,8 +93,12 @@ def row_id(peer_id: str, grant_id: str) -> str:
 KIND = Kind(
     name="received_grant",
     record=ReceivedGrantRecord,
-    columns={"account_id": "text", "federation_peer_id": "text"},
-    project=lambda record: {"account_id": record.account_id, "federation_peer_id": record.federation_peer_id},
+    columns={"account_id": "text", "federation_peer_id": "text", "revoked_by_peer_id": "text"},
+    project=lambda record: {
+        "account_id": record.account_id,
+        "federation_peer_id": record.federation_peer_id,
+        "revoked_by_peer_id": record.federation_peer_id if record.refused_code == REVOKED_CODE else None,
+    },
     unique={"held": "grant_already_held"},
     keys=lambda record: {"held": held_key(record.federation_peer_id, record.grant_id)},
     due=lambda record: record.expires_at + RECEIVED_GRANT_KEPT_S,

@@ -38,7 +38,7 @@ SETTINGS = Settings(
 OF_OTHER_ROWS = {
     "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
     "migration_chain_stalled", "migration_chain_failed", "migration_chain_unproven", "peer_capability_drift", "hub_consent_without_setting",
-    "hub_refuses_connections", "hub_away",
+    "hub_refuses_connections", "hub_away", "peer_grant_revoked",
 }  # fmt: skip
 """Kinds of findings that do not come from the rows of peers, or not from them alone; their own tests try them."""
 
