@@ -29,7 +29,7 @@ from actors.peer.messages import (
 )
 from actors.peer.minting import outbound_identity
 from actors.peer.projection import full_now
-from actors.peer.record import Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
+from actors.peer.record import Farewell, Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.peer.roles import caller_trust_mode
 from actors.peer.steps import (
     invalid_transition,
@@ -181,6 +181,7 @@ class CallingSide(Abandoning):
             evolve(
                 self.record,
                 handshake=handshake,
+                farewell=None,
                 remote_ca_fingerprint=fingerprint,
                 endpoints=endpoints.reached_through(listed, url, attempt.via) if url and attempt.via else listed,
                 updated_at=ctx.wall,
@@ -240,9 +241,8 @@ class CallingSide(Abandoning):
         reply: RemoteReply = message.outcome
         answer = remote_answers.parse_accept(reply, self.record, handshake, ourselves(ctx), ctx.wall)
         if isinstance(answer, Fault):
-            if answer.code == "contract_mismatch":
-                self.abandon(ctx, reply, handshake, answer.code)
-            self._finish(ctx, answer, keep_handshake=answer.code == "server_identity_unverified")
+            farewell = self.abandoned(ctx, reply, handshake, answer.code) if answer.code == "contract_mismatch" else None
+            self._finish(ctx, answer, keep_handshake=answer.code == "server_identity_unverified", farewell=farewell)
             return
         if self.record.remote_instance_id is not None and answer.instance_id not in (None, self.record.remote_instance_id):
             text = "another platform answered than the one that this peering is bound to"
@@ -324,9 +324,10 @@ class CallingSide(Abandoning):
         """An operator has ended the peering while our accept was under way; the remote may have accepted."""
         attempt = self.calling
         assert attempt is not None
+        farewell = None
         if attempt.reply is not None and attempt.handshake is not None:
-            self.abandon(ctx, attempt.reply, attempt.handshake, "withdrawn by the operator")
-        self._finish(ctx, invalid_transition(self.record, "accepted"))
+            farewell = self.abandoned(ctx, attempt.reply, attempt.handshake, "withdrawn by the operator")
+        self._finish(ctx, invalid_transition(self.record, "accepted"), farewell=farewell)
 
     def _accepted(self, ctx: Context, warnings: tuple[str, ...]) -> None:
         """Answer, and remember the answer, from the record that this turn saves."""
@@ -334,13 +335,14 @@ class CallingSide(Abandoning):
         remember(ctx, self.calling.mark if self.calling is not None else None, 200, {"peer": shown, "warnings": list(warnings)})
         self._answer(ctx, Accepted(ctx.record, self.evidence, warnings))
 
-    def _finish(self, ctx: Context, fault: Fault, *, keep_handshake: bool = False) -> None:
-        """The accept did not go through: say so, and keep or forget the handshake."""
+    def _finish(self, ctx: Context, fault: Fault, *, keep_handshake: bool = False, farewell: Farewell | None = None) -> None:
+        """The accept did not go through: say so, and keep or forget the handshake. `farewell` is owed to the remote then."""
         record: PeerRecord = self.record
         metadata = {**record.metadata, "last_accept_error": fault.code}
         handshake = record.handshake if keep_handshake else None
-        if handshake != record.handshake or metadata != record.metadata:
-            ctx.save(evolve(record, handshake=handshake, metadata=metadata, updated_at=ctx.wall))
+        owed = farewell if farewell is not None else record.farewell
+        if (handshake, metadata, owed) != (record.handshake, record.metadata, record.farewell):
+            ctx.save(evolve(record, handshake=handshake, metadata=metadata, farewell=owed, updated_at=ctx.wall))
         self._answer(ctx, fault)
 
     def _answer(self, ctx: Context, outcome: Any) -> None:

@@ -357,10 +357,6 @@ class AcceptDeadline(Value, frozen=True):
     """The operator's deadline has passed."""
 
 
-class AbandonAgain(Value, frozen=True):
-    """Time to tell once more that we abandon a handshake."""
-
-
 class RivalRedeem(Value, frozen=True):
     """A redeem that waited while another one was under way; handled afresh."""
 

@@ -108,6 +108,31 @@ class Handshake:
     sealed_key: bytes | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Farewell:
+    """Word to the remote that we do not take the step that it has taken for us: an intent that survives a crash. Times as everywhere here.
+
+    Attributes:
+        event_id: the same for every try.
+        certificate_pem, sealed_key: what the remote's answer has certified for us; without it, `subject` is certified by our own CA.
+        anchors_pem: what its server must prove; none of them if it has a certificate of a public CA.
+        next_at: when it leaves next.
+        tries: how often it has left.
+    """
+
+    event_id: str
+    kind: str
+    reason: str
+    effective_at: float
+    instance_id: str
+    subject: str | None
+    certificate_pem: str | None
+    sealed_key: bytes | None = attrs.field(repr=False)
+    anchors_pem: tuple[str, ...]
+    next_at: float
+    tries: int = 0
+
+
 @attrs.frozen
 class Receipt:
     """The sealed answer to the accept that burnt our token, for a caller that lost it; matched by digest, handshake and key material."""
@@ -238,6 +263,7 @@ class PeerRecord:
     events_heard: tuple[str, ...] = ()
     compromise_disclosed_at: float | None = None
     handshake: Handshake | None = None
+    farewell: Farewell | None = None
     receipt: Receipt | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     created_at: float
@@ -315,6 +341,7 @@ def _due(record: PeerRecord) -> float | None:
         record.acceptance_token_expires_at if record.acceptance_token_digest else None,
         record.receipt.at + RECEIPT_KEPT_S if record.receipt else None,
         record.handshake.expires_at if record.handshake else None,
+        record.farewell.next_at if record.farewell else None,
         *(anchor.accept_until for anchor in _ending(record)),
         record.server_anchor_until,
         *(_due_of_end(record.revocation) if record.revocation else ()),
@@ -387,5 +414,5 @@ def restored(record: PeerRecord) -> PeerRecord:
 
     The same object if there is nothing to close, else the next version.
     """
-    closed = evolve(record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None)
+    closed = evolve(record, acceptance_token_digest=None, acceptance_token_expires_at=None, receipt=None, handshake=None, farewell=None)
     return record if closed == record else evolve(closed, version=record.version + 1)

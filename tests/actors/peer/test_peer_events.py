@@ -9,8 +9,9 @@ import pytest
 
 from actors import certificates
 from actors.governance.scanner import scan_peer
-from actors.limits import PEER_EVENTS_REMEMBERED
+from actors.limits import LAST_WORD_RETRY_S, LAST_WORD_TRIES, PEER_EVENTS_REMEMBERED
 from actors.peer.messages import Accepted, AcceptRemote, Cancel, ResumePeering, Revoke, Shown, Suspend, Update
+from actors.peer.record import restored
 from actors.peer.steps import subject_of
 from actors.ports import IssueIdentity, RemoteReply
 from actors.settings import FederationSettings
@@ -293,3 +294,71 @@ def test_an_accept_withdrawn_while_its_answer_is_on_the_way_ends_the_remotes_row
     assert outcomes[0].code == "invalid_transition"
     assert two.statuses == ("revoked", "revoked")
     assert two.a.record(two.at_a.peer_id).metadata["revocation_reason"] == "remote_revoked: withdrawn by the operator"
+
+
+@pytest.mark.parametrize("role", [None, "child"])
+def test_that_notice_outlives_a_crash(role: str | None) -> None:
+    two = pair(role_of_b=role, mode="managed_child" if role else None)
+    disagreeing(two)
+    two.network.lost_requests[EVENTS] = 1
+    assert not isinstance(two.accept(), Accepted)
+    assert ("b", "a", EVENTS, 200) not in two.network.passed
+    owed = two.b.record(two.at_b.peer_id).farewell
+    assert owed is not None
+    assert owed.tries == 1
+    two.b.restart()
+    two.network.advance(2 * LAST_WORD_RETRY_S)
+    assert two.network.passed.count(("b", "a", EVENTS, 200)) == 1
+    assert two.b.record(two.at_b.peer_id).farewell is None
+    two.network.advance(600.0)
+    assert two.network.passed.count(("b", "a", EVENTS, 200)) == 1
+
+
+def test_a_withdrawal_that_crossed_the_answer_is_told_after_a_crash_too() -> None:
+    two = pair()
+    held: list[tuple[Exchange, Any]] = []
+    hear = two.b.hear
+    two.b.hear = lambda exchange, outcome: held.append((exchange, outcome))  # type: ignore[method-assign]
+    two.b.ask(two.at_b.peer_id, AcceptRemote(by=OPERATOR, token=two.at_a.token))
+    two.network.run()
+    two.b.told(two.at_b.peer_id, Cancel(OPERATOR))
+    two.network.lost_requests[EVENTS] = 1
+    two.b.hear = hear  # type: ignore[method-assign]
+    for exchange, outcome in held:
+        hear(exchange, outcome)
+    two.network.run()
+    assert two.statuses == ("accepted", "revoked")
+    two.b.restart()
+    two.network.advance(2 * LAST_WORD_RETRY_S)
+    assert two.statuses == ("revoked", "revoked")
+
+
+def test_a_notice_that_nobody_hears_is_given_up_with_its_key() -> None:
+    two = pair(role_of_b="child", mode="managed_child")
+    disagreeing(two)
+    two.network.lost_requests[EVENTS] = 100
+    assert not isinstance(two.accept(), Accepted)
+    two.network.advance(10 * LAST_WORD_RETRY_S)
+    assert two.network.lost_requests[EVENTS] == 100 - LAST_WORD_TRIES
+    assert two.b.record(two.at_b.peer_id).farewell is None
+
+
+def test_whoever_accepts_anew_tells_no_more_of_what_was_given_up() -> None:
+    two = pair()
+    hear = two.b.hear
+    disagreeing(two)
+    two.network.lost_requests[EVENTS] = 1
+    assert not isinstance(two.accept(), Accepted)
+    two.b.hear = hear  # type: ignore[method-assign]
+    assert isinstance(two.b.accept(two.at_b.peer_id, two.a.regenerate(two.at_a.peer_id)), Accepted)
+    two.network.advance(3 * LAST_WORD_RETRY_S)
+    assert two.statuses == ("active", "active")
+    assert ("b", "a", EVENTS, 200) not in two.network.passed
+
+
+def test_a_restored_copy_tells_of_nothing_that_was_given_up() -> None:
+    two = pair()
+    disagreeing(two)
+    two.network.lost_requests[EVENTS] = 1
+    assert not isinstance(two.accept(), Accepted)
+    assert restored(two.b.record(two.at_b.peer_id)).farewell is None
