@@ -205,9 +205,15 @@ _COUNTED_MAX: Final = 2**31 - 1
 
 
 def _size_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
-    if body["step_count"] <= STEPS_MAX:
+    if body["step_count"] > STEPS_MAX:
+        return (Problem("step_count", "plan_too_large", f"a plan has at most {STEPS_MAX} steps", 413),)
+    if "steps" not in body:
         return ()
-    return (Problem("step_count", "plan_too_large", f"a plan has at most {STEPS_MAX} steps", 413),)
+    if not body["steps"]:
+        return (Problem("steps", "plan_empty", "a plan that is sent with its announcement has steps", 422),)
+    if len(body["steps"]) != body["step_count"]:
+        return (Problem("steps", "step_invalid", "steps in the announcement are all the steps of the plan, as step_count says", 422),)
+    return ()
 
 
 PREFLIGHT: Final = Object(
@@ -228,6 +234,7 @@ OPEN: Final = Object(
         Field("step_count", Integer(1, _COUNTED_MAX), required=True, required_code="field_required", required_status=422),
         ACKNOWLEDGE,
         Field("chain", CHAIN_HOP, nullable=True, description="The hop of a chain that it carries out; the receipt names it."),
+        Field("steps", _STEPS, description="All steps of a small plan, which then is applied by this call."),
     ),
     name="OpenMigration",
     unknown="ignore",

@@ -56,14 +56,23 @@ def preflight(door: Door, request: Request) -> None:
 
 def open_plan(door: Door, request: Request) -> None:
     body, header, allowed = begun(door, request)
-    peer = allowed.peer
-    wanted = _arrival(peer, body["migration_id"], header, body)
+    wanted = _arrival(allowed.peer, body["migration_id"], header, body)
+    steps = _steps(body["steps"], payload=True) if "steps" in body else None
 
     def answered(outcome: ArrivalRecord) -> None:
+        if steps is not None:
+            _staged_and_committed(door, request, outcome, steps)
+            return
         fresh = outcome.version == 1 and outcome.opened_at == request.wall
         _say(door, request, outcome, status=201 if fresh else 200)
 
-    door.relay(request, Ref(CATALOGUE.name, peer.account_id), Open(arrival=wanted), answered)
+    door.relay(request, Ref(CATALOGUE.name, wanted.account_id), Open(arrival=wanted), answered)
+
+
+def _staged_and_committed(door: Door, request: Request, known: ArrivalRecord, steps: tuple[Step, ...]) -> None:
+    """A small plan came with its announcement. Each part may come twice, so a repeated call goes on where the former one was cut."""
+    message = Stage(arrival_id=known.id, steps=steps)
+    door.relay(request, Ref(CATALOGUE.name, known.account_id), message, lambda outcome: _committed(door, request, outcome))
 
 
 def upload(door: Door, request: Request) -> None:
@@ -74,8 +83,10 @@ def upload(door: Door, request: Request) -> None:
 
 
 def commit(door: Door, request: Request) -> None:
-    known = _known(door, request)
+    _committed(door, request, _known(door, request))
 
+
+def _committed(door: Door, request: Request, known: ArrivalRecord) -> None:
     def answered(outcome: Landed) -> None:
         _say(door, request, outcome.arrival, status=201 if outcome.fresh else 200)
 

@@ -238,14 +238,15 @@ _FEDERATION: Final = (
         "open",
         "POST",
         _AT_PEER,
-        "Announce a plan",
+        "Announce a plan; with its steps, apply it, all of it or nothing",
         bodies.OPEN,
         {200: bodies.VERDICT, 201: bodies.VERDICT},
         {
             403: _RESIDENCY,
             409: (*_FENCED, "migration_id_conflict"),
             413: ("plan_too_large",),
-            422: (*_ROOT_PROBLEMS, "residency_unacknowledged"),
+            422: (*_APPLYING, "plan_digest_mismatch"),
+            503: ("ca_unavailable",),
         },
     ),
     _call(

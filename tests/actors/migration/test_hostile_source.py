@@ -56,7 +56,7 @@ def header(root: Step) -> Header:
     return Header(operation="migrate", root_resource_kind="NodeModule", root_resource_id=root.id)
 
 
-def opened(two: Peers, bearer: str, steps: Sequence[Step], **changes: Any) -> tuple[str, Answer]:
+def opened(two: Peers, bearer: str, steps: Sequence[Step], /, **changes: Any) -> tuple[str, Answer]:
     """Announce a plan; its id and the answer."""
     head, id = header(steps[0]), fresh()
     body = {**head.to_json(), "migration_id": id, "plan_digest": plan_digest(head, tuple(steps)), "step_count": len(steps), **changes}
@@ -120,6 +120,76 @@ def test_a_plan_that_is_wrong_brings_nothing(two: Peers, bearer: str, wrong: str
     before = held(two)
     assert moved(two, bearer, make(module(fresh()))) == code
     assert held(two) == before
+
+
+def inline(two: Peers, bearer: str, steps: Sequence[Step], **changes: Any) -> tuple[str, Answer]:
+    """Announce a plan together with its steps; its id and the answer."""
+    return opened(two, bearer, steps, steps=[step.to_json() for step in steps], **changes)
+
+
+def test_a_small_plan_is_applied_by_its_announcement_and_once(two: Peers, bearer: str) -> None:
+    root = module(fresh())
+    steps = [root, version(1, root.id)]
+    id, answer = inline(two, bearer, steps)
+    assert answer.status == 201, answer.body
+    assert answer.body is not None
+    said = answer.body["data"]
+    assert (said["migration_id"], said["status"], said["receipt"]["applied"]) == (id, "applied", 2)
+    assert held(two)[root.id].incoming
+    before = held(two)
+    _, again = inline(two, bearer, steps, migration_id=id)
+    assert again.status == 200
+    assert again.body is not None
+    assert again.body["data"]["receipt"] == said["receipt"]
+    _, other = inline(two, bearer, [module(fresh())], migration_id=id)
+    assert code_of(other) == "migration_id_conflict"
+    assert held(two) == before
+
+
+def test_a_plan_that_was_only_announced_may_still_come_whole(two: Peers, bearer: str) -> None:
+    root = module(fresh())
+    id, announced = opened(two, bearer, [root])
+    assert (announced.status, (announced.body or {})["data"]["status"]) == (201, "staged")
+    assert inline(two, bearer, [root], migration_id=id)[1].status == 201
+    assert root.id in held(two)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_small_plan_that_is_wrong_brings_nothing_and_stays_refused(two: Peers, bearer: str, wrong: str) -> None:
+    make, code = WRONG[wrong]
+    steps = make(module(fresh()))
+    before = held(two)
+    id, answer = inline(two, bearer, steps)
+    assert code_of(answer) == code
+    assert code_of(inline(two, bearer, steps, migration_id=id)[1]) == code
+    assert held(two) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"steps": []}, "plan_empty"),
+        ({"step_count": 2}, "step_invalid"),
+        ({"steps": [{"order": 0}]}, "step_invalid"),
+        ({"plan_digest": "0" * 64}, "plan_digest_mismatch"),
+    ],
+)
+def test_steps_that_are_not_the_announced_plan_are_refused(two: Peers, bearer: str, changes: dict[str, Any], code: str) -> None:
+    root = module(fresh())
+    before = held(two)
+    id, answer = opened(two, bearer, [root], **{"steps": [root.to_json()], **changes})
+    assert (answer.status, code_of(answer)) == (422, code)
+    assert held(two) == before
+    row = two.a.store.load(ARRIVAL.name, id)
+    assert row is None or row.record.verdict == "failed"
+
+
+def test_a_fenced_plan_is_not_applied_by_an_announcement_with_steps(two: Peers, bearer: str) -> None:
+    root = module(fresh())
+    id, _ = opened(two, bearer, [root])
+    call(two, bearer, "POST", f"/{id}/fence", header(root).to_json())
+    assert code_of(inline(two, bearer, [root], migration_id=id)[1]) == "migration_fenced"
+    assert root.id not in held(two)
 
 
 def test_what_is_uploaded_is_what_was_announced(two: Peers, bearer: str) -> None:
