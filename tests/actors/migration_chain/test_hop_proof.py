@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from actors.door.call import Answer, Call
 from actors.limits import SKEW_MAX_S
 from actors.migration.receipts import hop_flaw
 from actors.migration_chain.record import HOP
 from runtime.store.port import Query
+from runtime.values import evolve
 from tests.support.chains import SYSTEM, Trio, trio
 
 Told = dict[str, Any]
@@ -78,3 +80,26 @@ def test_the_receipt_is_signed_by_the_destination(proven: tuple[Told, Mapping[st
     without = copy.deepcopy(dict(proof))
     del without["receipt"]["chain"]
     assert flaw_of(told, without) == "other_hop"
+
+
+def test_a_chain_stops_at_a_hop_that_is_claimed_and_not_proven_and_goes_on_once_it_is() -> None:
+    three = trio("unproven")
+
+    def unproven(call: Call, answer: Answer) -> Answer:
+        told = (answer.body or {}).get("data") or {}
+        if "hop" not in told or told["hop"].get("proof") is None:
+            return answer
+        return evolve(answer, body={**(answer.body or {}), "data": {"hop": {**told["hop"], "proof": None}}})
+
+    three.b.interloper = unproven
+    id = three.planned(three.b, three.c)
+    three.act(id, "run")
+    three.decide(three.b)
+    record = three.until(id, "failed")
+    assert (record.error, record.holder_certain, record.current_hop_index) == ("hop_unproven", False, 1)
+    assert [entry["reason"] for entry in record.audit_log if entry["why"] == "unproven"] == ["missing"]
+    (event,) = [each for each in three.a.store.events(0, 1_000) if each.kind == "migration_chain.unproven"]
+    assert event.severity == "high"
+    three.b.interloper = None
+    three.act(id, "retry")
+    assert three.until(id, "completed").holder_certain is True
