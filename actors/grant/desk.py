@@ -36,7 +36,7 @@ from actors.grant.messages import (
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord, slot_of, target
 from actors.grant.trail import Trail
-from actors.idempotency.record import remember
+from actors.idempotency.record import remember, remember_outcome
 from actors.offering.messages import GrantEnded
 from actors.offering.record import KIND as OFFERING
 from actors.peer.lifecycle import REACHABLE
@@ -58,6 +58,7 @@ TOLD_CHANGES = frozenset({"revoked", "expired", "narrowed", "rotated"})
 
 NOT_FOUND = OperatorFault("not_found", "there is no such grant", 404)
 ALREADY_REVOKED = OperatorFault("grant_already_revoked", "this grant has ended for good; issue a new one", 409)
+DELIVERY_UNKNOWN = "delivery_unknown"
 HAS_EXPIRED = OperatorFault("grant_expired", "this grant has expired; issue a new one", 409)
 
 
@@ -95,7 +96,7 @@ class GrantDesk(Trail):
             return
         body = {"grant": projection.to_holder(outcome, peer, ctx.wall)}
         request = exchange(peer, None, ctx.settings, ctx.wall, "POST", "/federation_api/grant_deliveries", body)
-        kept = (outcome, bearer, asked.warnings, address)
+        kept = (outcome, bearer, asked, address)
         if isinstance(request, Fault):
             self._undelivered(ctx, kept, request.code)
             return
@@ -104,20 +105,24 @@ class GrantDesk(Trail):
 
     @handles(Delivered)
     def on_delivered(self, message: Delivered, ctx: Context) -> None:
-        record, _, warnings, address = message.tag
+        record, _, asked, address = message.tag
         reply = message.outcome
         if isinstance(reply, RemoteReply) and reply.status in (200, 201):
-            ctx.answer(address, Issued(record, None, warnings, delivered=True))
+            told = projection.issued(record, self._peer(ctx), ctx.wall, None, asked.warnings, delivered=True)
+            remember_outcome(ctx, asked.mark, told)
+            ctx.answer(address, Issued(record, None, asked.warnings, delivered=True))
         else:
             self._undelivered(ctx, message.tag, message.fault.code if message.fault is not None else "remote_rejected")
 
     def _undelivered(self, ctx: Context, kept: Any, code: str) -> None:
         """The grant stands; its bearer goes to the operator instead, who can hand it over by another way."""
-        record, bearer, warnings, address = kept
+        record, bearer, asked, address = kept
         peer = self._peer(ctx)
         if peer is not None:
             self._announce(ctx, record, peer)
-        ctx.answer(address, Issued(record, bearer, (*warnings, f"not_delivered:{code}")))
+        warnings = (*asked.warnings, f"not_delivered:{code}")
+        remember_outcome(ctx, asked.mark, projection.issued(record, peer, ctx.wall, None, warnings))
+        ctx.answer(address, Issued(record, bearer, warnings))
 
     def _issue(self, ctx: Context, asked: Issue, digest: str | None) -> GrantRecord | Fault:
         peer = self._peer(ctx)
@@ -140,7 +145,11 @@ class GrantDesk(Trail):
         counted(ctx, record.account_id, ends=is_open(former), begins=1)
         told = {**_told(written), "origin": written.origin, "bare_token": written.bare_token, "replaces": written.replaces_grant_id}
         self._tell(ctx, written, "issued", asked.grantor_type, asked.by, **told)
-        body = projection.issued(written, peer, ctx.wall, None, asked.warnings)
+        if asked.deliver:
+            # What comes of it is not known yet, and after a crash it stays so: nobody is told that the bearer was shown.
+            body = projection.issued(written, peer, ctx.wall, None, (*asked.warnings, DELIVERY_UNKNOWN), revealed=False)
+        else:
+            body = projection.issued(written, peer, ctx.wall, None, asked.warnings)
         remember(ctx, asked.mark, 201, body)
         if asked.origin == "operator" and not asked.deliver:
             self._announce(ctx, written, peer)

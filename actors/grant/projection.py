@@ -53,16 +53,17 @@ def full(record: GrantRecord, usage: GrantUsage | None, peer: PeerRecord | None,
 
 
 def issued(
-    record: GrantRecord, peer: PeerRecord | None, wall: float, bearer: Secret | None, warnings: tuple[str, ...], *, delivered: bool = False
-) -> dict[str, Any]:
-    """The answer that mints a bearer. Without the bearer it is what a repeated request gets."""
+    record: GrantRecord, peer: PeerRecord | None, wall: float, bearer: Secret | None, warnings: tuple[str, ...], *,
+    delivered: bool = False, revealed: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """The answer that mints a bearer; without it, what a repeated request gets. `revealed`: whether the first answer may have had it."""
     data: dict[str, Any] = {
         "grant": full(record, None, peer, wall),
         "bearer_token": bearer.reveal() if bearer is not None else None,
         "delivered": delivered,
         "warnings": list(warnings),
     }
-    if bearer is None and not delivered:
+    if bearer is None and revealed and not delivered:
         data["token_already_revealed"] = True
     return data
 

@@ -11,6 +11,7 @@ import attrs
 from actors.limits import IDEMPOTENCY_KEPT_S
 from runtime.context import Context
 from runtime.store.port import Kind
+from runtime.values import evolve
 
 
 @attrs.frozen
@@ -49,3 +50,11 @@ def remember(ctx: Context, mark: Mark | None, status: int, body: Mapping[str, An
             id=mark.id, version=1, request_digest=mark.request_digest, status=status, body=body, expires_at=ctx.wall + IDEMPOTENCY_KEPT_S
         )
         ctx.put_row(KIND.name, record)
+
+
+def remember_outcome(ctx: Context, mark: Mark | None, body: Mapping[str, Any]) -> None:
+    """Put what came of a request in place of the answer that was stored before it was known; nothing if that one is gone."""
+    row = ctx.row(KIND.name, mark.id) if mark is not None else None
+    if row is not None:
+        former: RememberedAnswer = row.record
+        ctx.put_row(KIND.name, evolve(former, version=former.version + 1, body=body), former.version)

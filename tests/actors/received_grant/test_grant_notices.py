@@ -165,6 +165,29 @@ def test_a_grant_that_could_not_be_delivered_is_announced(two: Peers) -> None:
     assert receive(two, reply.data["bearer_token"]).status == 201
 
 
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_repeated_request_tells_what_became_of_the_delivery(two: Peers, *, reached: bool) -> None:
+    if not reached:
+        two.b.crash()
+    body = {**SEED_BODY, "deliver": True}
+    first, again = (two.ask("POST", "", body, idempotency_key="k") for _ in range(2))
+    assert (first.status, first.data["delivered"], again.status) == (201, reached, 201)
+    assert again.data == {**first.data, "bearer_token": None, **({} if reached else {"token_already_revealed": True})}
+
+
+def test_what_became_of_a_delivery_that_a_crash_cut_off_is_unknown(two: Peers) -> None:
+    body = {**SEED_BODY, "deliver": True}
+    two.b.crash()
+    replies = two.a.send("POST", two.path, body, headers={"idempotency-key": "k"})
+    assert two.world.run_until(lambda: bool(two.a.store.query(Query("grant"))), 5.0)
+    assert replies == []
+    two.a.crash()
+    two.a.start()
+    again = two.ask("POST", "", body, idempotency_key="k").data
+    assert (again["bearer_token"], again["delivered"], again["warnings"]) == (None, False, ["delivery_unknown"])
+    assert "token_already_revealed" not in again
+
+
 def test_a_delivery_fills_the_row_of_a_grant_that_was_announced(two: Peers) -> None:
     grant_id, bearer = two.issue()
     two.world.run_for(SOON_S)
