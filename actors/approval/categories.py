@@ -29,12 +29,14 @@ class Category(Value, frozen=True, kw_only=True):
 
 PEER_RESIDENCY: Final = "sdwan.federation_peer_data_residency"
 
+RESIDENCY_OVERRIDE: Final = "federation.residency_override"
 OFFERING_CUTOFF: Final = "system.service_offering_cutoff"
 
 _ALL: Final = (
     Category(name=PEER_RESIDENCY, permission="system.peers.manage", blast_radius="medium"),
     Category(name="system.migration_hop", permission=None, blast_radius="high"),
     Category(name="system.migration_overwrite", permission="system.migrations.plan", blast_radius="high"),
+    Category(name=RESIDENCY_OVERRIDE, permission="system.migrations.plan", blast_radius="high"),
     Category(name=OFFERING_CUTOFF, permission="system.service_offerings.manage", blast_radius="high"),
 )
 

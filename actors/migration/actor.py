@@ -11,17 +11,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors import residency
+from actors.approval.categories import RESIDENCY_OVERRIDE
 from actors.approval.deciding import CHANGED
 from actors.approval.messages import Execute, Executed, NotApproved
 from actors.approval.record import KIND as APPROVAL
+from actors.approval.record import ApprovalRecord
 from actors.homecoming.messages import TakeClaim
 from actors.idempotency.record import Mark, remember
+from actors.migration.exception import BEARER_NOT_KEPT, asked, covers, extent
 from actors.migration.lifecycle import STUCK, Trigger, transition
-from actors.migration.messages import Act, BearerSealed, Freeze, Frozen, MigrationMoved, Plan, PreflightAnswered, Release, Resolve, SetStep
+from actors.migration.messages import (
+    Act,
+    BearerSealed,
+    Freeze,
+    Frozen,
+    MigrationMoved,
+    NeedsException,
+    Plan,
+    PreflightAnswered,
+    Release,
+    Resolve,
+    SetStep,
+)
 from actors.migration.planning import current_steps
 from actors.migration.receiving import NOT_STUCK, residency_outcome
 from actors.migration.record import HOP_KIND, MIGRATION, MigrationRecord, shown
-from actors.migration.steps import Policy, Step, plan_digest
+from actors.migration.steps import Header, Policy, Step, plan_digest
 from actors.migration.transfer import Transfer, refused_by, with_receipt, without_payloads
 from actors.peer import standing
 from actors.peer.dependants import DEPENDANTS, Dependant
@@ -57,9 +72,12 @@ class MigrationActor(Transfer):
         if self.record is not None or self.planning is not None:
             ctx.reply(OperatorFault("migration_id_conflict", "another migration has this id", 409))
             return
-        planned = planned_record(ctx, message, ctx.ref.id)
+        planned = planned_record(ctx, message, ctx.ref.id, overridden=message.override_residency)
         if isinstance(planned, Fault):
             self._unplanned(ctx, message, planned)
+            return
+        if message.override_residency and not residency_of(ctx, planned).allowed:
+            ctx.reply(_exception_needed(ctx, message, planned))
             return
         if message.bearer is None:
             sealed = held_bearer(ctx, planned)
@@ -87,6 +105,12 @@ class MigrationActor(Transfer):
         self._planned(ctx, address, asked, evolve(planned, sealed_bearer=message.outcome))
 
     def _planned(self, ctx: Context, address: Any, asked: Plan, record: MigrationRecord) -> None:
+        self._keep_planned(ctx, asked, record)
+        remember(ctx, asked.mark, 201, {"migration": shown(ctx.record)})
+        ctx.answer(address, ctx.record)
+        self.go_on(ctx)
+
+    def _keep_planned(self, ctx: Context, asked: Plan, record: MigrationRecord) -> None:
         told = {"operation": record.operation, "steps": len(record.steps), "plan_digest": record.plan_digest}
         self.note(ctx, record, "migration.planned", asked.by, **told)
         ctx.emit(
@@ -95,9 +119,6 @@ class MigrationActor(Transfer):
         if not asked.dry_run:
             record = self.stepped(ctx, record, "validate", by=asked.by)
         self.keep(ctx, record)
-        remember(ctx, asked.mark, 201, {"migration": shown(ctx.record)})
-        ctx.answer(address, ctx.record)
-        self.go_on(ctx)
 
     @handles(Act)
     def on_act(self, message: Act, ctx: Context) -> None:
@@ -114,7 +135,7 @@ class MigrationActor(Transfer):
         elif message.act == "retry":
             again = ctx.new_id()
             record = evolve(record, transfer_id=again, attempt=record.attempt + 1, error=None)
-            record = evolve(record, applying=True, releasing=False, cleared_digest=None)
+            record = evolve(record, applying=True, releasing=False, cleared_digest=None, residency_exception=None, excepted_extent=None)
             record = evolve(record, sealed_bearer=held_bearer(ctx, record) or record.sealed_bearer)
             record = self.replanned(ctx, self.stepped(ctx, record, "retry", by=message.by))
         else:
@@ -139,7 +160,10 @@ class MigrationActor(Transfer):
 
     @handles(Execute)
     def on_execute(self, message: Execute, ctx: Context) -> None:
-        """Overwriting a record of the destination was approved. It is done if the step still is what was approved."""
+        """Overwriting a record of the destination was approved, or a plan that our rules refuse: done if it still is what was approved."""
+        if message.approval.action_category == RESIDENCY_OVERRIDE:
+            self._plan_excepted(ctx, message)
+            return
         params = message.approval.params
         step = decidable_step(self.record, params["order"])
         fault: Fault | None = None
@@ -151,6 +175,28 @@ class MigrationActor(Transfer):
             self.keep(ctx, self._step_decided(ctx, step, "overwrite", message.approval.requested_by))
             self.go_on(ctx)
         ctx.send(Ref(APPROVAL.name, message.approval.id), Executed(fault=fault, result={"order": params["order"]}))
+
+    def _plan_excepted(self, ctx: Context, message: Execute) -> None:
+        approval = message.approval
+        record: MigrationRecord | None = self.record
+        fault: Fault | None = None
+        if approval.params["migration_id"] != ctx.ref.id:
+            fault = OperatorFault(CHANGED, "what was approved is another migration", 409)
+        elif record is None:
+            plan = approved_plan(approval)
+            planned = excepted_record(ctx, plan, approval)
+            if isinstance(planned, Fault):
+                fault = planned
+            else:
+                facts = {"approval_id": approval.id, "approved_by": message.approved_by, "operation_id": approval.execution_id}
+                self.note(ctx, planned, "migration.residency_overridden", approval.requested_by, **facts)
+                told = {"migration_id": planned.id, "federation_peer_id": planned.destination_peer_id, **facts}
+                ctx.emit("migration.residency_overridden", "high", planned.account_id, **told)
+                self._keep_planned(ctx, plan, planned)
+                self.go_on(ctx)
+        elif record.created_for != approval.id:
+            fault = OperatorFault("migration_id_conflict", "another migration has this id", 409)
+        ctx.send(Ref(APPROVAL.name, approval.id), Executed(fault=fault, result={"migration_id": ctx.ref.id}))
 
     @handles(NotApproved)
     def on_not_approved(self, message: NotApproved, ctx: Context) -> None:
@@ -279,13 +325,19 @@ class MigrationActor(Transfer):
             self.keep(ctx, self.stepped(ctx, changed, "changed") if changed.status == "validating" else changed)
             self.go_on(ctx)
             return
-        peer = self.peer(ctx, record)
-        outcome = residency_outcome(ctx.settings, peer) if peer is not None else None
-        if peer is not None and outcome is not None and outcome.severity is not None:
-            self.note(ctx, record, "migration.cross_boundary", None)
-            ctx.emit("migration.cross_boundary", outcome.severity, record.account_id, federation_peer_id=peer.id, migration_id=record.id)
-        crossing = outcome is not None and outcome.crossing
-        self.keep(ctx, self.stepped(ctx, evolve(record, cross_jurisdiction=crossing), "frozen"))
+        outcome = residency_of(ctx, record)
+        excepted = not outcome.allowed and still_covered(ctx, record)
+        fault = residency.refusal(outcome, acknowledged=record.acknowledge_residency, overridden=excepted)
+        if fault is not None:
+            self.fail(ctx, record, fault.code)
+            return
+        severity = "high" if excepted and outcome.crossing else outcome.severity
+        if severity is not None:
+            more = {"approval_id": record.residency_exception} if excepted else {}
+            self.note(ctx, record, "migration.cross_boundary", None, **more)
+            told = {"federation_peer_id": record.destination_peer_id, "migration_id": record.id, **more}
+            ctx.emit("migration.cross_boundary", severity, record.account_id, **told)
+        self.keep(ctx, self.stepped(ctx, evolve(record, cross_jurisdiction=outcome.crossing), "frozen"))
         self.go_on(ctx)
 
     def replanned(self, ctx: Context, record: MigrationRecord) -> MigrationRecord:
@@ -362,10 +414,10 @@ def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | No
         if message.act == "apply" and record.status == "conflict":
             text = "records of the destination stand in the way; decide about the steps and validate again"
             return OperatorFault("migration_conflict", text, 422, {"conflicts": [dict(entry) for entry in record.conflict_log[-16:]]})
-        peer = peer_row(ctx, record.destination_peer_id)
-        assert peer is not None
         acknowledged = record.acknowledge_residency or message.acknowledge_residency
-        refused = residency.refusal(residency_outcome(ctx.settings, peer), acknowledged=acknowledged)
+        outcome = residency_of(ctx, record)
+        excepted = message.act != "retry" and not outcome.allowed and still_covered(ctx, record)
+        refused = residency.refusal(outcome, acknowledged=acknowledged, overridden=excepted)
         if refused is not None:
             return refused
     if transition(record.status, _TRIGGERS[message.act]) is not None:
@@ -377,15 +429,72 @@ def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | No
     return OperatorFault("invalid_transition", text, 422, {"from": record.status})
 
 
-def planned_record(ctx: Context, message: Plan, id: str) -> MigrationRecord | Fault:
-    """The migration that an operator plans, or why there is none."""
+def residency_of(ctx: Context, record: MigrationRecord) -> residency.Outcome:
+    """What our rules say of the migration; without its peer they refuse."""
+    peer = peer_row(ctx, record.destination_peer_id)
+    return residency_outcome(ctx.settings, peer) if peer is not None else residency.Outcome(allowed=False)
+
+
+def still_covered(ctx: Context, record: MigrationRecord) -> bool:
+    """Whether an approved exception covers the migration as the catalogue is now."""
+    steps = current_steps(ctx.query, record.account_id, record.root_resource_kind, record.root_resource_id, record.operation, {})
+    peer, ours = peer_row(ctx, record.destination_peer_id), ctx.settings.federation.data_residency
+    return not isinstance(steps, Fault) and covers(record, steps, peer, ours)
+
+
+def _exception_needed(ctx: Context, message: Plan, planned: MigrationRecord) -> NeedsException | Fault:
+    peer = peer_row(ctx, planned.destination_peer_id)
+    if message.bearer is not None:
+        return BEARER_NOT_KEPT
+    if peer is None or held_bearer(ctx, planned) is None:
+        return NO_GRANT
+    return NeedsException(asked(planned, peer, ctx.settings.federation.data_residency, by=message.by, mark=message.mark))
+
+
+def approved_plan(approval: ApprovalRecord) -> Plan:
+    """The plan for which an exception was approved."""
+    params = approval.params
+    names = ("operation", "root_resource_kind", "root_resource_id")
+    return Plan(
+        account_id=approval.account_id,
+        by=approval.requested_by,
+        header=Header(**{name: params[name] for name in names}),
+        destination_peer_id=params["destination_peer_id"],
+        bearer=None,
+        dry_run=params["dry_run"],
+        acknowledge_residency=params["acknowledge_residency"],
+    )
+
+
+def excepted_record(ctx: Context, plan: Plan, approval: ApprovalRecord) -> MigrationRecord | Fault:
+    """The migration for which an exception was approved, or why it is not the one any more."""
+    planned = planned_record(ctx, plan, ctx.ref.id, overridden=True)
+    if isinstance(planned, Fault):
+        return planned
+    peer = peer_row(ctx, planned.destination_peer_id)
+    assert peer is not None
+    covered = extent(planned.header, peer, ctx.settings.federation.data_residency, planned.steps)
+    if covered != approval.params["extent"]:
+        return OperatorFault(CHANGED, "the records that would move, or the places, are not those that were approved", 409)
+    sealed = held_bearer(ctx, planned)
+    if sealed is None:
+        return NO_GRANT
+    return evolve(planned, sealed_bearer=sealed, residency_exception=approval.id, excepted_extent=covered, created_for=approval.id)
+
+
+def planned_record(ctx: Context, message: Plan, id: str, *, overridden: bool = False) -> MigrationRecord | Fault:
+    """The migration that an operator plans, or why there is none.
+
+    Args:
+        overridden: our rules about where data may live are left out; an approval has to stand in for them.
+    """
     fault = destination_fault(ctx, message.account_id, message.destination_peer_id, None)
     if fault is not None:
         return fault
     peer = peer_row(ctx, message.destination_peer_id)
     assert peer is not None
     outcome = residency_outcome(ctx.settings, peer)
-    refused = residency.refusal(outcome, acknowledged=message.acknowledge_residency or message.dry_run)
+    refused = residency.refusal(outcome, acknowledged=message.acknowledge_residency or message.dry_run, overridden=overridden)
     if refused is not None:
         return refused
     header = message.header

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from actors.approval.messages import AskApproval
 from actors.idempotency.record import Mark
 from actors.migration.record import ArrivalRecord
 from actors.migration.steps import Header, Policy, Step
@@ -42,6 +43,7 @@ class Plan(Value, frozen=True, kw_only=True):
         bearer: of the destination's grant; None to use one that is held already.
         apply: go on as soon as nothing stands in the way, without another word of an operator.
         hop: what it is done for, if it is a hop of a chain.
+        override_residency: if our rules refuse it, answer `NeedsException` instead, and plan nothing.
     """
 
     account_id: str
@@ -53,7 +55,14 @@ class Plan(Value, frozen=True, kw_only=True):
     acknowledge_residency: bool
     apply: bool = False
     hop: ForHop | None = None
+    override_residency: bool = False
     mark: Mark | None = None
+
+
+class NeedsException(Value, frozen=True):
+    """The answer to a plan that our rules refuse and for which an exception is wanted: what to let wait for approval."""
+
+    asked: AskApproval
 
 
 class Act(Value, frozen=True, kw_only=True):

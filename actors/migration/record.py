@@ -49,6 +49,8 @@ class MigrationRecord:
         claimed: the destination says so, and this copy of our data does not know it; only an operator ends it.
         resolved: what an operator said of one whose destination could not be asked any more.
         chain_id, chain_position: the chain that the hop belongs to, and the hop's number in it.
+        residency_exception, excepted_extent: an approved exception from our residency rules, and what it covers; for one attempt only.
+        created_for: the approval by which it was planned; None if it waited for none.
     """
 
     id: str
@@ -89,6 +91,9 @@ class MigrationRecord:
     hop_id: str | None = None
     chain_id: str | None = None
     chain_position: int | None = None
+    residency_exception: str | None = None
+    excepted_extent: str | None = None
+    created_for: str | None = None
 
     @property
     def header(self) -> Header:
@@ -250,6 +255,7 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
         "resolved": record.resolved,
         "chain_id": record.chain_id,
         "chain_position": record.chain_position,
+        "residency_exception": record.residency_exception,
         "created_by": record.created_by,
         "created_at": iso(record.created_at),
         "updated_at": iso(record.updated_at),

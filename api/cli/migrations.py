@@ -99,12 +99,25 @@ def show(migration: str) -> None:
 @click.option("--copy", is_flag=True, help="Make a copy with ids of its own instead of moving.")
 @click.option("--dry-run", is_flag=True, help="Only plan; ask nothing of the destination.")
 @click.option("--acknowledge-residency", is_flag=True, help="Crossing a boundary is meant.")
+@click.option("--override-residency", is_flag=True, help="If our rules refuse it, ask for an exception; waits for approval.")
 @click.option("--bearer-file", metavar="FILE", help="Where the bearer of a grant stands, or `-`; else a received one is used.")
 @connected
 def plan(
-    peer: str, kind: str, resource: str, copy: bool, dry_run: bool, acknowledge_residency: bool, bearer_file: str | None
-) -> None:  # fmt: skip
-    """Plan the move, or the copy, of a resource with all that it owns. Nothing moves before `apply`."""
+    peer: str,
+    kind: str,
+    resource: str,
+    copy: bool,
+    dry_run: bool,
+    acknowledge_residency: bool,
+    override_residency: bool,
+    bearer_file: str | None,
+) -> None:
+    """Plan the move, or the copy, of a resource with all that it owns. Nothing moves before `apply`.
+
+    --override-residency uses a received grant: what waits for approval keeps no bearer.
+    """
+    if override_residency and bearer_file is not None:
+        raise click.UsageError("--override-residency uses a received grant; what waits for approval keeps no bearer")
     client, peer_id = resolved(peer)
     body: dict[str, Any] = {
         "operation": "duplicate" if copy else "migrate",
@@ -113,10 +126,11 @@ def plan(
         "destination_peer_id": peer_id,
         "dry_run": dry_run,
         "acknowledge_residency": acknowledge_residency,
+        **({"override_residency": True} if override_residency else {}),
     }
     if bearer_file is not None:
         body["bearer"] = read_secret(bearer_file, "bearer").reveal()
-    _print(client, migration_of(client.post(PATH, body).data))
+    _print_or_tell(client, client.post(PATH, body).data)
 
 
 @click.command("set-step", cls=Command)
@@ -131,13 +145,7 @@ def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
     if policy == "overwrite":
         confirm(client, "Overwrite the destination's own record?", yes=yes)
     data = client.patch(path_of(migration, "steps", str(order)), {"conflict_policy": policy}).data
-    waiting = waits(data)
-    if waiting is None:
-        _print(client, migration_of(data))
-    elif client.application.as_json:
-        emit_json(data)
-    else:
-        say(waiting)
+    _print_or_tell(client, data)
 
 
 @click.command(cls=Command)
@@ -216,6 +224,17 @@ apply = _act("apply", "Move or copy what was planned; what stands in the way sto
 validate = _act("validate", "Plan again, and ask the destination what stands in the way.", crossing=True)
 retry = _act("retry", "Try a failed migration again, as a new attempt.", crossing=True)
 cancel = _act("cancel", "Give a migration up; possible until everything has been uploaded.")
+
+
+def _print_or_tell(client: Client, data: Any) -> None:
+    """The migration in an answer, or that something waits for approval now."""
+    waiting = waits(data)
+    if waiting is None:
+        _print(client, migration_of(data))
+    elif client.application.as_json:
+        emit_json(data)
+    else:
+        say(waiting)
 
 
 def _print(client: Client, migration: dict[str, Any]) -> None:

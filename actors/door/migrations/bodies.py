@@ -70,6 +70,12 @@ PLAN: Final = Object(
         ),
         Field("dry_run", Boolean(), default=True, description="Only plan; ask nothing of the destination."),
         ACKNOWLEDGE,
+        Field(
+            "override_residency",
+            Boolean(),
+            default=False,
+            description="If our residency rules refuse it, ask for an exception for this one migration; takes no `bearer`.",
+        ),
     ),
     name="PlanMigrationRequest",
 )
@@ -143,6 +149,7 @@ MIGRATION: Final = Object(
         Field("resolved", Text(), nullable=True, description="What an operator said of it when its destination could not be asked."),
         Field("chain_id", Identifier(), nullable=True, description="The chain of which it is a hop."),
         Field("chain_position", Integer(0), nullable=True, description="The number of that hop."),
+        Field("residency_exception", Identifier(), nullable=True, description="The approval by which our residency rules let it go."),
         Field("created_by", Identifier(), nullable=True),
         Field("created_at", Instant(), required=True),
         Field("updated_at", Instant(), nullable=True),

@@ -12,7 +12,7 @@ from actors.door.approvals.handlers import let_wait
 from actors.door.migrations import federation
 from actors.inventory.registry import find
 from actors.migration.actor import decidable_step, step_facts
-from actors.migration.messages import Act, Plan, Proof, Prove, Resolve, ResolveArrival, SetStep
+from actors.migration.messages import Act, NeedsException, Plan, Proof, Prove, Resolve, ResolveArrival, SetStep
 from actors.migration.record import ARRIVAL, MIGRATION, ArrivalRecord, MigrationRecord, shown, shown_arrival
 from actors.migration.steps import Header
 from actors.resource.catalogue import KIND as CATALOGUE
@@ -88,9 +88,17 @@ def plan_migration(door: Door, request: Request) -> None:
         bearer=body.get("bearer"),
         dry_run=body["dry_run"],
         acknowledge_residency=body["acknowledge_residency"],
+        override_residency=body["override_residency"],
         mark=request.mark,
     )
-    _shown(door, request, uuid7(request.wall, door.chance), message, status=201)
+
+    def answered(outcome: MigrationRecord | NeedsException) -> None:
+        if isinstance(outcome, NeedsException):
+            let_wait(door, request, outcome.asked)
+        else:
+            request.ok({"migration": shown(outcome)}, status=201, version=outcome.version)
+
+    door.relay(request, Ref(MIGRATION.name, uuid7(request.wall, door.chance)), message, answered)
 
 
 def act_on_migration(door: Door, request: Request, *, act: str) -> None:
@@ -171,9 +179,9 @@ def _own(door: Door, request: Request) -> str:
     return id
 
 
-def _shown(door: Door, request: Request, id: str, message: Any, *, status: int = 200) -> None:
+def _shown(door: Door, request: Request, id: str, message: Any) -> None:
     def answered(outcome: MigrationRecord) -> None:
-        request.ok({"migration": shown(outcome)}, status=status, version=outcome.version)
+        request.ok({"migration": shown(outcome)}, version=outcome.version)
 
     door.relay(request, Ref(MIGRATION.name, id), message, answered)
 

@@ -90,16 +90,17 @@ _OPERATOR: Final = (
         summary="Plan the move or the copy of a resource to a peer",
         description=(
             "What the root owns travels along; what it needs must be at the destination under the same name. With `dry_run` the plan is "
-            "only made; without it the destination is asked at once what stands in the way. Nothing moves before `apply`."
+            "only made; without it the destination is asked at once what stands in the way. Nothing moves before `apply`. "
+            "With `override_residency` a plan that our residency rules refuse waits for approval: 202, and nothing has been planned yet."
         ),
         body=bodies.PLAN,
-        success={201: bodies.ONE},
+        success={201: bodies.ONE, 202: PENDING},
         errors={
             403: _RESIDENCY,
             404: ("peer_not_found", "resource_not_found"),
             409: ("peer_not_ready", "migration_id_conflict", "no_received_grant"),
             413: ("plan_too_large",),
-            422: ("field_required", "operation_unknown", "residency_unacknowledged", *_PLAN_PROBLEMS),
+            422: ("field_required", "operation_unknown", "residency_unacknowledged", "bearer_not_kept", *_PLAN_PROBLEMS),
         },
         idempotent=True,
     ),

@@ -30,6 +30,22 @@ def test_a_plan_names_the_module_and_reads_its_bearer_where_nobody_sees_it(api: 
     assert "nginx" in result.output
 
 
+def test_an_exception_from_the_residency_rules_waits_and_takes_no_bearer(api: OperatorApi, run: Run) -> None:
+    api.answers["get_peer"] = granted({"peer": peer()})
+    waiting = {"pending": True, "deferred_operation_id": PEER_ID, "approval_request_id": PEER_ID, "expires_at": "2030-01-01T00:00:00Z"}
+    api.answers["plan_migration"] = granted(waiting)
+    asked = ("migrations", "plan", PEER_ID, "NodeModule", MODULE_ID, "--override-residency")
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    assert "nothing has been done yet" in result.stdout
+    assert f"powernode approvals approve {PEER_ID}" in result.stdout
+    assert api.requests[-1].body["override_residency"] is True
+    assert json.loads(run(*asked, "--json").stdout) == waiting
+    sent = len(api.requests)
+    assert run(*asked, "--bearer-file", "-", input=BEARER + "\n").exit_code == 2
+    assert len(api.requests) == sent
+
+
 def test_a_step_is_decided_and_overwriting_asks_first(api: OperatorApi, run: Run) -> None:
     api.answers["set_migration_step"] = ONE
     assert run("migrations", "set-step", MIGRATION_ID, "0", "rename_with_suffix").exit_code == 0
