@@ -72,6 +72,8 @@ def document(draw: Draw) -> Document:
     world: dict[str, Any] = {"seed": draw.whole(1, 999), "for": duration(draw.among(LENGTHS_S)), "skip_impossible": True}
     if often(draw, 50):
         world["buggify"] = True
+    if often(draw, 25):
+        world["chores"] = True
     words, at, steps = swarm(draw), 0.0, []
     for peering in _beginning(draw, names):
         steps.append({"t": duration(round(at, 3)), **peering})
@@ -132,7 +134,8 @@ def mutated(draw: Draw, document: Document, other: Document) -> Document:
     words = swarm(draw)
     for _ in range(draw.whole(1, 4)):
         changed = draw.among(_CHANGES)(draw, changed, other, words)
-    return in_time(with_world(changed, seed=draw.whole(1, 1_000_000), buggify=True if often(draw, 50) else None))
+    turns = {"buggify": True if often(draw, 50) else None, "chores": True if often(draw, 25) else None}
+    return in_time(with_world(changed, seed=draw.whole(1, 1_000_000), **turns))
 
 
 def _names(document: Document) -> list[str]:

@@ -21,11 +21,15 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from actors.audit_archive.messages import Begin
+from actors.audit_archive.record import ARCHIVE
 from actors.certificates import pem_blocks
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import epoch_floor
 from actors.door.call import Answer, Call, Source
 from actors.door.families import PlatformDoor
+from actors.governance.messages import Start
+from actors.governance.record import KIND as GOVERNANCE
 from actors.hub.lifecycle import SIDES, Side, withdrawn
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
@@ -163,6 +167,7 @@ class World:
         self.server_checks = ServerChecks()
         self.sockets: SocketLevel | None = None
         self.buggify: Buggify | None = None
+        self.chores = False
 
     def platform(self, name: str, **federation: Any) -> Host:
         """A new platform, started; keyword arguments are its federation settings."""
@@ -373,7 +378,14 @@ class Host:
         if self.world.onlooker is not None:
             self.world.onlooker.started(self)
         self.engine.start()
+        self.begin_chores()
         self._pump_now()
+
+    def begin_chores(self) -> None:
+        """As the daemon, if the world wants it: peers are looked over and audit entries shipped by themselves, from the first start on."""
+        if self.world.chores:
+            self.engine.tell(Ref(GOVERNANCE.name, self.account_id), Start(self.account_id))
+            self.engine.tell(Ref(ARCHIVE.name, self.account_id), Begin(self.account_id))
 
     def _hang_up(self, events: Sequence[Event]) -> None:
         """As the daemon: the channel of a peer ends a moment after the event that paused or ended its peering."""

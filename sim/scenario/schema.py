@@ -88,6 +88,10 @@ class WorldPart:
     buggify: bool = attrs.field(
         default=False, metadata=key(TRUTH, "production code takes improbable turns now and then, at some of its sites in each run")
     )
+    chores: bool = attrs.field(
+        default=False,
+        metadata=key(TRUTH, "platforms look over their peers and ship their audit chains by themselves, as the daemon does"),
+    )
     converge: bool = attrs.field(
         default=False, metadata=key(TRUTH, "at the end all faults stop, and then every pair that has shaken hands must become active")
     )

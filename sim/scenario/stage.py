@@ -130,6 +130,7 @@ class Stage:
         drive: Callable[[Engine], bool] = Engine.run,
     ) -> None:
         self.world = World(seed, schedule=schedule or Drawn(seed), tracer=tracer, drive=drive)
+        self.world.chores = scenario.world.chores
         self.started_at = 0.0
         self.skipped = 0
         self.history = History(scenario.world.for_s)

@@ -95,6 +95,7 @@ class SocketHost(Host):
                     services = composition.services(public, loopback)
                     async with open_service_tree("platform", "rest_for_one", services, self.clock, self.randomness):
                         composition.engine.start()
+                        self.begin_chores()
                         await trio.sleep_forever()
         except* Exception:
             # Whatever a dead process ends with is nobody's concern.
