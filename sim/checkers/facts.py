@@ -129,6 +129,7 @@ class Facts:
         self._awake: dict[str, float] = {}
         self._resumed: dict[str, float] = {}
         self._lied: set[tuple[str, str]] = set()
+        self.false_words: set[str] = set()
         self._newest: dict[tuple[str, str], str] = {}
         self._subjects: dict[tuple[str, str], str] = {}
         self._assigned: dict[tuple[str, str], str] = {}

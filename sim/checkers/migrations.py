@@ -85,6 +85,8 @@ class OneVerdict(Checker):
         self._judge(commit.host, record.transfer_id)
 
     def _judge(self, host: Any, transfer_id: str) -> None:
+        if transfer_id in self.facts.false_words:
+            return  # Each side follows its operator, and one of them has said what is not so.
         _, status = self._sources.get(transfer_id, ("", ""))
         verdict = self._verdicts.get(transfer_id)
         applied = verdict in ("applied", "finalized")
