@@ -106,7 +106,8 @@ class Nat:
         if transport == "udp" and self.rules.udp_blocked:
             return None
         forwarded = self.forwards.get((transport, outside[1]))
-        if forwarded is not None:
+        # Whoever only filters lets calls for that one pass; it cannot turn those for somebody else to it.
+        if forwarded is not None and (self.rules.translates or forwarded == outside):
             return forwarded
         mapping = self._by_outside.get((transport, outside))
         if mapping is None or self._expired(mapping, now) or not self._admits(mapping, remote, now):

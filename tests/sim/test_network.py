@@ -281,6 +281,17 @@ def test_a_firewall_keeps_addresses_and_lets_only_answers_in() -> None:
     assert isinstance(net.datagram("b", 1, (net.places["a"].address, 1), 0.0), Failure)
 
 
+def test_a_firewall_lets_calls_pass_to_one_and_turns_none_to_it() -> None:
+    net = network()
+    net.add("a", up)
+    net.add_nat("wall", NatRules(translates=False))
+    for name in ("b", "c"):
+        net.add(name, up, realm="wall")
+    net.forward("wall", "c")
+    assert path_between(net, "a", "c").target == "c"
+    assert isinstance(net.connect("a", net.public_address("b"), 443, 0.0), Failure)
+
+
 def test_a_box_that_forgets_makes_connections_half_open() -> None:
     for forget in ("reboot", "timeout", "address"):
         net = network()
