@@ -73,7 +73,7 @@ from net.http_client import encode_object
 from net.limits import CHANNEL_LOOK_S, CHANNEL_OPEN_S, CHANNEL_RETIRED_S
 from net.listener import endpoints_of
 from net.remote import NoIdentity, NotReady, RemoteClient, ServerProof
-from net.remote_faults import no_identity, seal_broken, timed_out, unreachable
+from net.remote_faults import connection_lost, no_identity, seal_broken, timed_out, unreachable
 from net.tls import TlsStream
 from net.websocket import StreamWire, Upgrade, UpgradeFailed, UpgradeRefused, WireClosed, WireMisused, upgraded
 from runtime.errors import Fault, RemoteFault
@@ -119,6 +119,7 @@ class Channels:
         self._numbers = itertools.count(1)
         self._streams: dict[str, TlsStream] = {}
         self._watch = trio.Event()
+        self._closed_to: frozenset[str] = frozenset()
         self._last_body: tuple[Mapping[str, Any] | None, bytes] = (None, b"")
 
     def __len__(self) -> int:
@@ -135,7 +136,12 @@ class Channels:
             _channel(held).cut(CUT_OFF)
 
     def close(self) -> None:
-        """End every channel: the platform is stopping."""
+        """End every channel: the platform is stopping.
+
+        From now on nobody is called who had one. What was under way on a channel would otherwise be asked again over HTTP, and every peer
+        be dialled anew, all at once and all for nothing.
+        """
+        self._closed_to = frozenset(_channel(held).peer_id for held in self._register.all())
         for held in self._register.all():
             _channel(held).cut(GOING_AWAY)
 
@@ -144,6 +150,8 @@ class Channels:
     async def request(self, request: RemoteRequest) -> RemoteReply | Fault:
         """Carry out one exchange, on the channel if there is one, otherwise over HTTP."""
         started = trio.current_time()
+        if request.peer_id in self._closed_to:
+            return unreachable(())
         channel = self._usable(request)
         if channel is None:
             return await self._remote.request(request)
@@ -165,6 +173,8 @@ class Channels:
                 return reply
         if waiting.cancelled_caught:
             channel.cut(NO_ANSWER)
+        if request.peer_id in self._closed_to:
+            return connection_lost([{"url": channel.url, "reachable": True}], GOING_AWAY[1])
         refused = reply if reply is not None and reply.body.get("code") == NEEDS_AN_ADDRESS else None
         left_s = request.timeout_s - (trio.current_time() - started)
         if left_s <= 0:
@@ -223,6 +233,8 @@ class Channels:
 
     async def open(self, request: OpenChannel) -> ChannelOpen | RemoteReply | Fault:
         """See that there is a channel; see `actors.ports.OpenChannel`."""
+        if request.peer_id in self._closed_to:
+            return unreachable(())
         held = self._register.held(request.peer_id)
         if held is not None and not _channel(held).ended:
             return ChannelOpen(_channel(held).url)
