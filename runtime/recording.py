@@ -34,6 +34,8 @@ BEARING_KEYS: Final = frozenset(
     {"acceptance_token", "bearer_token", "invitation", "password", "bootstrap_token", "access_token", "refresh_token", "secret"}
 )
 """Keys under which a body from elsewhere carries a secret in the open."""
+_BEGINNING_CHARS: Final = 8
+"""By so many characters at most it is decided whether a known text may begin at a place."""
 
 _SECRET_PART: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 """32 bytes as URL-safe base64: the secret part of every token of this protocol."""
@@ -258,14 +260,33 @@ def _turn(encoder: Encoder, entry: Recorded) -> dict[str, Any]:
 
 
 def replace_texts(value: Any, derived: Mapping[str, str]) -> Any:
-    """`value` with every text that `derived` knows replaced, wherever it stands in a longer one too."""
-    if not derived:
+    """`value` with every text that `derived` knows replaced, wherever it stands in a longer one too; of two that begin there, the longer.
+
+    The work grows with the length of the texts, and not with how many are known: a platform with a thousand peers knows thousands.
+    """
+    wanted = sorted((text for text in derived if text), key=len, reverse=True)
+    if not wanted:
         return value
-    pattern = re.compile("|".join(re.escape(text) for text in sorted(derived, key=len, reverse=True)))
+    size = min(len(wanted[-1]), _BEGINNING_CHARS)
+    beginnings: dict[str, list[str]] = {}
+    for text in wanted:
+        beginnings.setdefault(text[:size], []).append(text)
+
+    def replaced(text: str) -> str:
+        parts: list[str] = []
+        done = at = 0
+        while at <= len(text) - size:
+            found = next((known for known in beginnings.get(text[at : at + size], ()) if text.startswith(known, at)), None)
+            if found is None:
+                at += 1
+            else:
+                parts += (text[done:at], derived[found])
+                done = at = at + len(found)
+        return "".join((*parts, text[done:])) if parts else text
 
     def walk(each: Any) -> Any:
         if isinstance(each, str):
-            return pattern.sub(lambda found: derived[found[0]], each)
+            return replaced(each)
         if isinstance(each, list):
             return [walk(item) for item in each]
         return {name: walk(item) for name, item in each.items()} if isinstance(each, dict) else each

@@ -96,3 +96,35 @@ def there_and_back_of(told: Any) -> Any:
 
 def test_a_message_without_fields_and_without_a_dictionary_is_recorded_like_any() -> None:
     assert isinstance(there_and_back(Activated()), Activated)
+
+
+KNOWN = st.dictionaries(st.text("abc", max_size=4), st.text("xyz", max_size=4), max_size=8)
+
+
+@given(st.text("abcd", max_size=40), KNOWN)
+def test_texts_are_replaced_from_the_left_and_the_longest_first(text: str, known: dict[str, str]) -> None:
+    at, expected = 0, ""
+    while at < len(text):
+        fits = max((each for each in known if each and text.startswith(each, at)), key=len, default="")
+        expected += known[fits] if fits else text[at]
+        at += len(fits) or 1
+    assert replace_texts({"list": [text, 1, None]}, known) == {"list": [expected, 1, None]}
+
+
+class Counted(str):
+    """A text that counts how often anybody asks whether another one stands in it."""
+
+    asked = 0
+
+    def startswith(self, *arguments: Any) -> bool:
+        Counted.asked += 1
+        return str.startswith(self, *arguments)
+
+
+def test_many_known_texts_cost_no_more_than_few() -> None:
+    known = {hashlib.sha256(str(number).encode()).hexdigest(): str(number) for number in range(2_000)}
+    text = Counted(next(iter(known)) * 2 + "." * 1_000)
+    # Asked only where a known text may begin, which a digest seldom does by chance.
+    Counted.asked = 0
+    assert replace_texts(text, known)
+    assert 0 < Counted.asked <= 10
