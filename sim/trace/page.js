@@ -333,7 +333,7 @@ function select(seq, reveal) {
   facts([["event", event.seq], ["time", clock(event.at)], ["platform", event.host], ["kind", event.kind], [event.kind === "turn" ? "actor" : "with", event.who],
     ["outcome", event.outcome], ["status", event.state], ["effects", event.effects.join(", ")]]);
   links([["Because of", chain], ["And so", effects.get(seq) ?? []]]);
-  byId("panel-state").textContent = [event.message && `message\n${spread(event.message)}`, event.record && `record\n${spread(event.record)}`].filter(Boolean).join("\n\n");
+  byId("panel-state").textContent = ["message", "record"].filter((name) => event[name] !== null).map((name) => `${name}\n${spread(film.texts[event[name]])}`).join("\n\n");
   if (reveal) { bring(event.host); show(placeOf(event)); }
   draw();
 }

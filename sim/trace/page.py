@@ -35,10 +35,11 @@ def render(scenario: Scenario, film: Film) -> str:
 
 
 def document(scenario: Scenario, film: Film) -> Mapping[str, Any]:
-    """All that the page shows."""
+    """All that the page shows. What messages and records say stands once in `texts`, however many events show it."""
     result = film.result
     assert result is not None
     details = len(film.events) <= DETAILS_MAX
+    texts: dict[str, int] = {}
     return {
         "name": scenario.name,
         "description": scenario.description.strip(),
@@ -47,7 +48,8 @@ def document(scenario: Scenario, film: Film) -> Mapping[str, Any]:
         "digest": result.digest,
         "end": film.end,
         "hosts": film.hosts,
-        "events": [_event(event, details) for event in film.events],
+        "events": [_event(event, texts if details else None) for event in film.events],
+        "texts": list(texts),
         "spans": [dict(span.document()) for span in film.spans],
         "arrows": list(arrows(film.events)),
         "failures": [{"checker": failure.checker, "at": failure.at, "text": failure.text} for failure in result.failures],
@@ -77,12 +79,13 @@ def arrows(events: list[TraceEvent]) -> Iterator[Mapping[str, Any]]:
             yield {**way, "start": event.at, "end": end}
 
 
-def _event(event: TraceEvent, details: bool) -> Mapping[str, Any]:
+def _event(event: TraceEvent, texts: dict[str, int] | None) -> Mapping[str, Any]:
+    """One event. Its message and record are numbers of `texts`, for most turns leave a record as it was; None: they are not shown."""
     told = {**event.document(), "text": event.text}
     told["at"] = told.pop("at_s")
     for name in ("message", "record"):
         text = told[name]
-        told[name] = None if text is None or not details else _shortened(text)
+        told[name] = None if text is None or texts is None else texts.setdefault(_shortened(text), len(texts))
     return told
 
 

@@ -17,7 +17,7 @@ from sim.scenario.run import run
 from sim.scenario.schema import Scenario
 from sim.trace.film import Film, Span
 from sim.trace.mermaid import diagram
-from sim.trace.page import arrows, document, render
+from sim.trace.page import DETAIL_CHARS_MAX, arrows, document, render
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 
@@ -89,6 +89,24 @@ def test_a_page_holds_all_of_it_and_nothing_from_elsewhere() -> None:
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", page)
 
 
+def test_a_page_holds_each_text_once_and_every_event_finds_its_own() -> None:
+    scenario, film = filmed("lost-accept-answer")
+    page = document(scenario, film)
+    assert len(set(page["texts"])) == len(page["texts"])
+    for event, told in zip(film.events, page["events"], strict=True):
+        for name in ("message", "record"):
+            value = getattr(event, name)
+            shown = None if told[name] is None else page["texts"][told[name]]
+            assert (shown is None) == (value is None)
+            assert shown is None or repr(value).startswith(shown[:DETAIL_CHARS_MAX])
+
+
+def test_a_page_of_ten_thousand_events_stays_small() -> None:
+    scenario, film = filmed("eight-platforms")
+    assert len(film.events) > 10_000
+    assert len(render(scenario, film)) < 8_000_000
+
+
 def test_no_text_of_a_run_can_leave_its_place_in_the_page() -> None:
     scenario, film = filmed("happy-path")
     hostile = evolve(scenario, name="</script><script>alert(1)</script>")
@@ -97,7 +115,7 @@ def test_no_text_of_a_run_can_leave_its_place_in_the_page() -> None:
 
 def test_a_page_shows_no_token() -> None:
     scenario, film = filmed("happy-path")
-    assert not re.search(r"[\w-]{43}\.[\w-]{22}\b", json.dumps(document(scenario, film)["events"]))
+    assert not re.search(r"[\w-]{43}\.[\w-]{22}\b", json.dumps(document(scenario, film)))
 
 
 def test_a_diagram_counts_heartbeats_that_change_nothing() -> None:
