@@ -456,7 +456,8 @@ def absorbed(
 
 def _already_trusted(record: PeerRecord, answer: remote_answers.AcceptAnswer, wall: float) -> bool:
     """Crossed accepts: the same anchors are in force already, so proof that has been given must not be forgotten."""
-    if trust_status_at(record, wall) == "expired":
+    if trust_status_at(record, wall) == "expired" or record.remote_peer_id != answer.peer_id:
+        # Our certificate names the row at the remote for which it was made, and is worth nothing to another one.
         return False
     held = {anchor.fingerprint for anchor in record.trusted_anchors}
     return record.inbound_subject is not None and record.outbound is not None and held == {anchor.fingerprint for anchor in answer.anchors}

@@ -1,6 +1,6 @@
-"""What explorations have found and no platform has done wrong: documents under which a checker or an action complained without cause.
+"""What explorations have found: documents under which a checker complained, an action broke, or a platform did wrong.
 
-What a platform did wrong stands among the shipped scenarios instead, where it can be read.
+Where a platform did wrong, another test says what. A run stands for what it once showed only as long as chance falls as it did then.
 """
 
 from __future__ import annotations
