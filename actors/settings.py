@@ -11,6 +11,8 @@ from typing import Literal
 
 import attrs
 
+from actors.limits import OVERLAP_DAYS_DEFAULT
+
 
 @attrs.frozen
 class Identity:
@@ -85,6 +87,7 @@ class FederationSettings:
     hub_idle_s: float = 120.0
     hub_open_s: float = 5.0
     stale_after_s: float = 300.0
+    decision_dedup_s: float = 600.0
     probe_connect_s: float = 0.2
     request_timeout_s: float = 10.0
     request_deadline_s: float = 45.0
@@ -93,8 +96,10 @@ class FederationSettings:
     cert_warn_s: float = 30 * 86_400.0
     cert_renew_at_s: float = 35 * 86_400.0
     cert_auto_renew: bool = True
+    anchor_overlap_s: float = OVERLAP_DAYS_DEFAULT * 86_400.0
     revocation_grace_s: float = 300.0
     audit_boundary_s: float = 30 * 86_400.0
+    approval_timeout_s: float = 4 * 3_600.0
     accept_without_trust: Literal["inert", "refuse"] = "inert"
     require_identity_disclosure: bool = False
     allowed_networks: tuple[str, ...] = ()

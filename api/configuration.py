@@ -30,6 +30,8 @@ import attrs
 import cattrs
 
 from actors import limits
+from actors.approval.limits import TIMEOUT_MAX_S as APPROVAL_TIMEOUT_MAX_S
+from actors.approval.limits import TIMEOUT_MIN_S as APPROVAL_TIMEOUT_MIN_S
 from actors.peer.endpoints import parse_hubs
 from actors.problems import Problem as EntryProblem
 from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
@@ -571,11 +573,17 @@ def _relay_rate(value: int) -> int:
     return value
 
 
+def _between(shortest_s: float, longest_s: float) -> Callable[[float], float]:
+    def check(value: float) -> float:
+        if not shortest_s <= value <= longest_s:
+            raise ValueError(f"must be between {format_duration(shortest_s)} and {format_duration(longest_s)}")
+        return value
+
+    return check
+
+
 def _token_ttl(value: float) -> int:
-    if not limits.TOKEN_TTL_MIN_S <= value <= limits.TOKEN_TTL_MAX_S:
-        shortest, longest = format_duration(limits.TOKEN_TTL_MIN_S), format_duration(limits.TOKEN_TTL_MAX_S)
-        raise ValueError(f"must be between {shortest} and {longest}")
-    return int(value)
+    return int(_between(limits.TOKEN_TTL_MIN_S, limits.TOKEN_TTL_MAX_S)(value))
 
 
 def _loopback(value: HostPort) -> HostPort:
@@ -674,6 +682,9 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "server.connections_per_source": _counted,
     "server.channels": _counted,
     "federation.token_ttl": _token_ttl,
+    "federation.decision_dedup": _between(limits.LIVENESS_INTERVAL_S, limits.DAY_S),
+    "federation.anchor_overlap": _between(limits.OVERLAP_DAYS_MIN * limits.DAY_S, limits.OVERLAP_DAYS_MAX * limits.DAY_S),
+    "federation.approval_timeout": _between(APPROVAL_TIMEOUT_MIN_S, APPROVAL_TIMEOUT_MAX_S),
     "federation.accept_block_after": _counted,
     **{f"federation.hub.{name}": _counted for name in ("connections", "connections_per_peer", "connections_per_source")},
     **{f"federation.hub.{name}": _paced for name in ("new_connections_per_peer", "new_connections_per_source")},

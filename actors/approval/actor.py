@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.approval import deciding
 from actors.approval.lifecycle import Status, Trigger, progress, transition
-from actors.approval.limits import ANSWER_S, TIMEOUT_S
+from actors.approval.limits import ANSWER_S
 from actors.approval.messages import AnswerNow, Approve, AskApproval, Execute, Executed, NotApproved, Reject, Supersede, Withdraw
 from actors.approval.record import KIND, ApprovalRecord, Decision, digest, next_look, pending, status_at
 from actors.idempotency.record import Mark, remember
@@ -48,7 +48,7 @@ class ApprovalActor(Actor):
             execution_id=ctx.new_id(),
             params_digest=digest(message.action_category, message.params),
             created_at=ctx.wall,
-            expires_at=ctx.wall + TIMEOUT_S,
+            expires_at=ctx.wall + ctx.settings.federation.approval_timeout_s,
             **facts,
         )
         self._tell(ctx, record, "created", message.requested_by, params_digest=record.params_digest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-TIMEOUT_S: Final = 4 * 3_600.0
-"""How long a request waits; then it is rejected by itself."""
+TIMEOUT_MIN_S: Final = 60.0
+TIMEOUT_MAX_S: Final = 30 * 86_400.0
+"""How long a request may wait until it is rejected by itself (`federation.approval_timeout`)."""
 
 ANSWER_S: Final = 5.0
 """How long the answer to an approval waits for the outcome of what was approved."""
@@ -19,4 +20,4 @@ SUMMARY_CHARS_MAX: Final = 512
 PENDING_PER_PEER_MAX: Final = 32
 """Requests of one peer that may wait at a time."""
 
-assert ANSWER_S < LOOK_S < TIMEOUT_S
+assert ANSWER_S < LOOK_S < TIMEOUT_MIN_S < TIMEOUT_MAX_S

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from actors.approval.limits import PENDING_PER_PEER_MAX, SUMMARY_CHARS_MAX, TIMEOUT_S
+from actors.approval.limits import PENDING_PER_PEER_MAX, SUMMARY_CHARS_MAX
 from actors.approval.messages import AskApproval, Execute, Executed, NotApproved, Supersede
 from actors.approval.record import KIND as APPROVAL
 from actors.grant.record import KIND as GRANT
@@ -99,7 +99,7 @@ class ChainHopActor(Actor):
             self._answer(ctx, message, judged)
             return
         if trigger == "ask":
-            expires_at = ctx.wall + TIMEOUT_S
+            expires_at = ctx.wall + ctx.settings.federation.approval_timeout_s
             record = evolve(record, approval_id=ctx.new_id(), approval_expires_at=expires_at, look_at=ctx.wall + LOOK_S)
             self._note(ctx, record, "migration_chain.hop_asked")
             ctx.send(Ref(APPROVAL.name, record.approval_id or ""), asked_approval(ctx, record, judged))

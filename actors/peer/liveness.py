@@ -19,9 +19,6 @@ from runtime.actor import handles
 from runtime.context import Context
 from runtime.values import evolve
 
-REPORT_AGAIN_S = 600.0
-"""The same trouble is not told again within this time."""
-
 REMOTE_SUSPENDED_US = "the remote has suspended us"
 
 
@@ -117,7 +114,7 @@ class Liveness(Anchors, Expiring):
 
     def _report_due(self, ctx: Context) -> bool:
         """Whether it is time to tell of this peer's trouble (again)."""
-        due = self.reported_at is None or ctx.now - self.reported_at >= REPORT_AGAIN_S
+        due = self.reported_at is None or ctx.now - self.reported_at >= ctx.settings.federation.decision_dedup_s
         if due:
             self.reported_at = ctx.now
         return due

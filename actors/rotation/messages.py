@@ -17,7 +17,7 @@ class Rotate(Value, frozen=True, kw_only=True):
 
     by: str | None
     account_id: str
-    overlap_days: int
+    overlap_days: float
     force: bool = False
     keep_tokens: bool = False
     reason: str | None = None

@@ -24,7 +24,8 @@ _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 
 
 @click.command(cls=Command)
-@click.option("--overlap", type=_DAYS, default=OVERLAP_DAYS_DEFAULT, show_default=True, metavar="DAYS", help="How long both roots count.")
+@click.option("--overlap", type=_DAYS, metavar="DAYS",
+              help="How long both roots count; without it as federation.anchor_overlap says, in a drill 7 days.")  # fmt: skip
 @click.option("--force", is_flag=True, help="After a compromise: the present root ends at once, and each peer must approve the new one.")
 @click.option("--keep-tokens", is_flag=True, help="With --force: open tokens stay, though a thief can answer them in your name.")
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail; demanded with --force.")
@@ -32,7 +33,7 @@ _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 @click.option("--seeds", type=click.IntRange(1, 1_000), default=3, show_default=True, metavar="K", help="With --drill: how often.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connected
-def rotate(overlap: int, force: bool, keep_tokens: bool, reason: str | None, drilled: bool, seeds: int, yes: bool) -> None:
+def rotate(overlap: int | None, force: bool, keep_tokens: bool, reason: str | None, drilled: bool, seeds: int, yes: bool) -> None:
     """Replace the root of this platform's own CA, without outage.
 
     Peers are shown the next root with a proof by the present one, and accept both for the overlap. With --force the present key is taken
@@ -44,7 +45,7 @@ def rotate(overlap: int, force: bool, keep_tokens: bool, reason: str | None, dri
     if drilled and force:
         raise click.UsageError("a rotation by force has no overlap that could be rehearsed: every peer must approve the new root")
     if drilled:
-        drill(Client(current()), overlap, seeds)
+        drill(Client(current()), overlap or OVERLAP_DAYS_DEFAULT, seeds)
         return
     if force and not reason:
         raise click.UsageError("--force needs --reason")
@@ -53,7 +54,8 @@ def rotate(overlap: int, force: bool, keep_tokens: bool, reason: str | None, dri
     client = Client(current())
     question = "End the present root at once, so that every peer must approve the new one?" if force else "Begin to replace the root?"
     confirm(client, question, yes=yes)
-    body: dict[str, Any] = {"overlap_days": overlap} | ({"force": True} if force else {}) | ({"reason": reason} if reason else {})
+    body: dict[str, Any] = ({"force": True} if force else {}) | ({"reason": reason} if reason else {})
+    body |= {"overlap_days": overlap} if overlap is not None else {}
     body |= {"keep_tokens": True} if keep_tokens else {}
     show(client, client.post("/platform/trust/rotate", body).data)
 

@@ -40,7 +40,11 @@ CERTIFICATE: Final = Object((Field("certificate", _CERTIFICATE, required=True),)
 APPROVAL: Final = Object((Field("fingerprint", _FINGERPRINT, required=True),), name="ApproveAnchorRequest")
 ROTATE: Final = Object(
     (
-        Field("overlap_days", Integer(limits.OVERLAP_DAYS_MIN, limits.OVERLAP_DAYS_MAX), default=limits.OVERLAP_DAYS_DEFAULT),
+        Field(
+            "overlap_days",
+            Integer(limits.OVERLAP_DAYS_MIN, limits.OVERLAP_DAYS_MAX),
+            description="How long both roots count; without it as long as the setting `federation.anchor_overlap` says.",
+        ),
         Field("force", Boolean(), description="After a compromise: the present root ends at once, without overlap and without its word."),
         Field("keep_tokens", Boolean(), description="With `force`: open tokens stay, though a thief can answer them in our name."),
         Field("reason", Text(chars_min=1, chars_max=limits.PEER_EVENT_REASON_CHARS_MAX)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
-from actors.limits import OVERLAP_DAYS_DEFAULT, ROTATION_PEERS_ANSWERED_MAX, ROTATION_PEERS_SHOWN_MAX
+from actors.limits import DAY_S, ROTATION_PEERS_ANSWERED_MAX, ROTATION_PEERS_SHOWN_MAX
 from actors.peer.messages import ApproveAnchor, Certify, RenewNow, RotateNow
 from actors.peer.record import KIND
 from actors.rotation.messages import Finish, Rotate
@@ -41,7 +41,7 @@ def approve_peer_anchor(door: Door, request: Request) -> None:
 
 def rotate_trust(door: Door, request: Request) -> None:
     body = request.body
-    days = body.get("overlap_days") or OVERLAP_DAYS_DEFAULT
+    days = body.get("overlap_days") or door.settings.federation.anchor_overlap_s / DAY_S
     message = Rotate(
         by=request.by, account_id=request.account_id, overlap_days=days, force=bool(body.get("force")),
         keep_tokens=bool(body.get("keep_tokens")), reason=body.get("reason"), mark=request.mark,

@@ -20,11 +20,14 @@ class RotateRoot:
     """An operator begins to replace the root of a platform's own CA; peers accept both for the overlap."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
-    overlap_days: int = attrs.field(default=7, metadata=key(WHOLE, "days in which both roots count"))
+    overlap_days: int | None = attrs.field(
+        default=None, metadata=key(WHOLE, "days in which both roots count; without it `anchor_overlap` of the platform")
+    )
     force: bool = attrs.field(default=False, metadata=key(TRUTH, "the present key is stolen: its root ends at once"))
     keep_tokens: bool = attrs.field(default=False, metadata=key(TRUTH, "with `force`: open tokens stay"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        body = {"overlap_days": self.overlap_days, "reason": "rehearsed"} | ({"force": True} if self.force else {})
+        body: dict[str, object] = {"reason": "rehearsed"} | ({"force": True} if self.force else {})
+        body |= {"overlap_days": self.overlap_days} if self.overlap_days is not None else {}
         body |= {"keep_tokens": True} if self.keep_tokens else {}
         stage.call(name, self.on, "POST", "/rotate", body, surface=TRUST)

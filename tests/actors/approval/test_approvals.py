@@ -7,14 +7,15 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.approval.limits import TIMEOUT_S
 from actors.approval.record import KIND
 from actors.migration.record import MIGRATION
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
+from actors.settings import FederationSettings
 from runtime.actor import Ref
 from runtime.ids import uuid7
 from runtime.secret import Secret
+from runtime.store.port import Query
 from sim.world import Host, Reply
 from tests.support.grants import PEERS, Peers, peers
 
@@ -74,7 +75,11 @@ def another(host: Host, email: str, *permissions: str) -> str:
 
 @pytest.fixture
 def waiting() -> Waiting:
-    both = peers("approvals")
+    return made_to_wait()
+
+
+def made_to_wait(**federation: Any) -> Waiting:
+    both = peers("approvals", **federation)
     for host in (both.a, both.b):
         platform = wrote(host, "NodePlatform", name="debian", architecture="amd64")
         wrote(host, "NodeModule", name="nginx", node_platform_id=platform, description=host.name)
@@ -154,12 +159,17 @@ def test_a_rejection_says_why_and_nothing_is_done(waiting: Waiting) -> None:
     assert row.record.audit_log[-1]["why"] == "approval_rejected"
 
 
+def test_how_long_it_waits_is_a_setting() -> None:
+    row = made_to_wait(approval_timeout_s=120.0).peers.a.store.query(Query(KIND.name))[0]
+    assert row.record.expires_at - row.record.created_at == 120.0
+
+
 def test_after_four_hours_it_is_rejected_by_itself_and_one_tick_late_is_late(waiting: Waiting) -> None:
     host = waiting.peers.a
     row = host.store.load(KIND.name, waiting.approval_id)
     assert row is not None
     waiting.peers.world.run_for(row.record.expires_at - host.clock.wall() + 0.001)
-    assert row.record.expires_at - row.record.created_at == TIMEOUT_S
+    assert row.record.expires_at - row.record.created_at == FederationSettings().approval_timeout_s
     host.sign_in()
     late = waiting.decide("approve")
     assert (late.status, late.body["code"]) == (409, "approval_expired")

@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.approval.limits import TIMEOUT_S
 from actors.approval.messages import Execute
 from actors.approval.record import KIND
 from actors.operator.permissions import PERMISSIONS
+from actors.settings import FederationSettings
 from runtime.actor import Ref
 from sim.world import Reply
 from tests.actors.approval.test_approvals import APPROVALS, another
@@ -83,7 +83,7 @@ def test_a_cut_off_waits_and_takes_every_seat_with_the_approval(cutoff: Cutoff) 
 def test_what_is_not_approved_ends_nothing(cutoff: Cutoff, end: str) -> None:
     approval_id = cutoff.asked()
     if end == "time":
-        cutoff.two.world.run_for(TIMEOUT_S + 60.0)
+        cutoff.two.world.run_for(FederationSettings().approval_timeout_s + 60.0)
         reply = cutoff.two.ask("POST", f"{APPROVALS}/{approval_id}/approve", {})
         assert reply.body["code"] in ("approval_expired", "approval_not_pending")
     else:

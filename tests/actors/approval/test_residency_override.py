@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.approval.limits import TIMEOUT_S
 from actors.approval.messages import Execute
 from actors.approval.record import KIND
 from actors.migration.record import MIGRATION
 from actors.operator.permissions import PERMISSIONS
+from actors.settings import FederationSettings
 from runtime.actor import Ref
 from sim.world import Reply, World
 from tests.actors.approval.test_approvals import APPROVALS, MIGRATIONS, another, wrote
@@ -116,7 +116,7 @@ def test_one_migration_goes_by_an_approval_and_the_next_is_refused(one: Excepted
 def test_what_is_not_approved_is_not_planned(one: Excepted, end: str) -> None:
     approval_id = one.asked()
     if end == "time":
-        one.two.world.run_for(TIMEOUT_S + 60.0)
+        one.two.world.run_for(FederationSettings().approval_timeout_s + 60.0)
         reply = one.two.ask("POST", f"{APPROVALS}/{approval_id}/approve", {})
         assert reply.body["code"] in ("approval_expired", "approval_not_pending")
     else:

@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.approval.limits import TIMEOUT_S
 from actors.approval.messages import Execute
 from actors.approval.record import KIND
 from actors.operator.permissions import PERMISSIONS
+from actors.settings import FederationSettings
 from runtime.actor import Ref
 from sim.world import Reply
 from tests.actors.approval.test_approvals import APPROVALS, another
@@ -99,7 +99,7 @@ def test_a_lost_race_is_said_before_anything_waits(residency: Residency) -> None
 def test_what_is_not_approved_changes_nothing(residency: Residency, end: str) -> None:
     approval_id = residency.asked("EU")
     if end == "time":
-        residency.peers.world.run_for(TIMEOUT_S + 60.0)
+        residency.peers.world.run_for(FederationSettings().approval_timeout_s + 60.0)
         reply = residency.peers.ask("POST", f"{APPROVALS}/{approval_id}/approve", {})
         assert reply.body["code"] in ("approval_expired", "approval_not_pending")
     else:

@@ -139,14 +139,15 @@ def test_a_failed_heartbeat_by_itself_changes_no_status(two: Pair) -> None:
     assert two.b.evidence(two.at_b.peer_id).last_error is None
 
 
-def test_a_peer_that_never_came_up_is_reported_but_not_degraded() -> None:
-    two = pair(role_of_b="child")
+@pytest.mark.parametrize(("dedup_s", "count"), [(600.0, 2), (1_200.0, 1)])
+def test_a_peer_that_never_came_up_is_reported_but_not_degraded(dedup_s: float, count: int) -> None:
+    two = pair(role_of_b="child", decision_dedup_s=dedup_s)
     two.network.answers = lambda exchange: UNREACHABLE if exchange.request.path != "/federation_api/accept" else None
     two.accept()
     two.network.advance(1400.0)
     assert two.statuses == ("enrolled", "enrolled")
     reports = [event for event in two.b.store.events(0, 1000) if event.kind == "federation.peer.unreachable"]
-    assert [event.severity for event in reports] == ["high", "high"], "once in ten minutes"
+    assert [event.severity for event in reports] == ["high"] * count, "once in that time"
     two.network.answers = lambda exchange: None
     two.network.advance(67.0)
     assert two.statuses == ("active", "active")

@@ -14,9 +14,11 @@ from actors.peer.messages import ApproveAnchor, Regenerate, RotateNow, Shown
 from actors.ports import CrossSign, MadeRoot, MakeRoot, SignedStatement, SignStatement
 from actors.rotation.messages import Rotating
 from actors.rotation.shown import shown
+from runtime.clock import parse_iso
 from runtime.errors import Fault, RemoteFault
 from runtime.store.port import Query
 from tests.support.federation import ACCOUNT, OPERATOR, Pair
+from tests.support.grants import peers
 from tests.support.rotations import connected, failed_heartbeats, finish, leap, progress, rotate, rotation, status
 
 
@@ -59,6 +61,16 @@ def test_a_second_rotation_waits_for_the_first_one() -> None:
     outcome = rotate(two.a)
     assert isinstance(outcome, Fault)
     assert outcome.code == "rotation_under_way"
+
+
+@pytest.mark.parametrize(("body", "days"), [({}, 3.5), ({"overlap_days": 2}, 2.0)])
+def test_how_long_both_roots_count_is_a_setting_that_a_request_may_overrule(body: dict[str, int], days: float) -> None:
+    two = peers("overlap", anchor_overlap_s=3.5 * DAY_S)
+    told = two.ask("POST", "/api/v1/system/platform/trust/rotate", body).data["rotation"]
+    begins, ends = parse_iso(told["begins"]), parse_iso(told["ends"])
+    assert begins is not None
+    assert ends is not None
+    assert ends - begins == days * DAY_S
 
 
 @pytest.mark.parametrize("step", [1, 2, 4, 7])
