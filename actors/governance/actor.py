@@ -80,7 +80,8 @@ class GovernanceActor(Reviewing):
         rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=running.after_id, limit=GOVERNANCE_SLICE))
         for row in rows:
             running.found += scanner.scan_peer(row.record, row.evidence, ctx.settings, ctx.wall, running.matrix)
-            running.records.append(row.record)
+            # The object that is in memory anyway; the copy just read is let go, or all peers would be there twice at the end.
+            running.records.append(ctx.engine.directory.freshest(PEER.name, row).record)
         if len(rows) == GOVERNANCE_SLICE:
             running.after_id = rows[-1].record.id
             ctx.after(0.0, ScanSlice(), "slice")

@@ -84,7 +84,8 @@ class Reviewing(Actor):
         for row in rows:
             open_here = Query(CAPABILITY.name, ((Condition("open_peer_id", "=", row.record.id),),), limit=1)
             running.result.add(review.of_peer(row.record, flows=bool(ctx.query(open_here)), wall=ctx.wall))
-            running.peers[row.record.id] = row.record
+            # As in the scan: no second copy of every peer.
+            running.peers[row.record.id] = ctx.engine.directory.freshest(PEER.name, row).record
             running.after_id = row.record.id
         return len(rows)
 
