@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+import msgspec
+
 from runtime.values import Value
 
 BlastRadius = Literal["low", "medium", "high"]
@@ -19,12 +21,14 @@ class Category(Value, frozen=True, kw_only=True):
     Attributes:
         name: what policies and requests call it.
         permission: what an operator who asks for it must hold, also when it is carried out; None for what peers ask for.
+        permissions: the same where it depends on the kind of what it is about; `permission` for any other kind.
         blast_radius: how far a mistake reaches.
     """
 
     name: str
     permission: str | None
     blast_radius: BlastRadius
+    permissions: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 PEER_RESIDENCY: Final = "sdwan.federation_peer_data_residency"
@@ -36,7 +40,12 @@ _ALL: Final = (
     Category(name=PEER_RESIDENCY, permission="system.peers.manage", blast_radius="medium"),
     Category(name="system.migration_hop", permission=None, blast_radius="high"),
     Category(name="system.migration_overwrite", permission="system.migrations.plan", blast_radius="high"),
-    Category(name=RESIDENCY_OVERRIDE, permission="system.migrations.plan", blast_radius="high"),
+    Category(
+        name=RESIDENCY_OVERRIDE,
+        permission="system.migrations.plan",
+        permissions={"service_subscription": "system.service_subscriptions.subscribe"},
+        blast_radius="high",
+    ),
     Category(name=OFFERING_CUTOFF, permission="system.service_offerings.manage", blast_radius="high"),
 )
 

@@ -65,7 +65,8 @@ def decider_fault(record: ApprovalRecord, by: str, operators: Sequence[Operator]
 
 def requester_fault(record: ApprovalRecord, operators: Sequence[Operator]) -> Fault | None:
     """Why the operator who asked may not have it done any more, or None."""
-    permission = CATEGORIES[record.action_category].permission
+    category = CATEGORIES[record.action_category]
+    permission = category.permissions.get(record.subject_kind, category.permission)
     if record.requested_by is None or permission is None:
         return None
     found = next((each for each in operators if each.id == record.requested_by), None)

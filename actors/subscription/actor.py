@@ -9,6 +9,12 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from actors import residency
+from actors.approval.deciding import CHANGED
+from actors.approval.messages import Execute, Executed, NotApproved
+from actors.approval.record import KIND as APPROVAL
+from actors.approval.record import ApprovalRecord
+from actors.continuity.record import FROZEN_HERE, frozen_by
+from actors.continuity.record import KIND as CONTINUITY
 from actors.idempotency.record import Mark, remember
 from actors.offering import backend
 from actors.peer.dependants import DEPENDANTS, Dependant
@@ -20,12 +26,14 @@ from actors.peer.record import PeerRecord
 from actors.ports import GRANT_BEARER_PURPOSE, EnsureCertificate, RemoteReply, Seal
 from actors.subscription import answers, lifecycle
 from actors.subscription.catalogue import KIND as CATALOGUE
+from actors.subscription.exception import approved, asked, places
 from actors.subscription.messages import (
     Answered,
     Cancel,
     Certified,
     Create,
     Looked,
+    NeedsException,
     Released,
     Renew,
     Retry,
@@ -66,17 +74,27 @@ class SubscriptionActor(Actor):
 
     @handles(Create)
     def on_create(self, message: Create, ctx: Context) -> None:
-        peer = self._peer(ctx, message.peer_id)
-        if peer is None or peer.account_id != message.account_id or peer.peer_kind != "platform":
-            ctx.reply(OperatorFault("peer_not_found", "there is no such platform peer", 404))
-            return
-        if peer.status not in REACHABLE:
-            ctx.reply(OperatorFault("peer_not_ready", f"the peer is {peer.status}", 409, {"status": peer.status}))
+        peer = self._provider(ctx, message)
+        if isinstance(peer, Fault):
+            ctx.reply(peer)
             return
         refused = self._residency_fault(ctx, peer, message)
         if refused is not None:
-            ctx.reply(refused)
+            excepted = message.override_residency and self._residency_fault(ctx, peer, message, overridden=True) is None
+            ctx.reply(self._exception_needed(ctx, message, peer) if excepted else refused)
             return
+        self.waiting.append((ctx.defer(), message.mark, 201))
+        self._begin(ctx, message, peer)
+
+    def _provider(self, ctx: Context, message: Create) -> PeerRecord | Fault:
+        peer = self._peer(ctx, message.peer_id)
+        if peer is None or peer.account_id != message.account_id or peer.peer_kind != "platform":
+            return OperatorFault("peer_not_found", "there is no such platform peer", 404)
+        if peer.status not in REACHABLE:
+            return OperatorFault("peer_not_ready", f"the peer is {peer.status}", 409, {"status": peer.status})
+        return peer
+
+    def _begin(self, ctx: Context, message: Create, peer: PeerRecord, exception: str | None = None, **facts: Any) -> None:
         record = SubscriptionRecord(
             id=ctx.ref.id,
             account_id=message.account_id,
@@ -88,15 +106,55 @@ class SubscriptionActor(Actor):
             ttl_days=message.ttl_days,
             dns_credential_id=message.dns_credential_id,
             acknowledge_residency=message.acknowledge_residency,
+            residency_exception=exception,
             created_by=message.by,
             created_at=ctx.wall,
             updated_at=ctx.wall,
         )
-        tell(ctx, record, "requested", "low", message.by)
-        self.waiting.append((ctx.defer(), message.mark, 201))
+        tell(ctx, record, "requested", "high" if exception is not None else "low", message.by, **facts)
         self._proceed(ctx, record)
 
-    def _residency_fault(self, ctx: Context, peer: PeerRecord, message: Create) -> Fault | None:
+    def _exception_needed(self, ctx: Context, message: Create, peer: PeerRecord) -> NeedsException | Fault:
+        ours = ctx.settings.federation.data_residency
+        return _host_fault(ctx, message) or NeedsException(asked(ctx.ref.id, message, peer, ours))
+
+    @handles(Execute)
+    def on_execute(self, message: Execute, ctx: Context) -> None:
+        """A subscription that our rules refuse was approved. It is made if everything still is what was approved."""
+        approval = message.approval
+        record: SubscriptionRecord | None = self.record
+        fault: Fault | None = None
+        if approval.params["subscription_id"] != ctx.ref.id or (record is not None and record.residency_exception != approval.id):
+            fault = OperatorFault(CHANGED, "what was approved is another subscription", 409)
+        elif record is None:
+            create = approved(approval)
+            peer = self._excepted(ctx, create, approval)
+            if isinstance(peer, Fault):
+                fault = peer
+            else:
+                facts = {"approval_id": approval.id, "approved_by": message.approved_by, "operation_id": approval.execution_id}
+                self._begin(ctx, create, peer, approval.id, **facts)
+        ctx.send(Ref(APPROVAL.name, approval.id), Executed(fault=fault, result={"subscription_id": ctx.ref.id}))
+
+    def _excepted(self, ctx: Context, create: Create, approval: ApprovalRecord) -> PeerRecord | Fault:
+        """The provider, or why what was approved is not done."""
+        identity = ctx.settings.identity
+        known = ctx.row(CONTINUITY.name, identity.instance_id)
+        if frozen_by(known.record if known is not None else None, identity) is not None:
+            return FROZEN_HERE
+        peer = self._provider(ctx, create)
+        if isinstance(peer, Fault):
+            return peer
+        now = places(ctx.settings.federation.data_residency, peer)
+        if any(approval.params[name] != value for name, value in now.items()):
+            return OperatorFault(CHANGED, "the places where data is kept are not those that were approved", 409)
+        return _host_fault(ctx, create) or self._residency_fault(ctx, peer, create, overridden=True) or peer
+
+    @handles(NotApproved)
+    def on_not_approved(self, message: NotApproved, ctx: Context) -> None:
+        """Nothing was subscribed to, and the request has told so in the audit chain of the peer."""
+
+    def _residency_fault(self, ctx: Context, peer: PeerRecord, message: Create, *, overridden: bool = False) -> Fault | None:
         """Why our own rules do not let data live at the provider, or None. What its catalogue does not say counts as sensitive."""
         row = ctx.row(CATALOGUE.name, peer.id)
         entries = row.record.entries if row is not None and row.record.peering_epoch == peer.peering_epoch else ()
@@ -105,7 +163,7 @@ class SubscriptionActor(Actor):
             return None
         federation = ctx.settings.federation
         outcome = residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
-        return residency.refusal(outcome, acknowledged=message.acknowledge_residency)
+        return residency.refusal(outcome, acknowledged=message.acknowledge_residency, overridden=overridden)
 
     @handles(Cancel)
     def on_cancel(self, message: Cancel, ctx: Context) -> None:
@@ -398,3 +456,9 @@ class SubscriptionActor(Actor):
     def _peer(self, ctx: Context, peer_id: str) -> PeerRecord | None:
         rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
         return rows[0].record if rows else None
+
+
+def _host_fault(ctx: Context, message: Create) -> Fault | None:
+    """Why the host cannot be had, as the unique key would say it later, or None."""
+    taken = ctx.find(KIND.name, "host", f"{message.account_id} {message.local_hostname}")
+    return OperatorFault("hostname_taken", "another subscription has this host", 409) if taken is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.approval.messages import AskApproval
 from actors.idempotency.record import Mark
 from runtime.actor import CallResult
 from runtime.errors import Fault
@@ -23,7 +24,14 @@ class Create(Value, frozen=True, kw_only=True):
     ttl_days: int | None = None
     dns_credential_id: str | None = None
     acknowledge_residency: bool = False
+    override_residency: bool = False
     mark: Mark | None = None
+
+
+class NeedsException(Value, frozen=True):
+    """The answer where our rules refuse and an exception is wanted (`override_residency`): what to let wait. Nothing was subscribed to."""
+
+    asked: AskApproval
 
 
 class Cancel(Value, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ class SubscriptionRecord:
         tries, next_at: of the step that a pending one waits for.
         look_at: when the monitor looks at it next.
         renewal_key: of a renewal under way, so that a lost answer can be asked for again.
+        residency_exception: the approval by which our residency rules let it be; None if they were not in the way.
     """
 
     id: str
@@ -69,6 +70,7 @@ class SubscriptionRecord:
     ttl_days: int | None = None
     dns_credential_id: str | None = None
     acknowledge_residency: bool = False
+    residency_exception: str | None = None
     auto_renew: bool = True
     state: State = "pending"
     phase: Phase = "request"
@@ -203,6 +205,7 @@ def to_json(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) ->
         "grant_id": record.grant_id,
         "permission_scopes": list(record.permission_scopes),
         "auto_renew": record.auto_renew,
+        "residency_exception": record.residency_exception,
         "expires_at": iso_or_none(record.expires_at),
         "access_ends_at": iso_or_none(record.access_ends_at),
         "next_try_at": iso_or_none(record.next_at),

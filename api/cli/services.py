@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from api.cli.application import connected, current
+from api.cli.approvals import waits
 from api.cli.client import Client, segment
 from api.cli.ending import confirm
 from api.cli.lazy import Command, LazyGroup
@@ -61,14 +62,22 @@ def catalog(peer: str) -> None:
 @click.option("--host", required=True, metavar="NAME", help="A DNS name, or localhost:<port> for a forward on this machine alone.")
 @click.option("--ttl-days", type=int, help="Term; the provider's default when absent.")
 @click.option("--acknowledge-residency", is_flag=True, help="Say that data may cross a boundary by using the service.")
+@click.option("--override-residency", is_flag=True, help="If our rules refuse it, ask for an exception; waits for approval.")
 @connected
-def subscribe(peer: str, slug: str, host: str, ttl_days: int | None, acknowledge_residency: bool) -> None:
+def subscribe(peer: str, slug: str, host: str, ttl_days: int | None, acknowledge_residency: bool, override_residency: bool) -> None:
     """Subscribe to a service of a peer and route a host name to it."""
     client, peer_id = resolved(peer)
     body: dict[str, Any] = {"slug": slug, "local_hostname": host, "ttl_days": ttl_days}
     body |= {"acknowledge_residency": True} if acknowledge_residency else {}
-    path = f"/federation/peers/{segment(peer_id)}/subscriptions"
-    _told(client, part_of(client.post(path, body).data, "subscription"))
+    body |= {"override_residency": True} if override_residency else {}
+    data = client.post(f"/federation/peers/{segment(peer_id)}/subscriptions", body).data
+    waiting = waits(data)
+    if waiting is None:
+        _told(client, part_of(data, "subscription"))
+    elif client.application.as_json:
+        emit_json(data)
+    else:
+        say(waiting)
 
 
 @click.command("list", cls=Command)

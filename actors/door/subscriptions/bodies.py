@@ -24,6 +24,10 @@ SUBSCRIBE: Final = Object(
         Field("ttl_days", TTL_DAYS, nullable=True, code="ttl_out_of_range", status=422, description="The provider's default when absent."),
         Field("dns_credential_id", Identifier(), nullable=True, description="By what a certificate for the host is to be obtained."),
         Field("acknowledge_residency", Boolean(), default=False, description="A crossing of a boundary is meant."),
+        Field(
+            "override_residency", Boolean(), default=False,
+            description="If our residency rules refuse it, ask for an exception for this one subscription.",
+        ),
     ),
     name="SubscribeRequest",
 )  # fmt: skip
@@ -53,6 +57,7 @@ SUBSCRIPTION: Final = Object(
         Field("grant_id", Identifier(), nullable=True),
         Field("permission_scopes", ListOf(Text(), 2), required=True),
         Field("auto_renew", Boolean(), required=True),
+        Field("residency_exception", Identifier(), nullable=True, description="The approval by which our residency rules let it be."),
         Field("expires_at", Instant(), nullable=True),
         Field("access_ends_at", Instant(), nullable=True, description="When the provider ends the service, if it has told so."),
         Field("next_try_at", Instant(), nullable=True),

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.door import cursors
+from actors.door.approvals.handlers import let_wait
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.subscription.actor import NOT_FOUND
 from actors.subscription.catalogue import KIND as CATALOGUE
 from actors.subscription.catalogue import Seen
 from actors.subscription.catalogue import to_json as catalogue_to_json
-from actors.subscription.messages import Browse, Cancel, Create, Renew, Retry
+from actors.subscription.messages import Browse, Cancel, Create, NeedsException, Renew, Retry
 from actors.subscription.record import KIND, SubscriptionRecord, to_json
 from runtime.actor import Ref
 from runtime.errors import FaultError, OperatorFault
@@ -78,11 +79,15 @@ def subscribe(door: Door, request: Request) -> None:
         ttl_days=body.get("ttl_days"),
         dns_credential_id=body.get("dns_credential_id"),
         acknowledge_residency=body["acknowledge_residency"],
+        override_residency=body["override_residency"],
         mark=request.mark,
     )
 
-    def answered(outcome: SubscriptionRecord) -> None:
-        request.ok({"subscription": shown(door, outcome)}, status=201)
+    def answered(outcome: SubscriptionRecord | NeedsException) -> None:
+        if isinstance(outcome, NeedsException):
+            let_wait(door, request, outcome.asked)
+        else:
+            request.ok({"subscription": shown(door, outcome)}, status=201)
 
     door.relay(request, Ref(KIND.name, uuid7(request.wall, door.chance)), message, answered)
 

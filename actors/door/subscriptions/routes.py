@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.door import bodies as shared
+from actors.door.approvals.bodies import PENDING
 from actors.door.route import SERVER_FAILED, SUBSCRIPTIONS_CANCEL, SUBSCRIPTIONS_READ, SUBSCRIPTIONS_SUBSCRIBE, SYSTEM, Route
 from actors.door.shapes import Choice, Field, Identifier, ListOf
 from actors.door.subscriptions import bodies
@@ -60,10 +61,11 @@ ROUTES: Final = (
         summary="Subscribe to a service of a peer",
         description=(
             "Answers after the first try. What fails in passing (the peer is away, no certificate yet) leaves it `pending` and is "
-            "tried again after 1, 5 and 25 minutes, then every hour, for a day. What the peer refuses ends it."
+            "tried again after 1, 5 and 25 minutes, then every hour, for a day. What the peer refuses ends it. With `override_residency` "
+            "what our residency rules refuse waits for approval: 202, and nothing has been subscribed to yet."
         ),
         body=bodies.SUBSCRIBE,
-        success={201: bodies.ONE_SUBSCRIPTION},
+        success={201: bodies.ONE_SUBSCRIPTION, 202: PENDING},
         errors={
             403: ("residency_refused",),
             404: ("peer_not_found",),

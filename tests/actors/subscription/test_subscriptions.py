@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from actors.approval.messages import Execute
+from runtime.actor import Ref
 from runtime.store.port import Query
 from sim.mishaps import restore
 from sim.world import Reply
+from tests.actors.approval.test_approvals import APPROVALS, another
 from tests.support.grants import PEERS, Peers
 from tests.support.services import OFFERINGS, offer, quiet_peers, step
 
@@ -333,6 +336,89 @@ def test_a_subscriber_asks_its_own_rules_before_it_asks_the_provider() -> None:
     assert (refused.status, refused.body["code"]) == (403, "residency_refused")
     assert two.ask("GET", SUBSCRIPTIONS).data == []
     assert two.leases(offering["id"]) == []
+
+
+def excepted(two: Two, **changes: Any) -> str:
+    """The id of the request for approval of a subscription that the rules refuse."""
+    reply = two.subscribe(override_residency=True, **changes)
+    assert reply.status == 202, reply.body
+    assert two.ask("GET", SUBSCRIPTIONS).data == []
+    return str(reply.data["approval_request_id"])
+
+
+def decided(two: Two, approval_id: str, act: str = "approve") -> dict[str, Any]:
+    reply = two.ask("POST", f"{APPROVALS}/{approval_id}/{act}", {"reason": "no"} if act == "reject" else {})
+    assert reply.status == 200, reply.body
+    two.world.run_for(2.0)
+    return dict(reply.data["approval"])
+
+
+REFUSING: dict[str, Any] = {**US, "residency_mode": "refuse"}
+
+
+def test_one_subscription_is_made_by_an_approval_although_the_rules_refuse_it() -> None:
+    two = Two(a=EU, b=REFUSING)
+    offering = offer(two.peers, residency_sensitive=True)
+    approval_id = excepted(two)
+    assert two.leases(offering["id"]) == []
+    shown = two.ask("GET", f"{APPROVALS}/{approval_id}").data["approval"]
+    assert (shown["action_category"], shown["plan"]) == ("federation.residency_override", {"situation": "different"})
+    done = decided(two, approval_id)
+    assert done["execution_status"] == "succeeded", done
+    id = done["resolution"]["subscription_id"]
+    assert two.seen(id) == ("active", None)
+    assert two.shown(id)["residency_exception"] == approval_id
+    (entry,) = [each for each in two.b.store.audit(two.peers.a_at_b, 0, 1_000) if each.action == "subscription.requested"]
+    facts = {"approval_id": approval_id, "approved_by": two.b.operator_id, "operation_id": shown["execution_id"]}
+    assert facts.items() <= entry.payload.items()
+    row = two.b.store.load("approval", approval_id)
+    assert row is not None
+    two.b.engine.tell(Ref("service_subscription", id), Execute(approval=row.record, approved_by="somebody"))
+    two.ask("POST", f"{SUBSCRIPTIONS}/{id}/cancel", {})
+    assert two.subscribe().body["code"] == "residency_refused"
+    assert len(two.ask("GET", SUBSCRIPTIONS).data) == 1
+
+
+@pytest.mark.parametrize("act", ["reject", "cancel"])
+def test_a_subscription_that_is_not_approved_is_not_made(act: str) -> None:
+    two = Two(a=EU, b=REFUSING)
+    offer(two.peers, residency_sensitive=True)
+    decided(two, excepted(two), act)
+    assert two.ask("GET", SUBSCRIPTIONS).data == []
+
+
+def test_an_exception_covers_the_places_and_the_host_that_were_approved() -> None:
+    two = Two(a=EU, b=REFUSING)
+    offer(two.peers, residency_sensitive=True, max_subscribers=5)
+    first, second, third = excepted(two), excepted(two), excepted(two, local_hostname="other.b.example")
+    assert decided(two, first)["execution_status"] == "succeeded"
+    assert decided(two, second)["resolution"]["code"] == "hostname_taken"
+    assert two.subscribe(override_residency=True).body["code"] == "hostname_taken"
+    tagged = two.ask("PATCH", f"{PEERS}/{two.peers.a_at_b}", {"data_residency": "kp"})
+    decided(two, tagged.data["approval_request_id"])
+    assert decided(two, third)["resolution"]["code"] == "precondition_changed"
+    assert len(two.ask("GET", SUBSCRIPTIONS).data) == 1
+
+
+def test_where_the_rules_allow_it_or_ask_for_a_word_nothing_waits() -> None:
+    two = Two(a=EU, b={**US, "residency_mode": "warn"})
+    offer(two.peers, residency_sensitive=True)
+    assert two.subscribe(override_residency=True).body["code"] == "residency_unacknowledged"
+    two.active(override_residency=True, acknowledge_residency=True)
+
+
+def test_to_ask_takes_the_permission_to_subscribe_and_no_other() -> None:
+    two = Two(a=EU, b=REFUSING)
+    offer(two.peers, residency_sensitive=True)
+    admin = two.b.token
+    two.b.token = another(two.b, "subscriber@b.example", "system.service_subscriptions.subscribe")
+    reply = two.b.call(
+        "POST", f"{two.there}/subscriptions", {"slug": "wiki", "local_hostname": "wiki.b.example", "override_residency": True}
+    )
+    assert reply is not None
+    assert reply.status == 202, reply.body
+    two.b.token = admin
+    assert decided(two, reply.data["approval_request_id"])["execution_status"] == "succeeded"
 
 
 def test_what_was_never_seen_in_a_catalogue_counts_as_sensitive() -> None:
