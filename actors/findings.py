@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from actors.peer.lifecycle import Severity
-from runtime.values import Value, as_dict
+from runtime.values import Value, as_dict, evolve
 
 
 class FindingKind(Value, frozen=True, kw_only=True):
@@ -22,6 +22,7 @@ class FindingKind(Value, frozen=True, kw_only=True):
     Attributes:
         kind: stable snake_case word.
         severity: how much it matters.
+        weightier: how much a case of it matters that its raiser calls `weightier`; None if all cases weigh the same.
         title: a few words for a list.
         text: one sentence about the case; its `{fields}` are the facts that a raiser must give.
         remedy: what to do next, naming the command that does it; `{peer_id}` and the facts may stand in it.
@@ -34,6 +35,7 @@ class FindingKind(Value, frozen=True, kw_only=True):
     text: str
     remedy: str
     distinguished_by: tuple[str, ...] = ()
+    weightier: Severity | None = None
 
     @property
     def facts(self) -> frozenset[str]:
@@ -275,17 +277,10 @@ _REGISTRY: Final = (
     FindingKind(
         kind="unrestricted_grant_scope",
         severity="medium",
+        weightier="high",
         title="Unrestricted grant",
         text="Grant {grant_id} ({scopes} on {resource_kind}) admits calls from anywhere: no axis restricts it.",
         remedy="`powernode grants narrow {peer_id} {grant_id}` restricts it by instance, network or source address.",
-        distinguished_by=("grant_id",),
-    ),
-    FindingKind(
-        kind="unrestricted_broad_grant",
-        severity="high",
-        title="Unrestricted grant with far-reaching scopes",
-        text="Grant {grant_id} ({scopes} on {resource_kind}) admits calls from anywhere, and lets them do more than read and write.",
-        remedy="`powernode grants narrow {peer_id} {grant_id}` restricts it; revoke it if nobody needs it now.",
         distinguished_by=("grant_id",),
     ),
     FindingKind(
@@ -393,3 +388,9 @@ def make(kind: str, peer_id: str, payload: Mapping[str, Any], **facts: str | int
     message = f"{entry.text.format_map(words)} {remedy}"
     fingerprint = ":".join((kind, peer_id, *(str(facts[name]) for name in entry.distinguished_by)))
     return Finding(kind, entry.severity, peer_id, message, dict(payload), fingerprint, remedy)
+
+
+def weightier(finding: Finding) -> Finding:
+    """The same case with the weightier severity of its kind; its fingerprint stays."""
+    severity = KINDS[finding.kind].weightier
+    return finding if severity is None else evolve(finding, severity=severity)

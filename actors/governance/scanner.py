@@ -15,7 +15,7 @@ from typing import Any, Final
 from actors import residency
 from actors.audit_archive.record import ShipmentRecord
 from actors.bridge.record import BridgeRecord, effective_state
-from actors.findings import Finding, make
+from actors.findings import Finding, make, weightier
 from actors.governance import drift
 from actors.grant import lifecycle
 from actors.grant.record import BROAD_SCOPES, GrantRecord
@@ -128,8 +128,8 @@ def _grant_finding(grant: GrantRecord) -> Finding:
         return make("grant_axis_corrupt", grant.federation_peer_id, context, grant_id=grant.id)
     broad = not BROAD_SCOPES.isdisjoint(grant.permission_scopes)
     facts = {"grant_id": grant.id, "scopes": ", ".join(grant.permission_scopes), "resource_kind": grant.resource_kind}
-    kind = "unrestricted_broad_grant" if broad else "unrestricted_grant_scope"
-    return make(kind, grant.federation_peer_id, {**context, **facts}, **facts)
+    found = make("unrestricted_grant_scope", grant.federation_peer_id, {**context, **facts}, **facts)
+    return weightier(found) if broad else found
 
 
 def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:

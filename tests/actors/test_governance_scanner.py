@@ -36,7 +36,7 @@ SETTINGS = Settings(
 
 
 OF_OTHER_ROWS = {
-    "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope", "unrestricted_broad_grant",
+    "bridge_without_peer", "audit_seal_failed", "grant_axis_corrupt", "unrestricted_grant_scope",
     "migration_chain_stalled", "migration_chain_failed", "migration_chain_unproven", "peer_capability_drift", "hub_consent_without_setting",
     "hub_refuses_connections", "hub_away", "peer_grant_revoked",
 }  # fmt: skip
@@ -410,7 +410,7 @@ def test_grants_that_admit_from_anywhere_are_told_while_they_are_in_force() -> N
     }
     assert told == {
         "wide": ("unrestricted_grant_scope", "medium"),
-        "broad": ("unrestricted_broad_grant", "high"),
+        "broad": ("unrestricted_grant_scope", "high"),
         "blank": ("grant_axis_corrupt", "high"),
     }
     assert {finding.payload["grant_id"] for finding in scan_grants([wide, blank], 200.0)} == {"blank"}
