@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 def federation_push_mirror(door: Door, request: Request) -> None:
-    kind, id = readable(door, request), request.parameters["id"]
+    id = request.parameters["id"]
+    kind = readable(door, request, resource_id=id, scope="write")
     allowed = authorise(door, request, kind=kind.kind, resource_id=id, scope="write")
     if not is_uuid(id):
         raise FaultError(ID_INVALID)

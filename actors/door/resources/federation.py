@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from actors.door.call import Answer, success
-from actors.door.grants.authorise import Authorised, admitted_peer, authorise
+from actors.door.grants.authorise import Authorised, authorise
 from actors.door.resources import cursors, parameters
 from actors.door.resources.cursors import Bound, Resumption
 from actors.door.resources.parameters import ListParameters
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from actors.door.door import Door
     from actors.door.request import Request
 
-LIMIT: Final = "resources_per_peer"
 ID_INVALID: Final = OperatorFault("id_invalid", "the id must be a UUID in lower case", 400)
 
 
@@ -56,15 +55,15 @@ def described(kind: ResourceKind) -> dict[str, Any]:
     }
 
 
-def readable(door: Door, request: Request) -> ResourceKind:
-    """The kind of the path. Only a caller that has proven to be a peer hears whether there is such a kind.
+def readable(door: Door, request: Request, *, resource_id: str | None = None, scope: str = "read") -> ResourceKind:
+    """The kind of the path. Only a caller whose grant would serve a kind that there is hears that there is no such one.
 
     Raises:
-        FaultError: the refusal of the caller, or `unknown_resource_kind`.
+        FaultError: the refusal of the call as of any other, or `unknown_resource_kind`.
     """
     kind = find(request.parameters["kind"])
     if kind is None or not kind.listable or not kind.catalogued:
-        admitted_peer(door, request, LIMIT)
+        authorise(door, request, kind=None, resource_id=resource_id, scope=scope)
         raise FaultError(unknown_kind())
     return kind
 
@@ -148,8 +147,8 @@ def _exported(records: tuple[ResourceRecord, ...], fields: frozenset[str] | None
 
 
 def federation_get_resource(door: Door, request: Request) -> None:
-    kind = readable(door, request)
     id = request.parameters["id"]
+    kind = readable(door, request, resource_id=id)
     allowed = authorise(door, request, kind=kind.kind, resource_id=id, scope="read")
     door.refuse_while_in_question(allowed.peer.account_id)
     if not is_uuid(id):

@@ -98,7 +98,7 @@ def test_what_is_not_there_gone_or_malformed_has_its_code(two: Pair) -> None:
     assert answer.body["details"] == {"moved_to": "the-instance"}
     assert refusal(b.get("/Starship")) == (422, "unknown_resource_kind")
     assert refusal(b.get("/ManagedChildOperator")) == (422, "unknown_resource_kind")
-    assert refusal(Reader(two, None).get("/Starship")) == (422, "unknown_resource_kind")
+    assert refusal(b.get(f"/Starship/{FOREIGN}")) == (422, "unknown_resource_kind")
 
 
 def test_without_the_right_grant_nothing_is_shown(two: Pair) -> None:

@@ -207,6 +207,19 @@ def test_a_past_call_without_a_certificate_is_explained_and_hides_no_other(two: 
     assert two.ask("POST", "explain", {"request_id": "bare"}).data["allowed"] is True
 
 
+@pytest.mark.parametrize("path", ["/resources/Starship", f"/resources/Starship/{UUID}", "/resources/ManagedChildOperator"])
+def test_a_call_for_an_unknown_kind_is_judged_like_any_other(two: Peers, path: str) -> None:
+    grant_id, bearer = two.issue()
+    assert two.code(bearer, path) == "unknown_resource_kind"
+    assert two.code(None, path, request_id="bare") == "grant_token_required"
+    assert two.ask("POST", "explain", {"request_id": "bare"}).data["code"] == "grant_token_required"
+    two.revoke(grant_id)
+    assert two.code(bearer, path, request_id="over") == "grant_revoked"
+    assert two.ask("POST", "explain", {"request_id": "over"}).data["code"] == "grant_revoked"
+    two.world.run_for(1.0)
+    assert [entry["code"] for entry in told(two, "grant.denied")] == ["grant_token_required", "grant_revoked"]
+
+
 def test_a_call_under_a_fitting_grant_that_admission_refuses_needs_no_other_grant(two: Peers) -> None:
     _, bearer = two.issue()
     two.ask("POST", f"{PEERS}/{two.b_at_a}/suspend", {"reason": "a pause"})
