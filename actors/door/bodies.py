@@ -8,10 +8,13 @@ Bodies of the operator API refuse unknown keys. Bodies of the federation API ign
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
+
+import attrs
 
 from actors import limits
 from actors.door.shapes import (
+    INVALID,
     Anything,
     Boolean,
     Choice,
@@ -26,6 +29,7 @@ from actors.door.shapes import (
     Object,
     Parsed,
     Shape,
+    Spot,
     Text,
 )
 from actors.peer.endpoints import Endpoint, parse_endpoints
@@ -209,7 +213,21 @@ _NOT_EDITABLE = (
     "updated_at",
 )
 
-UPDATE_PEER = Object(
+
+@attrs.frozen
+class _PeerChanges(Object):
+    """What operators change of a peer. A residency that waits for approval beside a status, which has its own routes, is told as such."""
+
+    def read(self, value: object, spot: Spot) -> Any:
+        if isinstance(value, dict) and {"status", "data_residency"} <= value.keys():
+            text = "changes by its own route, and data_residency waits for approval: send each by itself"
+            spot.problems.append(Problem("status", "residency_with_status_change", text, 422))
+            super().read(value, spot)
+            return INVALID
+        return super().read(value, spot)
+
+
+UPDATE_PEER = _PeerChanges(
     (
         _ENDPOINTS,
         _METADATA,

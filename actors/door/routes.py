@@ -204,6 +204,7 @@ _PLATFORM_PEERS = (
                 "invalid_prefix",
                 "invalid_residency",
                 "residency_not_alone",
+                "residency_with_status_change",
                 "invalid_metadata",
                 "reserved_metadata_key",
                 "address_not_allowed",

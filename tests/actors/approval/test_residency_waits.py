@@ -90,6 +90,14 @@ def test_what_waits_is_sent_by_itself(residency: Residency, body: Any) -> None:
     assert row.record.overlay_only is False
 
 
+@pytest.mark.parametrize("value", ["EU", None])
+def test_a_residency_beside_a_status_has_a_code_of_its_own(residency: Residency, value: str | None) -> None:
+    reply = residency.patch({"data_residency": value, "status": "suspended"})
+    assert (reply.status, reply.body["code"]) == (422, "residency_with_status_change")
+    assert residency.patch({"status": "suspended"}).body["code"] == "field_not_editable"
+    assert residency.now is None
+
+
 def test_a_lost_race_is_said_before_anything_waits(residency: Residency) -> None:
     reply = residency.patch({"data_residency": "EU"}, if_match='"1"')
     assert (reply.status, reply.body["code"]) == (409, "version_conflict")
