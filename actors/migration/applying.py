@@ -133,17 +133,24 @@ def _check_step(header: Header, step: Step, place: int, problems: list[Problem],
     path = f"steps[{step.order}]"
     kind = find(step.kind)
     if step.order != place:
-        problems.append(Problem(path, "step_invalid", "steps are numbered from 0 without gaps", 422))
+        problems.append(_invalid(step, path, "steps are numbered from 0 without gaps"))
     elif kind is None or not kind.catalogued or kind.kind != step.kind:
         problems.append(Problem(f"{path}.kind", "unknown_resource_kind", "there is no such kind of resource here", 422))
     elif step.action == "create" and movable(kind, header.operation) == "no":
         problems.append(Problem(f"{path}.kind", "kind_not_movable", f"records of {kind.kind} stay where they are", 422))
     elif step.action == "create" and header.operation == "migrate" and not is_uuid7(step.id):
-        problems.append(Problem(f"{path}.id", "step_invalid", "an id that moves is a UUIDv7", 422))
+        problems.append(_invalid(step, f"{path}.id", "an id that moves is a UUIDv7"))
     elif step.action == "create" and not named_only:
-        built = kind.builder(dict(step.payload), problems, f"{path}.payload")
+        found: list[Problem] = []
+        built = kind.builder(dict(step.payload), found, f"{path}.payload")
+        # What is no argument of an operator's call is, from a peer, a step that this platform cannot read.
+        problems += [_invalid(step, each.field, each.message) if each.code == "unknown_argument" else each for each in found]
         if built is not None and kind.natural_key_of(built) != _key_of(kind, step.natural_key):
-            problems.append(Problem(f"{path}.natural_key", "step_invalid", "the names differ from those in the payload", 422))
+            problems.append(_invalid(step, f"{path}.natural_key", "the names differ from those in the payload"))
+
+
+def _invalid(step: Step, field: str, message: str) -> Problem:
+    return Problem(field, "step_invalid", message, 422, {"index": step.order})
 
 
 def _key_of(kind: ResourceKind, named: Mapping[str, Any]) -> str | None:

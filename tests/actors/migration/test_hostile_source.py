@@ -96,7 +96,7 @@ WRONG: dict[str, tuple[Callable[[Step], list[Step]], str]] = {
     "a kind that nobody has": (lambda root: [root, evolve(module(fresh()), order=1, kind="Starship")], "unknown_resource_kind"),
     "a reserved kind": (lambda root: [root, evolve(module(fresh()), order=1, kind="ServiceOffering")], "unknown_resource_kind"),
     "an id that is no UUIDv7": (lambda root: [evolve(root, id="0190c0de-0000-4000-8000-00000000beef")], "step_invalid"),
-    "an attribute that the kind has not": (lambda root: [evolve(root, payload={**root.payload, "owner": "me"})], "unknown_argument"),
+    "an attribute that the kind has not": (lambda root: [evolve(root, payload={**root.payload, "owner": "me"})], "step_invalid"),
     "names that differ from the payload": (lambda root: [evolve(root, natural_key={"name": "another"})], "step_invalid"),
     "one record twice": (lambda root: [root, evolve(root, order=1)], "step_invalid"),
     "steps with a gap": (lambda root: [root, version(2, root.id)], "step_invalid"),
@@ -125,6 +125,15 @@ def test_a_plan_that_is_wrong_brings_nothing(two: Peers, bearer: str, wrong: str
 def inline(two: Peers, bearer: str, steps: Sequence[Step], **changes: Any) -> tuple[str, Answer]:
     """Announce a plan together with its steps; its id and the answer."""
     return opened(two, bearer, steps, steps=[step.to_json() for step in steps], **changes)
+
+
+def test_an_attribute_that_the_kind_has_not_names_its_step(two: Peers, bearer: str) -> None:
+    root = module(fresh())
+    child = version(1, root.id)
+    _, answer = inline(two, bearer, [root, evolve(child, payload={**child.payload, "owner": "me"})])
+    assert answer.body is not None
+    assert (answer.status, answer.body["code"], answer.body["details"]["index"]) == (422, "step_invalid", 1)
+    assert answer.body["details"]["field"] == "steps[1].payload.owner"
 
 
 def test_a_small_plan_is_applied_by_its_announcement_and_once(two: Peers, bearer: str) -> None:
