@@ -389,4 +389,5 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "send_heartbeat": send_heartbeat,
     "get_peer_trust": get_peer_trust,
     "list_peer_audit_log": list_peer_audit_log,
+    "list_overlay_peer_audit_log": list_peer_audit_log,
 }

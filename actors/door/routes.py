@@ -316,6 +316,18 @@ _PLATFORM_PEERS = (
         success={200: bodies.listing_of(bodies.AUDIT_ENTRY)},
         conditional=True,
     ),
+    Route(
+        name="list_overlay_peer_audit_log",
+        method="GET",
+        path=f"{SYSTEM}/sdwan/federation_peers/{{id}}/audit_log",
+        face="operator",
+        permission=PEERS_READ,
+        tag=_PEERS,
+        summary="Read the peer's audit chain, oldest first, under its overlay name",
+        query=bodies.AUDIT_FILTERS,
+        success={200: bodies.listing_of(bodies.AUDIT_ENTRY)},
+        conditional=True,
+    ),
 )
 
 _COMPATIBILITIES = (

@@ -215,3 +215,12 @@ def test_a_paused_peer_is_shown_nothing() -> None:
     reply = b.call("POST", f"{PEERS}/{theirs.id}/audit_requests", {})
     assert reply is not None
     assert reply.status in (409, 502)
+
+
+def test_the_trail_of_a_peer_has_two_names() -> None:
+    _, a, _, peer_id = paired()
+    one, other = (a.call("GET", f"{path}/{peer_id}/audit_log") for path in (PEERS, "/api/v1/system/sdwan/federation_peers"))
+    assert one is not None
+    assert other is not None
+    assert len(one.data) > 2
+    assert other.data == one.data

@@ -398,6 +398,7 @@ class Matrix:
 
         return {
             ("peers", "id"): peer,
+            ("federation_peers", "id"): peer,
             ("peers", "peer_id"): peer,
             ("operators", "id"): operator,
             ("schema_compatibility", "id"): rule,

@@ -58,6 +58,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/system/platform/grants/test", READ),
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
     ("GET", "/system/platform/(peers|trust|grants|hub)(/.*)?", READ),
+    ("GET", "/system/sdwan/federation_peers/{id}/audit_log", READ),
     ("POST|PATCH|PUT|DELETE", "/system/platform/(peers|trust|grants|audit)(/.*)?", MANAGE),
     ("GET", "/system/platform/migration_chains(/.*)?", "system.platform.read"),
     ("POST", "/system/platform/migration_chains", "system.migrations.plan"),
@@ -142,7 +143,7 @@ def ids(matrix: Matrix, operation: Operation, token: str, peer: str | None) -> d
     for place, name in operation.parameters:
         if (place, name) in WORDS:
             out[name] = WORDS[place, name]
-        elif (place, name) == ("peers", "id") and inside is not None:
+        elif (place, name) in (("peers", "id"), ("federation_peers", "id")) and inside is not None:
             out[name] = inside
         elif operation.name == "get_actor_history":
             out[name] = inside or made["peers", "id"]()
