@@ -192,6 +192,7 @@ def _borrowed_steps(draw: Draw, document: Document, other: Document, words: Sequ
     taken = [_renamed(row, renamed) for row in given[first : first + draw.whole(1, 4)]]
     # Where this document has fewer platforms two of the other's may have become one, which is no pair.
     whole = [row for row in taken if not any(isinstance(each, list) and len(set(map(str, each))) < len(each) for each in row.values())]
+    whole = [row for row in whole if row.get("peer") is None or row["peer"] != row.get("on")]
     return with_tables(document, "at", [*tables(document, "at"), *whole])
 
 

@@ -21,6 +21,7 @@ import trio
 from api.flight import FLIGHT_NAME
 from net.folder_lock import FolderLock, FolderLockedError
 from runtime.recording import FORMAT
+from sim.scenario.kinds import unknown
 from sim.scenario.write import Document, duration
 
 ANSWER_WITHIN_S: Final = 15.0
@@ -83,8 +84,12 @@ def document(flight: dict[str, Any], *, since_s: float | None = None, actors: Co
         actors: only these (`KIND/ID`, or a kind); all if empty.
 
     Raises:
-        NoRecordingError: nothing is left.
+        NoRecordingError: nothing is left, or one of `actors` is not there.
     """
+    known = {name for each in flight["actors"] for name in (each["actor"], each["actor"].partition("/")[0])}
+    strange = [unknown(actor, sorted(known), "actor of this recording") for actor in actors if actor not in known]
+    if strange:
+        raise NoRecordingError("\n".join(strange))
     chosen = [each for each in flight["actors"] if not actors or each["actor"] in actors or each["actor"].partition("/")[0] in actors]
     begin = -float("inf") if since_s is None else flight["now"] - since_s
     turns = sorted((turn["now"], number, each["actor"], turn) for each in chosen for number, turn in enumerate(_kept(each["turns"], begin)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 
@@ -18,6 +18,15 @@ from sim.scenario.run import Result
 from sim.scenario.schema import Scenario
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class ProblemsError(click.ClickException):
+    """A file is no scenario. Its problems are told as they are: the command was called rightly."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file, err=file is None)
 
 
 def writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
@@ -39,7 +48,7 @@ def loaded(file: Path) -> Scenario:
     try:
         return load(file)
     except ScenarioError as error:
-        raise click.UsageError("\n" + str(error)) from error
+        raise ProblemsError(str(error)) from error
 
 
 def files_of(given: tuple[Path, ...]) -> list[Path]:

@@ -23,6 +23,9 @@ Names = Literal["platform", "group", "call", "nat"]
 """`group`: a platform, or the common name of several."""
 
 
+WORDS_SHOWN_MAX: Final = 100
+"""Known words that a problem lists where none is near."""
+
 DRIFT_MAX: Final = 10.0
 OFFSET_MAX_S: Final = 20.0 * 365 * 86_400
 """A clock that is further off reads years that tokens and certificates do not have."""
@@ -67,7 +70,13 @@ def unknown(word: object, known: Iterable[str], what: str) -> str:
     """The sentence about a word that nobody knows, with the nearest one that somebody does."""
     words = sorted(known)
     near = difflib.get_close_matches(str(word), words, 1, 0.5)
-    return f"{word!r} is no {what}; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(words) or 'none'}")
+    return f"{word!r} is no {what}; " + (f"did you mean {near[0]!r}?" if near else f"known are {_some(words)}")
+
+
+def _some(words: Sequence[str]) -> str:
+    return (
+        ", ".join(words[:WORDS_SHOWN_MAX]) + (f" and {len(words) - WORDS_SHOWN_MAX} more" if len(words) > WORDS_SHOWN_MAX else "") or "none"
+    )
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ import attrs
 
 import sim.scenario.actions  # noqa: F401  # registers the actions
 from sim.scenario.actions.registry import ACTIONS, ANSWERED
+from sim.scenario.codes import NO_ANSWER, ROUTE_CODES
 from sim.scenario.expectations import EXPECTATIONS
 from sim.scenario.kinds import Kind, Names, keys_of, unknown
 from sim.scenario.places import Places
@@ -255,6 +256,8 @@ class _Reading:
         own = keys_of(Step)
         made = self._fields(Step, row, "at", number, tuple(keys_of(cls)))
         acts = self._fields(cls, {key: value for key, value in row.items() if key not in own}, "at", number, tuple(own))
+        if acts is not None and acts.get("peer") is not None and acts["peer"] == acts.get("on"):
+            self.problem("at", number, "peer", "is the platform itself; name another one")
         if made is None or acts is None:
             return None
         return Step(**made, action=cls(**acts), line=self.places.line("at", number))
@@ -266,4 +269,15 @@ class _Reading:
         made = self._fields(cls, {key: value for key, value in row.items() if key != "that"}, "expect", number, ("that",))
         if made is None:
             return None
+        if "call" in made:
+            self._judge_code(made["call"], made["is_"], number)
         return Expected(that=str(row["that"]), expectation=cls(**made), line=self.places.line("expect", number))
+
+    def _judge_code(self, call: str, code: str, number: int) -> None:
+        """Whether the steps of that name can be answered so."""
+        words = {row.get("do") for row in self._rows("at") if row.get("name") == call}
+        answers = [ANSWERED[word] for word in words if isinstance(word, str) and word in ANSWERED]
+        known = {NO_ANSWER}.union(*(ROUTE_CODES if each is None else each for each in answers))
+        first = code.partition(" ")[0]
+        if () not in answers and answers and first not in known:
+            self.problem("expect", number, "is", unknown(first, known, f"answer to {call!r}"))

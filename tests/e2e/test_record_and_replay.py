@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from api.flight import FLIGHT_NAME
 from runtime.clock import iso
 from sim.cli import sim
+from sim.record import NoRecordingError, document
 from sim.scenario.load import load
 from sim.scenario.run import run
 from tests.e2e.broken_daemon import broken
@@ -105,6 +106,12 @@ def test_a_daemon_that_was_killed_leaves_its_last_recording(recorded: Recorded, 
     assert done.exit_code == 0, done.output
     assert "no daemon runs" in done.output
     assert f"wrote at {iso((daemon.data / FLIGHT_NAME).stat().st_mtime)}" in done.output
+
+
+def test_an_actor_that_is_not_in_the_recording_is_told_with_the_nearest_word() -> None:
+    flight = {"actors": [{"actor": "peer/01", "turns": []}], "now": 0.0}
+    with pytest.raises(NoRecordingError, match="did you mean 'peer'"):
+        document(flight, actors=["peeer"])
 
 
 def test_a_folder_without_a_recording_says_what_to_do(tmp_path: Path) -> None:

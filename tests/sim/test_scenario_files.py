@@ -47,6 +47,8 @@ peer = "b"
 is = "proposed"
 """
 POISON = 'do = "poison"\n{} = "{}"\non = "a"'
+STATUS = 'that = "status"\non = "a"\npeer = "b"\nis = "proposed"'
+CODE = 'that = "code"\ncall = "first"\nis = "{}"'
 EMPTY = 'that = "always"\non = "a"\npeer = "b"\nis = []'
 
 
@@ -87,6 +89,9 @@ def test_the_small_file_is_good() -> None:
         ("[[at]]", '[[link]]\nbetween = ["a", "b"]\nloss = 2\n\n[[at]]', 15, "link.loss", "must be between 0 (never) and 1 (always)"),
         ("[[at]]", '[[link]]\nbetween = ["a", "b"]\nlatency = [2, 1]\n\n[[at]]', 15, "link.latency", "must name the lesser duration first"),
         ("[[at]]", "[[att]]", 13, "att", "'att' is no key of a scenario; did you mean 'at'?"),
+        ('peer = "b"\nname', 'peer = "a"\nname', 17, "at.peer", "is the platform itself"),
+        (STATUS, CODE.format("okk"), 23, "expect.is", "'okk' is no answer to 'first'; did you mean 'ok'?"),
+        (STATUS, CODE.format("completed"), 23, "expect.is", "'completed' is no answer to 'first'"),
         ('that = "status"', 'that = "state"', 21, "expect.that", "'state' is no expectation; did you mean 'status'?"),
         ('is = "proposed"', 'is = "acepted"', 24, "expect.is", "'acepted' is no known value; did you mean 'accepted'?"),
         ('is = "proposed"', 'is = "proposed"\nt = "61s"', 20, "expect.t", "61 s is after the end of the world"),
@@ -117,6 +122,12 @@ def test_all_problems_are_told_at_once() -> None:
 def test_keys_in_a_description_are_no_keys() -> None:
     text = GOOD.replace('"One proposal."', '"""\n[world]\nfor = 7\n"""').replace('for = "1m"', "for = true")
     assert [each[:2] for each in problems(text)] == [(8, "world.for")]
+
+
+def test_a_call_that_only_looks_has_answers_of_its_own() -> None:
+    looks = GOOD.replace('do = "propose"\non = "a"\npeer = "b"', 'do = "look_migration"\non = "a"')
+    assert parse(looks.replace(STATUS, CODE.format("in_doubt")), "x.toml").expected
+    assert "did you mean 'completed'?" in problems(looks.replace(STATUS, CODE.format("complete")))[0][2]
 
 
 def test_a_name_that_no_step_has() -> None:
@@ -170,6 +181,17 @@ def test_check_tells_the_problems_of_all_files(tmp_path: Path) -> None:
     result = call("check", str(tmp_path / "one.toml"), str(tmp_path / "two.toml"), str(HAPPY))
     assert result.exit_code == 2
     assert result.stderr.count(":15: at.do: 'propse' is no action; did you mean 'propose'?") == 2
+    assert "Usage" not in result.stderr
+
+
+def test_check_reads_a_folder_and_tells_machines(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(GOOD.replace("propose", "propse", 1), encoding="utf-8")
+    (tmp_path / "good.toml").write_text(GOOD, encoding="utf-8")
+    result = call("check", "--json", str(tmp_path))
+    assert result.exit_code == 2
+    bad, good = map(json.loads, result.stdout.splitlines())
+    assert [(each["line"], each["key"]) for each in bad["problems"]] == [(15, "at.do")]
+    assert good == {"file": str(tmp_path / "good.toml"), "problems": []}
 
 
 def test_list_names_every_file() -> None:

@@ -9,6 +9,7 @@ import attrs
 from actors.approval.record import KIND
 from runtime.store.port import Condition, Query
 from sim.scenario.actions.registry import action
+from sim.scenario.codes import ROUTE_CODES
 from sim.scenario.kinds import PLATFORM, key, one_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 APPROVALS: Final = "/api/v1/ai/autonomy/approvals"
 
 
-@action("decide", answered=True)
+@action("decide", answered=True, answers=(*ROUTE_CODES, "none"))
 @attrs.frozen(kw_only=True)
 class Decide:
     """An operator approves, rejects or withdraws the newest request that waits on a platform; `none` if there is none."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from actors.migration_chain.lifecycle import STATUSES
 from actors.migration_chain.record import CHAIN, MigrationChainRecord
 from runtime.store.port import Query
 from sim.scenario.actions.registry import action
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("look_chain", answered=True)
+@action("look_chain", answered=True, answers=(*STATUSES, "none"))
 @attrs.frozen(kw_only=True)
 class LookChain:
     """The committed status of the newest chain from a platform, how many of its hops are done, and its error, as the answer of the step."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sim.world import Host
 
 
-@action("look_finding", answered=True)
+@action("look_finding", answered=True, answers=("open", "none"))
 @attrs.frozen(kw_only=True)
 class LookFinding:
     """Whether a platform has a finding of this kind about a peer now, as the answer of the step: `open` or `none`."""

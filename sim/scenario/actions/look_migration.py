@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from actors.migration.lifecycle import STATUSES
 from actors.migration.record import MIGRATION
 from runtime.store.port import Query
 from sim.scenario.actions.registry import action
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("look_migration", answered=True)
+@action("look_migration", answered=True, answers=(*STATUSES, "none"))
 @attrs.frozen(kw_only=True)
 class LookMigration:
     """The committed status of the newest migration from a platform, as the answer of the step; `none` if there is none."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("look_mirrors", answered=True)
+@action("look_mirrors", answered=True, answers=())
 @attrs.frozen(kw_only=True)
 class LookMirrors:
     """The number of records of a peer that a platform shows as mirrors, as the answer of the step."""

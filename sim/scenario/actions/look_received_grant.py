@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from actors.received_grant.record import of_peer, state
+from actors.received_grant.record import STATES, of_peer, state
 from runtime.values import evolve
 from sim.scenario.actions.registry import action
 from sim.scenario.kinds import PLATFORM, key
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("look_received_grant", answered=True)
+@action("look_received_grant", answered=True, answers=(*STATES, "none"))
 @attrs.frozen(kw_only=True)
 class LookReceivedGrant:
     """What a platform knows of the newest grant of a peer to it, as the answer of the step: its state, or `none` if it knows of none."""

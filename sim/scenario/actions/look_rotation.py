@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 
-from actors.rotation.record import progress_of
+from actors.rotation.record import Progress, progress_of
 from sim.scenario.actions.registry import action
 from sim.scenario.kinds import PLATFORM, key
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("look_rotation", answered=True)
+@action("look_rotation", answered=True, answers=(*get_args(Progress), "none"))
 @attrs.frozen(kw_only=True)
 class LookRotation:
     """How far a peer has come with the root of a platform, as the answer of the step: `promoted`, `waiting`, `must_approve` and so on."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from actors.subscription.lifecycle import STATES
 from actors.subscription.record import KIND
 from runtime.store.port import Query
 from sim.scenario.actions.registry import action
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("look_subscription", answered=True)
+@action("look_subscription", answered=True, answers=(*STATES, "none"))
 @attrs.frozen(kw_only=True)
 class LookSubscription:
     """The committed state of the newest subscription of a platform, with the reason that it has, as the answer of the step."""

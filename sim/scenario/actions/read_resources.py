@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sim.scenario.actions.registry import action
+from sim.scenario.codes import ROUTE_CODES
 from sim.scenario.failures import StageError
 from sim.scenario.kinds import DURATION, PLATFORM, TEXT, WHOLE, key
 from sim.scenario.reading import CatalogueReading
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sim.scenario.stage import Stage
 
 
-@action("read_resources", answered=True)
+@action("read_resources", answered=True, answers=(*ROUTE_CODES, "gap", "repeat"))
 @attrs.frozen(kw_only=True)
 class ReadResources:
     """A platform reads a whole list of a peer with the bearer lent to it: answered `ok`, `gap`, `repeat`, or by what ended it."""

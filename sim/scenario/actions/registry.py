@@ -5,7 +5,7 @@ Lives here: the decorator, and nothing that acts. An action is an attrs class wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ class Action(Protocol):
 ACTIONS: Final[dict[str, type]] = {}
 """Word in the file to the class of the action."""
 
-ANSWERED: Final[set[str]] = set()
-"""Words of the actions that are an operator's call, so that expectations may ask for its answer."""
+ANSWERED: Final[dict[str, Collection[str] | None]] = {}
+"""Words of the actions that are an operator's call, so that expectations may ask for its answer, to the first words of their answers.
+
+None: `ok`, or a code of a route. Empty: anything.
+"""
 
 FAULTS: Final[set[str]] = set()
 """Words of the actions that do harm, so that a sweep can say how many faults it has injected."""
@@ -36,11 +39,14 @@ FAULTS: Final[set[str]] = set()
 _Class = TypeVar("_Class", bound=type)
 
 
-def action(word: str, *, answered: bool = False, fault: bool | None = None) -> Callable[[_Class], _Class]:
+def action(
+    word: str, *, answered: bool = False, answers: Collection[str] | None = None, fault: bool | None = None
+) -> Callable[[_Class], _Class]:
     """Register a class under the word that files use for it.
 
     Args:
         answered: it is an operator's call.
+        answers: what its answer begins with, if that is neither `ok` nor a code of a route; empty for anything.
         fault: it does harm; what no operator does is a fault unless this says otherwise.
     """
 
@@ -48,7 +54,7 @@ def action(word: str, *, answered: bool = False, fault: bool | None = None) -> C
         assert word not in ACTIONS, word
         ACTIONS[word] = cls
         if answered:
-            ANSWERED.add(word)
+            ANSWERED[word] = answers
         if not answered if fault is None else fault:
             FAULTS.add(word)
         return cls

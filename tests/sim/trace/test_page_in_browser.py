@@ -57,6 +57,10 @@ def test_heartbeats_that_stand_close_together_are_pale_and_others_are_not(tmp_pa
         assert pale
         assert max(pale) < 1
         assert page.evaluate("clock(599.6)") == "10 min 0 s"
+        # A mapping belongs to a box, which is no platform.
+        page.evaluate("selectSpan(film.spans.find(span => span.kind === 'mapping'))")
+        terms = page.eval_on_selector_all("#panel-facts dt", "all => all.map(term => term.textContent)")
+        assert terms[:3] == ["kind", "box", "inside"]
 
 
 MANY = """
