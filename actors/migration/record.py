@@ -249,6 +249,7 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
         "plan_digest": record.plan_digest,
         "cleared": record.cleared_digest == record.plan_digest,
         "cross_jurisdiction": record.cross_jurisdiction,
+        "metadata": _metadata(record.cross_jurisdiction),
         "receipt_digest": record.receipt_digest,
         "error": record.error,
         "claimed": record.claimed,
@@ -272,6 +273,11 @@ def shown(record: MigrationRecord, *, whole: bool = True) -> dict[str, Any]:
     return out
 
 
+def _metadata(crossing: bool) -> dict[str, Any]:
+    """What is remarked on a migration: that it has crossed a boundary of residency, and nothing if it has not."""
+    return {"cross_jurisdiction": True} if crossing else {}
+
+
 def shown_arrival(record: ArrivalRecord, *, whole: bool = True) -> dict[str, Any]:
     """The form of the operator surface at the destination."""
     receipt = {"receipt": dict(record.receipt) if record.receipt is not None else None} if whole else {}
@@ -284,6 +290,7 @@ def shown_arrival(record: ArrivalRecord, *, whole: bool = True) -> dict[str, Any
         "plan_summary": {"steps": record.step_count},
         "plan_digest": record.plan_digest,
         "cross_jurisdiction": record.cross_jurisdiction,
+        "metadata": _metadata(record.cross_jurisdiction),
         "receipt_digest": receipt_digest(record.receipt) if record.receipt is not None else None,
         **receipt,
         "error": record.refusal["code"] if record.refusal is not None else None,

@@ -143,6 +143,7 @@ MIGRATION: Final = Object(
         Field("plan_digest", Text(), required=True),
         Field("cleared", Boolean(), description="Whether a preflight found nothing against the plan as it is."),
         Field("cross_jurisdiction", Boolean(), required=True),
+        Field("metadata", FreeObject(), description="`cross_jurisdiction` is true here, too, where the records cross a boundary."),
         Field("receipt_digest", Text(), nullable=True),
         Field("error", Text(), nullable=True, description="Code of the last refusal or failure."),
         Field("claimed", Boolean(), description="The destination says so, and this restored copy does not know it."),

@@ -12,7 +12,7 @@ from actors.continuity.messages import Decide, Decided
 from actors.grant.messages import Revoke, Rotate
 from actors.migration.limits import FORGOTTEN_AFTER_S, RECOVERY_S
 from actors.migration.messages import Act, Proof, Prove, Resolve, ResolveArrival, SetStep
-from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord
+from actors.migration.record import ARRIVAL, MIGRATION, MigrationRecord, shown, shown_arrival
 from actors.peer.messages import Revoke as RevokePeer
 from actors.peer.record import KIND as PEER
 from actors.received_grant.messages import Receive
@@ -400,6 +400,8 @@ def test_a_crossing_is_marked_and_told_at_both_ends_and_no_bearer_is_kept() -> N
     arrival = moving.arrival(id)
     assert arrival is not None
     assert (moving.migration(id).cross_jurisdiction, arrival.cross_jurisdiction) == (True, True)
+    both = (shown(moving.migration(id)), shown_arrival(arrival))
+    assert [each["metadata"] for each in both] == [{"cross_jurisdiction": True}] * 2
     for platform in (moving.pair.a, moving.pair.b):
         assert platform.events().count("migration.cross_boundary") == 1
     assert moving.migration(id).sealed_bearer == b""
