@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from runtime.store.port import Query
-from sim.checkers.registry import Checker, Commit, checker
+from sim.checkers.registry import Change, Checker, Commit, checker
 
 LATE_S: Final = 120.0
 """What a pass may be late, beyond its interval, at the end of a run."""
+
+WITHDRAWN_S: Final = 600.0
+"""How long after a flow was ended, with the way open, its mirrors may be shown."""
 
 MILLISECOND: Final = 0.001
 
@@ -36,6 +39,17 @@ def living_mirrors(host: Any, peer_id: str) -> Iterator[Any]:
         record = row.record
         if record.origin_peer_id == peer_id and record.gone_at is None:
             yield record
+
+
+def asks_for(host: Any, peer_id: str, kind: str) -> bool:
+    """Whether a platform reads a peer's records of a kind by itself, or is brought them."""
+    found = (row.record for row in host.store.query(Query("federation_capability")))
+    return any((each.federation_peer_id, each.resource_kind) == (peer_id, kind) and "pull" in each.legs for each in found)
+
+
+def long_active(host: Any, peer: Any) -> bool:
+    """Whether the way to a peer has been open for so long that it must have heard of a withdrawal."""
+    return bool(peer is not None and peer.status == "active" and host.clock.wall() - peer.status_since > WITHDRAWN_S)
 
 
 def is_home(host: Any, id: str) -> bool:
@@ -190,3 +204,52 @@ class MirrorsFollow(Checker):
         if shown != true:
             wrong = sorted(id for id in true.keys() | shown.keys() if true.get(id) != shown.get(id))
             self.complain(host, f"{len(wrong)} mirrors are not what {home.name} is, such as {wrong[0]}")
+
+
+@checker("withdrawals", source="docs/resources.md#capabilities", holds=("M3",))
+class Withdrawals(Checker):
+    """In the end, whoever held mirrors that were brought to it holds none of a flow that was ended in time for the word of it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ended: dict[tuple[str, str, str], float] = {}
+
+    def on_commit(self, commit: Commit) -> None:
+        for change in commit.changes:
+            if change.kind == "federation_capability":
+                row = change.after if change.after is not None else change.before
+                assert row is not None
+                record = row.record
+                key = (commit.host.name, record.federation_peer_id, record.resource_kind)
+                if "push" in record.legs and (change.after is None or record.going):
+                    self._ended.setdefault(key, self.facts.now)
+                else:
+                    self._ended.pop(key, None)
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        # Who is paused hears nothing, and the end of a peering takes the mirrors of both sides by itself.
+        if change.after is not None and change.after.record.status in ("suspended", "revoked"):
+            for hosts in (commit.host, home_of(self, commit.host, change.id)):
+                self._forget(hosts)
+
+    def on_replaced(self, host: Any) -> None:
+        self._forget(host)
+
+    def on_rest(self, host: Any) -> None:
+        for (name, peer_id, kind), at in self._ended.items():
+            peer = self.facts.peers[host.name].get(peer_id)
+            holder = home_of(self, host, peer_id)
+            if name != host.name or holder is None or at + WITHDRAWN_S > self.facts.now or not long_active(host, peer):
+                continue
+            row = next((row for row in holder.store.query(Query("peer")) if row.record.remote_instance_id == host.instance_id), None)
+            if row is None or not long_active(holder, row.record) or asks_for(holder, row.record.id, kind):
+                continue
+            left = [each for each in living_mirrors(holder, row.record.id) if each.kind == kind]
+            if left:
+                self.complain(
+                    host, f"{len(left)} mirrors of {kind} at {holder.name} are left of a flow that ended {self.facts.now - at:.0f} s ago"
+                )
+
+    def _forget(self, host: Any) -> None:
+        if host is not None:
+            self._ended = {key: at for key, at in self._ended.items() if key[0] != host.name}

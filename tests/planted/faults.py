@@ -625,7 +625,7 @@ def receipt_of_another_hop(patch: Patch) -> None:
 @plant("service-must-not-cross")
 def seat_across_a_boundary(patch: Patch) -> None:
     """A provider gives a seat of what is bound to its jurisdiction to whoever asks."""
-    patch.setattr(actors.door.offerings.federation.residency, "refusal", lambda outcome, *, acknowledged: None)
+    patch.setattr(actors.door.offerings.federation.residency, "refusal", lambda outcome, *, acknowledged, overridden=False: None)
 
 
 @plant("withdrawn-over-a-crash")
