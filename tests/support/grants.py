@@ -56,6 +56,13 @@ class Peers:
         assert reply.status == 201, reply.body
         return reply.data["grant"]["id"], reply.data["bearer_token"]
 
+    def hold(self, **changes: Any) -> str:
+        """A grant of `a` whose bearer `b` holds; its id."""
+        grant_id, bearer = self.issue(**changes)
+        reply = self.ask("POST", f"{PEERS}/{self.a_at_b}/received_grants", {"bearer_token": bearer}, at=self.b)
+        assert reply.status == 201, reply.body
+        return grant_id
+
     def revoke(self, grant_id: str, **body: Any) -> Reply:
         return self.ask("POST", f"{grant_id}/revoke", body)
 

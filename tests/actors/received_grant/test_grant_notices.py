@@ -29,14 +29,6 @@ def two() -> Peers:
     return peers()
 
 
-def hold(two: Peers, **changes: Any) -> str:
-    """A grant of `a` whose bearer `b` holds; its id."""
-    grant_id, bearer = two.issue(**changes)
-    reply = two.ask("POST", f"{PEERS}/{two.a_at_b}/received_grants", {"bearer_token": bearer}, at=two.b)
-    assert reply.status == 201, reply.body
-    return grant_id
-
-
 def shown(two: Peers) -> dict[str, Any]:
     (row,) = two.ask("GET", f"{PEERS}/{two.a_at_b}/received_grants", at=two.b).data
     found: dict[str, Any] = row
@@ -44,7 +36,7 @@ def shown(two: Peers) -> dict[str, Any]:
 
 
 def test_a_revoked_grant_is_known_to_be_over_at_once(two: Peers) -> None:
-    grant_id = hold(two)
+    grant_id = two.hold()
     assert two.revoke(grant_id).status == 200
     two.world.run_for(SOON_S)
     assert (shown(two)["state"], shown(two)["usable"], shown(two)["refused_code"]) == ("refused", False, "grant_revoked")
@@ -53,7 +45,7 @@ def test_a_revoked_grant_is_known_to_be_over_at_once(two: Peers) -> None:
 
 
 def test_a_narrowed_grant_shows_what_is_left_of_it(two: Peers) -> None:
-    grant_id = hold(two, permission_scopes=["read", "write"])
+    grant_id = two.hold(permission_scopes=["read", "write"])
     assert two.ask("PATCH", grant_id, {"permission_scopes": ["read"]}).status == 200
     two.world.run_for(SOON_S)
     assert shown(two)["permission_scopes"] == ["read"]
@@ -62,14 +54,14 @@ def test_a_narrowed_grant_shows_what_is_left_of_it(two: Peers) -> None:
 
 @pytest.mark.parametrize(("overlap_s", "state"), [(0, "refused"), (3_600, "active")])
 def test_a_rotated_bearer_is_known_to_be_void_unless_it_still_works(two: Peers, overlap_s: int, state: str) -> None:
-    grant_id = hold(two)
+    grant_id = two.hold()
     assert two.ask("POST", f"{grant_id}/rotate_token", {"overlap_seconds": overlap_s}).status == 200
     two.world.run_for(SOON_S)
     assert shown(two)["state"] == state
 
 
 def test_what_could_not_be_told_is_told_when_the_holder_is_there_again(two: Peers) -> None:
-    grant_id = hold(two)
+    grant_id = two.hold()
     two.b.crash()
     assert two.revoke(grant_id).status == 200
     two.world.run_for(30.0)
@@ -90,7 +82,7 @@ def test_news_of_a_grant_that_is_not_held_costs_nothing(two: Peers) -> None:
 
 
 def test_a_peer_can_only_speak_of_grants_that_it_gave(two: Peers) -> None:
-    grant_id = hold(two)
+    grant_id = two.hold()
     gave = two.b.engine.directory.row("peer", two.a_at_b)
     assert gave is not None
     event = PeerEvent(id="e", kind=GRANT_CHANGED, payload={"grant_id": grant_id, "change": "revoked"})
@@ -261,7 +253,7 @@ def test_nothing_is_left_of_a_grant_that_ended_before_its_bearer_came(two: Peers
 
 
 def test_the_end_of_a_grants_time_is_the_issuers_word(two: Peers) -> None:
-    hold(two, ttl_seconds=3_600)
+    two.hold(ttl_seconds=3_600)
     two.world.run_for(3_601.0)
     assert (shown(two)["state"], shown(two)["usable"], shown(two)["refused_code"]) == ("expired", False, "grant_expired")
 

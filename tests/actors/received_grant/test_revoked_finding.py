@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from actors.governance.reading import scan_across
@@ -17,14 +15,6 @@ SOON_S = 1.0
 @pytest.fixture
 def two() -> Peers:
     return peers()
-
-
-def hold(two: Peers, **changes: Any) -> str:
-    """A grant of `a` whose bearer `b` holds; its id."""
-    grant_id, bearer = two.issue(**changes)
-    reply = two.ask("POST", f"{PEERS}/{two.a_at_b}/received_grants", {"bearer_token": bearer}, at=two.b)
-    assert reply.status == 201, reply.body
-    return grant_id
 
 
 def revoked(two: Peers, grant_id: str) -> None:
@@ -41,23 +31,23 @@ def found(two: Peers) -> list[str]:
 
 
 def test_a_revoked_grant_is_found_and_one_in_force_is_not(two: Peers) -> None:
-    grant_id = hold(two)
+    grant_id = two.hold()
     assert found(two) == []
     revoked(two, grant_id)
     assert found(two) == [grant_id]
 
 
 def test_another_grant_in_its_place_ends_the_finding(two: Peers) -> None:
-    grant_id = hold(two, permission_scopes=["read", "write"])
+    grant_id = two.hold(permission_scopes=["read", "write"])
     revoked(two, grant_id)
-    hold(two, permission_scopes=["read"])
+    two.hold(permission_scopes=["read"])
     assert found(two) == [grant_id]
-    hold(two, permission_scopes=["read", "write"], remote_subject="another@b")
+    two.hold(permission_scopes=["read", "write"], remote_subject="another@b")
     assert found(two) == []
 
 
 def test_a_bearer_that_was_let_go_is_no_finding(two: Peers) -> None:
-    revoked(two, hold(two))
+    revoked(two, two.hold())
     (row,) = two.b.store.query(Query(KIND.name))
     assert two.ask("DELETE", f"{PEERS}/{two.a_at_b}/received_grants/{row.record.id}", at=two.b).status == 200
     two.world.run_for(SOON_S)
@@ -65,7 +55,7 @@ def test_a_bearer_that_was_let_go_is_no_finding(two: Peers) -> None:
 
 
 def test_the_end_of_the_peering_takes_its_grants_without_a_finding_for_each(two: Peers) -> None:
-    revoked(two, hold(two))
+    revoked(two, two.hold())
     assert two.ask("POST", f"{PEERS}/{two.a_at_b}/revoke", {"reason": "over"}, at=two.b).status in (200, 202)
     two.world.run_for(SOON_S)
     assert found(two) == []
