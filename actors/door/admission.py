@@ -211,7 +211,10 @@ def check_status(record: PeerRecord, family: Inbound, wall: float) -> Fault | No
     refusal = lifecycle.inbound_refusal(record.status, family)
     if refusal is None:
         return None
-    return RemoteFault(refusal.code, f"this platform does not serve this call while the peer is {record.status}", refusal.status)
+    text = f"this platform does not serve this call while the peer is {record.status}"
+    # Its heartbeat may be here before our notice is there, or hours after the last try of it: either way its operators learn why.
+    told = record.revocation.told_reason if record.revocation is not None else None
+    return RemoteFault(refusal.code, text, refusal.status, {"reason": told} if told is not None else {})
 
 
 def _invalid(reason: str, expected: tuple[str, ...] = ()) -> Fault:

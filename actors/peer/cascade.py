@@ -22,12 +22,18 @@ OPERATOR_INITIATED = "operator-initiated"
 REMOTE_REVOKED = "remote_revoked"
 
 
+def remote_reason(told: str | None) -> str:
+    """The reason of an end that is the remote's, with what it said of it."""
+    return f"{REMOTE_REVOKED}: {told}" if told else REMOTE_REVOKED
+
+
 def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reason: str, *, immediate: bool = False) -> PeerRecord:
     """The record after its peering has ended: no call of the remote is served from the commit on, and nothing given under it has effect.
 
     The caller saves it. The remote is owed a last word if the end is ours, it was ever reached and `immediate` is not asked for.
     """
-    told = trigger == "operator_revoked" and not immediate and record.status != "proposed" and can_be_told(record, ctx.wall)
+    disclosed = trigger == "operator_revoked" and not immediate
+    told = disclosed and record.status != "proposed" and can_be_told(record, ctx.wall)
     untold = kinds_of("draining")
     drains = record.status != "proposed" and record.peer_kind == "platform" and not immediate
     ended = step(ctx, record, trigger, by, reason)
@@ -55,6 +61,7 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
             drain_until=ctx.wall + grace_s,
             tombstone_until=ctx.wall + TOMBSTONE_S if record.inbound_subject is not None else None,
             last_word=LastWord(event_id=ctx.new_id(), reason=reason, effective_at=ctx.wall, tries=0, next_at=ctx.wall) if told else None,
+            told_reason=reason if disclosed else None,
             untold=untold,
             look_at=ctx.wall if untold else None,
         ),

@@ -139,7 +139,7 @@ def refused_by_remote(ctx: Context, record: PeerRecord, reply: RemoteReply) -> P
         record = evolve(record, remote_state="suspended_us", updated_at=ctx.wall)
         return degraded(ctx, record, "remote_suspended_us", REMOTE, REMOTE_SUSPENDED_US) if record.status == "active" else record
     if code == "peer_revoked":
-        return cascade.revoked(ctx, record, "remote_revoked_us", REMOTE, cascade.REMOTE_REVOKED)
+        return cascade.revoked(ctx, record, "remote_revoked_us", REMOTE, cascade.remote_reason(remote_answers.end_reason(reply)))
     return record
 
 

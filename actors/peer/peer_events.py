@@ -81,8 +81,7 @@ class EventKind(Value, frozen=True, kw_only=True):
 
 
 def _revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
-    reason = f"remote_revoked: {event.reason}" if event.reason else cascade.REMOTE_REVOKED
-    return cascade.revoked(ctx, record, "remote_revoked_us", _remote(record), reason)
+    return cascade.revoked(ctx, record, "remote_revoked_us", _remote(record), cascade.remote_reason(event.reason))
 
 
 def _emancipated(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:

@@ -170,6 +170,7 @@ class Revocation:
         drain_until: end of `draining`, unless the last word is still owed.
         tombstone_until: until then the remote is recognised and told that it was revoked.
         last_word: the notice still owed; None once it was taken, given up, or never owed.
+        told_reason: what a remote that calls before our notice has reached it is told; None if the end is not ours, or is given no word.
         untold: kinds of dependent rows (see `dependants`) of which some may not know of this phase.
         looked: how often dependent rows were looked for in this phase.
         look_at: when to look again; None if none is left.
@@ -179,6 +180,7 @@ class Revocation:
     drain_until: float
     tombstone_until: float | None
     last_word: LastWord | None = None
+    told_reason: str | None = None
     untold: tuple[str, ...] = ()
     looked: int = 0
     look_at: float | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from actors import certificates, sanitize
 from actors.contract import record as contract
-from actors.limits import DISCLOSURE_CHARS_MAX, NAME_CHARS_MAX
+from actors.limits import DISCLOSURE_CHARS_MAX, NAME_CHARS_MAX, PEER_EVENT_REASON_CHARS_MAX
 from actors.peer.endpoints import Endpoint, parse_endpoints
 from actors.peer.record import Handshake, PeerRecord, ServerIdentity
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX
@@ -56,6 +56,13 @@ def remote_code(reply: RemoteReply) -> str | None:
     code = reply.body.get("code")
     known = isinstance(code, str) and 0 < len(code) <= NAME_CHARS_MAX and code.replace("_", "").isalnum() and code.isascii()
     return code if known else None
+
+
+def end_reason(reply: RemoteReply) -> str | None:
+    """What a remote that refuses us as revoked says of why, held to the limits of its notice; a word beyond them is none."""
+    details = reply.body.get("details")
+    told = details.get("reason") if isinstance(details, Mapping) else None
+    return sanitize.parse_short_text(told, [], "reason", chars_max=PEER_EVENT_REASON_CHARS_MAX)
 
 
 def accept_fault(reply: RemoteReply) -> Fault | None:

@@ -8,11 +8,11 @@ import pytest
 
 from actors.peer import projection
 from actors.peer.endpoints import Endpoint
-from actors.peer.messages import Beat, HeartbeatNow, ProvenInbound
+from actors.peer.messages import Beat, HeartbeatNow, ProvenInbound, Revoke
 from actors.ports import RemoteReply
 from actors.schema_versions import MatrixRow
 from runtime.errors import Fault, OperatorFault
-from tests.support.federation import Exchange, Pair, pair
+from tests.support.federation import OPERATOR, Exchange, Pair, pair
 
 HEARTBEAT = "/federation_api/heartbeat"
 UNREACHABLE = Fault("remote_unreachable", "no endpoint answers", 502)
@@ -233,6 +233,28 @@ def test_a_remote_that_proves_itself_and_says_that_it_revoked_us_ends_our_row(tw
     assert row.revocation is not None
     assert row.revocation.last_word is None
     assert two.b.told(two.at_b.peer_id, HeartbeatNow(None)).code == "already_revoked"
+
+
+@pytest.mark.parametrize(("immediate", "reason"), [(False, "remote_revoked: moved out"), (True, "remote_revoked")])
+def test_whoever_asks_before_the_notice_is_there_learns_why_unless_there_is_to_be_none(two: Pair, immediate: bool, reason: str) -> None:
+    two.network.answers = refusing("unavailable", 503, "/federation_api/peer_events")
+    two.a.told(two.at_a.peer_id, Revoke(OPERATOR, "moved out", immediate))
+    assert two.b.record(two.at_b.peer_id).status == "active"
+    two.b.told(two.at_b.peer_id, HeartbeatNow(None))
+    row = two.b.record(two.at_b.peer_id)
+    assert (row.status, row.remote_state, row.status_reason) == ("revoked", "revoked_us", reason)
+
+
+@pytest.mark.parametrize("told", ["x" * 513, "a\x1b[2Jb", 7, ["moved out"], None, ""])
+def test_a_reason_beyond_the_limits_of_a_notice_is_none(two: Pair, told: object) -> None:
+    def answer(exchange: Exchange) -> RemoteReply:
+        body = {"success": False, "code": "peer_revoked", "details": {"reason": told}}
+        return RemoteReply(403, body, {}, exchange.request.urls[0], 0.01)
+
+    two.network.answers = answer
+    two.b.told(two.at_b.peer_id, HeartbeatNow(None))
+    row = two.b.record(two.at_b.peer_id)
+    assert (row.status, row.status_reason) == ("revoked", "remote_revoked")
 
 
 def beat(two: Pair, **fields: Any) -> Any:
