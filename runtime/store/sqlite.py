@@ -7,6 +7,7 @@ the shape of the file (`sqlite_schema`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -61,8 +62,7 @@ def connect(path: Path) -> sqlite3.Connection:
         StoreError: the file cannot be opened, is no database, or lies where write-ahead logging does not work.
     """
     try:
-        # Made here rather than by SQLite, so that nobody else may read it; the log files inherit the mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
         connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
         mode = connection.execute("pragma journal_mode = wal").fetchone()[0]
@@ -74,6 +74,16 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StoreError(f"{path} lies on a file system without shared memory; put it on a local disk")
     return connection
+
+
+def _make(path: Path) -> None:
+    """The file, if there is none yet: made here rather than by SQLite, so that nobody else may read it; the log files inherit the mode.
+
+    A file that is there is not even opened: to close any descriptor of it takes the locks of this process's other connections away
+    (POSIX), and then whoever else looks into the file removes the write-ahead log of a running platform as they leave.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class SqliteStore:

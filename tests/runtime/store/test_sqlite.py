@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
+from runtime.store.backup import backup
 from runtime.store.chain import verify
 from runtime.store.port import (
     AuditDraft,
@@ -334,9 +335,8 @@ while True:
 
 def child(script: str, *arguments: str) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "0"}
-    )
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "0"}
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
@@ -362,6 +362,58 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path)
     assert [verify(store.audit(chain, 0, 10**6)) for chain in ("p0", "p1", "p2")] == [None, None, None]
     store.close()
     assert raw(path, "pragma integrity_check") == [("ok",)]
+
+
+_ONE_AT_A_TIME = """
+import sys
+from pathlib import Path
+import test_sqlite as t
+store = t.open_store(Path(sys.argv[1]))
+for line in sys.stdin:
+    t.ok(store, t.Put("item", t.Item(line.strip(), 1)))
+    print(line.strip(), flush=True)
+"""
+
+
+def _look_plainly(path: Path) -> None:
+    assert raw(path, "select count(*) from item") == [(1,)]
+
+
+def _look_as_a_store(path: Path) -> None:
+    store = open_store(path)
+    assert store.count(Query("item")) == 1
+    store.close()
+
+
+def _back_up(path: Path) -> None:
+    backup(path, path.with_name("archive"), created_at=0.0)
+
+
+@pytest.mark.parametrize("look", [_look_plainly, _look_as_a_store, _back_up])
+def test_whoever_looks_into_the_file_of_a_running_store_takes_nothing_from_it(tmp_path: Path, look: Callable[[Path], None]) -> None:
+    """The last connection to leave a database removes its write-ahead log, so a process that holds it must be seen to hold it."""
+    path = tmp_path / "s.db"
+    process = child(_ONE_AT_A_TIME, str(path))
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def told(id: str) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{id}\n".encode())
+        process.stdin.flush()
+        assert process.stdout.readline().decode().strip() == id
+
+    told("before")
+    look(path)
+    told("after")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    store = open_store(path)
+    assert {row.record.id for row in store.query(Query("item"))} == {"before", "after"}
+    store.close()
 
 
 _FULL_DISK = """
