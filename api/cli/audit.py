@@ -1,23 +1,20 @@
 """`powernode audit`: whether audit chains are whole, and what of them stands in the archive.
 
-Lives here: the commands. A chain is verified here, from the entries that the daemon shows, by the same function as everywhere; with
-`--data` also the archive, without any daemon. Must not live here: reading one peer's trail (`powernode peers audit`).
+Lives here: the commands. A chain is verified here, from the entries that the daemon shows, by the same function as everywhere. Must not
+live here: reading a data folder without a daemon (`audit_folder`), reading one peer's trail (`powernode peers audit`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 import msgspec
 
-from actors.audit_archive.record import SHIPMENT, ShipmentRecord, follows, object_bytes
-from actors.peer.record import KIND as PEER
 from api.cli.application import Application, connected
+from api.cli.audit_verdicts import Verdict, chain_problem
 from api.cli.client import Client
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
@@ -25,7 +22,7 @@ from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved, trail
 from runtime.store.chain import verify as broken_at
-from runtime.store.port import AuditEntry, Condition, Query
+from runtime.store.port import AuditEntry
 
 audit = LazyGroup(
     "audit",
@@ -38,22 +35,6 @@ audit = LazyGroup(
     },
 )
 
-ENTRIES_READ: int = 5_000
-
-
-@attrs.frozen
-class Verdict:
-    """What was found about one peer's chain; `problem` None means that it is whole."""
-
-    peer_id: str
-    entries: int
-    shipments: int
-    problem: str | None
-
-    def document(self) -> Mapping[str, Any]:
-        """For machines."""
-        return {"federation_peer_id": self.peer_id, "entries": self.entries, "shipments": self.shipments, "problem": self.problem}
-
 
 @click.command(cls=Command)
 @click.argument("peer", required=False)
@@ -65,16 +46,19 @@ class Verdict:
 def verify(peer: str | None, data: Path | None) -> None:
     """Verify audit chains, link by link; exit 1 if one is broken.
 
-    Without PEER every chain is verified, those of ended peerings included.
+    Without PEER every chain of a peer is verified, those of ended peerings included; with --data also those of approvals, offerings and
+    this platform's own root. Nothing is changed in the folder, and a daemon may run on it.
     """
+    from api.cli.audit_folder import verdicts_of_folder
+
     application = click.get_current_context().ensure_object(Application)
-    verdicts = list(_of_folder(data, peer) if data is not None else _of_daemon(application, peer))
+    verdicts = verdicts_of_folder(data, peer) if data is not None else list(_of_daemon(application, peer))
     for verdict in verdicts:
         if application.as_json:
             emit_json(dict(verdict.document()))
         else:
             shipped = f", {verdict.shipments} shipments" if verdict.shipments else ""
-            say(f"{verdict.peer_id}  {verdict.entries} entries{shipped}  {verdict.problem or 'whole'}")
+            say(f"{verdict.chain}  {verdict.entries} entries{shipped}  {verdict.problem or 'whole'}")
     broken = [verdict for verdict in verdicts if verdict.problem is not None]
     note(f"{len(verdicts)} chains verified, {len(broken)} broken")
     if broken:
@@ -95,7 +79,7 @@ def _of_daemon(application: Application, peer: str | None) -> Iterator[Verdict]:
         except (KeyError, TypeError, ValueError):
             yield Verdict(peer_id, len(told), 0, "the daemon's answer holds no audit entries")
             continue
-        yield Verdict(peer_id, len(entries), 0, _chain_problem(broken_at(entries)))
+        yield Verdict(peer_id, len(entries), 0, chain_problem(broken_at(entries), len(entries)))
 
 
 def _entry(told: Mapping[str, Any]) -> AuditEntry:
@@ -104,55 +88,6 @@ def _entry(told: Mapping[str, Any]) -> AuditEntry:
         actor_kind=told["actor"]["kind"], actor_id=told["actor"]["id"], payload=told["payload"], previous_hash=told["prev_hash"],
         hash=told["hash"],
     )  # fmt: skip
-
-
-def _of_folder(data: Path, peer: str | None) -> Iterator[Verdict]:
-    from actors.registry import DOMAIN_VERSION, KINDS
-    from runtime.store.sqlite import DATABASE_NAME, SqliteStore
-
-    store = SqliteStore.open(data / DATABASE_NAME, KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
-    try:
-        for row in store.query(Query(PEER.name, newest_first=False)):
-            if peer in (None, row.record.id):
-                yield _examined(store, data, row.record.id)
-    finally:
-        store.close()
-
-
-def _examined(store: Any, data: Path, peer_id: str) -> Verdict:
-    count, head, problem = 0, "0" * 64, None
-    while problem is None and (entries := store.audit(peer_id, count, ENTRIES_READ)):
-        problem = _chain_problem(broken_at(entries, count, head))
-        count, head = entries[-1].sequence, entries[-1].hash
-    mine = Query(SHIPMENT.name, ((Condition("federation_peer_id", "=", peer_id),),), newest_first=False)
-    shipped: list[ShipmentRecord] = [row.record for row in store.query(mine)]
-    former: ShipmentRecord | None = None
-    for each in shipped:
-        problem = problem or _shipment_problem(store, data, each, former)
-        former = each
-    return Verdict(peer_id, count, len(shipped), problem)
-
-
-def _chain_problem(sequence: int | None) -> str | None:
-    return None if sequence is None else f"broken from entry {sequence} on"
-
-
-def _shipment_problem(store: Any, data: Path, record: ShipmentRecord, former: ShipmentRecord | None) -> str | None:
-    """What is wrong with a shipment: its place in the sequence, its object, or that the two do not hold the same entries."""
-    if not follows(record, former):
-        return f"shipment {record.number} does not follow on the one before"
-    entries = store.audit(record.federation_peer_id, record.first_sequence - 1, record.entry_count)
-    if hashlib.sha256(object_bytes(record, entries)).hexdigest() != record.sha256:
-        return f"shipment {record.number} holds other entries than the chain"
-    if record.state != "verified":
-        return None
-    try:
-        content = (data / "archive" / record.path).read_bytes()
-    except OSError:
-        return f"shipment {record.number} is missing from the archive"
-    if hashlib.sha256(content).hexdigest() != record.sha256:
-        return f"shipment {record.number} was changed in the archive"
-    return None
 
 
 @click.command(cls=Command)

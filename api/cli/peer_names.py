@@ -5,6 +5,7 @@ Lives here: finding the one peer that is meant. Must not live here: what is done
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,7 +24,15 @@ async def find_peer_id(client: Client, name: str) -> str:
     """
     if is_uuid(name.lower()):
         return name.lower()
-    peers = await client.all_pages("/platform/peers")
+    return one_peer(await client.all_pages("/platform/peers"), name)
+
+
+def one_peer(peers: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The id of the one of `peers` (with `id`, `remote_instance_url` and `status`) that `name` means, as `find_peer_id` has it.
+
+    Raises:
+        Failure: none, or several.
+    """
     found = [peer for peer in peers if _matches(peer, name)]
     found = [peer for peer in found if peer.get("status") != "revoked"] or found
     if not found:
@@ -51,7 +60,7 @@ def peer_of(data: Any) -> dict[str, Any]:
     return peer
 
 
-def _matches(peer: dict[str, Any], name: str) -> bool:
+def _matches(peer: Mapping[str, Any], name: str) -> bool:
     wanted = name.lower().rstrip("/")
     url = str(peer.get("remote_instance_url") or "").lower()
     parts = urlsplit(url)

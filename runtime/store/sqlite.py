@@ -1,8 +1,8 @@
 """The store on one SQLite file: synchronous reads, one writer thread, group commit.
 
 Readers never wait for the writer: the file is in WAL mode, and each read sees the newest commit. A commit is on the disk before
-it is acknowledged (`synchronous=FULL`). Must not live here: the transaction itself (`sqlite_batch`), statements (`sqlite_table`),
-the shape of the file (`sqlite_schema`).
+it is acknowledged (`synchronous=FULL`). Must not live here: reads (`sqlite_reader`), the transaction itself (`sqlite_batch`),
+statements (`sqlite_table`), the shape of the file (`sqlite_schema`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from runtime.store.codec import decode_json
-from runtime.store.port import AuditEntry, BatchResult, Event, Kind, Query, Row, StoreError, Unit, Unknown
+from runtime.store.port import BatchResult, Kind, StoreError, Unit, Unknown
 from runtime.store.projection import check_kinds
 from runtime.store.sqlite_batch import BatchWriter
+from runtime.store.sqlite_reader import SqliteReader
 from runtime.store.sqlite_schema import prepare
 from runtime.store.sqlite_table import Table
 from runtime.values import Value
@@ -86,19 +86,16 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-class SqliteStore:
+class SqliteStore(SqliteReader):
     """The `Store` port on one SQLite file. Reads belong to the engine's thread; the writer thread is the store's own."""
 
     def __init__(
         self, path: Path, tables: dict[str, Table], reader: sqlite3.Connection, writer: sqlite3.Connection, deliver: Deliver
     ) -> None:
         """Use `open`."""
-        self._path = path
-        self._tables = tables
-        self._reader = reader
+        super().__init__(path, tables, reader)
         self._deliver = deliver
         self._failure: str | None = None
-        self._closed = False
         self._jobs: queue.SimpleQueue[_Batch | _Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, args=(writer,), name="store-writer", daemon=True)
         self._thread.start()
@@ -130,70 +127,6 @@ class SqliteStore:
             _close_all(opened)
             raise
         return cls(Path(path), tables, reader, writer, deliver)
-
-    # Reads
-
-    def load(self, kind: str, id: str) -> Row | None:
-        table = self._table(kind)
-        found = self._fetch(table.load, (id,))
-        return table.row(*found[0]) if found else None
-
-    def lookup(self, kind: str, key: str, value: str) -> str | None:
-        statement = self._table(kind).lookups.get(key)
-        if statement is None:
-            raise ValueError(f"{kind} has no unique key {key!r}")
-        found = self._fetch(statement, (value,))
-        return found[0][0] if found else None
-
-    def query(self, query: Query) -> list[Row]:
-        table = self._table(query.kind)
-        row = table.row
-        return [row(*found) for found in self._fetch(*table.select(query))]
-
-    def count(self, query: Query) -> int:
-        return int(self._fetch(*self._table(query.kind).count(query))[0][0])
-
-    def due(self) -> list[tuple[str, str, float]]:
-        return [(name, id, at) for name, table in self._tables.items() for id, at in self._fetch(table.due)]
-
-    def resumable(self) -> list[tuple[str, str]]:
-        return [(name, id) for name, table in self._tables.items() for (id,) in self._fetch(table.resumable)]
-
-    def events(self, after: int, limit: int) -> list[Event]:
-        statement = "select cursor, kind, severity, at, account_id, payload from store_event where cursor > ? order by cursor limit ?"
-        return [_event(*found) for found in self._fetch(statement, (after, max(limit, 0)))]
-
-    def last_cursor(self) -> int:
-        return int(self._fetch("select coalesce(max(cursor), 0) from store_event")[0][0])
-
-    def audit(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
-        statement = (
-            "select chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash from store_audit "
-            "where chain = ? and sequence > ? order by sequence limit ?"
-        )
-        return [_entry(*found) for found in self._fetch(statement, (chain, after_sequence, max(limit, 0)))]
-
-    def chains(self) -> list[str]:
-        """Every chain of the audit log."""
-        return [chain for (chain,) in self._fetch("select distinct chain from store_audit")]
-
-    def meta_get(self, key: str) -> str | None:
-        found = self._fetch("select value from store_meta where key = ?", (key,))
-        return found[0][0] if found else None
-
-    def _table(self, kind: str) -> Table:
-        table = self._tables.get(kind)
-        if table is None:
-            raise ValueError(f"unknown record kind {kind!r}")
-        return table
-
-    def _fetch(self, statement: str, bound: Sequence[Any] = ()) -> list[Any]:
-        """All rows at once: a cursor left open would hold its snapshot and keep the write-ahead log from being cut."""
-        self._check_open()
-        try:
-            return self._reader.execute(statement, bound).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot read {self._path}: {error}") from error
 
     # Writes
 
@@ -227,11 +160,7 @@ class SqliteStore:
         self._closed = True
         self._jobs.put(None)
         self._thread.join()
-        self._reader.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed")
+        super().close()
 
     def _call(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         self._check_open()
@@ -277,15 +206,6 @@ class SqliteStore:
         except RuntimeError as error:
             # The engine's loop has ended before its store; what is queued must be written all the same.
             _log.warning("nobody is left to hear the outcome of a commit: %s", error)
-
-
-def _event(cursor: int, kind: str, severity: str, at: float, account_id: str | None, payload: bytes) -> Event:
-    return Event(cursor, kind, severity, at, account_id, decode_json(payload))
-
-
-def _entry(*found: Any) -> AuditEntry:
-    chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash = found
-    return AuditEntry(chain, sequence, action, at, actor_kind, actor_id, decode_json(payload), previous_hash, hash)
 
 
 def _close_all(connections: Sequence[sqlite3.Connection]) -> None:

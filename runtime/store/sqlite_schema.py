@@ -71,7 +71,7 @@ def prepare(connection: sqlite3.Connection, tables: Sequence[Table], domain_vers
     Raises:
         StoreError: the file is newer than this program, holds a row that no longer fits, or is no database of ours.
     """
-    shapes = {table.kind.name: _shape(table, domain_version) for table in tables}
+    shapes = _shapes(tables, domain_version)
     if _is_current(connection, shapes, domain_version):
         return
     import sqlite_utils
@@ -97,6 +97,16 @@ def prepare(connection: sqlite3.Connection, tables: Sequence[Table], domain_vers
         raise
 
 
+def is_current(connection: sqlite3.Connection, tables: Sequence[Table], domain_version: int) -> bool:
+    """Whether the file behind `connection` has today's shape already.
+
+    Raises:
+        StoreError: the file is newer than this program.
+        sqlite3.Error: it is no database of ours.
+    """
+    return _is_current(connection, _shapes(tables, domain_version), domain_version)
+
+
 def stored_versions(connection: sqlite3.Connection) -> tuple[int, int]:
     """`(schema version, domain version)` of the file; zeros if it is new."""
     schema = int(connection.execute("pragma user_version").fetchone()[0])
@@ -118,6 +128,10 @@ def _is_current(connection: sqlite3.Connection, shapes: dict[str, str], domain_v
         return False
     stored = dict(connection.execute("select name, shape from store_kind"))
     return all(stored.get(name) == shape for name, shape in shapes.items())
+
+
+def _shapes(tables: Sequence[Table], domain_version: int) -> dict[str, str]:
+    return {table.kind.name: _shape(table, domain_version) for table in tables}
 
 
 def _shape(table: Table, domain_version: int) -> str:

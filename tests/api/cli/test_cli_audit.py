@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actors.audit_archive.record import SHIPMENT, shipment
+from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import ContinuityRecord
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.ports import StoreObject
@@ -48,8 +50,16 @@ def _commit(store: SqliteStore, *writes: Write) -> None:
     assert done.wait(10)
 
 
-def verify(data: Path) -> Result:
-    return CliRunner().invoke(cli, ["audit", "verify", "--data", str(data)])
+def verify(data: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["audit", "verify", "--data", str(data), *arguments])
+
+
+def tamper(data: Path, statement: str) -> None:
+    """What somebody does who has the file in their hands."""
+    with sqlite3.connect(data / DATABASE_NAME) as database:
+        for (name,) in database.execute("select name from sqlite_master where type='trigger'").fetchall():
+            database.execute(f"drop trigger {name}")
+        database.execute(statement)
 
 
 def test_a_whole_chain_and_its_archive(data: Path) -> None:
@@ -58,14 +68,84 @@ def test_a_whole_chain_and_its_archive(data: Path) -> None:
     assert f"{ENTRIES} entries, 1 shipments  whole" in done.output
 
 
-def test_an_entry_that_was_changed_is_found(data: Path) -> None:
-    with sqlite3.connect(data / DATABASE_NAME) as database:
-        for (name,) in database.execute("select name from sqlite_master where type='trigger'").fetchall():
-            database.execute(f"drop trigger {name}")
-        database.execute("update store_audit set payload = '{}' where sequence = 6")
+OTHER_ID = "01890000-0000-7000-8000-000000000009"
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("update store_audit set payload = '{}' where sequence = 6", "broken from entry 6 on"),
+        ("update store_audit set payload = x'00' where sequence = 6", f"audit entry 6 of {PEER_ID} is unreadable"),
+        ("update store_audit set payload = 7 where sequence = 6", f"audit entry 6 of {PEER_ID} is unreadable"),
+        ("delete from store_audit where sequence > 3", "shipment 1 holds other entries than the chain"),
+        ("delete from store_audit", "all entries are gone"),
+        ("delete from peer", "tells of something that is not in the store"),
+        (f"update store_audit set chain = '{OTHER_ID}'", "all entries are gone"),
+        ("delete from audit_shipment", None),
+        ("update audit_shipment set record = x'00'", "is unreadable"),
+        ("drop table audit_shipment", "no such table"),
+        ("drop table peer", "no such table"),
+        ("drop table store_audit", "no such table"),
+    ],
+)
+def test_what_was_changed_in_the_store_is_found(data: Path, statement: str, word: str | None) -> None:
+    tamper(data, statement)
+    done = verify(data)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == (0 if word is None else 1), done.output
+    assert word is None or word in done.output
+
+
+def test_entries_cut_off_the_end_are_found_if_the_archive_has_them(data: Path) -> None:
+    tamper(data, "delete from audit_shipment")
+    tamper(data, f"delete from store_audit where sequence >= {SHIPPED}")
     done = verify(data)
     assert done.exit_code == 1
-    assert "broken from entry 6 on" in done.output
+    assert f"ends at entry {SHIPPED - 1}, but the archive has entry {SHIPPED}" in done.output
+
+
+def test_a_file_that_is_damaged_is_said_to_be_so(data: Path) -> None:
+    with (data / DATABASE_NAME).open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(3 * 4096))
+    done = verify(data)
+    assert isinstance(done.exception, SystemExit)
+    assert done.exit_code == 1
+    assert "malformed" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code", "word"),
+    [
+        (PEER_ID, 0, "1 chains verified, 0 broken"),
+        ("b.example.com", 0, "1 chains verified, 0 broken"),
+        (PEER_ID[:8], 0, "1 chains verified, 0 broken"),
+        ("c.example.com", 4, "no peer is called 'c.example.com'"),
+        (OTHER_ID, 4, "there is no audit chain"),
+    ],
+)
+def test_a_peer_is_named_as_everywhere_and_none_is_no_good_news(data: Path, name: str, exit_code: int, word: str) -> None:
+    done = verify(data, name)
+    assert done.exit_code == exit_code, done.output
+    assert word in done.output
+
+
+def test_chains_of_what_is_no_peer_are_verified_too(data: Path) -> None:
+    store = SqliteStore.open(data / DATABASE_NAME, KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
+    _commit(
+        store, Put(CONTINUITY.name, ContinuityRecord(id=OTHER_ID, version=1)), AuditDraft(OTHER_ID, "trust.frozen", 1.0, "remote", None, {})
+    )
+    store.close()
+    assert "2 chains verified, 0 broken" in verify(data).output
+    tamper(data, f"update store_audit set action = 'trust.unfrozen' where chain = '{OTHER_ID}'")
+    assert f"{OTHER_ID}  1 entries  broken from entry 1 on" in verify(data).output
+
+
+def test_a_folder_without_a_store_is_refused_and_none_is_made(tmp_path: Path) -> None:
+    done = verify(tmp_path)
+    assert done.exit_code == 4
+    assert "holds no store" in done.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_object_that_is_missing_or_changed_is_found(data: Path) -> None:

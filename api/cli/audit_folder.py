@@ -1,0 +1,133 @@
+"""The audit chains of a data folder and its archive, verified without a daemon, or beside one.
+
+Lives here: the reading. It trusts nothing in the folder: rows may be gone, unreadable or somebody else's, and each chain gets its own
+verdict. Must not live here: the command (`audit`), how entries are hashed (`runtime.store.chain`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from actors.audit_archive.record import SHIPMENT, ShipmentRecord, follows, object_bytes
+from actors.peer.record import KIND as PEER
+from actors.registry import DOMAIN_VERSION, KINDS
+from api.cli.audit_verdicts import Verdict, chain_problem
+from api.cli.failures import Exit, Failure
+from api.cli.peer_names import one_peer
+from runtime.ids import is_uuid
+from runtime.store.chain import GENESIS
+from runtime.store.chain import verify as broken_at
+from runtime.store.port import Condition, Query, StoreError
+from runtime.store.sqlite import DATABASE_NAME
+from runtime.store.sqlite_reader import SqliteReader, look
+
+ENTRIES_READ: Final = 5_000
+
+ARCHIVE: Final = "archive"
+"""The folder of shipments in a data folder."""
+
+
+def verdicts_of_folder(data: Path, peer: str | None) -> list[Verdict]:
+    """A verdict for the chain of `peer`, or for every chain that there is, or should be.
+
+    Raises:
+        Failure: the folder holds no store, it cannot be read, or no peer is called so.
+    """
+    path = data / DATABASE_NAME
+    if not path.is_file():
+        raise Failure("no_store", f"{data} holds no store; is it the data directory of a platform?", Exit.NOT_FOUND)
+    try:
+        store = look(path, KINDS, DOMAIN_VERSION)
+        try:
+            return [_verdict(store, data, chain) for chain in _chains(store, peer)]
+        finally:
+            store.close()
+    except StoreError as error:
+        raise Failure("audit_unreadable", str(error), Exit.FAILURE) from error
+
+
+def _chains(store: SqliteReader, peer: str | None) -> list[str]:
+    """Every peer has a chain, so a peer without one counts, too."""
+    peers = store.ids(PEER.name)
+    known = dict.fromkeys([*peers, *sorted(store.chains())])
+    if peer is None:
+        return list(known)
+    if is_uuid(peer.lower()):
+        found = peer.lower()
+        if found not in known:
+            raise Failure("not_found", f"there is no audit chain {found}", Exit.NOT_FOUND)
+        return [found]
+    return [one_peer(list(_named(store, peers)), peer)]
+
+
+def _named(store: SqliteReader, peers: list[str]) -> Iterator[Mapping[str, object]]:
+    for id in peers:
+        try:
+            row = store.load(PEER.name, id)
+        except StoreError:
+            row = None
+        url, status = (None, None) if row is None else (row.record.remote_instance_url, row.record.status)
+        yield {"id": id, "remote_instance_url": url, "status": status}
+
+
+def _verdict(store: SqliteReader, data: Path, chain: str) -> Verdict:
+    count, shipped = 0, list[ShipmentRecord]()
+    try:
+        head, problem = GENESIS, None
+        while problem is None and (entries := store.audit(chain, count, ENTRIES_READ)):
+            problem = chain_problem(broken_at(entries, count, head), len(entries))
+            count, head = entries[-1].sequence, entries[-1].hash
+        mine = Query(SHIPMENT.name, ((Condition("federation_peer_id", "=", chain),),), newest_first=False)
+        shipped = [row.record for row in store.query(mine)]
+        problem = problem or chain_problem(None, count) or _shipments_problem(store, data, chain, shipped, count) or _stray(store, chain)
+    except StoreError as error:
+        problem = str(error)
+    return Verdict(chain, count, len(shipped), problem)
+
+
+def _shipments_problem(store: SqliteReader, data: Path, chain: str, shipped: list[ShipmentRecord], count: int) -> str | None:
+    former: ShipmentRecord | None = None
+    for each in shipped:
+        problem = _shipment_problem(store, data, each, former)
+        if problem is not None:
+            return problem
+        former = each
+    archived = max((_last_sequence(path) for path in (data / ARCHIVE).glob(f"*/{chain}/*.jsonl")), default=0)
+    return f"ends at entry {count}, but the archive has entry {archived}" if archived > count else None
+
+
+def _shipment_problem(store: SqliteReader, data: Path, record: ShipmentRecord, former: ShipmentRecord | None) -> str | None:
+    """What is wrong with a shipment: its place in the sequence, its object, or that the two do not hold the same entries."""
+    if not follows(record, former):
+        return f"shipment {record.number} does not follow on the one before"
+    entries = store.audit(record.federation_peer_id, record.first_sequence - 1, record.entry_count)
+    if hashlib.sha256(object_bytes(record, entries)).hexdigest() != record.sha256:
+        return f"shipment {record.number} holds other entries than the chain"
+    if record.state != "verified":
+        return None
+    try:
+        content = (data / ARCHIVE / record.path).read_bytes()
+    except OSError:
+        return f"shipment {record.number} is missing from the archive"
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        return f"shipment {record.number} was changed in the archive"
+    return None
+
+
+def _last_sequence(path: Path) -> int:
+    """The last entry that an object of the archive says to hold; 0 if it says nothing that can be read."""
+    try:
+        with path.open("rb") as lines:
+            last = json.loads(lines.readline()).get("last_sequence")
+    except (OSError, ValueError, AttributeError):
+        return 0
+    return last if isinstance(last, int) else 0
+
+
+def _stray(store: SqliteReader, chain: str) -> str | None:
+    """Nothing that has a chain of its own is ever removed from the store, so an entry of something unknown was put there, or moved."""
+    return None if any(store.has(kind.name, chain) for kind in KINDS) else "tells of something that is not in the store"

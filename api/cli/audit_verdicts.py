@@ -1,0 +1,32 @@
+"""What a verification of an audit chain has found, and the words for it.
+
+Lives here: the verdict, as people and machines get it. Must not live here: where the entries come from (`audit`, `audit_folder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Verdict:
+    """What was found about one chain, which is named by the id of the peer, or of what else it tells; `problem` None: it is whole."""
+
+    chain: str
+    entries: int
+    shipments: int
+    problem: str | None
+
+    def document(self) -> Mapping[str, Any]:
+        """For machines."""
+        return {"federation_peer_id": self.chain, "entries": self.entries, "shipments": self.shipments, "problem": self.problem}
+
+
+def chain_problem(broken_from: int | None, entries: int) -> str | None:
+    """The problem of a chain with so many entries that breaks first at entry `broken_from` (None: nowhere)."""
+    if broken_from is not None:
+        return f"broken from entry {broken_from} on"
+    return None if entries else "all entries are gone"
