@@ -132,8 +132,8 @@ class BridgeActor(Actor):
 
 def creation_fault(ctx: Context, message: Create, peer: PeerRecord | None) -> Fault | None:
     """Why no bridge can be made between these two, or None. Peer and network must be of the caller's account."""
-    if peer is None or peer.account_id != message.account_id or peer.peer_kind != "platform":
-        return OperatorFault("peer_not_found", "there is no such platform peer", 404)
+    if peer is None or peer.account_id != message.account_id:
+        return OperatorFault("peer_not_found", "there is no such peer", 404)
     if peer.status == "revoked":
         return OperatorFault("peer_revoked", "this peering has ended", 409)
     networks = ctx.query(Query(RESOURCE.name, ((Condition("id", "=", message.sdwan_network_id),),), limit=1))

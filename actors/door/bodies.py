@@ -73,14 +73,14 @@ _TOLD_NAME = told(limits.NAME_CHARS_MAX)
 _DISCLOSURE = told(limits.DISCLOSURE_CHARS_MAX)
 _URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True)
 _WAY = Text(chars_max=2 * limits.URL_CHARS_MAX + len(VIA))
-_BASE_URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True, convert=canonical_url)
+BASE_URL = Text(chars_max=limits.URL_CHARS_MAX, format="uri", trim=True, convert=canonical_url)
 _FINGERPRINT = Text(chars_max=71, pattern="sha256:[0-9a-f]{64}")
 _DIGEST = Text(chars_max=64, pattern="[0-9a-f]{64}")
 _SUBJECT = Text(chars_max=40, pattern="fed:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PEM = Text(chars_max=limits.BUNDLE_BYTES_MAX, lines=True)
 _PLATFORM_VERSION = Text(chars_min=1, chars_max=limits.NAME_CHARS_MAX, trim=True)
 _PREFIX = Text(chars_max=64, trim=True, convert=_canonical_prefix)
-_SECRET_TOKEN = Text(chars_max=TOKEN_CHARS_MAX, trim=True, secret=True)
+SECRET_TOKEN = Text(chars_max=TOKEN_CHARS_MAX, trim=True, secret=True)
 _EMAIL = Text(chars_max=EMAIL_CHARS_MAX, pattern="[^@\\s]+@[^@\\s]+", format="email", trim=True)
 _NEW_PASSWORD = Text(chars_min=PASSWORD_CHARS_MIN, chars_max=PASSWORD_CHARS_MAX, secret=True)
 _PERMISSIONS = ListOf(Text(chars_max=64, pattern="[a-z_]+(\\.[a-z_]+)+"), PERMISSIONS_MAX, distinct=True)
@@ -147,17 +147,15 @@ def _endpoints(element: Object, *, unknown_keys: bool) -> Field:
 _ENDPOINTS = _endpoints(Object(_endpoint_fields(), name="EndpointInput"), unknown_keys=False)
 _REMOTE_ENDPOINTS = _endpoints(Object(_endpoint_fields(), name="RemoteEndpoint", unknown="ignore"), unknown_keys=True)
 
-_TOKEN_TTL = Field(
+TOKEN_TTL = Field(
     "token_ttl_seconds",
     Integer(limits.TOKEN_TTL_MIN_S, limits.TOKEN_TTL_MAX_S),
     code="invalid_ttl",
     type_code="invalid_ttl",
     description="Lifetime of the acceptance token in seconds; the platform's setting when absent.",
 )
-_METADATA = Field(
-    "metadata", FreeObject(), code="invalid_metadata", status=422, description="Merged key by key; reserved keys are refused."
-)
-_REMOTE_PREFIX = Field(
+METADATA = Field("metadata", FreeObject(), code="invalid_metadata", status=422, description="Merged key by key; reserved keys are refused.")
+REMOTE_PREFIX = Field(
     "remote_prefix_advertisement",
     _PREFIX,
     nullable=True,
@@ -172,7 +170,7 @@ PROPOSE_PEER = Object(
     (
         Field(
             "remote_instance_url",
-            _BASE_URL,
+            BASE_URL,
             required=True,
             code="invalid_remote_url",
             status=422,
@@ -182,7 +180,7 @@ PROPOSE_PEER = Object(
         Field("sdwan_network_id", Identifier(), description="Propose a bridge to this overlay network of ours, too."),
         Field("spawn_role", Choice(SPAWN_ROLES), default="symmetric", code="invalid_spawn_role"),
         Field("spawn_mode", Choice(SPAWN_MODES), code="invalid_spawn_mode", description="Follows from the role when absent."),
-        _TOKEN_TTL,
+        TOKEN_TTL,
         _ENDPOINTS,
         Field(
             "remote_ca_fingerprint",
@@ -192,8 +190,8 @@ PROPOSE_PEER = Object(
             status=422,
             description="SHA-256 of the remote's CA certificate (DER), learned out of band.",
         ),
-        _REMOTE_PREFIX,
-        _METADATA,
+        REMOTE_PREFIX,
+        METADATA,
     ),
     name="ProposePeerRequest",
 )
@@ -230,12 +228,12 @@ class _PeerChanges(Object):
 UPDATE_PEER = _PeerChanges(
     (
         _ENDPOINTS,
-        _METADATA,
+        METADATA,
         Field("expires_at", Instant(), nullable=True, description="Hard end of the peering; null for none."),
         Field("overlay_only", Boolean()),
         Field("data_residency", Text(chars_max=limits.NAME_CHARS_MAX, trim=True), nullable=True, code="invalid_residency", status=422),
-        _REMOTE_PREFIX,
-        Field("remote_instance_url", _BASE_URL, code="invalid_remote_url", status=422, description="Only while the peer is proposed."),
+        REMOTE_PREFIX,
+        Field("remote_instance_url", BASE_URL, code="invalid_remote_url", status=422, description="Only while the peer is proposed."),
         Field(
             "remote_ca_fingerprint",
             _FINGERPRINT,
@@ -268,7 +266,7 @@ ACCEPT_PEER = Object(
     (
         Field(
             "acceptance_token",
-            _SECRET_TOKEN,
+            SECRET_TOKEN,
             required=True,
             code="invalid_acceptance_token",
             status=422,
@@ -287,7 +285,7 @@ ACCEPT_PEER = Object(
     name="AcceptPeerRequest",
 )
 
-REGENERATE_TOKEN = Object((_TOKEN_TTL,), name="RegenerateTokenRequest")
+REGENERATE_TOKEN = Object((TOKEN_TTL,), name="RegenerateTokenRequest")
 CANCEL_PEER = Object((Field("reason", Text(chars_max=REASON_CHARS_MAX, trim=True)),), name="CancelPeerRequest")
 NO_ARGUMENTS = Object((), name="NoArguments")
 
@@ -351,6 +349,7 @@ PEER = Object(
         Field("contract_version_agreed", Integer(), nullable=True),
         Field("contract_digest_agreed", _DIGEST, nullable=True),
         Field("parent_peer_id", Identifier(), nullable=True),
+        Field("remote_account_id", Identifier(), nullable=True),
         Field("allowed_transitions", ListOf(_STATUS, len(PEER_STATUSES)), required=True),
         Field(
             "peering_epoch", Integer(), description="Rises when the peering is revoked: what was given under another epoch has no effect."
@@ -388,7 +387,7 @@ PEER = Object(
 _WARNINGS = Field("warnings", ListOf(Anything(), 64), description="What went through but deserves a look.")
 ONE_PEER = Object((Field("peer", PEER, required=True), _WARNINGS), name="OnePeer", unknown="ignore")
 
-_MINTED = (
+MINTED = (
     Field("acceptance_token", Text(), required=True, nullable=True, description="Shown once; null when the same request is repeated."),
     Field("invitation", Text(chars_max=limits.INVITATION_CHARS_MAX), required=True, nullable=True, description="Shown once, as the token."),
     Field("token_already_revealed", Boolean(), description="True on a repeat under the same Idempotency-Key."),
@@ -396,7 +395,7 @@ _MINTED = (
 PROPOSED_PEER = Object(
     (
         Field("peer", PEER, required=True),
-        *_MINTED,
+        *MINTED,
         Field("ca_fingerprint", _FINGERPRINT, description="Of our CA, for the other operator to compare."),
         Field("contract_version", Integer(), required=True),
         Field("bridge", Anything(), description="The proposed bridge, if a network was named and it could be made."),
@@ -405,7 +404,7 @@ PROPOSED_PEER = Object(
     name="ProposedPeer",
     unknown="ignore",
 )
-MINTED_TOKEN = Object((*_MINTED, Field("acceptance_expires_at", Instant(), required=True)), name="MintedToken", unknown="ignore")
+MINTED_TOKEN = Object((*MINTED, Field("acceptance_expires_at", Instant(), required=True)), name="MintedToken", unknown="ignore")
 
 _PROBED = Object(
     (
@@ -598,7 +597,7 @@ _SLUGS = Field("extension_slugs", Parsed(parse_slugs, _SLUG_LIST), code="invalid
 _INSTANCE = Object(
     (
         Field("id", Identifier()),
-        Field("url", _BASE_URL, code="invalid_remote_url", status=422),
+        Field("url", BASE_URL, code="invalid_remote_url", status=422),
         Field("account_id", Identifier()),
         Field("platform_version", _TOLD_NAME),
         Field("release_tag", _DISCLOSURE),
@@ -734,7 +733,7 @@ PEER_FILTERS = (
     Field("status", ListOf(Choice(PEER_STATUSES), len(PEER_STATUSES)), description="One or more, separated by commas."),
     Field("spawn_mode", Choice(SPAWN_MODES)),
     Field("spawn_role", Choice(SPAWN_ROLES)),
-    Field("remote_instance_url", _BASE_URL),
+    Field("remote_instance_url", BASE_URL),
     LIMIT,
     CURSOR,
 )

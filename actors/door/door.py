@@ -25,7 +25,7 @@ from actors.door.grants.uses import Uses
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.resources.shown import Shown
-from actors.door.routes import BY_NAME, Match, NoMatch, Route, match
+from actors.door.routes import BY_NAME, Match, NoMatch, match
 from actors.homecoming.record import IN_QUESTION_THERE, unanswered
 from actors.homecoming.record import KIND as HOMECOMING
 from actors.hub.routing import hands_over
@@ -146,7 +146,8 @@ class Door:
             return
         if route.face == "operator":
             request.claims = self.authenticate(request.call.headers, request.wall)
-            self._permit(request.claims, route)
+            if route.permission is not None:
+                self.require(request.claims, route.permission)
             if route.opens_trust:
                 self.refuse_while_frozen(FROZEN_HERE)
         if route.query and route.reads_query:
@@ -204,15 +205,19 @@ class Door:
             self._tokens.popitem(last=False)
         return claims
 
-    def _permit(self, claims: Claims, route: Route) -> None:
-        if route.permission is None:
-            return
+    def permits(self, claims: Claims, permission: str) -> bool:
+        """Whether the operator holds the permission now."""
         row = self.engine.directory.row(OPERATOR.name, claims.operator_id)
-        held = row.record.permissions if row is not None else ()
-        if not satisfies(held, route.permission):
-            raise FaultError(
-                OperatorFault("forbidden", f"this needs the permission {route.permission}", 403, {"permission": route.permission})
-            )
+        return row is not None and satisfies(row.record.permissions, permission)
+
+    def require(self, claims: Claims, permission: str) -> None:
+        """Let nobody pass who does not hold the permission.
+
+        Raises:
+            FaultError: `forbidden`.
+        """
+        if not self.permits(claims, permission):
+            raise FaultError(OperatorFault("forbidden", f"this needs the permission {permission}", 403, {"permission": permission}))
 
     def authorize_stream(self, call: Call) -> Stream | Answer:
         """Leave to follow events, for as long as the session lives; or the refusal."""
@@ -221,7 +226,8 @@ class Door:
             if call.source.relayed_by:
                 raise FaultError(NOT_THROUGH_A_HUB)
             claims = self.authenticate(call.headers, self.engine.clock.wall())
-            self._permit(claims, route)
+            if route.permission is not None:
+                self.require(claims, route.permission)
         except FaultError as error:
             return failure(error.fault, call.headers.get("x-request-id", ""))
         return Stream(self, call, claims)

@@ -25,6 +25,7 @@ from actors.door.migration_chains import handlers as migration_chains
 from actors.door.migrations import handlers as migrations
 from actors.door.offerings import federation as offerings_federation
 from actors.door.offerings import handlers as offerings
+from actors.door.overlay_peers import handlers as overlay_peers
 from actors.door.received_grants import handlers as received_grants
 from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME
@@ -38,6 +39,7 @@ from runtime.ids import uuid7
 
 _FAMILIES: Final = (
     peers.HANDLERS,
+    overlay_peers.HANDLERS,
     ending.HANDLERS,
     trust.HANDLERS,
     grants.HANDLERS,

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 HISTORY_TEXT_CHARS_MAX = 400
 
 
-def peer_rows(door: Door, account_id: str) -> list[Row]:
-    """The account's platform peers with the freshest evidence known."""
-    mine = (Condition("account_id", "=", account_id), Condition("peer_kind", "=", "platform"))
+def peer_rows(door: Door, account_id: str, *conditions: Condition) -> list[Row]:
+    """The account's peers of whom all `conditions` hold, with the freshest evidence known."""
+    mine = (Condition("account_id", "=", account_id), *conditions)
     rows = door.engine.store.query(Query(PEER.name, (mine,), newest_first=False))
     return [door.engine.directory.freshest(PEER.name, row) for row in rows]
 
@@ -46,7 +46,7 @@ def peer_rows(door: Door, account_id: str) -> list[Row]:
 def get_platform_health(door: Door, request: Request) -> None:
     """Peers by what their status reads as now."""
     stale_after_s = door.settings.federation.stale_after_s
-    rows = peer_rows(door, request.account_id)
+    rows = peer_rows(door, request.account_id, Condition("peer_kind", "=", "platform"))
     read = [projection.derived_status(row.record, row.evidence, request.wall, stale_after_s)[0] for row in rows]
     stale = sum(row.record.status == "active" and status == "degraded" for row, status in zip(rows, read, strict=True))
     handshakes = [row.record.last_handshake_at for row in rows if row.record.last_handshake_at is not None]
@@ -65,7 +65,7 @@ def list_governance_findings(door: Door, request: Request) -> None:
     """A fresh scan, with the times at which each finding was first and last seen."""
     query = request.query
     matrix = door.schema_rules(request.account_id)
-    rows = [row for row in peer_rows(door, request.account_id) if row.record.status != "revoked"]
+    rows = peer_rows(door, request.account_id, Condition("status", "!=", "revoked"))
     alone = [found for row in rows for found in scanner.scan_peer(row.record, row.evidence, door.settings, request.wall, matrix)]
     across = reading.scan_across(door.engine.store.query, request.account_id, [row.record for row in rows], door.settings, request.wall)
     fresh = (*alone, *across)

@@ -37,11 +37,14 @@ from runtime.actor import Ref
 from runtime.clock import iso, iso_or_none
 from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
+from runtime.secret import Secret
 from runtime.store.port import Condition, Query, Row
 
 if TYPE_CHECKING:
     from actors.door.door import Door
 
+
+_NO_SUCH_PEER = OperatorFault("not_found", "there is no such peer", 404)
 
 # --- reads ----------------------------------------------------------------------------------------------------------
 
@@ -52,9 +55,21 @@ def own_row(door: Door, request: Request) -> Row:
     Raises:
         FaultError: `not_found`, also for a row of another account.
     """
+    row = own_row_of_any_kind(door, request)
+    if row.record.peer_kind != "platform":
+        raise FaultError(_NO_SUCH_PEER)
+    return row
+
+
+def own_row_of_any_kind(door: Door, request: Request) -> Row:
+    """The peer that the path names, in the caller's account, whatever it shares with us.
+
+    Raises:
+        FaultError: `not_found`, also for a row of another account.
+    """
     row = door.engine.directory.row(KIND.name, request.parameters["id"])
-    if row is None or row.record.account_id != request.account_id or row.record.peer_kind != "platform":
-        raise FaultError(OperatorFault("not_found", "there is no such peer", 404))
+    if row is None or row.record.account_id != request.account_id:
+        raise FaultError(_NO_SUCH_PEER)
     return row
 
 
@@ -94,8 +109,11 @@ def get_peer_trust(door: Door, request: Request) -> None:
 
 
 def list_peer_audit_log(door: Door, request: Request) -> None:
+    show_audit_log(door, request, own_row(door, request))
+
+
+def show_audit_log(door: Door, request: Request, row: Row) -> None:
     """The chain of one peer, oldest first; a cancelled or revoked peer keeps its chain."""
-    row = own_row(door, request)
     after, limit = request.query["after_sequence"], request.query["limit"]
     entries = door.engine.store.audit(row.record.id, after, limit)
     data = [
@@ -168,9 +186,12 @@ def propose_peer(door: Door, request: Request) -> None:
         metadata=body.get("metadata") or {},
         mark=request.mark,
     )
-    ref = Ref(KIND.name, uuid7(request.wall, door.chance))
+    propose(door, request, message, body.get("sdwan_network_id"))
 
-    network_id = body.get("sdwan_network_id")
+
+def propose(door: Door, request: Request, message: Propose, network_id: str | None) -> None:
+    """Make the peer, and a bridge to the network if one is named."""
+    ref = Ref(KIND.name, uuid7(request.wall, door.chance))
     if network_id is not None:
         bridges.own_network(door, request, network_id)
 
@@ -209,14 +230,12 @@ def regenerate_acceptance_token(door: Door, request: Request) -> None:
 
 
 def accept_peer(door: Door, request: Request) -> None:
-    row = own_row(door, request)
-    message = AcceptRemote(
-        by=request.by,
-        token=request.body["acceptance_token"],
-        contract_version=request.body.get("contract_version"),
-        deadline_s=door.deadline_s,
-        mark=request.mark,
-    )
+    accept_with(door, request, own_row(door, request), request.body["acceptance_token"], request.body.get("contract_version"))
+
+
+def accept_with(door: Door, request: Request, row: Row, token: Secret, contract_version: int | None = None) -> None:
+    """Accept at the remote with the token that it minted."""
+    message = AcceptRemote(by=request.by, token=token, contract_version=contract_version, deadline_s=door.deadline_s, mark=request.mark)
     _accept(door, request, row.record.id, message)
 
 
@@ -282,8 +301,15 @@ def _accept_existing(door: Door, request: Request, peer_id: str, message: Accept
 
 
 def update_peer(door: Door, request: Request) -> None:
-    row = own_row(door, request)
-    changes = dict(request.body)
+    change(door, request, own_row(door, request), dict(request.body))
+
+
+def change(door: Door, request: Request, row: Row, changes: dict[str, Any]) -> None:
+    """Change what operators decide about a peer, or let it wait for approval.
+
+    Raises:
+        FaultError: a change is not possible.
+    """
     if "data_residency" in changes and _waits_for_residency(door, request, row.record, changes):
         return
     check_metadata(changes.get("metadata") or {})
@@ -389,5 +415,4 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "send_heartbeat": send_heartbeat,
     "get_peer_trust": get_peer_trust,
     "list_peer_audit_log": list_peer_audit_log,
-    "list_overlay_peer_audit_log": list_peer_audit_log,
 }

@@ -70,6 +70,8 @@ class Request(msgspec.Struct, eq=False):
 
     def ok(self, data: Any, *, status: int = 200, meta: Mapping[str, Any] | None = None, version: int | None = None) -> None:
         """End the call with data; on conditional routes with an `ETag`, and with 304 where the caller has this already."""
+        if self.route.retold is not None:
+            data = self.route.retold(data)
         if not self.route.conditional:
             self.answer(success(data, status=status, meta=meta))
             return

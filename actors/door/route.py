@@ -6,8 +6,8 @@ families beside it), or matching.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -48,6 +48,8 @@ PLATFORM_READ: Final = "system.platform.read"
 MIGRATIONS_PLAN: Final = "system.migrations.plan"
 MIGRATIONS_APPLY: Final = "system.migrations.apply"
 MIGRATIONS_CANCEL: Final = "system.migrations.cancel"
+OVERLAY_READ: Final = "sdwan.federation.read"
+OVERLAY_MANAGE: Final = "sdwan.federation.manage"
 APPROVALS_READ: Final = "system.infra_tasks.read"
 APPROVALS_CONTROL: Final = "system.infra_tasks.control"
 PERMISSIONS: Final = (
@@ -68,6 +70,8 @@ PERMISSIONS: Final = (
     MIGRATIONS_PLAN,
     MIGRATIONS_APPLY,
     MIGRATIONS_CANCEL,
+    OVERLAY_READ,
+    OVERLAY_MANAGE,
     APPROVALS_READ,
     APPROVALS_CONTROL,
 )
@@ -95,6 +99,7 @@ class Route(Value, frozen=True, kw_only=True):
         envelope: whether data stands inside the envelope of answers.
         body_bytes_max: larger bodies are refused unread.
         opens_trust: makes or widens trust, so that it waits while trust is frozen.
+        retold: says the data of an answer in the words of this route, where another one answers the same in its own.
         websocket: the call upgrades to a WebSocket.
     """
 
@@ -118,6 +123,7 @@ class Route(Value, frozen=True, kw_only=True):
     body_bytes_max: int = limits.BODY_BYTES_MAX
     websocket: bool = False
     opens_trust: bool = False
+    retold: Callable[[Any], Any] | None = None
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from actors.door.hub.routes import ROUTES as _HUB
 from actors.door.migration_chains.routes import ROUTES as _MIGRATION_CHAINS
 from actors.door.migrations.routes import ROUTES as _MIGRATIONS
 from actors.door.offerings.routes import ROUTES as _OFFERINGS
+from actors.door.overlay_peers.routes import ROUTES as _OVERLAY_PEERS
 from actors.door.received_grants.routes import ROUTES as _RECEIVED_GRANTS
 from actors.door.resources.routes import ROUTES as _RESOURCES
 from actors.door.route import (
@@ -312,18 +313,6 @@ _PLATFORM_PEERS = (
         permission=PEERS_READ,
         tag=_PEERS,
         summary="Read the peer's audit chain, oldest first",
-        query=bodies.AUDIT_FILTERS,
-        success={200: bodies.listing_of(bodies.AUDIT_ENTRY)},
-        conditional=True,
-    ),
-    Route(
-        name="list_overlay_peer_audit_log",
-        method="GET",
-        path=f"{SYSTEM}/sdwan/federation_peers/{{id}}/audit_log",
-        face="operator",
-        permission=PEERS_READ,
-        tag=_PEERS,
-        summary="Read the peer's audit chain, oldest first, under its overlay name",
         query=bodies.AUDIT_FILTERS,
         success={200: bodies.listing_of(bodies.AUDIT_ENTRY)},
         conditional=True,
@@ -628,6 +617,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_TRUST,
     *_RESOURCES,
     *_BRIDGES,
+    *_OVERLAY_PEERS,
     *_CAPABILITIES,
     *_HUB,
     *_MIGRATIONS,

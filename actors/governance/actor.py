@@ -76,7 +76,7 @@ class GovernanceActor(Reviewing):
             self._read_slice(ctx, self.running)
 
     def _read_slice(self, ctx: Context, running: RunningScan) -> None:
-        mine = (Condition("account_id", "=", ctx.ref.id), Condition("peer_kind", "=", "platform"), Condition("status", "!=", "revoked"))
+        mine = (Condition("account_id", "=", ctx.ref.id), Condition("status", "!=", "revoked"))
         rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=running.after_id, limit=GOVERNANCE_SLICE))
         for row in rows:
             running.found += scanner.scan_peer(row.record, row.evidence, ctx.settings, ctx.wall, running.matrix)

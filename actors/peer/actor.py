@@ -13,6 +13,7 @@ from actors.peer.ending import Ending
 from actors.peer.minting import MintingSide
 from actors.peer.notices import Notices
 from actors.peer.operator_side import OperatorSide
+from actors.peer.overlay import OverlaySide
 from actors.peer.record import KIND
 from actors.peer.steps import wants_heartbeats
 from actors.peer.trail import Trail
@@ -20,7 +21,7 @@ from runtime.actor import Resume, handles
 from runtime.context import Context
 
 
-class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing, Trail, Certifying):
+class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continuing, Trail, Certifying, OverlaySide):
     """One remote platform."""
 
     kind = KIND

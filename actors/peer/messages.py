@@ -28,17 +28,29 @@ from runtime.values import Value
 
 
 class Propose(Value, frozen=True, kw_only=True):
-    """Register a remote and mint a token. Answer: `Minted`, or a fault (`peer_exists`)."""
+    """Register a remote and mint a token. Answer: `Minted`, or a fault (`peer_exists`).
+
+    `pairing` None makes a peer that shares overlay networks and nothing else (`sdwan_only`).
+    """
 
     account_id: str
     by: str | None
     url: str
-    pairing: Pairing
+    pairing: Pairing | None
     token_ttl_s: int
     endpoints: tuple[Endpoint, ...] = ()
     ca_fingerprint: str | None = None
     prefix: str | None = None
+    remote_account_id: str | None = None
     metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    mark: Mark | None = None
+
+
+class AcceptOverlay(Value, frozen=True):
+    """Accept a peer that only shares overlay networks, with the token of its own row; nobody is called. Answer: `Shown`, or a fault."""
+
+    by: str | None
+    token: Secret
     mark: Mark | None = None
 
 

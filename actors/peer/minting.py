@@ -226,6 +226,9 @@ def redeem_fault(record: PeerRecord | None, message: Redeem, ctx: Context) -> Fa
     """Why this token does not open this row now, or None. Asked before gathering and again before saving."""
     if record is None or record.acceptance_token_digest is None or record.acceptance_token_expires_at is None:
         return TOKEN_INVALID
+    if record.peer_kind != "platform":
+        # It has no control plane: its token is a word between operators, and never comes over the network.
+        return TOKEN_INVALID
     if not hmac.compare_digest(record.acceptance_token_digest, message.token_digest):
         return TOKEN_INVALID
     if ctx.wall >= record.acceptance_token_expires_at or token_burnt(record, rotation_of(ctx), ctx.settings.identity):

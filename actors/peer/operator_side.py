@@ -53,8 +53,10 @@ class OperatorSide(Actor):
             remote_instance_url=message.url,
             remote_ca_fingerprint=message.ca_fingerprint,
             remote_prefix_advertisement=message.prefix,
-            spawn_role=message.pairing.role,
-            spawn_mode=message.pairing.mode,
+            remote_account_id=message.remote_account_id,
+            peer_kind="platform" if message.pairing is not None else "sdwan_only",
+            spawn_role=message.pairing.role if message.pairing is not None else None,
+            spawn_mode=message.pairing.mode if message.pairing is not None else "out_of_band",
             endpoints=message.endpoints,
             metadata={**message.metadata, **invited},
             status_since=ctx.wall,
@@ -81,13 +83,14 @@ class OperatorSide(Actor):
         """Put a fresh token on the row; any former one is dead with the commit."""
         identity, rotation = identity_of(ctx), rotation_of(ctx)
         expires_at = ctx.wall + ttl_s
-        if rotation is not None and rotation.next is not None:
+        pinned = record.peer_kind == "platform"
+        if pinned and rotation is not None and rotation.next is not None:
             # Our listener proves the pinned root no longer than the rotation lasts.
             expires_at = min(expires_at, ends_for_us(rotation))
             if expires_at - ctx.wall < TOKEN_TTL_MIN_S:
                 ctx.reply(ENDS_SOON)
                 return
-        token = tokens.mint(ctx.token_bytes(TOKEN_SECRET_BYTES), identity.ca_pin)
+        token = tokens.mint(ctx.token_bytes(TOKEN_SECRET_BYTES), identity.ca_pin if pinned else None)
         newest = max(version.version for version in contract.supported())
         fingerprint = identity.ca_fingerprint if identity.ca_pin is not None else None
         invitation = invitations.encode(invitations.Invitation(identity.url, fingerprint, token, newest, announced_hubs(ctx)))
@@ -97,7 +100,7 @@ class OperatorSide(Actor):
                 acceptance_token_digest=tokens.digest(token),
                 acceptance_token_expires_at=expires_at,
                 token_expired_at=None,
-                token_root=identity.ca_fingerprint,
+                token_root=identity.ca_fingerprint if pinned else None,
                 updated_at=ctx.wall,
             )
         )

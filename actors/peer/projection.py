@@ -92,6 +92,7 @@ def full(
         "contract_version_agreed": record.contract_version_agreed,
         "contract_digest_agreed": record.contract_digest_agreed,
         "parent_peer_id": record.parent_peer_id,
+        "remote_account_id": record.remote_account_id,
         "remote_peer_id": record.remote_peer_id,
         "remote_ca_fingerprint": record.remote_ca_fingerprint,
         "remote_prefix_advertisement": record.remote_prefix_advertisement,
@@ -129,6 +130,38 @@ def full(
 def full_now(ctx: Context) -> dict[str, Any]:
     """The form of the peer whose actor's turn it is, as the turn leaves it."""
     return full(ctx.record, ctx.actor.evidence, ctx.settings, ctx.wall, tally(ctx.engine, ctx.ref.id))
+
+
+def overlay_summary(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> dict[str, Any]:
+    """The form of lists on the overlay's surface."""
+    status, since, _ = derived_status(record, evidence, wall, settings.federation.stale_after_s)
+    return {
+        "id": record.id,
+        "peer_kind": record.peer_kind,
+        "remote_instance_url": record.remote_instance_url,
+        "remote_instance_id": record.remote_instance_id,
+        "remote_account_id": record.remote_account_id,
+        "remote_prefix_advertisement": record.remote_prefix_advertisement,
+        "status": status,
+        "status_since": iso(since),
+        "revocation_reason": record.metadata.get("revocation_reason"),
+        "signed_at": iso_or_none(record.signed_at),
+        "expires_at": iso_or_none(record.expires_at),
+        "created_at": iso(record.created_at),
+        "version": record.version,
+    }
+
+
+_OVERLAY_FULL = (
+    "id", "peer_kind", "remote_instance_url", "remote_instance_id", "remote_account_id", "remote_prefix_advertisement", "status",
+    "status_since", "signed_at", "expires_at", "created_at", "version", "acceptance_pending", "acceptance_expires_at", "data_residency",
+    "metadata", "allowed_transitions",
+)  # fmt: skip
+
+
+def overlay_full(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The form of one peer on the overlay's surface, out of its `full` one."""
+    return {name: shown[name] for name in _OVERLAY_FULL} | {"revocation_reason": shown["metadata"].get("revocation_reason")}
 
 
 def channel(evidence: PeerEvidence, settings: Settings) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def ended_with(record: RotationRecord, identity: Identity, *, announced: bool = 
 
 def token_burnt(peer: PeerRecord, record: RotationRecord | None, identity: Identity) -> bool:
     """Whether the open token of a row ended with the root that was in force when it was made."""
-    if record is None or peer.acceptance_token_digest is None:
+    if record is None or peer.acceptance_token_digest is None or peer.peer_kind != "platform":
         return False
     made_under = peer.token_root or identity.ca_fingerprint
     return any(root.burnt and root.fingerprint == made_under for root in record.former)

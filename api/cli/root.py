@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "migrations": ("api.cli.migrations:migrations", "Move or copy resources to peers."),
     "offerings": ("api.cli.offerings:offerings", "Offer services to peers, and see who has a seat."),
     "operators": ("api.cli.operators:operators", "Manage the people who may operate this platform."),
+    "overlay": ("api.cli.overlay:overlay", "Look after peers that share overlay networks and nothing else."),
     "peers": ("api.cli.peers:peers", "Pair with other platforms and look after them."),
     "quickstart": ("api.cli.serve:quickstart", "Run two platforms on this machine and pair them."),
     "resources": ("api.cli.resources:resources", "Look after this platform's catalogue of resources."),

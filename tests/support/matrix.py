@@ -119,7 +119,10 @@ def body_of(operation: Operation, number: int) -> Any:
     """A body for the operation: by hand where the domain asks for more than its schema says, else a sample. `number` makes names new."""
     by_hand: Mapping[str, Any] = {
         "propose_peer": {"remote_instance_url": f"https://p{number}.example"},
+        "propose_overlay_peer": {"federation_peer": {"remote_instance_url": f"https://p{number}.example"}},
         "update_peer": {"metadata": {"label": "changed"}},
+        "update_overlay_peer": {"federation_peer": {"metadata": {"label": "changed"}}},
+        "update_overlay_peer, which waits": {"federation_peer": {"data_residency": f"tag-{number}"}},
         "update_peer, which waits": {"data_residency": f"tag-{number}"},
         "retire_offering, which waits": {"immediate": True},
         "issue_grant": {**SEED_BODY, "remote_subject": f"subject-{number}"},
@@ -373,6 +376,10 @@ class Matrix:
         def peer() -> str:
             return self.made(PEERS, {"remote_instance_url": f"https://n{self.number()}.example"}, token, "peer")
 
+        def overlay_peer() -> str:
+            body = {"federation_peer": {"remote_instance_url": f"https://n{self.number()}.example"}}
+            return self.made(f"{SYSTEM}/sdwan/federation_peers", body, token, "federation_peer")
+
         def network() -> str:
             body = {"attributes": {"name": "n", "slug": f"n{self.number()}"}}
             return self.made(f"{SYSTEM}/platform/resources/SdwanNetwork", body, token, "resource")
@@ -398,7 +405,7 @@ class Matrix:
 
         return {
             ("peers", "id"): peer,
-            ("federation_peers", "id"): peer,
+            ("federation_peers", "id"): overlay_peer,
             ("peers", "peer_id"): peer,
             ("operators", "id"): operator,
             ("schema_compatibility", "id"): rule,

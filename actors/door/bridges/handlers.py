@@ -10,7 +10,7 @@ from actors.bridge.lifecycle import TRIGGERS, Trigger
 from actors.bridge.messages import Create, Step, Update
 from actors.bridge.record import KIND, BridgeRecord, pair, to_json
 from actors.door import cursors
-from actors.door.peers import own_row
+from actors.door.peers import own_row_of_any_kind
 from actors.peer.record import PeerRecord
 from runtime.actor import Ref
 from runtime.errors import Fault, FaultError, OperatorFault
@@ -28,7 +28,7 @@ def own_bridge(door: Door, request: Request) -> tuple[BridgeRecord, PeerRecord]:
     Raises:
         FaultError: `not_found`, also for a bridge of another peer or account.
     """
-    peer: PeerRecord = own_row(door, request).record
+    peer: PeerRecord = own_row_of_any_kind(door, request).record
     row = door.engine.directory.row(KIND.name, request.parameters["bridge_id"])
     if row is None or row.record.federation_peer_id != peer.id:
         raise FaultError(OperatorFault("not_found", "there is no such bridge", 404))
@@ -36,7 +36,7 @@ def own_bridge(door: Door, request: Request) -> tuple[BridgeRecord, PeerRecord]:
 
 
 def list_bridges(door: Door, request: Request) -> None:
-    peer: PeerRecord = own_row(door, request).record
+    peer: PeerRecord = own_row_of_any_kind(door, request).record
     conditions = [Condition("federation_peer_id", "=", peer.id)]
     if request.query.get("state"):
         conditions.append(Condition("state", "in", tuple(request.query["state"])))
@@ -54,7 +54,7 @@ def get_bridge(door: Door, request: Request) -> None:
 
 
 def create_bridge(door: Door, request: Request) -> None:
-    peer: PeerRecord = own_row(door, request).record
+    peer: PeerRecord = own_row_of_any_kind(door, request).record
     network_id = request.body["sdwan_network_id"]
     message = Create(
         account_id=request.account_id,
@@ -96,7 +96,7 @@ def _shown(door: Door, request: Request, bridge_id: str, message: Any) -> None:
 
 
 def _peer(door: Door, request: Request) -> PeerRecord:
-    peer: PeerRecord = own_row(door, request).record
+    peer: PeerRecord = own_row_of_any_kind(door, request).record
     return peer
 
 

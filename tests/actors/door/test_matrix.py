@@ -59,6 +59,8 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
     ("GET", "/system/platform/(peers|trust|grants|hub)(/.*)?", READ),
     ("GET", "/system/sdwan/federation_peers/{id}/audit_log", READ),
+    ("GET", "/system/sdwan/federation_peers(/{id})?", "sdwan.federation.read"),
+    ("POST|PATCH|DELETE", "/system/sdwan/federation_peers(/.*)?", "sdwan.federation.manage"),
     ("POST|PATCH|PUT|DELETE", "/system/platform/(peers|trust|grants|audit)(/.*)?", MANAGE),
     ("GET", "/system/platform/migration_chains(/.*)?", "system.platform.read"),
     ("POST", "/system/platform/migration_chains", "system.migrations.plan"),
@@ -88,10 +90,15 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
 OF_THE_FACES: Final = {"get_openapi", "health_live", "health_ready"}
 """Answered by the listeners to anybody, and never by the door."""
 
-WAITING: Final = [evolve(each, name=f"{each.name}, which waits") for each in OPERATIONS if each.name in ("update_peer", "retire_offering")]
+WAITING: Final = [
+    evolve(each, name=f"{each.name}, which waits")
+    for each in OPERATIONS
+    if each.name in ("update_peer", "update_overlay_peer", "retire_offering")
+]
 """Calls that are answered at once or wait for approval, by what they ask for: here with a body that waits."""
 
 FRESH: Final = {
+    *("get_overlay_peer", "update_overlay_peer", "delete_overlay_peer", "revoke_overlay_peer"),
     *("cancel_peer", "accept_peer", "regenerate_acceptance_token", "suspend_peer", "resume_peer", "revoke_peer", "update_peer"),
     *(each.name for each in WAITING),
 }

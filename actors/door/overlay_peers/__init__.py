@@ -1,0 +1,1 @@
+"""Peers as the overlay knows them, at the door."""
