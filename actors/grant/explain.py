@@ -75,6 +75,25 @@ def nearest(ask: Ask, candidates: Sequence[GrantRecord]) -> tuple[Explanation, A
     return min(((explain(each), each) for each in asks[:EXPLAINED_MAX]), key=lambda pair: len(pair[0].edits))
 
 
+def of_past(ask: Ask, candidates: Sequence[GrantRecord]) -> Explanation:
+    """The explanation of a call that was made. Where it showed nothing in force, a grant that the caller could have shown goes before a new
+    one, unless it would have to be changed, too: a new one is made to measure.
+
+    Args:
+        candidates: grants that could cover the call; the first `EXPLAINED_MAX` that were there then are looked at.
+    """
+    found = explain(ask)
+    if all(edit.name != "issue_grant" for edit in found.edits):
+        return found
+    there = [grant for grant in candidates if grant.issued_at <= ask.wall][:EXPLAINED_MAX]
+    tried = (explain(evolve(ask, grant=grant)) for grant in there)
+    return min((each for each in tried if len(each.edits) <= len(found.edits)), key=_measure, default=found)
+
+
+def _measure(found: Explanation) -> tuple[int, bool]:
+    return len(found.edits), any(edit.name == "issue_grant" for edit in found.edits)
+
+
 def _about_the_grant(ask: Ask, refused: list[StepName]) -> list[Edit]:
     grant = ask.grant
     mine = grant is not None and ask.peer is not None and grant.federation_peer_id == ask.peer.id

@@ -97,6 +97,7 @@ def authorise(
     family: Inbound = "exchange",
     limit: str = "resources_per_peer",
     under_way: UnderWay | None = None,
+    counts: bool = True,
 ) -> Authorised:
     """Judge a grant-gated call.
 
@@ -106,6 +107,7 @@ def authorise(
         scope: what the route needs.
         limit: name of the rate limit that the call counts against.
         under_way: what the call goes on with, if it begins nothing.
+        counts: whether the call is a use of the grant; False where it is only asked whether the caller may hear why nothing can be served.
 
     Raises:
         FaultError: the refusal. It names the failing axis and the caller's own value, never what would be allowed.
@@ -129,14 +131,20 @@ def authorise(
         raise FaultError(verdict.refusal)
     grant = ask.grant
     assert grant is not None
+    if counts:
+        _note_use(door, request, peer, ask, grant)
+    return Authorised(peer, grant, ask.instance_id, ask.network_id, source.proven_address)
+
+
+def _note_use(door: Door, request: Request, peer: PeerRecord, ask: Ask, grant: GrantRecord) -> None:
+    source = request.call.source
     door.uses.note(grant.id, source_key(source.address), request.wall, bare=grant.bare_token)
     if access.log.isEnabledFor(logging.INFO):
         facts = {
             "peer_id": peer.id, "grant_id": grant.id, "subject": grant.remote_subject, "route": request.route.name,
-            "kind": kind, "resource_id": resource_id, "source": source.address, "scope": scope,
+            "kind": ask.kind, "resource_id": ask.resource_id, "source": source.address, "scope": ask.scope,
         }  # fmt: skip
         door.access_line(facts)
-    return Authorised(peer, grant, ask.instance_id, ask.network_id, source.proven_address)
 
 
 def _not_admitted(

@@ -21,7 +21,7 @@ from actors.grant.axes import ANY, AXES
 from actors.grant.book import Expectation, GrantBook
 from actors.grant.chain import Ask, PeerFacts
 from actors.grant.desk import covering
-from actors.grant.explain import Explanation, explain, nearest
+from actors.grant.explain import Explanation, explain, nearest, of_past
 from actors.grant.lifecycle import state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate, SetTests
 from actors.grant.record import KIND, GrantRecord
@@ -265,11 +265,17 @@ def explain_grants(door: Door, request: Request) -> None:
         if decision is None:
             text = "no call of this peer with this correlation id is remembered"
             raise FaultError(OperatorFault("decision_not_found", text, 404))
-        request.ok(explained(explain(decision.ask), decision.ask))
+        request.ok(explained(of_past(decision.ask, _candidates(door, peer, decision.ask)), decision.ask))
         return
     ask = _hypothetical(door, request, peer)
-    rows = door.engine.store.query(covering(peer.id, ask.kind, ask.resource_id)) if ask.kind is not None else []
-    request.ok(explained(*nearest(ask, [row.record for row in rows])))
+    request.ok(explained(*nearest(ask, _candidates(door, peer, ask))))
+
+
+def _candidates(door: Door, peer: PeerRecord, ask: Ask) -> list[GrantRecord]:
+    """The grants of the peer that could cover a call."""
+    if ask.kind is None:
+        return []
+    return [row.record for row in door.engine.store.query(covering(peer.id, ask.kind, ask.resource_id))]
 
 
 def _hypothetical(door: Door, request: Request, peer: PeerRecord) -> Ask:

@@ -63,7 +63,7 @@ def readable(door: Door, request: Request, *, resource_id: str | None = None, sc
     """
     kind = find(request.parameters["kind"])
     if kind is None or not kind.listable or not kind.catalogued:
-        authorise(door, request, kind=None, resource_id=resource_id, scope=scope)
+        authorise(door, request, kind=None, resource_id=resource_id, scope=scope, counts=False)
         raise FaultError(unknown_kind())
     return kind
 

@@ -8,7 +8,8 @@ import random
 import pytest
 
 from actors.grant.chain import decide
-from actors.grant.explain import apply, explain
+from actors.grant.explain import apply, explain, held, of_past
+from runtime.values import evolve
 from tests.actors.grant.triples import triple
 
 
@@ -42,3 +43,23 @@ def test_the_proposed_change_flips_the_verdict_and_no_part_of_it_does() -> None:
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_the_proposed_change_flips_the_verdict_of_many_calls(seed: int) -> None:
     flips(seed, 10_000)
+
+
+def test_of_a_past_call_no_smaller_change_is_overlooked() -> None:
+    chance = random.Random(7)
+    shown = 0
+    for _ in range(2_000):
+        ask = triple(chance).ask()
+        if ask.peer is None or ask.grant is None:
+            continue
+        bare = evolve(ask, bearer=None, grant=None)
+        found, alone = of_past(bare, (ask.grant,)), explain(bare)
+        assert found.verdict == alone.verdict == decide(bare)
+        assert len(found.edits) <= len(alone.edits)
+        tried = evolve(bare, grant=ask.grant) if any(edit.name == "present_bearer" for edit in found.edits) else bare
+        assert decide(apply(tried, found.edits)).allowed
+        fits = decide(evolve(held(bare, ask.grant), admission=None)).allowed and ask.grant.issued_at <= ask.wall
+        if fits:
+            shown += 1
+            assert [edit.name for edit in found.edits if edit.name != "resume_admission"] == ["present_bearer"]
+    assert shown > 20

@@ -231,7 +231,45 @@ def test_a_call_under_a_fitting_grant_that_admission_refuses_needs_no_other_gran
         told = two.ask("POST", "explain", asked).data
         assert (told["code"], told["change"]) == ("peer_suspended", [resume])
     edits = {each: [edit["edit"] for edit in two.ask("POST", "explain", {"request_id": each}).data["change"]] for each in ("bare", "other")}
-    assert edits == {"bare": ["resume_admission", "issue_grant"], "other": ["resume_admission", "widen_kind"]}
+    assert edits == {"bare": ["resume_admission", "present_bearer"], "other": ["resume_admission", "widen_kind"]}
+
+
+def changes(two: Peers, request_id: str) -> list[tuple[str, str | None]]:
+    """What would have let a past call pass: each edit, with the grant that it names."""
+    told = two.ask("POST", "explain", {"request_id": request_id}).data
+    return [(edit["edit"], edit.get("grant_id")) for edit in told["change"]]
+
+
+def test_a_past_call_that_showed_no_bearer_is_told_of_the_grant_that_would_have_done(two: Peers) -> None:
+    assert two.code(None, request_id="before") == "grant_token_required"
+    two.world.run_for(1.0)
+    two.issue(remote_subject="narrow", source_cidrs=["203.0.113.0/24"])
+    grant_id, bearer = two.issue()
+    assert two.code(None, request_id="bare") == "grant_token_required"
+    assert two.code("fg-nonsense", request_id="nonsense") == "grant_token_invalid"
+    told = two.ask("POST", "explain", {"request_id": "bare"}).data
+    # The verdict is of the call as it was made: nothing was shown, so no grant was judged.
+    assert (told["code"], told["grant_id"]) == ("grant_token_required", None)
+    assert changes(two, "bare") == changes(two, "nonsense") == [("present_bearer", grant_id)]
+    # What was issued only afterwards could not have been shown.
+    assert changes(two, "before") == [("issue_grant", None)]
+    # One that would have to be changed first is no smaller a change than a new one.
+    two.revoke(grant_id)
+    two.world.run_for(1.0)
+    assert two.code(bearer, request_id="over") == "grant_revoked"
+    assert two.code(None, request_id="narrow") == "grant_token_required"
+    assert changes(two, "over") == changes(two, "narrow") == [("issue_grant", None)]
+
+
+def test_a_call_for_an_unknown_kind_is_no_use_of_the_grant(two: Peers) -> None:
+    grant_id, bearer = two.issue()
+    for path in ("/resources/Starship", f"/resources/Starship/{UUID}"):
+        assert two.code(bearer, path) == "unknown_resource_kind"
+    two.world.run_for(120.0)
+    assert two.ask("GET", grant_id).data["grant"]["use_count"] == 0
+    assert two.code(bearer) == "ok"
+    two.world.run_for(120.0)
+    assert two.ask("GET", grant_id).data["grant"]["use_count"] == 1
 
 
 @pytest.mark.parametrize("path", ["explain", "/api/v1/system/platform/grants/explain"])
