@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons import Daemon, daemons, poll, propose
+from tests.support.daemons import PATIENCE_S, Daemon, daemons, propose, reaches
 
 pytestmark = pytest.mark.e2e
 
@@ -21,7 +21,7 @@ def powernode(daemon: Daemon, *words: str, input: str = "") -> subprocess.Comple
     """Run a command against the daemon as its operator."""
     command = [sys.executable, "-m", "api.cli", *words, "--url", daemon.url, "--json"]
     environment = {**os.environ, "POWERNODE_TOKEN": daemon.token or ""}
-    return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return subprocess.run(command, input=input, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment)
 
 
 def document(count: int) -> str:
@@ -76,7 +76,7 @@ def test_a_bridge_is_proposed_with_its_peer_and_opens_when_the_peer_carries_it(t
         early = a.call("POST", f"{bridges}/{bridge['id']}/activate", {})
         assert (early.status, early.body["code"]) == (409, "peer_not_ready")
         assert b.call("POST", "/api/v1/system/platform/peers/accept", {"invitation": invitation}).status == 200
-        poll(lambda: a.status(peer_id) == "active")
+        reaches(lambda: a.status(peer_id), "active")
         opened = a.call("POST", f"{bridges}/{bridge['id']}/activate", {})
         assert opened.data["bridge"]["effective"] is True
         a.call("POST", f"/api/v1/system/platform/peers/{peer_id}/suspend", {})

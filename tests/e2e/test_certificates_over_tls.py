@@ -16,8 +16,8 @@ import pytest
 from runtime.clock import SystemClock
 from runtime.values import evolve
 from tests.support.certificates import CASES, INSTANCE_ID, Case, PeerPki
-from tests.support.daemons import PEERS, Daemon, daemons
-from tests.support.tls_client import FEDERATION_API, accept_body, connected
+from tests.support.daemons import PEERS, Daemon, Reply, daemons
+from tests.support.tls_client import FEDERATION_API, accept_body, connected, until_limited
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -117,14 +117,14 @@ def test_the_verdict_of_one_connection_says_nothing_about_another(planted: Plant
 def test_callers_without_a_good_certificate_are_rate_limited_by_default_and_the_peer_is_not(tmp_path: Path) -> None:
     with daemons(tmp_path, "a", more=QUIET) as (daemon,):
         peer = plant(daemon)
-        statuses = []
-        for _ in range(31):
+
+        def ask() -> Reply:
             with connected(daemon.public_url) as stranger:
-                reply = stranger.request("GET", f"{FEDERATION_API}/trust_bundle")
-                statuses.append(reply.status)
-        assert statuses[:30] == [401] * 30
-        assert statuses[30] == 429
-        assert reply.body["code"] == "rate_limited"
-        assert int(reply.headers["retry-after"]) >= 1
+                return stranger.request("GET", f"{FEDERATION_API}/trust_bundle")
+
+        served, refused = until_limited(ask, 30, 2.0)
+        assert {reply.status for reply in served} == {401}
+        assert refused.body["code"] == "rate_limited"
+        assert int(refused.headers["retry-after"]) >= 1
         with connected(daemon.public_url, ([peer.pki.leaf()], peer.pki.key)) as caller:
             assert caller.request("GET", f"{FEDERATION_API}/trust_bundle").status == 200

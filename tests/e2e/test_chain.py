@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+from tests.support.daemons import PATIENCE_S, PEERS, Daemon, both_active, daemons, poll, propose
 
 pytestmark = pytest.mark.e2e
 
@@ -29,7 +29,7 @@ def powernode(daemon: Daemon, *words: str, input: str = "", code: int = 0) -> Sa
     """Run a command as the daemon's operator, who reads text; it must end with `code`."""
     environment = {**os.environ, "POWERNODE_TOKEN": daemon.token, "POWERNODE_URL": daemon.url}
     command = [sys.executable, "-m", "api.cli", *words]
-    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment)
     assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
     return Said(done.returncode, done.stdout, done.stderr)
 
@@ -38,7 +38,7 @@ def paired(inviting: Daemon, invited: Daemon) -> None:
     peer_id, _, invitation = propose(inviting, invited)
     accepted = invited.call("POST", f"{PEERS}/accept", {"invitation": invitation})
     assert accepted.status == 200, accepted.body
-    poll(lambda: inviting.status(peer_id) == invited.status(accepted.data["peer"]["id"]) == "active")
+    both_active(inviting, peer_id, invited, accepted.data["peer"]["id"])
 
 
 def lent(issuer: Daemon, holder: Daemon) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemons import PEERS, Daemon, poll, propose
+from tests.support.daemons import PEERS, Daemon, both_active, poll, propose, reaches, reserved_port, started
 
 pytestmark = pytest.mark.e2e
 
 SETTINGS = """\
 heartbeat_interval = "1s"
-stale_after = "4s"
+stale_after = "10s"
 channel.enabled = true
 [federation.rate_limits.heartbeat_per_peer]
 rate = 100000
@@ -23,24 +23,14 @@ burst = 100000
 """
 
 
-def closed_port() -> int:
-    """A port of this machine on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def public_and_hidden(tmp_path: Path) -> Iterator[tuple[Daemon, Daemon]]:
-    hidden_url = f"https://localhost:{closed_port()}"
-    public = Daemon("public", tmp_path / "public", SETTINGS)
-    hidden = Daemon("hidden", tmp_path / "hidden", SETTINGS, environment={"POWERNODE_SERVER_PUBLIC_URL": hidden_url})
-    try:
-        yield public.start().login(), hidden.start().login()
-    finally:
-        for daemon in (public, hidden):
-            if daemon.running:
-                daemon.kill()
+    with reserved_port() as closed:
+        hidden_url = f"https://localhost:{closed.getsockname()[1]}"
+        public = Daemon("public", tmp_path / "public", SETTINGS)
+        hidden = Daemon("hidden", tmp_path / "hidden", SETTINGS, environment={"POWERNODE_SERVER_PUBLIC_URL": hidden_url})
+        with started(public, hidden):
+            yield public, hidden
 
 
 def shown(daemon: Daemon, peer_id: str) -> dict[str, Any]:
@@ -58,18 +48,18 @@ def test_a_platform_that_can_only_dial_out_is_called_over_its_own_channel(public
     accepted = hidden.call("POST", f"{PEERS}/accept", {"invitation": invitation})
     assert accepted.status == 200, accepted.body
     at_hidden = str(accepted.data["peer"]["id"])
-    poll(lambda: (public.status(at_public), hidden.status(at_hidden)) == ("active", "active"))
-    told = poll(lambda: (reply := beats(public, at_public)).status == 200 and reply.data, timeout_s=8.0)
+    both_active(public, at_public, hidden, at_hidden)
+    told = poll(lambda: (reply := beats(public, at_public)).status == 200 and reply.data)
     assert told["heartbeat"]["url"] == "channel:"
     assert beats(hidden, at_hidden).status == 200
-    # Longer than the age at which silence degrades: both sides go on hearing each other.
+    # Both sides go on hearing each other.
     until = shown(public, at_public)["last_outbound_heartbeat_at"]
     poll(lambda: shown(public, at_public)["last_outbound_heartbeat_at"] > until)
     assert public.statuses(at_public).count("degraded") == hidden.statuses(at_hidden).count("degraded") == 0
     assert public.call("POST", f"{PEERS}/{at_public}/revoke", {"reason": "over"}).status == 200
-    poll(lambda: hidden.status(at_hidden) == "revoked", timeout_s=5.0)
-    poll(lambda: not shown(public, at_public)["notification_pending"], timeout_s=5.0)
-    poll(lambda: all("a channel ended" in daemon.log_file.read_text() for daemon in public_and_hidden), timeout_s=5.0)
+    reaches(lambda: hidden.status(at_hidden), "revoked")
+    poll(lambda: not shown(public, at_public)["notification_pending"])
+    poll(lambda: all("a channel ended" in daemon.log_file.read_text() for daemon in public_and_hidden))
     assert shown(hidden, at_hidden)["metadata"]["revocation_reason"] == "remote_revoked: over"
 
 
@@ -98,11 +88,11 @@ def test_both_lend_to_each_other_and_take_back_though_one_can_only_dial_out(publ
     at_public, _, invitation = propose(public, hidden)
     accepted = hidden.call("POST", f"{PEERS}/accept", {"invitation": invitation})
     at_hidden = str(accepted.data["peer"]["id"])
-    poll(lambda: (public.status(at_public), hidden.status(at_hidden)) == ("active", "active"))
-    poll(lambda: beats(public, at_public).status == 200, timeout_s=8.0)
+    both_active(public, at_public, hidden, at_hidden)
+    reaches(lambda: beats(public, at_public).status, 200)
     for lender, at_lender, holder, at_holder in ((hidden, at_hidden, public, at_public), (public, at_public, hidden, at_hidden)):
         module, grant = lend(lender, at_lender, holder, at_holder)
         read = holder.call("GET", f"{PEERS}/{at_holder}/remote_resources/NodeModule/{module}")
         assert read.status == 200, read.body
         assert lender.call("POST", f"{PEERS}/{at_lender}/grants/{grant}/revoke", {}).status == 200
-        poll(lambda holder=holder, at_holder=at_holder: received(holder, at_holder) == "refused", timeout_s=3.0)  # type: ignore[misc]
+        reaches(partial(received, holder, at_holder), "refused")

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from actors.door.routes import ROUTES
-from tests.support.daemons import CONFIGURATION, PEERS, Daemon, daemons, poll, propose
+from tests.support.daemons import CONFIGURATION, PATIENCE_S, PEERS, Daemon, both_active, daemons, poll, propose
 from tests.support.event_follower import all_events, read_events
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +30,7 @@ def serve(data: Path, *flags: str, more: str = "", tls_port: int = 0) -> subproc
     configuration = data.parent / f"{data.name}-alone.toml"
     configuration.write_text(CONFIGURATION.format(tls_port=tls_port, operator_port=0, more=more))
     command = [sys.executable, "-m", "api.cli", "serve", "--data", str(data), "--config", str(configuration), "--json", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
@@ -111,7 +111,7 @@ def test_a_restart_goes_on_where_the_stop_left_off(tmp_path: Path) -> None:
         a_peer, token, _ = propose(a, b)
         b_peer = b.call("POST", PEERS, {"remote_instance_url": a.public_url}).data["peer"]["id"]
         assert b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token}).status == 200
-        poll(lambda: a.status(a_peer) == "active" and b.status(b_peer) == "active")
+        both_active(a, a_peer, b, b_peer)
         password = "a password of some length"
         instance = b.call("GET", f"{PEERS}/{b_peer}").data["peer"]["remote_instance_id"]
         created = a.call(
@@ -153,12 +153,13 @@ def test_a_follower_resumes_by_cursor_without_gap_or_repeat(tmp_path: Path) -> N
 
         more(3)
         seen: list[dict[str, object]] = []
-        following = threading.Thread(target=lambda: seen.extend(trio.run(read_events, daemon, 0, 1_000_000)))
+        following = threading.Thread(target=lambda: trio.run(read_events, daemon, 0, 1_000_000, seen))
         following.start()
+        poll(lambda: seen)
         more(3)
         assert daemon.stop() == 0
         # The stop ended the stream with a close frame, after everything that was committed.
-        following.join(20)
+        following.join(PATIENCE_S)
         assert not following.is_alive()
         daemon.start()
         more(3)
@@ -177,12 +178,12 @@ def test_a_stop_during_accepts_loses_nothing_that_was_promised(tmp_path: Path) -
             accepting = pool.submit(b.call, "POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token})
             assert a.stop() == 0
             a.start()
-            reply = accepting.result(60)
+            reply = accepting.result(PATIENCE_S)
         if reply.status != 200:
             # Not reached, or cut off: the same token works again, and once.
             assert b.status(b_peer) == "proposed"
             assert b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token}).status == 200
-        poll(lambda: a.status(a_peer) == "active" and b.status(b_peer) == "active")
+        both_active(a, a_peer, b, b_peer)
         assert a.statuses(a_peer).count("accepted") == 1
         assert b.statuses(b_peer).count("accepted") == 1
         assert b.stop() == 0

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from tests.support.daemons import PEERS, Daemon, poll, propose
+from tests.support.daemons import PATIENCE_S, PEERS, Daemon, both_active, poll, propose, reaches, started
 
 pytestmark = pytest.mark.e2e
 
@@ -55,7 +56,7 @@ def powernode(daemon: Daemon, *words: str) -> Any:
     """What a command against the daemon prints."""
     environment = {**os.environ, "POWERNODE_TOKEN": daemon.token}
     command = [sys.executable, "-m", "api.cli", *words, "--url", daemon.url, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment)
     assert done.returncode == 0, done.stderr + done.stdout
     return json.loads(done.stdout)
 
@@ -66,15 +67,23 @@ def over_channel(h: Daemon, peer_id: str) -> bool:
     return beat.status == 200 and beat.data["heartbeat"]["url"] == "channel:"
 
 
-def behind(h: Daemon, name: str, folder: Path, domain: str = "test") -> Hidden:
+def hub_in(folder: Path, ends: ExitStack) -> Daemon:
+    """A hub that runs until `ends` is left."""
+    h = Daemon("h", folder / "h", SETTINGS.format(more="hub.enabled = true"), NAMED)
+    ends.enter_context(started(h))
+    return h
+
+
+def behind(h: Daemon, name: str, folder: Path, ends: ExitStack, domain: str = "test") -> Hidden:
     """A platform paired with the hub, with the consent of operators on both sides. Names under `test` lead to the hub, others nowhere."""
     url = f"https://{name}.{domain}:{h.public_url.rpartition(':')[2]}"
-    daemon = Daemon(name, folder / name, SETTINGS.format(more=""), NAMED, {"POWERNODE_SERVER_PUBLIC_URL": url}).start().login()
+    daemon = Daemon(name, folder / name, SETTINGS.format(more=""), NAMED, {"POWERNODE_SERVER_PUBLIC_URL": url})
+    ends.enter_context(started(daemon))
     at_hub, _, invitation = propose(h, daemon)
     accepted = daemon.call("POST", f"{PEERS}/accept", {"invitation": invitation})
     assert accepted.status == 200, accepted.body
     hub_at_it = str(accepted.data["peer"]["id"])
-    poll(lambda: (h.status(at_hub), daemon.status(hub_at_it)) == ("active", "active"))
+    both_active(h, at_hub, daemon, hub_at_it)
     poll(lambda: over_channel(h, at_hub))
     assert h.call("POST", f"{PEERS}/{at_hub}/hub/permit", {}).data["hub"]["relaying"] == "permitted"
     assert daemon.call("POST", f"{PEERS}/{hub_at_it}/hub/use", {}).data["hub"]["relayed"] == "permitted"
@@ -83,18 +92,10 @@ def behind(h: Daemon, name: str, folder: Path, domain: str = "test") -> Hidden:
 
 @pytest.fixture(scope="module")
 def through_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThroughHub]:
-    started: list[Daemon] = []
     tmp_path = tmp_path_factory.mktemp("hub")
-    try:
-        h = Daemon("h", tmp_path / "h", SETTINGS.format(more="hub.enabled = true"), NAMED)
-        started.append(h.start().login())
-        hidden = [behind(h, name, tmp_path) for name in ("a", "b")]
-        started += [each.daemon for each in hidden]
-        yield ThroughHub(h, *hidden)
-    finally:
-        for daemon in started:
-            if daemon.running:
-                daemon.kill()
+    with ExitStack() as ends:
+        h = hub_in(tmp_path, ends)
+        yield ThroughHub(h, *(behind(h, name, tmp_path, ends) for name in ("a", "b")))
 
 
 def test_two_platforms_that_only_dial_out_live_a_whole_peering_through_a_hub(through_hub: ThroughHub) -> None:
@@ -103,7 +104,7 @@ def test_two_platforms_that_only_dial_out_live_a_whole_peering_through_a_hub(thr
     accepted = b.call("POST", f"{PEERS}/accept", {"invitation": invitation})
     assert accepted.status == 200, accepted.body
     a_at_b = str(accepted.data["peer"]["id"])
-    poll(lambda: (a.status(b_at_a), b.status(a_at_b)) == ("active", "active"))
+    both_active(a, b_at_a, b, a_at_b)
     for daemon, peer_id in ((a, b_at_a), (b, a_at_b)):
         assert daemon.call("POST", f"{PEERS}/{peer_id}/heartbeat", {}).status == 200
 
@@ -127,17 +128,18 @@ def test_two_platforms_that_only_dial_out_live_a_whole_peering_through_a_hub(thr
     refused = b.call("GET", f"{PEERS}/{a_at_b}/remote_resources/NodeModule")
     assert "axis_denied" in json.dumps(refused.body), refused.body
 
-    # The hub has counted, and knows nothing else.
-    counted = poll(lambda: (found := through_hub.accounting(through_hub.a))["connections"] and found)
-    assert counted["bytes_to"] > 1_000
-    assert counted["bytes_from"] > 1_000
+    # The hub has counted, and knows nothing else. It tells now and then, at first perhaps of a connection that has hardly begun.
+    counted = poll(lambda: min((found := through_hub.accounting(through_hub.a))["bytes_to"], found["bytes_from"]) > 1_000 and found)
+    assert counted["connections"] >= 1
     assert through_hub.h.call("GET", HUB).data["enabled"] is True
     log = through_hub.h.log_file.read_text()
     assert "nginx" not in log
     assert issued.data["bearer_token"] not in log
 
     assert a.call("POST", f"{PEERS}/{b_at_a}/revoke", {"reason": "over"}).status == 200
-    poll(lambda: b.status(a_at_b) == "revoked", timeout_s=10.0)
+    reaches(lambda: b.status(a_at_b), "revoked")
+    # Nothing of this peering is on its way through the hub any more, whose refusals another test counts.
+    reaches(lambda: a.call("GET", f"{PEERS}/{b_at_a}").data["peer"]["notification_pending"], False)
 
 
 def test_each_word_of_the_operators_is_needed_and_taking_one_back_takes_effect_at_once(through_hub: ThroughHub) -> None:
@@ -159,7 +161,7 @@ def test_each_word_of_the_operators_is_needed_and_taking_one_back_takes_effect_a
     assert h.call("POST", f"{PEERS}/{through_hub.b.at_hub}/hub/permit", {}).data["hub"]["sources"] == []
     assert h.call("POST", f"{PEERS}/{through_hub.b.at_hub}/suspend", {}).status == 200
     assert probed()["error"] == "not_relayed"
-    poll(lambda: through_hub.accounting(through_hub.b)["refused"].get("peer_not_in_force"), timeout_s=15.0)
+    poll(lambda: through_hub.accounting(through_hub.b)["refused"].get("peer_not_in_force"))
     (listed,) = [peer for peer in powernode(h, "hub", "status")["peers"] if peer["federation_peer_id"] == through_hub.b.at_hub]
     refused = listed["accounting"]["refused"]
     assert {refused.get(reason) for reason in ("peer_refused", "source_not_permitted", "peer_not_in_force")} == {1}
@@ -171,22 +173,23 @@ def test_each_word_of_the_operators_is_needed_and_taking_one_back_takes_effect_a
 
 
 def test_two_platforms_whose_names_lead_nowhere_are_dialled_at_the_hub_that_they_announce(tmp_path: Path) -> None:
-    h = Daemon("h", tmp_path / "h", SETTINGS.format(more="hub.enabled = true"), NAMED)
-    started: list[Daemon] = []
-    try:
-        started.append(h.start().login())
-        a, b = (behind(h, name, tmp_path, "invalid") for name in ("a", "b"))
-        started += [a.daemon, b.daemon]
+    with ExitStack() as ends:
+        h = hub_in(tmp_path, ends)
+        a, b = (behind(h, name, tmp_path, ends, "invalid") for name in ("a", "b"))
         way = f"{a.daemon.public_url} via {h.public_url}"
         b_at_a, _, invitation = propose(a.daemon, b.daemon)
         accepted = b.daemon.call("POST", f"{PEERS}/accept", {"invitation": invitation})
         assert accepted.status == 200, accepted.body
         a_at_b = str(accepted.data["peer"]["id"])
-        poll(lambda: (a.daemon.status(b_at_a), b.daemon.status(a_at_b)) == ("active", "active"))
+        both_active(a.daemon, b_at_a, b.daemon, a_at_b)
         probed = b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data
         assert (probed["ok"], probed["endpoint"]) == (True, way)
-        listed = a.daemon.call("GET", f"{PEERS}/{b_at_a}").data["peer"]["endpoints"]
-        assert [(each["url"], each["via"]) for each in listed] == [(b.daemon.public_url, [h.public_url])]
+
+        def known_of_b() -> list[tuple[str, list[str]]]:
+            listed = a.daemon.call("GET", f"{PEERS}/{b_at_a}").data["peer"]["endpoints"]
+            return [(each["url"], each["via"]) for each in listed]
+
+        reaches(known_of_b, [(b.daemon.public_url, [h.public_url])])
         made = a.daemon.call("POST", "/api/v1/system/platform/resources/NodeModule", {"attributes": {"name": "nginx"}})
         assert made.status == 201, made.body
         grant = {"remote_subject": "reader", "resource_kind": "NodeModule", "permission_scopes": ["read"]}
@@ -196,12 +199,8 @@ def test_two_platforms_whose_names_lead_nowhere_are_dialled_at_the_hub_that_they
 
         # Without being told of, the hub is no way: what is left is the name, which leads nowhere.
         assert powernode(a.daemon, "hub", "use", a.hub_at_it, "--not-announced")["announced"] is False
-        poll(lambda: b.daemon.call("GET", f"{PEERS}/{a_at_b}").data["peer"]["endpoints"] == [], timeout_s=15.0)
+        reaches(lambda: b.daemon.call("GET", f"{PEERS}/{a_at_b}").data["peer"]["endpoints"], [])
         probed = b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data
         assert [each["error"] for each in probed["probed"]] == ["name_not_resolved"]
         assert powernode(a.daemon, "hub", "use", a.hub_at_it)["announced"] is True
-        poll(lambda: b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data["endpoint"] == way, timeout_s=15.0)
-    finally:
-        for daemon in started:
-            if daemon.running:
-                daemon.kill()
+        reaches(lambda: b.daemon.call("POST", f"{PEERS}/{a_at_b}/probe", {}).data["endpoint"], way)

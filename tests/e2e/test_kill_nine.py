@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons import PEERS, Daemon, Reply, poll
+from tests.support.daemons import PATIENCE_S, PEERS, Daemon, Reply, both_active, poll
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 LAUNCHER = ("-m", "tests.e2e.dying_daemon")
 MORE = "heartbeat_interval = 5"
@@ -51,6 +51,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     sites = {name: Daemon(name, folder / name).start() for name in ("a", "b")}
     for daemon in sites.values():
         assert daemon.stop() == 0
+        daemon.end()
     return folder, sites
 
 
@@ -63,19 +64,19 @@ def handshake(a: Daemon, b: Daemon, armed: Path) -> tuple[str, str, str, Reply |
     b_peer = b.call("POST", PEERS, {"remote_instance_url": a.public_url}).data["peer"]["id"]
     armed.touch()
     try:
-        accepted = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token}, timeout_s=30.0)
+        accepted = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token})
     except (urllib.error.URLError, ConnectionError, http.client.HTTPException, json.JSONDecodeError):
         accepted = None
     return a_peer, b_peer, token, accepted
 
 
-def both_active(a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
-    return a.status(a_peer) == "active" and b.status(b_peer) == "active"
+def are_active(a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
+    return (a.status(a_peer), b.status(b_peer)) == ("active", "active")
 
 
 def dead_or_active(victim: Daemon, a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
     try:
-        return not victim.running or both_active(a, a_peer, b, b_peer)
+        return not victim.running or are_active(a, a_peer, b, b_peer)
     except (urllib.error.URLError, ConnectionError, http.client.HTTPException, json.JSONDecodeError):
         victim.wait()
         return True
@@ -88,11 +89,11 @@ def count_points(folder: Path, template: Path, facts: dict[str, Daemon]) -> dict
         a_peer, b_peer, _, accepted = handshake(a, b, folder / "armed")
         assert accepted is not None
         assert accepted.status == 200, accepted.body
-        poll(lambda: both_active(a, a_peer, b, b_peer))
+        both_active(a, a_peer, b, b_peer)
         return {daemon.name: json.loads((folder / f"{daemon.name}.counts").read_text()) for daemon in (a, b)}
     finally:
         for daemon in (a, b):
-            daemon.kill()
+            daemon.end()
 
 
 def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, victim: str) -> bool:
@@ -107,7 +108,7 @@ def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, 
         poll(lambda: dead_or_active(dead, a, a_peer, b, b_peer) if told else not dead.running)
         with contextlib.suppress(AssertionError):
             # The last writes of the handshake may still be on their way when both are active.
-            poll(lambda: not dead.running, timeout_s=1.0)
+            poll(lambda: not dead.running, within_s=1.0)
         (folder / "armed").unlink()
         died = not dead.running
         if died:
@@ -127,15 +128,14 @@ def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, 
         return died
     finally:
         for daemon in (a, b):
-            if daemon.running:
-                daemon.kill()
+            daemon.end()
 
 
 def bring_together(a: Daemon, a_peer: str, b: Daemon, b_peer: str, token: str) -> None:
     """Both become active: by themselves, or after the operator accepts again."""
     try:
         # A platform that knows of an accept goes on with it at once; one that does not will not learn of it by waiting.
-        poll(lambda: both_active(a, a_peer, b, b_peer), timeout_s=20.0 if b.status(b_peer) != "proposed" else 1.5)
+        poll(lambda: are_active(a, a_peer, b, b_peer), within_s=PATIENCE_S if b.status(b_peer) != "proposed" else 1.5)
         return
     except AssertionError:
         assert b.status(b_peer) == "proposed", (a.statuses(a_peer), b.statuses(b_peer))
@@ -145,7 +145,7 @@ def bring_together(a: Daemon, a_peer: str, b: Daemon, b_peer: str, token: str) -
         assert regenerated.status == 201, regenerated.body
         again = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": regenerated.data["acceptance_token"]})
         assert again.status == 200, again.body
-    poll(lambda: both_active(a, a_peer, b, b_peer), timeout_s=20.0)
+    both_active(a, a_peer, b, b_peer)
 
 
 @pytest.mark.parametrize("victim", ["a", "b"])

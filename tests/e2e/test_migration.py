@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons import Daemon, daemons, poll, propose
+from tests.support.daemons import PATIENCE_S, Daemon, both_active, daemons, poll, propose, reaches
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ def powernode(daemon: Daemon, *words: str, input: str = "") -> Any:
     """What a command of the daemon's operator prints, as JSON."""
     command = [sys.executable, "-m", "api.cli", *words, "--url", daemon.url, "--json"]
     environment = {**os.environ, "POWERNODE_TOKEN": daemon.token or ""}
-    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment)
     assert done.returncode == 0, done.stderr + done.stdout
     return json.loads(done.stdout)
 
@@ -33,7 +33,7 @@ def prepared(a: Daemon, b: Daemon) -> tuple[str, str, str]:
     peer_of_a, _, invitation = propose(a, b)
     assert b.call("POST", f"{SYSTEM}/peers/accept", {"invitation": invitation}).status == 200
     at_b = b.call("GET", f"{SYSTEM}/peers").data[0]["id"]
-    poll(lambda: a.status(peer_of_a) == "active" and b.status(at_b) == "active")
+    both_active(a, peer_of_a, b, at_b)
     records: list[dict[str, Any]] = [{"kind": "NodeModule", "attributes": {"name": "nginx"}}]
     records += [
         {"kind": "ModuleVersion", "attributes": {"node_module_id": {"name": "nginx"}, "number": number}}
@@ -65,7 +65,7 @@ def test_a_module_moves_with_its_versions(tmp_path: Path) -> None:
         id = planned["id"]
         poll(lambda: powernode(a, "migrations", "show", id)["cleared"])
         powernode(a, "migrations", "apply", id)
-        poll(lambda: powernode(a, "migrations", "show", id)["status"] == "completed")
+        reaches(lambda: powernode(a, "migrations", "show", id)["status"], "completed")
         arrived(a, b, module)
         at_a, at_b = powernode(a, "migrations", "show", id), powernode(b, "migrations", "show", id)
         assert (at_b["side"], at_b["status"]) == ("destination", "finalized")
@@ -80,11 +80,11 @@ def test_a_move_goes_on_when_the_source_was_killed_in_it(tmp_path: Path) -> None
         poll(lambda: powernode(a, "migrations", "show", id)["cleared"])
         b.kill()
         a.call("POST", f"{SYSTEM}/migrations/{id}/apply", {})
-        poll(lambda: powernode(a, "migrations", "show", id)["status"] == "transferring")
+        reaches(lambda: powernode(a, "migrations", "show", id)["status"], "transferring")
         frozen = a.call("PATCH", f"{SYSTEM}/resources/NodeModule/{module}", {"attributes": {"variety": "x"}})
         assert (frozen.status, frozen.body["code"]) == (423, "resource_frozen")
         a.kill()
         b.start().login()
         a.start().login()
-        poll(lambda: a.call("GET", f"{SYSTEM}/migrations/{id}").data["migration"]["status"] == "completed", 60.0)
+        reaches(lambda: a.call("GET", f"{SYSTEM}/migrations/{id}").data["migration"]["status"], "completed")
         arrived(a, b, module)

@@ -9,7 +9,7 @@ import sys
 
 
 def test_the_quickstart_pairs_two_platforms_and_reads_under_a_grant() -> None:
-    ended = subprocess.run([sys.executable, "-m", "api.cli", "quickstart", "--json"], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-m", "api.cli", "quickstart", "--json"], capture_output=True, text=True, timeout=400)
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr
     *steps, last = [json.loads(line) for line in ended.stdout.splitlines()]
     assert last["ok"] is True

@@ -16,7 +16,7 @@ from sim.record import NoRecordingError, document
 from sim.scenario.load import load
 from sim.scenario.run import run
 from tests.e2e.broken_daemon import broken
-from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+from tests.support.daemons import PEERS, Daemon, both_active, daemons, poll, propose, reaches, started
 
 pytestmark = pytest.mark.e2e
 
@@ -39,20 +39,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     """A broken daemon that has paired with a sound one, and the recording of it."""
     folder = tmp_path_factory.mktemp("recording")
     a, b = Daemon("a", folder / "a", launcher=BROKEN), Daemon("b", folder / "b")
-    try:
-        for daemon in (a, b):
-            daemon.start().login()
+    with started(a, b):
         peer_id, token, invitation = propose(a, b)
         assert b.call("POST", f"{PEERS}/accept", {"invitation": invitation}).status == 200
-        poll(lambda: a.status(peer_id) == "active")
+        reaches(lambda: a.status(peer_id), "active")
         target = folder / "recording.toml"
         done = CliRunner().invoke(sim, ["record", "--data", str(a.data), "--actor", "peer", "--out", str(target)])
         assert done.exit_code == 0, done.output
         yield Recorded(a, peer_id, token, tuple(a.statuses(peer_id)), target)
-    finally:
-        for daemon in (a, b):
-            if daemon.running:
-                daemon.kill()
 
 
 def test_the_replay_reaches_the_same_wrong_transition(recorded: Recorded) -> None:
@@ -133,7 +127,7 @@ def test_traffic_over_a_channel_and_under_a_grant_is_recorded_and_replayed(tmp_p
     with daemons(tmp_path, "a", "b", more=CHANNEL) as (a, b):
         at_a, _, invitation = propose(a, b)
         at_b = str(b.call("POST", f"{PEERS}/accept", {"invitation": invitation}).data["peer"]["id"])
-        poll(lambda: (a.status(at_a), b.status(at_b)) == ("active", "active"))
+        both_active(a, at_a, b, at_b)
         poll(lambda: "a channel opened" in a.log_file.read_text())
         made = a.call("POST", "/api/v1/system/platform/resources/NodeModule", {"attributes": {"name": "nginx"}})
         assert made.status == 201, made.body

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons import PEERS, Daemon, poll
+from tests.support.daemons import PATIENCE_S, PEERS, Daemon, both_active, poll, reaches, started
 from tests.support.tls_client import connected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -38,14 +38,8 @@ DAY_S = 86_400
 @contextlib.contextmanager
 def hurried(folder: Path) -> Iterator[tuple[Daemon, Daemon]]:
     made = tuple(Daemon(name, folder / name, HURRY, launcher=("-m", "tests.e2e.hurried_daemon")) for name in "ab")
-    try:
-        for daemon in made:
-            daemon.start().login()
+    with started(*made):
         yield made[0], made[1]
-    finally:
-        for daemon in made:
-            if daemon.running:
-                daemon.kill()
 
 
 def peered(a: Daemon, b: Daemon, role_of_b: str = "symmetric") -> tuple[str, str]:
@@ -56,7 +50,7 @@ def peered(a: Daemon, b: Daemon, role_of_b: str = "symmetric") -> tuple[str, str
     ids = at_a.data["peer"]["id"], at_b.data["peer"]["id"]
     accepted = b.call("POST", f"{PEERS}/{ids[1]}/accept", {"acceptance_token": at_a.data["acceptance_token"]})
     assert accepted.status == 200, accepted.body
-    poll(lambda: a.status(ids[0]) == b.status(ids[1]) == "active")
+    both_active(a, ids[0], b, ids[1])
     return ids
 
 
@@ -64,7 +58,7 @@ def powernode(daemon: Daemon, *words: str) -> Any:
     """What a command prints."""
     command = [sys.executable, "-m", "api.cli", *words, "--url", daemon.url, "--json"]
     environment = {**os.environ, "POWERNODE_TOKEN": daemon.token}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
@@ -104,11 +98,7 @@ def test_a_root_is_replaced_while_heartbeats_go_on_and_the_former_one_ends(tmp_p
         assert shown_root(a) == second
         held = {anchor["fingerprint"]: anchor for anchor in trust(b, at_b)["anchors"]}
         assert held[first]["accept_until"] == done["ends"]
-        poll(
-            lambda: (
-                {anchor["fingerprint"]: anchor["state"] for anchor in trust(b, at_b)["anchors"]} == {first: "retiring", second: "current"}
-            )
-        )
+        reaches(lambda: states(b, at_b), {first: "retiring", second: "current"})
         renewed = trust(b if role_of_b == "child" else a, at_b if role_of_b == "child" else at_a)
         assert renewed["outbound"]["serial"] != serial["outbound"]["serial"]
         for daemon, peer_id in ((a, at_a), (b, at_b)):
@@ -120,8 +110,8 @@ def test_a_root_is_replaced_while_heartbeats_go_on_and_the_former_one_ends(tmp_p
             daemon.environment = {"POWERNODE_TEST_AHEAD_S": str(DAY_S + 60)}
             daemon.start().login()
         assert a.facts["ca_fingerprint"] == second
-        poll(lambda: [anchor["fingerprint"] for anchor in trust(b, at_b)["anchors"]] == [second])
-        poll(lambda: a.status(at_a) == b.status(at_b) == "active")
+        reaches(lambda: list(states(b, at_b)), [second])
+        both_active(a, at_a, b, at_b)
         assert a.call("POST", f"{PEERS}/{at_a}/heartbeat", None).status == 200
         assert b.call("POST", f"{PEERS}/{at_b}/heartbeat", None).status == 200
 

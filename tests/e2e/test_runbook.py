@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons import Daemon, daemons, poll
+from tests.support.daemons import PATIENCE_S, Daemon, daemons, reaches
 
 pytestmark = [
     pytest.mark.e2e,
@@ -24,7 +24,7 @@ def shell(script: str, **variables: str) -> str:
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
@@ -98,7 +98,7 @@ def test_the_runbook_makes_two_platforms_active(tmp_path: Path) -> None:
         assert accepted["data"]["peer"]["status"] in ("accepted", "enrolled", "active")
 
         for side in (on_a, on_b):
-            poll(lambda side=side: json.loads(shell(VERIFY, **side))["status"] == "active")
+            reaches(lambda side=side: json.loads(shell(VERIFY, **side))["status"], "active")
             assert json.loads(shell(VERIFY, **side))["last_heartbeat_at"].endswith("Z")
         assert a.statuses(proposed["peer"]["id"]) == ["proposed", "accepted", "enrolled", "active"]
         assert b.statuses(b_peer) == ["proposed", "accepted", "enrolled", "active"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,10 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL, crypto
 
 from tests.support.certificates import Presented
-from tests.support.daemons import Reply
+from tests.support.daemons import PATIENCE_S, Reply
 
 FEDERATION_API = "/api/v1/system/federation_api"
-TIMEOUT_S = 30.0
 
 
 class Connection:
@@ -86,7 +86,7 @@ def connected(public_url: str, presented: Presented | None = None, *, at: str | 
         context.use_privatekey(crypto.PKey.from_cryptography_key(key))
         for certificate in loaded[1:]:
             context.add_extra_chain_cert(certificate)
-    with socket.create_connection(("127.0.0.1", urlsplit(at or public_url).port or 443), TIMEOUT_S) as plain:
+    with socket.create_connection(("127.0.0.1", urlsplit(at or public_url).port or 443), PATIENCE_S) as plain:
         # The library waits by itself only on a socket that has no timeout.
         plain.settimeout(None)
         tls = SSL.Connection(context, plain)
@@ -95,6 +95,16 @@ def connected(public_url: str, presented: Presented | None = None, *, at: str | 
         tls.set_connect_state()
         tls.do_handshake()
         yield Connection(tls, place.netloc)
+
+
+def until_limited(ask: Callable[[], Reply], burst: int, one_per_s: float) -> tuple[list[Reply], Reply]:
+    """Ask until the answer is 429: what was answered before, and that. The limit lets `burst` through, and one more for each while."""
+    began, answers = time.monotonic(), [ask()]
+    while answers[-1].status != 429:
+        answers.append(ask())
+    *served, refused = answers
+    assert burst <= len(served) <= burst + (time.monotonic() - began) / one_per_s
+    return served, refused
 
 
 def accept_body(token: str, **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.support.daemons import PEERS, Daemon, daemons, poll, propose
+from tests.support.daemons import PATIENCE_S, PEERS, Daemon, both_active, daemons, poll, propose
 from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted
 
 pytestmark = pytest.mark.e2e
@@ -37,7 +37,13 @@ class Typed:
         """Type a command; its standard output."""
         environment = {**os.environ, "POWERNODE_URL": self.daemon.url, "POWERNODE_TOKEN": self.daemon.token, "HOME": str(self.folder)}
         done = subprocess.run(
-            [sys.executable, "-m", "api.cli", *words], capture_output=True, text=True, env=environment, input=text, check=False, timeout=60
+            [sys.executable, "-m", "api.cli", *words],
+            capture_output=True,
+            text=True,
+            env=environment,
+            input=text,
+            check=False,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -51,7 +57,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Typed, Type
         accepted = b.call("POST", f"{PEERS}/accept", {"invitation": invitation})
         assert accepted.status == 200
         other_id = accepted.body["data"]["peer"]["id"]
-        poll(lambda: a.status(peer_id) == b.status(other_id) == "active")
+        both_active(a, peer_id, b, other_id)
         yield Typed(a, peer_id, folder), Typed(b, other_id, folder)
 
 
