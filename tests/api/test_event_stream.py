@@ -125,7 +125,7 @@ async def test_history_then_news_over_the_wire(world: World, nursery: trio.Nurse
     client.leave()
 
 
-async def test_leaving_frees_the_place(world: World) -> None:
+async def test_leaving_frees_the_place(world: World, autojump_clock: trio.testing.MockClock) -> None:
     client = WebSocket(EVENTS, [BEARER])
     with trio.fail_after(5):
         async with trio.open_nursery() as serving:

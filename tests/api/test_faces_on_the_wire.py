@@ -16,6 +16,7 @@ from api.faces import Faces
 from api.http import HttpApp
 from net.listener import Listener, open_loopback
 from tests.api.test_event_stream import EVENTS, JWT, Healthy, Log, StreamDoor
+from tests.support.daemons import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.e2e
 async def served(app: HttpApp) -> AsyncIterator[str]:
     listeners = await open_loopback("127.0.0.1", 0)
     stop = trio.Event()
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(Listener(app).serve, loopback=listeners, stop=stop))
             yield f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHECK_TIMEOUT_S = 300
+CHECK_TIMEOUT_S = 900
 
 pytestmark = [pytest.mark.static, pytest.mark.timeout(CHECK_TIMEOUT_S)]
 

@@ -90,7 +90,7 @@ class Harness:
         outcome: list[BatchResult] = []
         self.store.commit([Unit(tuple(unit)) for unit in units], outcome.append)
         while not outcome:
-            self._inbox.get(timeout=30)()
+            self._inbox.get(timeout=120)()
         assert len(outcome) == 1
         return outcome[0]
 

@@ -19,6 +19,8 @@ from net.tls import TlsStream, client_context
 from runtime.clock import Clock
 from tests.net.certs import Authority
 
+PATIENCE_S = 60.0
+"""How long is waited for what has to come. Only a failure costs it, so that it may be long enough for a machine with much else to do."""
 INSTANCE = "0190c0de-0000-7000-8000-0000000000aa"
 
 
@@ -123,9 +125,9 @@ async def serving(
         stop.set()
 
 
-async def until(condition: Any, timeout_s: float = 5.0) -> None:
+async def until(condition: Any) -> None:
     """Wait for `condition()`; the loop of the event loop itself is what is waited for, so this is real time."""
-    with trio.fail_after(timeout_s):
+    with trio.fail_after(PATIENCE_S):
         while not condition():
             await trio.sleep(0.005)
 

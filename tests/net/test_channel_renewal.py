@@ -17,7 +17,7 @@ from net.channels import ChannelParts, Channels
 from net.remote import ServerProof
 from net.tls import ListenerLeaf, shown_by
 from tests.net.certs import DAY_S, Authority
-from tests.net.served import INSTANCE
+from tests.net.served import INSTANCE, PATIENCE_S
 from tests.net.test_remote import World, world
 
 DAYS_90 = ShownLeaf("root", 0.0, 90 * DAY_S)
@@ -107,7 +107,7 @@ async def shown(made: World) -> ServerProof:
     """What the served platform shows."""
     url = made.served.url
     request = OpenChannel(
-        peer_id="peer", urls=(url,), identity=made.ours, expectation=made.anchored, ours_wins=True, timeout_s=5.0
+        peer_id="peer", urls=(url,), identity=made.ours, expectation=made.anchored, ours_wins=True, timeout_s=PATIENCE_S
     )  # fmt: skip
     stream = await made.client.connect(request, url)
     try:

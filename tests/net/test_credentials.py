@@ -18,6 +18,7 @@ from net.credentials import PASSWORD_BYTES_MAX, Credentials, CredentialsError, H
 from net.vault import MASTER_KEY_BYTES, Vault
 from runtime.random import SeededRandomness
 from runtime.secret import Secret
+from tests.net.served import PATIENCE_S
 
 CHEAP = HashCost(memory_kib=64, passes=1, lanes=1)
 DEARER = HashCost(memory_kib=128, passes=2, lanes=2)
@@ -64,7 +65,7 @@ def test_hashes_in_several_threads_all_end() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20.0)
+        thread.join(PATIENCE_S)
     assert not any(thread.is_alive() for thread in threads)
 
 

@@ -25,7 +25,7 @@ from runtime.errors import Fault
 from runtime.secret import Secret
 from runtime.values import evolve
 from tests.net.certs import NOW, Authority
-from tests.net.served import INSTANCE, echo
+from tests.net.served import INSTANCE, PATIENCE_S, echo, until
 from tests.support.engines import ManualClock
 
 TOKEN = "t" * 43
@@ -65,7 +65,7 @@ class Behind:
             expectation=ServerExpectation(anchors_pem=(self.authority.pem,), instance_id=INSTANCE),
             token=Secret(TOKEN),
             client_address="198.51.100.4",
-            timeout_s=5.0,
+            timeout_s=PATIENCE_S,
         )
         return evolve(request, **changes)
 
@@ -103,7 +103,7 @@ async def test_a_connection_is_fetched_by_its_token_and_served_as_what_the_hub_s
     async with behind(hub) as platform:
         request = platform.request()
         assert await platform.connections.fetch(request) == request.urls[0]
-        await trio.testing.wait_all_tasks_blocked(0.02)
+        await until(lambda: hub.tokens and platform.served)
         (stream,) = platform.served
         assert (stream.remote_address, stream.relayed_by) == (("198.51.100.4", 0), "hub")
         assert hub.tokens == [TOKEN.encode()]
@@ -142,7 +142,7 @@ async def test_one_hub_hands_over_so_much_at_a_time_and_no_more(monkeypatch: pyt
         for _ in range(2):
             assert isinstance(await platform.connections.fetch(platform.request()), str)
         assert await platform.connections.fetch(platform.request()) == TOO_MANY
-        await trio.testing.wait_all_tasks_blocked(0.02)
+        await until(lambda: len(platform.served) == 2)
         platform.served[0].abort()
         platform.served[0].abort()
         assert isinstance(await platform.connections.fetch(platform.request()), str)

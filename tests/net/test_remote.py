@@ -20,7 +20,8 @@ from net.client_hello import alert
 from net.remote import RemoteClient
 from runtime.errors import Fault
 from tests.net.certs import DAY_S, NOW, Authority, Leaf
-from tests.net.served import INSTANCE, Served, echo, read_head, serving, until
+from tests.net.served import INSTANCE, PATIENCE_S, Served, echo, read_head, serving, until
+from tests.support.daemons import reserved_port
 
 ALLOWED = ("127.0.0.0/8",)
 
@@ -72,7 +73,7 @@ class World:
             "urls": (self.served.url,),
             "identity": self.ours,
             "expectation": self.anchored,
-            "timeout_s": 5.0,
+            "timeout_s": PATIENCE_S,
         }
         return RemoteRequest(**{**fields, **changes})
 
@@ -82,8 +83,8 @@ class World:
             "targets": targets,
             "identity": self.ours,
             "expectation": self.anchored,
-            "connect_timeout_s": 1.0,
-            "handshake_timeout_s": 1.0,
+            "connect_timeout_s": PATIENCE_S,
+            "handshake_timeout_s": PATIENCE_S,
         }
         return ProbeRequest(**{**fields, **changes})
 
@@ -256,16 +257,15 @@ async def test_a_connection_lost_without_an_answer_is_tried_again_only_if_harmle
 
 
 async def test_urls_are_tried_in_order_until_something_was_sent() -> None:
-    async with world() as w:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        closed = f"https://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        await listeners[0].aclose()
-        assert (await ok(w, urls=(closed, "https://10.0.0.1", "nonsense", w.served.url))).url == w.served.url
-        found = await fault(w, urls=(closed, "https://10.0.0.1"))
-        assert found.code == "remote_unreachable"
-        assert [entry["error"] for entry in found.details["probed"]] == ["connect_refused", "address_not_allowed"]
-        assert (await fault(w, urls=("https://10.0.0.1", "https://[::1]"))).code == "address_not_allowed"
-        assert (await fault(w, urls=())).code == "remote_unreachable"
+    with reserved_port() as held:
+        closed = f"https://127.0.0.1:{held.getsockname()[1]}"
+        async with world() as w:
+            assert (await ok(w, urls=(closed, "https://10.0.0.1", "nonsense", w.served.url))).url == w.served.url
+            found = await fault(w, urls=(closed, "https://10.0.0.1"))
+            assert found.code == "remote_unreachable"
+            assert [entry["error"] for entry in found.details["probed"]] == ["connect_refused", "address_not_allowed"]
+            assert (await fault(w, urls=("https://10.0.0.1", "https://[::1]"))).code == "address_not_allowed"
+            assert (await fault(w, urls=())).code == "remote_unreachable"
 
 
 async def test_a_lost_answer_is_not_asked_for_elsewhere() -> None:
@@ -364,7 +364,7 @@ async def test_a_server_that_does_not_shake_hands_is_given_up() -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     url = f"https://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
     async with world() as w:
-        found = await w.client.probe(w.probe(ProbeTarget(url), ProbeTarget(w.served.url), handshake_timeout_s=0.05))
+        found = await w.client.probe(w.probe(ProbeTarget(url), ProbeTarget(w.served.url), handshake_timeout_s=1.0))
         assert (found.endpoint, found.probed[0].error) == (w.served.url, "handshake_timeout")
     await listeners[0].aclose()
 

@@ -10,6 +10,7 @@ import trio.testing
 
 from net.tls import TlsStream, client_context, server_context
 from tests.net.certs import Authority
+from tests.net.served import until
 
 
 async def _pair() -> tuple[TlsStream, TlsStream]:
@@ -98,8 +99,7 @@ async def test_idle_and_no_longer_usable() -> None:
     assert await client.receive_some() == b"x"
     assert client.silent()
     await server.aclose()
-    await trio.testing.wait_all_tasks_blocked()
-    assert not client.silent()
+    await until(lambda: not client.silent())
     await client.aclose()
     await listeners[0].aclose()
 

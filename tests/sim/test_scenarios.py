@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_digest_in_another_process() -> None:
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     other = subprocess.run(
-        [sys.executable, "-c", program, *paths], cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-c", program, *paths], cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=500
     )
     here = [run(parse(Path(path).read_text("utf-8"), path), 7).digest for path in paths]
     assert other.stdout.split() == here

@@ -440,7 +440,7 @@ store.close()
 def test_a_full_disk_is_an_unknown_outcome_and_the_file_stays_sound(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     process = child(_FULL_DISK, str(path))
-    assert process.communicate(timeout=60)[0] == b"refused\n"
+    assert process.communicate(timeout=300)[0] == b"refused\n"
     assert process.returncode == 0
     store = open_store(path)
     assert [row.record.id for row in store.query(Query("item"))] == ["a"]
