@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import attrs
 
-from actors.limits import SKEW_MAX_S
+from actors.limits import OVERLAP_DAYS_DEFAULT, OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN, SKEW_MAX_S
 from runtime.clock import parse_iso
+from runtime.engine import Engine
 from sim.releases import FORMER
 from sim.scenario.load import parse
 from sim.scenario.run import Result, run
@@ -102,7 +103,7 @@ class Report:
         set_aside: peers that no rotation concerns now.
     """
 
-    overlap_days: int
+    overlap_days: float
     seeds: tuple[int, ...]
     scale: float
     platforms: int
@@ -129,6 +130,18 @@ def read_peers(told: Mapping[str, Any], now: float) -> list[PeerTold]:
     if not isinstance(peers, Sequence) or isinstance(peers, str):
         raise Untold("there is no list of `peers`; give what `powernode trust status --json` prints")
     return [_read_peer(peer, number, now) for number, peer in enumerate(peers)]
+
+
+def overlap_told(told: Mapping[str, Any]) -> float:
+    """For how many days roots overlap by the platform's own setting; by the default where an older release does not tell it.
+
+    Raises:
+        Untold: what stands there is no such span.
+    """
+    days = told.get("overlap_days", OVERLAP_DAYS_DEFAULT)
+    if type(days) not in (int, float) or not OVERLAP_DAYS_MIN <= days <= OVERLAP_DAYS_MAX:
+        raise Untold(f"`overlap_days` is no number from {OVERLAP_DAYS_MIN} to {OVERLAP_DAYS_MAX}")
+    return float(days)
 
 
 def _read_peer(peer: object, number: int, now: float) -> PeerTold:
@@ -162,7 +175,13 @@ def _instant(text: object) -> float | None:
 
 
 def rehearse(
-    told: Mapping[str, Any], *, now: float, overlap_days: int, seeds: Sequence[int], tell: Callable[[str], None] = lambda text: None
+    told: Mapping[str, Any],
+    *,
+    now: float,
+    overlap_days: float,
+    seeds: Sequence[int],
+    tell: Callable[[str], None] = lambda text: None,
+    watch: Callable[[float], None] = lambda share: None,
 ) -> Report:
     """Play a rotation with these peers under each seed.
 
@@ -170,6 +189,7 @@ def rehearse(
         told: what `powernode trust status --json` shows.
         now: seconds since the epoch at which it was told.
         tell: hears what is being done, a line at a time.
+        watch: hears how much of all runs is done, from 0 to 1.
 
     Raises:
         Untold: `told` is something else.
@@ -183,9 +203,9 @@ def rehearse(
     results: list[Result] = []
     if cast:
         scenario = parse(to_toml(document(cast, window_s / scale)), "rehearsal.toml")
-        for seed in seeds:
+        for number, seed in enumerate(seeds):
             tell(f"seed {seed}: {len(cast)} platforms for {len(playing)} peers, {scenario.world.for_s / HOUR_S:.0f} h")
-            results.append(_played(scenario, seed))
+            results.append(_played(scenario, seed, _part(watch, number, len(seeds))))
         obstacles += [f"in the rehearsal, {failure.checker}: {failure.text}" for result in results[:1] for failure in result.failures]
     parts = {peer.id: name for name, (_, members) in cast.items() for peer in members}
     outcomes = tuple(_outcome(peer, cast[parts[peer.id]][0], parts[peer.id], results, window_s) for peer in playing)
@@ -196,8 +216,18 @@ def rehearse(
     )  # fmt: skip
 
 
-def _played(scenario: Scenario, seed: int) -> Result:
-    return run(scenario, seed, explain=False)
+def _played(scenario: Scenario, seed: int, watch: Callable[[float], None]) -> Result:
+    """A run that tells how much of its virtual time is over."""
+
+    def drive(engine: Engine) -> bool:
+        watch(min(engine.clock.now() / scenario.world.for_s, 1.0))
+        return engine.run()
+
+    return run(scenario, seed, explain=False, drive=drive)
+
+
+def _part(watch: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+    return lambda share: watch((number + share) / count)
 
 
 # --- the cast -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from actors.limits import DAY_S
 from actors.peer.projection import derived_status
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.rotation.record import OPEN, Progress, RotationRecord, identity_by, progress_of, roots_of, token_burnt
@@ -29,7 +30,9 @@ REMEDIES: Final[dict[Progress, str]] = {
 def shown(
     record: RotationRecord | None, settings: Settings, rows: Sequence[Row], account_id: str, wall: float, *, named_max: int
 ) -> dict[str, Any]:
-    """Roots, window and progress per peer. `complete` only once no live peer is left behind that nobody has given up, whatever the window.
+    """Roots, window and progress per peer, and for how long roots overlap if nobody says otherwise.
+
+    `complete` only once no live peer is left behind that nobody has given up, whatever the window.
 
     Peers of every account are counted; of those of `account_id` alone `named_max` are named, first those who have not followed.
     """
@@ -50,6 +53,7 @@ def shown(
         "reason": record.reason if record is not None else None,
         "completed_at": iso_or_none(record.completed_at if record is not None else None),
         "waiting": open_count,
+        "overlap_days": settings.federation.anchor_overlap_s / DAY_S,
         "counts": dict(sorted(counts.items())),
         "open_tokens": sum(_open_token(row, record, settings) for row in rows),
         "tokens_burnt": record.tokens_burnt if record is not None else 0,

@@ -19,7 +19,7 @@ GROUP: Final = "sim"
 COMMAND: Final = "rehearse"
 
 
-def drill(client: Client, overlap: int, seeds: int) -> None:
+def drill(client: Client, overlap: int | None, seeds: int) -> None:
     """Rehearse a rotation with the daemon's own peers; nothing is changed. Ends with exit code 1 if anybody would be left behind.
 
     Raises:

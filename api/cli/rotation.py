@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from actors.limits import OVERLAP_DAYS_DEFAULT, OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
+from actors.limits import OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
 from api.cli.application import connected, current
 from api.cli.client import Client
 from api.cli.ending import confirm
@@ -25,7 +25,7 @@ _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 
 @click.command(cls=Command)
 @click.option("--overlap", type=_DAYS, metavar="DAYS",
-              help="How long both roots count; without it as federation.anchor_overlap says, in a drill 7 days.")  # fmt: skip
+              help="How long both roots count; without it as federation.anchor_overlap says.")  # fmt: skip
 @click.option("--force", is_flag=True, help="After a compromise: the present root ends at once, and each peer must approve the new one.")
 @click.option("--keep-tokens", is_flag=True, help="With --force: open tokens stay, though a thief can answer them in your name.")
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail; demanded with --force.")
@@ -45,7 +45,7 @@ def rotate(overlap: int | None, force: bool, keep_tokens: bool, reason: str | No
     if drilled and force:
         raise click.UsageError("a rotation by force has no overlap that could be rehearsed: every peer must approve the new root")
     if drilled:
-        drill(Client(current()), overlap or OVERLAP_DAYS_DEFAULT, seeds)
+        drill(Client(current()), overlap, seeds)
         return
     if force and not reason:
         raise click.UsageError("--force needs --reason")

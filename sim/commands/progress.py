@@ -1,6 +1,6 @@
-"""How far a sweep is: a bar on standard error where that is a terminal, nothing where it is not.
+"""How far a long task is: a bar on standard error where that is a terminal, nothing where it is not.
 
-Lives here: the bar and the figures of a tally in words. Must not live here: counting (see `sim.sweep`).
+Lives here: the bars, and the figures of a tally in words. Must not live here: counting (see `sim.sweep`).
 """
 
 from __future__ import annotations
@@ -90,6 +90,37 @@ class Progress:
         elapsed_s = self._shown_at - self._started
         at = tally.runs if self._limit_s is None else min(elapsed_s, self._limit_s)
         self._bar.update(self._task, completed=at, figures=brief(tally, elapsed_s))
+
+
+class Share:
+    """A bar of how much of one long task is done, while the block runs.
+
+    Args:
+        what: the task, in a word or two.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._clock = SystemClock()
+        self._shown_at = self._clock.now()
+        self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Share:
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._task = self._bar.add_task("", total=1.0, figures=self._what)
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, share: float) -> None:
+        """Note how far it is, from 0 to 1; drawn a few times a second."""
+        if self._bar is not None and self._clock.now() - self._shown_at >= REFRESH_S:
+            self._shown_at = self._clock.now()
+            self._bar.update(self._task, completed=share)
 
 
 def _bar() -> rich.progress.Progress:

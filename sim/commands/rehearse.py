@@ -8,21 +8,22 @@ from typing import IO, Any
 import attrs
 import click
 
-from actors.limits import OVERLAP_DAYS_DEFAULT, OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
+from actors.limits import OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
 from api.cli.lazy import Command
 from api.cli.text import clean
 from runtime.clock import SystemClock
-from sim.rehearsal import Report, Untold, rehearse
+from sim.commands.progress import Share
+from sim.rehearsal import Report, Untold, overlap_told, rehearse
 from sim.sweep import quiet
 
 
 @click.command("rehearse", cls=Command)
 @click.argument("source", type=click.File("r"), default="-", metavar="[FILE]")
-@click.option("--overlap", type=click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX), default=OVERLAP_DAYS_DEFAULT, metavar="DAYS",
-              show_default=True, help="How long both roots would count.")  # fmt: skip
+@click.option("--overlap", type=click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX), metavar="DAYS",
+              help="How long both roots would count; without it as long as the platform's own setting in FILE says.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1, 1_000), default=3, show_default=True, metavar="K", help="Under how many seeds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def rehearse_(source: IO[str], overlap: int, seeds: int, as_json: bool) -> None:
+def rehearse_(source: IO[str], overlap: int | None, seeds: int, as_json: bool) -> None:
     """Rehearse a rotation of the root with the peers that FILE tells of: what `powernode trust status --json` prints, or standard input.
 
     Peers that are silent stay silent for as long again as they have been. Exit 1 if a peer would be left behind, or the rotation would
@@ -33,9 +34,11 @@ def rehearse_(source: IO[str], overlap: int, seeds: int, as_json: bool) -> None:
         told = json.load(source)
         if not isinstance(told, dict):
             raise Untold("it is no JSON object")
-        report = rehearse(
-            told, now=SystemClock().wall(), overlap_days=overlap, seeds=range(1, seeds + 1), tell=lambda text: click.echo(text, err=True)
-        )
+        with Share("rehearsal") as share:
+            report = rehearse(
+                told, now=SystemClock().wall(), overlap_days=overlap or overlap_told(told), seeds=range(1, seeds + 1),
+                tell=lambda text: click.echo(text, err=True), watch=share.show,
+            )  # fmt: skip
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.UsageError(f"FILE is no JSON: {error}") from error
     except Untold as error:
@@ -58,7 +61,7 @@ def _show(report: Report, as_json: bool) -> None:
     for obstacle in report.obstacles:
         click.echo(f"obstacle    {clean(obstacle)}")
     if report.scale > 1.0 and any(outcome.why for outcome in report.outcomes):
-        played = f"the overlap of {report.overlap_days} days was played as one day, silences alike"
+        played = f"the overlap of {report.overlap_days:g} days was played as one day, silences alike"
         click.echo(f"({played}; nobody can know when a peer comes back)", err=True)
     click.echo(f"{len(report.outcomes) - len(report.left_behind)} follow, {len(report.left_behind)} would be left behind, "
                f"{len(report.set_aside)} are not concerned")  # fmt: skip

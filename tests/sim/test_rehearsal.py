@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from runtime.clock import iso
 from sim.cli import sim
-from sim.rehearsal import DAY_S, HOUR_S, ROLES_MAX, PeerTold, Untold, _cast, document, read_peers, rehearse
+from sim.rehearsal import DAY_S, HOUR_S, ROLES_MAX, PeerTold, Untold, _cast, document, overlap_told, read_peers, rehearse
 from sim.scenario.load import parse
 from sim.scenario.write import to_toml
+from sim.world import World
 
 NOW = 1_790_000_000.0
 
@@ -101,11 +103,40 @@ def test_what_tells_of_no_peers_is_refused_with_its_place(given: Any, text: str)
         read_peers(given, NOW)
 
 
+@pytest.mark.parametrize(("asked", "played"), [((), 2.5), (("--overlap", "4"), 4)])
+def test_the_platforms_own_overlap_is_played_unless_another_is_asked_for(asked: tuple[str, ...], played: float) -> None:
+    shown = json.dumps({"overlap_days": 2.5, "peers": []})
+    result = CliRunner().invoke(sim, ["rehearse", "--seeds", "1", "--json", *asked], input=shown)
+    assert json.loads(result.stdout)["overlap_days"] == played
+
+
+def test_a_platform_tells_its_own_overlap() -> None:
+    reply = World(1).platform("a", anchor_overlap_s=36 * HOUR_S).sign_in().call("GET", "/api/v1/system/platform/trust/rotation")
+    assert reply is not None
+    assert overlap_told(reply.data["rotation"]) == 1.5
+
+
+@pytest.mark.parametrize("days", [0, 31, "7", True, None])
+def test_an_overlap_that_no_platform_has_is_refused(days: Any) -> None:
+    result = CliRunner().invoke(sim, ["rehearse", "--json"], input=json.dumps({"overlap_days": days, "peers": []}))
+    assert (result.exit_code, "overlap_days" in result.output) == (2, True)
+
+
+def test_how_far_it_is_is_told_from_the_beginning_to_the_end() -> None:
+    shares: list[float] = []
+    rehearse({"peers": [told("a")]}, now=NOW, overlap_days=7, seeds=[1, 2], watch=shares.append)
+    assert len(shares) > 100
+    assert min(shares) < 0.01
+    assert max(shares) > 0.99
+    assert all(later >= sooner - 0.01 for sooner, later in itertools.pairwise(shares))
+
+
 def test_the_command_reads_what_the_status_prints() -> None:
     shown = json.dumps({"peers": [told("a")]})
     result = CliRunner().invoke(sim, ["rehearse", "--seeds", "1", "--json"], input=shown)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["left_behind"] == 0
+    assert json.loads(result.stdout)["overlap_days"] == 7
     behind = CliRunner().invoke(sim, ["rehearse", "--seeds", "1", "--overlap", "1"], input=json.dumps({"rotating": True, "peers": []}))
     assert (behind.exit_code, "under way" in behind.output) == (1, True)
     assert CliRunner().invoke(sim, ["rehearse"], input="no").exit_code == 2

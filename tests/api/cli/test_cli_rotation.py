@@ -65,11 +65,13 @@ def test_a_step_with_one_peer(api: OperatorApi, run: Run) -> None:
 
 def test_a_drill_asks_for_the_peers_and_changes_nothing(api: OperatorApi, run: Run) -> None:
     about = {"id": PEER_ID, "remote_instance_url": "https://b.example", "status": "proposed", "trust_mode": "none", "progress": "set_aside"}
-    api.answers["get_trust_rotation"] = granted({"rotation": {"rotating": False, "peers": [about]}})
+    api.answers["get_trust_rotation"] = granted({"rotation": {"rotating": False, "overlap_days": 2.0, "peers": [about]}})
     result = run("trust", "rotate", "--drill", "--seeds", "1", "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["set_aside"] == [PEER_ID]
-    assert [request.name for request in api.requests] == ["get_trust_rotation"]
+    assert json.loads(result.stdout)["overlap_days"] == 2
+    assert json.loads(run("trust", "rotate", "--drill", "--overlap", "9", "--seeds", "1", "--json").stdout)["overlap_days"] == 9
+    assert {request.name for request in api.requests} == {"get_trust_rotation"}
     api.answers["get_trust_rotation"] = granted({"rotation": {"rotating": True, "peers": []}})
     assert run("trust", "rotate", "--drill").exit_code == 1
     assert run("trust", "rotate", "--drill", "--force", "--reason", "x").exit_code == 2
