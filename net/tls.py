@@ -12,6 +12,7 @@ under TLS 1.3 (its switch for their number is out of reach here) name nothing th
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -176,6 +177,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     One task may receive while another sends. A send that is cancelled half-way leaves a torn record behind, so every later send fails.
     `chain` is available after `do_handshake`. `goodbye_heard` tells an end that was meant from a connection that was lost.
+    `unsent` is ciphertext that `send_now` could not give to the transport.
     """
 
     def __init__(
@@ -213,6 +215,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._torn = False
         self._closed = False
         self._goodbye_sent = False
+        self.unsent = b""
         self.chain: tuple[bytes, ...] = ()
         self.goodbye_heard = False
 
@@ -298,6 +301,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
         async with self._turn:
             self._check_sendable()
             waiting = 0
+            if self.unsent:
+                await self._drain()
             while view:
                 try:
                     # The library takes no more of a long buffer than fits into one record, and says how much.
@@ -310,6 +315,25 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 if not view or waiting >= RECEIVE_BYTES:
                     await self._drain()
                     waiting = 0
+
+    def send_now(self, data: bytes) -> bool:
+        """Send a little without waiting and without a task. False, and nothing has happened, if that cannot be done now.
+
+        What the transport does not take at once is left over (`unsent`); it leaves before anything else, with the next `send_all`.
+        """
+        ready = not (self._closed or self._torn or self._goodbye_sent or self._turn.taken or self.unsent)
+        if not ready or not isinstance(self.transport, trio.SocketStream) or not 0 < len(data) <= _RECORD_BYTES:
+            return False
+        try:
+            self._tls.send(data)
+            records = self._tls.bio_read(RECEIVE_BYTES + 4096)
+            self.unsent = records[write_now(self.transport, records) :]
+        except BlockingIOError:
+            self.unsent = records
+        except (OSError, SSL.Error):
+            # Whoever sends next hears of it.
+            self._torn = True
+        return not self._torn
 
     def release_buffers(self) -> None:
         """Give back what the library keeps of past records, if nothing is under way: a memory buffer of OpenSSL never shrinks by itself.
@@ -417,10 +441,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
             await self._flush()
 
     async def _drain(self) -> None:
-        try:
-            pending = self._tls.bio_read(RECEIVE_BYTES + 4096)
-        except SSL.WantReadError:
-            return
+        pending, self.unsent = self.unsent, b""
+        if not pending:
+            try:
+                pending = self._tls.bio_read(RECEIVE_BYTES + 4096)
+            except SSL.WantReadError:
+                return
         self._torn = True
         while pending:
             await self.transport.send_all(pending)
@@ -448,6 +474,18 @@ def readable(stream: trio.abc.AsyncResource) -> bool:
         return stream.socket.is_readable()
     question: Callable[[], bool] | None = getattr(stream, "readable", None)
     return question() if question is not None else False
+
+
+def write_now(stream: trio.SocketStream, data: bytes) -> int:
+    """Give a connection as much of `data` as it takes without waiting; how much that is.
+
+    Raises:
+        BlockingIOError: it takes nothing now.
+        OSError: it has broken.
+    """
+    # trio's own sockets know no such thing; one that is no socket of the kernel has to bring it.
+    write: Callable[[bytes], int] | None = getattr(stream.socket, "write_now", None)
+    return write(data) if write is not None else os.write(stream.socket.fileno(), data)
 
 
 def _reason(error: SSL.Error) -> str:

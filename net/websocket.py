@@ -113,10 +113,17 @@ class StreamWire:
         if len(self._waiting) >= self.waiting_max:
             return False
         try:
-            self._waiting.append(self._protocol.send(event))
+            data = self._protocol.send(event)
         except LocalProtocolError:
             # A goodbye has passed in one direction already.
             return True
+        if self._writing is None and self._stream.send_now(data):
+            if not self._stream.unsent:
+                if len(data) > WEBSOCKET_KEPT_BYTES:
+                    self._stream.release_buffers()
+                return True
+            data = b""
+        self._waiting.append(data)
         if self._writing is None:
             self._writing = trio.Event()
             self._spawn(self._write)

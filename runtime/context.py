@@ -104,6 +104,10 @@ class Context:
         """Committed rows of any kind, for actors that judge others without changing them."""
         return self.engine.store.query(query)
 
+    def query_ids(self, query: Query) -> list[str]:
+        """The ids of committed rows of any kind, for actors that only want to tell them something."""
+        return self.engine.store.query_ids(query)
+
     def find(self, kind: str, key: str, value: str) -> str | None:
         """The id of the committed row of any kind whose unique key has this value, or None."""
         return self.engine.store.lookup(kind, key, value)

@@ -362,6 +362,9 @@ class MemoryStore:
             found.append(row)
         return found
 
+    def query_ids(self, query: Query) -> list[str]:
+        return [row.record.id for row in self.query(query)]
+
     def count(self, query: Query) -> int:
         table = self._table(query.kind)
         check_query(table.kind, query)

@@ -224,8 +224,8 @@ class CapabilityActor(Pushing):
             ctx.send(Ref(SHELF.name, record.federation_peer_id), Renounce(record.id))
             ctx.save(evolve(record, next_at=ctx.wall + 1.0))
             return
-        for row in ctx.query(Query(PUSHED.name, ((Condition("capability_id", "=", record.id),),))):
-            ctx.delete_row(PUSHED.name, row.record.id)
+        for pushed in ctx.query_ids(Query(PUSHED.name, ((Condition("capability_id", "=", record.id),),))):
+            ctx.delete_row(PUSHED.name, pushed)
         ctx.remove()
 
     renounced = False

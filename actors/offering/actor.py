@@ -162,11 +162,11 @@ class OfferingActor(Seats):
         if record is None:
             return
         mine = (Condition("account_id", "=", record.account_id), Condition("status", "in", CALLABLE))
-        rows = ctx.query(Query(PEER.name, (mine,), after_id=message.after_id or None, limit=PEERS_A_TURN))
-        for row in rows:
-            ctx.send(Ref(PEER.name, row.record.id), message.told)
-        if len(rows) == PEERS_A_TURN:
-            ctx.send(ctx.ref, TellFurther(message.told, rows[-1].record.id))
+        ids = ctx.query_ids(Query(PEER.name, (mine,), after_id=message.after_id or None, limit=PEERS_A_TURN))
+        for id in ids:
+            ctx.send(Ref(PEER.name, id), message.told)
+        if len(ids) == PEERS_A_TURN:
+            ctx.send(ctx.ref, TellFurther(message.told, ids[-1]))
 
     # --- subscribers ---------------------------------------------------------------------------------------------
 

@@ -234,8 +234,8 @@ def _tell_dependants(ctx: Context, record: PeerRecord) -> tuple[str, ...]:
     for dependant in DEPENDANTS:
         if dependant.kind not in record.revocation.untold:
             continue
-        rows = ctx.query(dependant.untold(record.id, DEPENDANTS_SLICE))
-        for row in rows:
+        untold = ctx.query_ids(dependant.untold(record.id, DEPENDANTS_SLICE))
+        for id in untold:
             ended = PeeringEnded(
                 peer_id=record.id,
                 peering_epoch=record.peering_epoch - 1,
@@ -243,8 +243,8 @@ def _tell_dependants(ctx: Context, record: PeerRecord) -> tuple[str, ...]:
                 reason=str(record.metadata.get("revocation_reason") or ""),
                 ended_at=record.revoked_at or ctx.wall,
             )
-            ctx.send(Ref(dependant.kind, row.record.id), ended)
-        if rows:
+            ctx.send(Ref(dependant.kind, id), ended)
+        if untold:
             left.append(dependant.kind)
     return tuple(left)
 

@@ -190,8 +190,8 @@ def _tell_subscriptions(ctx: Context, record: PeerRecord, event: PeerEvent, mess
     if not isinstance(grant_id, str):
         return
     named = (Condition("grant_id", "=", grant_id), Condition("federation_peer_id", "=", record.id))
-    for row in ctx.query(Query(SUBSCRIPTION, (named,), limit=1)):
-        ctx.send(Ref(SUBSCRIPTION, row.record.id), message)
+    for id in ctx.query_ids(Query(SUBSCRIPTION, (named,), limit=1)):
+        ctx.send(Ref(SUBSCRIPTION, id), message)
 
 
 def _remote(record: PeerRecord) -> Party:

@@ -47,8 +47,8 @@ class Writing(Actor):
         if stored:
             ctx.save(evolve(catalogue, stamp=stamp))
         for kind, changes in told.items():
-            for row in ctx.query(followers(ctx.ref.id, kind)):
-                ctx.send(Ref(CAPABILITY, row.record.id), CatalogueChanged())
+            for follower in ctx.query_ids(followers(ctx.ref.id, kind)):
+                ctx.send(Ref(CAPABILITY, follower), CatalogueChanged())
             counts = {change: len(ids) for change, ids in changes.items()}
             ids = [id for changed in changes.values() for id in changed]
             ctx.emit("resource.changed", "low", ctx.ref.id, resource_kind=kind, **counts, ids=ids[:IDS_TOLD_MAX])

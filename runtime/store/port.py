@@ -235,6 +235,10 @@ class Store(Protocol):
         """Committed rows, ordered as the query says, all of one moment."""
         ...
 
+    def query_ids(self, query: Query) -> list[str]:
+        """The ids of what `query` finds, in its order; no record is read for it."""
+        ...
+
     def count(self, query: Query) -> int:
         """How many rows match; `limit`, the order and the place to continue from are ignored."""
         ...

@@ -52,6 +52,9 @@ class SqliteReader:
         row = table.row
         return [row(*found) for found in self._fetch(*table.select(query))]
 
+    def query_ids(self, query: Query) -> list[str]:
+        return [id for (id,) in self._fetch(*self._table(query.kind).select(query, "id"))]
+
     def count(self, query: Query) -> int:
         return int(self._fetch(*self._table(query.kind).count(query))[0][0])
 

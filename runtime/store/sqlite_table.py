@@ -84,8 +84,8 @@ class Table:
         except CodecError as error:
             raise StoreError(f"{self.kind.name} {id} is unreadable: {error}") from error
 
-    def select(self, query: Query) -> tuple[str, list[Scalar]]:
-        """The statement and bindings of `query`.
+    def select(self, query: Query, what: str = "id, record, evidence") -> tuple[str, list[Scalar]]:
+        """The statement and bindings that read `what` of the rows of `query`.
 
         Raises:
             ValueError: the query is not one that the kind allows.
@@ -105,7 +105,7 @@ class Table:
             where = f"({where}) and id {beyond} ?"
             bound.append(query.after_id)
         bound.append(-1 if query.limit is None else query.limit)
-        return f"select id, record, evidence from {self.name} where {where} order by {order} limit ?", bound
+        return f"select {what} from {self.name} where {where} order by {order} limit ?", bound
 
     def count(self, query: Query) -> tuple[str, list[Scalar]]:
         """The statement and bindings that count what matches.

@@ -238,16 +238,24 @@ class SimSocket(SocketType):  # type: ignore[misc]
     async def send(self, data: Any, flags: int = 0) -> int:
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            broken = self._writable_error()
-            if broken is not None:
-                raise _error(broken)
-            assert self._tx is not None
-            if self._tx.room > 0:
-                break
-            await self._writer.wait()
+            try:
+                count = self.write_now(data)
+            except BlockingIOError:
+                await self._writer.wait()
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return count
+
+    def write_now(self, data: Any) -> int:
+        """Take what there is room for (see `net.tls.write_now`)."""
+        broken = self._writable_error()
+        if broken is not None:
+            raise _error(broken)
+        assert self._tx is not None
+        if self._tx.room <= 0:
+            raise _error(errno.EAGAIN)
         count = min(len(data), self._tx.room)
         self._tx.push("data", bytes(memoryview(data)[:count]))
-        await trio.lowlevel.cancel_shielded_checkpoint()
         return count
 
     async def recv(self, buflen: int, flags: int = 0) -> bytes:

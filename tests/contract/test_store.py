@@ -392,6 +392,8 @@ def test_pages(harness: Harness) -> None:
 def test_a_query_outside_the_declaration_is_an_error(harness: Harness, query: Query) -> None:
     with pytest.raises(ValueError):
         harness.store.query(query)
+    with pytest.raises(ValueError):
+        harness.store.query_ids(query)
     if query.limit is None:
         with pytest.raises(ValueError):
             harness.store.count(query)
@@ -595,6 +597,7 @@ def test_any_units_do_what_the_model_does(
             assert [outcome_of(result) for result in results] == [model.apply(unit) for unit in batch]
             for query in (Query("ship"), *queries):
                 assert harness.store.query(query) == model.query(query)
+                assert harness.store.query_ids(query) == [row.record.id for row in model.query(query)]
                 whole = evolve(query, after_id=None, after_value=None, limit=None)
                 assert harness.store.count(query) == len(model.query(whole))
         check_everything(harness.store, model)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -65,43 +67,102 @@ async def test_a_goodbye_is_an_end_for_both() -> None:
         await server.send_all(b"no more")
 
 
-async def test_a_send_cancelled_half_way_ends_sending() -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    left = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
-    right = await listeners[0].accept()
-    root = Authority()
-    client = TlsStream(left, client_context(), server_side=False)
-    server = TlsStream(right, server_context((root.server().for_listener,)), server_side=True)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.do_handshake)
-        nursery.start_soon(server.do_handshake)
-    with trio.move_on_after(0.05) as scope:
-        await client.send_all(b"x" * 50_000_000)
-    assert scope.cancelled_caught
-    with pytest.raises(trio.BrokenResourceError):
-        await client.send_all(b"more")
-    assert not client.silent()
-    client.abort()
-    server.abort()
-    await listeners[0].aclose()
-
-
-async def test_idle_and_no_longer_usable() -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    left = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
-    right = await listeners[0].accept()
+@asynccontextmanager
+async def _over_tcp() -> AsyncIterator[tuple[TlsStream, TlsStream]]:
+    """A client and a server over a connection of this machine."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    left = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+    right = await listener.accept()
     client = TlsStream(left, client_context(), server_side=False)
     server = TlsStream(right, server_context((Authority().server().for_listener,)), server_side=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.do_handshake)
         nursery.start_soon(server.do_handshake)
-    await server.send_all(b"x")
-    assert await client.receive_some() == b"x"
-    assert client.silent()
-    await server.aclose()
-    await until(lambda: not client.silent())
-    await client.aclose()
-    await listeners[0].aclose()
+    try:
+        yield client, server
+    finally:
+        client.abort()
+        server.abort()
+        await listener.aclose()
+
+
+async def _received(stream: TlsStream, size: int) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        piece = await stream.receive_some()
+        assert piece
+        found += piece
+    return bytes(found)
+
+
+async def test_a_little_leaves_at_once() -> None:
+    async with _over_tcp() as (client, server):
+        assert server.send_now(b"one ")
+        await server.send_all(b"two ")
+        assert server.send_now(b"three")
+        assert not server.unsent
+        assert await _received(client, 13) == b"one two three"
+        assert not server.send_now(b"")
+        assert not server.send_now(b"x" * 16_385)
+
+
+async def test_what_the_transport_does_not_take_at_once_leaves_first() -> None:
+    async with _over_tcp() as (client, server):
+        pieces = [bytes([number % 251]) * 16_384 for number in range(2_000)]
+        sent = 0
+        while not server.unsent and sent < len(pieces):
+            assert server.send_now(pieces[sent])
+            sent += 1
+        assert server.unsent, "the kernel takes everything"
+        assert not server.send_now(b"past it")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.send_all, b"the end")
+            assert await _received(client, 16_384 * sent + 7) == b"".join(pieces[:sent]) + b"the end"
+        assert not server.unsent
+        assert server.send_now(b"again")
+        assert await _received(client, 5) == b"again"
+
+
+async def test_nothing_leaves_at_once_when_sending_is_over_or_under_way() -> None:
+    async with _over_tcp() as (client, server):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.send_all, b"x" * 50_000_000)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not server.send_now(b"in between")
+            nursery.cancel_scope.cancel()
+        assert not server.send_now(b"torn")
+        await client.send_eof()
+        assert not client.send_now(b"after the goodbye")
+    assert not client.send_now(b"closed")
+
+
+async def test_a_connection_that_has_broken_is_told_of_by_the_next_send() -> None:
+    async with _over_tcp() as (client, server):
+        client.abort()
+        while server.send_now(b"x"):
+            await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.BrokenResourceError):
+            await server.send_all(b"more")
+
+
+async def test_a_send_cancelled_half_way_ends_sending() -> None:
+    async with _over_tcp() as (client, _):
+        with trio.move_on_after(0.05) as scope:
+            await client.send_all(b"x" * 50_000_000)
+        assert scope.cancelled_caught
+        with pytest.raises(trio.BrokenResourceError):
+            await client.send_all(b"more")
+        assert not client.silent()
+
+
+async def test_idle_and_no_longer_usable() -> None:
+    async with _over_tcp() as (client, server):
+        await server.send_all(b"x")
+        assert await client.receive_some() == b"x"
+        assert client.silent()
+        await server.aclose()
+        await until(lambda: not client.silent())
+        await client.aclose()
 
 
 def test_half_a_client_identity_is_refused() -> None:

@@ -28,7 +28,11 @@ SOURCE = Source("192.0.2.1", "tls", (), "c1")
 
 async def connection() -> tuple[TlsStream, TlsStream]:
     """Both ends of a TLS connection in memory."""
-    near, far = trio.testing.memory_stream_pair()
+    return await agreed(*trio.testing.memory_stream_pair())
+
+
+async def agreed(near: trio.abc.Stream, far: trio.abc.Stream) -> tuple[TlsStream, TlsStream]:
+    """Both ends of a TLS connection on a pair of streams, client first."""
     leaves = (Authority().server(INSTANCE).for_listener,)
     client, server = TlsStream(near, client_context(), server_side=False), TlsStream(far, server_context(leaves), server_side=True)
     async with trio.open_nursery() as nursery:
@@ -76,6 +80,26 @@ async def test_what_waits_to_be_sent_leaves_in_order() -> None:
         while len(heard) < 3:
             heard += await raw.hear()
         assert [type(event) for event in heard] == [TextMessage, BytesMessage, Ping]
+
+
+async def test_what_a_full_connection_takes_by_and_by_arrives_whole_and_in_order() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    near = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+    client, server = await agreed(near, await listener.accept())
+    raw, messages = Raw(client), [f"{number:04} {'x' * 8_000}" for number in range(2_000)]
+    async with trio.open_nursery() as nursery:
+        wire = StreamWire(server, Connection(ConnectionType.SERVER), nursery.start_soon, waiting_max=WAITING_MAX)
+        taken = [message for message in messages if wire.post(message)]
+        assert WAITING_MAX < len(taken) < len(messages)
+        heard = ""
+        while len(heard) < sum(map(len, taken)):
+            heard += "".join(event.data for event in await raw.hear())
+        assert heard == "".join(taken)
+    assert wire.post("small again")
+    assert [event.data for event in await raw.hear()] == ["small again"]
+    client.abort()
+    server.abort()
+    await listener.aclose()
 
 
 async def test_who_does_not_read_is_told_of_and_no_more_than_so_many_messages_wait(autojump_clock: trio.testing.MockClock) -> None:
