@@ -70,13 +70,28 @@ class Review:
         return {"reviewed_at": iso(wall), "categories": categories}
 
 
-def of_peer(peer: PeerRecord, *, flows: bool, wall: float) -> Iterator[Found]:
-    """What a peer that is not revoked shows. `flows`: whether it has a capability."""
-    outbound = peer.outbound
-    if outbound is not None and wall >= outbound.not_before + CERTIFICATE_SPENT * (outbound.not_after - outbound.not_before):
-        yield "cert_rotation_candidates", {"federation_peer_id": peer.id, "not_after": iso(outbound.not_after)}
+def of_peer(peer: PeerRecord, *, flows: bool, cert_ttl_s: float, wall: float) -> Iterator[Found]:
+    """What a peer that is not revoked shows.
+
+    Args:
+        flows: whether it has a capability.
+        cert_ttl_s: lifetime of the certificates that we issue.
+        wall: seconds since the epoch.
+    """
+    for name, not_before, not_after in _certificates(peer, cert_ttl_s):
+        if wall >= not_before + CERTIFICATE_SPENT * (not_after - not_before):
+            yield "cert_rotation_candidates", {"federation_peer_id": peer.id, "certificate": name, "not_after": iso(not_after)}
     if peer.extension_slugs and not flows:
         yield "capability_drift", {"federation_peer_id": peer.id, "extension_slugs": list(peer.extension_slugs)}
+
+
+def _certificates(peer: PeerRecord, cert_ttl_s: float) -> Iterator[tuple[str, float, float]]:
+    """Name, beginning and end of the certificate that we show the peer, and of the one that we issued to it."""
+    if peer.outbound is not None:
+        yield "outbound", peer.outbound.not_before, peer.outbound.not_after
+    if peer.issued_not_after is not None:
+        # When it was issued is not kept; it lasts as long as any of ours.
+        yield "issued", peer.issued_not_after - cert_ttl_s, peer.issued_not_after
 
 
 def of_grant(grant: GrantRecord, usage: GrantUsage | None, wall: float, reachable: Callable[[str], bool]) -> Iterator[Found]:

@@ -83,7 +83,8 @@ class Reviewing(Actor):
         rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=running.after_id, limit=GOVERNANCE_SLICE))
         for row in rows:
             open_here = Query(CAPABILITY.name, ((Condition("open_peer_id", "=", row.record.id),),), limit=1)
-            running.result.add(review.of_peer(row.record, flows=bool(ctx.query(open_here)), wall=ctx.wall))
+            flows, cert_ttl_s = bool(ctx.query(open_here)), ctx.settings.federation.cert_ttl_s
+            running.result.add(review.of_peer(row.record, flows=flows, cert_ttl_s=cert_ttl_s, wall=ctx.wall))
             # As in the scan: no second copy of every peer.
             running.peers[row.record.id] = ctx.engine.directory.freshest(PEER.name, row).record
             running.after_id = row.record.id

@@ -12,6 +12,7 @@ from actors.governance.record import KIND as GOVERNANCE
 from actors.governance.review import CATEGORIES, LISTED_MAX, Review
 from actors.governance.reviewing import REVIEW_EVERY_S
 from actors.grant.record import GrantRecord, GrantUsage
+from actors.peer.record import OutboundIdentity, PeerRecord
 from runtime.actor import Ref
 from runtime.store.port import Query
 from runtime.values import evolve
@@ -72,6 +73,22 @@ def test_what_has_ended_is_looked_at_no_more() -> None:
     worst = {"permission_scopes": ("admin",), "source_cidrs": LISTED, "bare_token": True, "issued_at": T - 300 * DAY}
     assert found(grant(**worst, revoked_at=T - 1), 0) == set()
     assert found(grant(**{**worst, "expires_at": T}), 0) == set()
+
+
+def test_both_certificates_of_a_peering_are_looked_at() -> None:
+    peer = PeerRecord(id="p", account_id="a", remote_instance_url="https://b.example", status_since=T, created_at=T, updated_at=T)
+
+    def spent(**certificates: Any) -> list[str]:
+        seen = review.of_peer(evolve(peer, **certificates), flows=False, cert_ttl_s=90 * DAY, wall=T)
+        return [entry["certificate"] for category, entry in seen if category == "cert_rotation_candidates"]
+
+    def ours(left_s: float) -> OutboundIdentity:
+        return OutboundIdentity("certificate", b"sealed", "01", T + left_s - 40 * DAY, T + left_s)
+
+    assert spent() == []
+    assert spent(outbound=ours(10 * DAY + 1), issued_not_after=T + 22.5 * DAY + 1) == []
+    assert spent(outbound=ours(10 * DAY), issued_not_after=T + 22.5 * DAY) == ["outbound", "issued"]
+    assert spent(issued_not_after=T - DAY) == ["issued"]
 
 
 def test_a_category_counts_more_than_it_lists() -> None:
