@@ -345,8 +345,9 @@ _REGISTRY: Final = (
         kind="managed_child_grant_missing",
         severity="medium",
         title="No operator grant from the child",
-        text="The managed child was accepted without the grant by which its parent operates it.",
-        remedy="Make a new invitation with `powernode peers regenerate {peer_id}` and let the child accept again.",
+        text="The managed child has not given the grant by which its parent operates it, so that only its own people do.",
+        remedy="If that is meant, they say so there with `powernode peers emancipate`; "
+        "if not, the child's platform must be one that gives this grant.",
     ),
     FindingKind(
         kind="prefix_overlap_with_install",

@@ -350,6 +350,7 @@ PEER = Object(
         Field("contract_digest_agreed", _DIGEST, nullable=True),
         Field("parent_peer_id", Identifier(), nullable=True),
         Field("remote_account_id", Identifier(), nullable=True),
+        Field("effective_spawn_mode", Choice(SPAWN_MODES), description="`autonomous_peer` once a managed child stands on its own."),
         Field("allowed_transitions", ListOf(_STATUS, len(PEER_STATUSES)), required=True),
         Field(
             "peering_epoch", Integer(), description="Rises when the peering is revoked: what was given under another epoch has no effect."

@@ -41,6 +41,8 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
     capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
     taken = records(RECEIVED_GRANT.name, (Condition("revoked_by_peer_id", "not null"),))
     held = [row.record for id in dict.fromkeys(record.federation_peer_id for record in taken) for row in read(of_peer(id))]
+    children = [peer for peer in peers if received.managed(peer)]
+    given = [row.record for child in children for row in read(of_peer(child.id))]
     permitted = tuple((here, Condition(side, "=", "permitted")) for side in SIDES)
     hubs = read(Query(HUB.name, permitted, limit=FINDINGS_OPEN_MAX))
     return (
@@ -50,6 +52,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
         *received.scan_received(taken, held, peers, wall),
+        *received.scan_children(children, given),
         *scanner.scan_hubs(hubs, peers, settings, wall),
         *drift.scan_capabilities(capabilities, peers),
     )

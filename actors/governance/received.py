@@ -1,6 +1,6 @@
 """What a scan finds in grants that peers gave us. Pure.
 
-Lives here: one condition of findings. Must not live here: reading rows, or the notice by which an issuer tells of an end.
+Lives here: the conditions of these findings. Must not live here: reading rows, or the notice by which an issuer tells of an end.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.findings import Finding, make
+from actors.peer.lifecycle import LIVE
+from actors.peer.peer_events import OPERATOR_GRANT
 from actors.peer.record import PeerRecord
 from actors.peer.standing import in_force
+from actors.peer.steps import standing_alone
 from actors.received_grant.record import ReceivedGrantRecord, usable
 
 
@@ -34,6 +37,26 @@ def scan_received(
         context: dict[str, Any] = {"account_id": record.account_id, **facts}
         found.append(make("peer_grant_revoked", record.federation_peer_id, context, **facts))
     return tuple(found)
+
+
+def scan_children(children: Sequence[PeerRecord], held: Sequence[ReceivedGrantRecord]) -> tuple[Finding, ...]:
+    """Managed children that came without the grant by which their parent operates them.
+
+    Args:
+        children: see `managed`.
+        held: all that they ever gave us.
+    """
+    given = {(record.federation_peer_id, record.peering_epoch) for record in held if record.resource_kind == OPERATOR_GRANT}
+    return tuple(
+        make("managed_child_grant_missing", child.id, {"account_id": child.account_id, "remote_instance_url": child.remote_instance_url})
+        for child in children
+        if (child.id, child.peering_epoch) not in given
+    )
+
+
+def managed(peer: PeerRecord) -> bool:
+    """Whether we are to operate this peer: a child in force that does not stand on its own."""
+    return peer.spawn_role == "parent" and peer.spawn_mode == "managed_child" and peer.status in LIVE and not standing_alone(peer)
 
 
 def _replaces(other: ReceivedGrantRecord, record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) -> bool:

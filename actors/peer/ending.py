@@ -14,8 +14,8 @@ from typing import Any
 from actors.idempotency.record import Mark, remember
 from actors.limits import DEPENDANTS_SLICE, LAST_WORD_RETRY_S, LAST_WORD_TRIES, RECEIPT_KEPT_S
 from actors.peer import cascade, remote_answers
-from actors.peer.abandoning import Abandoning
 from actors.peer.dependants import DEPENDANTS
+from actors.peer.emancipating import Emancipating
 from actors.peer.lifecycle import transition
 from actors.peer.messages import LastWordAnswered, PauseTold, PeeringEnded, ResumePeering, Revoke, Shown, Suspend
 from actors.peer.peer_events import PEER_REVOKED
@@ -45,7 +45,7 @@ ALREADY_REVOKED = OperatorFault("already_revoked", "this peering has ended alrea
 ALREADY_SUSPENDED = OperatorFault("peer_suspended", "this peer is paused already", 409)
 
 
-class Ending(Abandoning):
+class Ending(Emancipating):
     """Handlers of pauses and of the end."""
 
     telling: bool = False
@@ -136,7 +136,7 @@ class Ending(Abandoning):
         record: PeerRecord | None = self.record
         if record is None:
             return
-        after = self.told_of_abandoning(ctx, _expired(ctx, record))
+        after = self.told_of_emancipation(ctx, self.told_of_abandoning(ctx, _expired(ctx, record)))
         if after.revocation is not None:
             after = self._ended_further(ctx, after)
         if after != record:

@@ -106,6 +106,14 @@ class Revoke(Value, frozen=True):
     mark: Mark | None = None
 
 
+class Emancipate(Value, frozen=True):
+    """We are a managed child and stand on our own from now on. Answer: `Shown`, or a fault (`not_managed_child`)."""
+
+    by: str | None
+    reason: str | None = None
+    mark: Mark | None = None
+
+
 class Update(Value, frozen=True):
     """Change editable fields; `changes` maps field names to validated values. Answer: `Shown`, or a fault."""
 
@@ -331,6 +339,10 @@ class ChannelTick(Value, frozen=True):
 
 class ChannelAnswered(CallResult, frozen=True):
     """A channel is in use, or could not be had."""
+
+
+class EmancipationTold(CallResult, frozen=True):
+    """Our parent was told that we stand on our own, or was not; the tag is the id of the notice."""
 
 
 class NewsTold(CallResult, frozen=True):

@@ -18,10 +18,10 @@ from actors.mirror.messages import Withdrawn
 from actors.peer import cascade
 from actors.peer.lifecycle import Inbound
 from actors.peer.record import PeerRecord, UnprovenAnchor
-from actors.peer.steps import Party, note
+from actors.peer.steps import Party, note, standing_alone
 from actors.received_grant.messages import Announced, IssuerTold
 from actors.received_grant.record import KIND as RECEIVED_GRANT
-from actors.received_grant.record import GrantFacts, held_key, row_id
+from actors.received_grant.record import GrantFacts, held_key, of_peer, row_id
 from actors.received_grant.remote_answers import parse_facts
 from actors.subscription.messages import Told
 from runtime.actor import Ref
@@ -43,6 +43,8 @@ DISCLOSED: Final = "compromise_disclosed"
 """Why a CA is not proven that a remote names after a compromise: whoever has the former key could name any."""
 SYNC_PUSHED_ALL: Final = "sync.pushed_all"
 SYNC_WITHDRAWN: Final = "sync.withdrawn"
+OPERATOR_GRANT: Final = "ManagedChildOperator"
+"""Kind of the grant by which a parent operates its managed child."""
 SUBSCRIPTION: Final = "service_subscription"
 SHELF: Final = "mirror_shelf"
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
@@ -86,8 +88,11 @@ def _revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
 
 def _emancipated(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
     """Our managed child stands on its own feet: what it gave us for operating it is void on its side already."""
-    if record.spawn_role != "parent" or record.spawn_mode != "managed_child" or "emancipated_at" in record.metadata:
+    if record.spawn_role != "parent" or record.spawn_mode != "managed_child" or standing_alone(record):
         return record
+    for row in ctx.query(of_peer(record.id)):
+        if row.record.resource_kind == OPERATOR_GRANT:
+            ctx.send(Ref(RECEIVED_GRANT.name, row.record.id), IssuerTold("revoked", for_good=True))
     ctx.audit("peer.emancipated", "remote", record.remote_instance_id, federation_peer_id=record.id, reason=event.reason)
     note(ctx, record, "emancipated", "medium", reason=event.reason)
     return evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)})

@@ -13,7 +13,7 @@ from actors.governance import scanner
 from actors.peer import endpoints, lifecycle
 from actors.peer.lifecycle import Status
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import trust_status_at
+from actors.peer.steps import standing_alone, trust_status_at
 from actors.peer.tally import NOTHING, tally
 from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
@@ -92,6 +92,7 @@ def full(
         "contract_version_agreed": record.contract_version_agreed,
         "contract_digest_agreed": record.contract_digest_agreed,
         "parent_peer_id": record.parent_peer_id,
+        "effective_spawn_mode": "autonomous_peer" if standing_alone(record) else record.spawn_mode,
         "remote_account_id": record.remote_account_id,
         "remote_peer_id": record.remote_peer_id,
         "remote_ca_fingerprint": record.remote_ca_fingerprint,

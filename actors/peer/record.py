@@ -162,6 +162,24 @@ class LastWord:
 
 
 @attrs.frozen(kw_only=True)
+class OwedNotice:
+    """Something that the remote must hear while the peering lasts: an intent that survives a crash. Times as everywhere here.
+
+    Attributes:
+        event_id: the same for every try, so that the remote takes it once.
+        tries: how often it has left so far, or could not leave.
+        next_at: when it leaves next.
+    """
+
+    event_id: str
+    kind: str
+    reason: str | None
+    effective_at: float
+    next_at: float
+    tries: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class Revocation:
     """How far the end of this peering has come. Times are seconds since the epoch.
 
@@ -266,6 +284,7 @@ class PeerRecord:
     compromise_disclosed_at: float | None = None
     handshake: Handshake | None = None
     farewell: Farewell | None = None
+    emancipation: OwedNotice | None = None
     receipt: Receipt | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     created_at: float
@@ -344,6 +363,7 @@ def _due(record: PeerRecord) -> float | None:
         record.receipt.at + RECEIPT_KEPT_S if record.receipt else None,
         record.handshake.expires_at if record.handshake else None,
         record.farewell.next_at if record.farewell else None,
+        record.emancipation.next_at if record.emancipation else None,
         *(anchor.accept_until for anchor in _ending(record)),
         record.server_anchor_until,
         *(_due_of_end(record.revocation) if record.revocation else ()),

@@ -80,6 +80,11 @@ def note(ctx: Context, record: PeerRecord, name: str, severity: Any, **payload: 
     ctx.emit(f"federation.peer.{name}", severity, record.account_id, federation_peer_id=record.id, **payload)
 
 
+def standing_alone(record: PeerRecord) -> bool:
+    """Whether the managed child of this peering stands on its own by now."""
+    return "emancipated_at" in record.metadata
+
+
 def invalid_transition(record: PeerRecord, target: str) -> OperatorFault:
     """The refusal of a step that the status does not allow."""
     allowed = list(lifecycle.allowed_targets(record.status, record.peer_kind))

@@ -227,9 +227,14 @@ class ReceivedGrantActor(Actor):
     @handles(IssuerTold)
     def on_issuer_told(self, message: IssuerTold, ctx: Context) -> None:
         record: ReceivedGrantRecord | None = self.record
+        over = ENDS.get(message.change)
+        if record is not None and over is not None and message.for_good:
+            self._note_refusal(ctx, record.sealed_bearer, over)
+            if self.record is not None:
+                ctx.save(evolve(ctx.record, sealed_bearer=None, updated_at=ctx.wall))
+            return
         if record is None or record.refused_code is not None:
             return
-        over = ENDS.get(message.change)
         if over is not None:
             self._note_refusal(ctx, record.sealed_bearer, over)
             return

@@ -67,9 +67,13 @@ class Announced(Value, frozen=True, kw_only=True):
 
 
 class IssuerTold(Value, frozen=True):
-    """The issuer says that the grant has changed: `revoked`, `expired`, `narrowed`, `rotated`, or a word that we do not know. No answer."""
+    """The issuer says that the grant has changed: `revoked`, `expired`, `narrowed`, `rotated`, or a word that we do not know. No answer.
+
+    `for_good`: no other bearer follows, so this one is destroyed at once.
+    """
 
     change: str
+    for_good: bool = False
 
 
 class BearerSealed(CallResult, frozen=True):

@@ -78,6 +78,23 @@ def revoke(peer: str, reason: str | None, immediate: bool, yes: bool) -> None:
         note(f"The remote is being told; `powernode peers show {clean(peer_id)}` shows whether it heard.")
 
 
+@click.command(cls=Command)
+@click.argument("peer")
+@click.option("--reason", metavar="TEXT", help="Kept in the audit trail, and told to the parent.")
+@_YES
+@connected
+def emancipate(peer: str, reason: str | None, yes: bool) -> None:
+    """Stand on our own: PEER, our parent, operates this platform no more.
+
+    Only at a managed child. The peering goes on; what was given to the parent for operating this platform ends at once and for good.
+    """
+    client, peer_id = resolved(peer)
+    confirm(client, f"Part from {_called(client, peer_id)} for good? It cannot be undone.", yes=yes)
+    found = _done(client, peer_id, "emancipate", {"reason": reason} if reason else {})
+    if found is not None:
+        say(f"{clean(found.get('remote_instance_url'))} operates this platform no more; the peering is {clean(found.get('status'))}")
+
+
 def confirm(client: Client, question: str, *, yes: bool) -> None:
     """Ask before something stops; a program says --yes.
 

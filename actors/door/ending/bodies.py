@@ -29,6 +29,7 @@ REVOKE: Final = Object(
     ),
     name="RevokePeerRequest",
 )
+EMANCIPATE: Final = Object((_REASON,), name="EmancipateRequest")
 PEER_EVENT: Final = Object(
     (
         Field("event_id", Identifier(), required=True, description="The same for every try: a repeated event takes effect once."),

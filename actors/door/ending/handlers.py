@@ -9,7 +9,7 @@ from actors.door.admission import check_status
 from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
-from actors.peer.messages import HearEvent, ResumePeering, Revoke, Suspend
+from actors.peer.messages import Emancipate, HearEvent, ResumePeering, Revoke, Suspend
 from actors.peer.peer_events import EVENT_KINDS, PeerEvent
 from actors.peer.record import KIND
 from runtime.actor import Ref
@@ -35,6 +35,11 @@ def revoke_peer(door: Door, request: Request) -> None:
     relay_shown(door, request, row.record.id, message)
 
 
+def emancipate(door: Door, request: Request) -> None:
+    row = own_row(door, request)
+    relay_shown(door, request, row.record.id, Emancipate(request.by, request.body.get("reason"), request.mark))
+
+
 def federation_peer_events(door: Door, request: Request) -> None:
     """Hear an event of a peer. Only the end of the peering is heard in a pause as well."""
     admitted = admitted_caller(door, request, "peer_events_per_peer", "last_word")
@@ -57,5 +62,6 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "suspend_peer": suspend_peer,
     "resume_peer": resume_peer,
     "revoke_peer": revoke_peer,
+    "emancipate": emancipate,
     "federation_peer_events": federation_peer_events,
 }

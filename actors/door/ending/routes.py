@@ -59,6 +59,23 @@ ROUTES: Final = (
         idempotent=True,
     ),
     Route(
+        name="emancipate",
+        method="POST",
+        path=f"{_PEER}/emancipate",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Stand on our own, at a managed child",
+        description=(
+            "What this platform gave its parent for operating it ends at once and for good; the peering goes on. The parent is told until "
+            "it has heard. New rights need a new grant."
+        ),
+        body=bodies.EMANCIPATE,
+        success={200: shared.ONE_PEER},
+        errors={409: ("already_revoked", "peer_not_ready"), 422: ("not_managed_child",)},
+        idempotent=True,
+    ),
+    Route(
         name="federation_peer_events",
         method="POST",
         path=f"{FEDERATION}/peer_events",

@@ -100,6 +100,7 @@ WAITING: Final = [
 FRESH: Final = {
     *("get_overlay_peer", "update_overlay_peer", "delete_overlay_peer", "revoke_overlay_peer"),
     *("cancel_peer", "accept_peer", "regenerate_acceptance_token", "suspend_peer", "resume_peer", "revoke_peer", "update_peer"),
+    "emancipate",
     *(each.name for each in WAITING),
 }
 """Calls that would change the peers of which the matrix is made; each is given a peer of its own."""

@@ -20,6 +20,12 @@ def known(api: OperatorApi) -> None:
         (("suspend", "--yes"), "suspend_peer", "suspended", "https://platform-b.example.com is suspended"),
         (("resume",), "resume_peer", "enrolled", "https://platform-b.example.com is enrolled"),
         (("revoke", "--yes"), "revoke_peer", "revoked", "the peering with https://platform-b.example.com has ended"),
+        (
+            ("emancipate", "--yes"),
+            "emancipate",
+            "active",
+            "https://platform-b.example.com operates this platform no more; the peering is active",
+        ),
     ],
 )
 def test_a_command_does_what_it_says(api: OperatorApi, run: Run, command: tuple[str, ...], route: str, status: str, said: str) -> None:
@@ -33,12 +39,12 @@ def test_a_command_does_what_it_says(api: OperatorApi, run: Run, command: tuple[
     assert json.loads(run("peers", verb, PEER_ID, "--json", *options).stdout) == peer(status=status)
 
 
-@pytest.mark.parametrize("verb", ["suspend", "revoke"])
-def test_what_stops_something_is_not_done_unasked(api: OperatorApi, run: Run, verb: str) -> None:
+@pytest.mark.parametrize(("verb", "route"), [("suspend", "suspend_peer"), ("revoke", "revoke_peer"), ("emancipate", "emancipate")])
+def test_what_stops_something_is_not_done_unasked(api: OperatorApi, run: Run, verb: str, route: str) -> None:
     result = run("peers", verb, PEER_ID)
     assert result.exit_code == 2
     assert "--yes" in result.stderr
-    assert not api.named(f"{verb}_peer")
+    assert not api.named(route)
 
 
 def test_an_immediate_end_is_said_to_the_daemon(api: OperatorApi, run: Run) -> None:
