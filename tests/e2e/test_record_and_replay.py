@@ -117,9 +117,12 @@ def test_a_folder_without_a_recording_says_what_to_do(tmp_path: Path) -> None:
 # --- a channel, and what is lent ------------------------------------------------------------------------------------------
 
 
+# At the ordinary interval, since the recorder keeps the last turns only; and as many heartbeats as the operators ask for.
 CHANNEL = """\
-heartbeat_interval = "1s"
 channel.enabled = true
+[federation.rate_limits.heartbeat_per_peer]
+rate = 100000
+burst = 100000
 """
 
 
