@@ -6,7 +6,6 @@ accepts again (with the same token, or a regenerated one); nothing acknowledged 
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import shutil
@@ -74,14 +73,6 @@ def are_active(a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
     return (a.status(a_peer), b.status(b_peer)) == ("active", "active")
 
 
-def dead_or_active(victim: Daemon, a: Daemon, a_peer: str, b: Daemon, b_peer: str) -> bool:
-    try:
-        return not victim.running or are_active(a, a_peer, b, b_peer)
-    except (urllib.error.URLError, ConnectionError, http.client.HTTPException, json.JSONDecodeError):
-        victim.wait()
-        return True
-
-
 def count_points(folder: Path, template: Path, facts: dict[str, Daemon]) -> dict[str, dict[str, int]]:
     """How many commits and writes each side makes until both are active."""
     a, b = made(folder, template, facts, "count", "a")
@@ -96,25 +87,19 @@ def count_points(folder: Path, template: Path, facts: dict[str, Daemon]) -> dict
             daemon.end()
 
 
-def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, victim: str) -> bool:
-    """One death and what follows; returns whether the victim died at all."""
+def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, victim: str) -> None:
+    """One death and what follows."""
     folder.mkdir()
     a, b = made(folder, template, facts, death, victim)
     dead = a if victim == "a" else b
     try:
         a_peer, b_peer, token, accepted = handshake(a, b, folder / "armed")
         told = accepted is not None and accepted.status == 200
-        # Nothing but a death lets an accept fail.
-        poll(lambda: dead_or_active(dead, a, a_peer, b, b_peer) if told else not dead.running)
-        with contextlib.suppress(AssertionError):
-            # The last writes of the handshake may still be on their way when both are active.
-            poll(lambda: not dead.running, within_s=1.0)
-        (folder / "armed").unlink()
-        died = not dead.running
-        if died:
-            dead.wait()
-            dead.launcher, dead.environment = ("-m", "api.cli"), {}
-            dead.start().login()
+        # Heartbeats of both sides race, so that one run makes a write or two less than another; the next heartbeats make them.
+        poll(lambda: not dead.running)
+        dead.wait()
+        dead.launcher, dead.environment = ("-m", "api.cli"), {}
+        dead.start().login()
         if told:
             # What the operator was told is true after the restart, too.
             assert b.status(b_peer) in ("accepted", "enrolled", "active"), b.statuses(b_peer)
@@ -125,7 +110,6 @@ def survive(folder: Path, template: Path, facts: dict[str, Daemon], death: str, 
             assert daemon.statuses(peer).count("accepted") == 1
         replay = b.call("POST", f"{PEERS}/{b_peer}/accept", {"acceptance_token": token})
         assert replay.status == 422
-        return died
     finally:
         for daemon in (a, b):
             daemon.end()
@@ -158,6 +142,4 @@ def test_death_at_every_point_of_the_handshake(tmp_path: Path, template: tuple[P
     deaths += [f"write:{n}" for n in range(1, points["write"] + 1)]
     assert len(deaths) >= 6
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        died = list(pool.map(lambda death: survive(tmp_path / death.replace(":", "-"), folder, facts, death, victim), deaths))
-    # Heartbeats of both sides race, so that one run makes a write or two less than another.
-    assert sum(died) >= len(died) - 2, dict(zip(deaths, died, strict=True))
+        list(pool.map(lambda death: survive(tmp_path / death.replace(":", "-"), folder, facts, death, victim), deaths))
