@@ -141,7 +141,7 @@ class Platform:
                 break
             composition.hang_up()
         await composition.drain()
-        flight.write()
+        await flight.write()
 
     # --- parts ---------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ STREAM_SEND_S: Final = 10.0
 STREAM_CLOSE_S: Final = 2.0
 SESSION_RECHECK_S: Final = 5.0
 
+# The flight recorder's file.
+FLIGHT_WRITE_S: Final = 5.0
+"""How long the disk may take for it, also at the stop."""
+
 assert ANSWER_DEADLINE_S > 45.0
 assert EVENTS_PER_TURN <= EVENTS_PER_READ <= EVENTS_KEPT <= EVENTS_BEHIND_MAX
 assert STREAM_CLOSE_S < STREAM_SEND_S
