@@ -60,12 +60,13 @@ FORMER: Final = Release(
         "/federation_api/heartbeat": frozenset(
             {"boot_epoch", "sequence", "peer_state", "contract_digest", "last_ack", "anchor_fingerprint", "jurisdiction", "release_tag"}
         ),
+        "/federation_api/migrations": frozenset({"chain"}),
     },
     untold={
         "/federation_api/accept": frozenset({"enrollment", "contract_digest_agreed", "handshake_at", "governance"}),
         "/federation_api/heartbeat": frozenset({"our_anchor_fingerprint", "last_ack", "received_at"}),
     },
 )
-"""The release before: the body of the seed, without what came later for replays, order of heartbeats and drift of anchors."""
+"""The release before: the body of the seed, without what came later for replays, order of heartbeats, drift of anchors and chains."""
 
 RELEASES: Final[Mapping[str, Release]] = {"current": CURRENT, "former": FORMER}
