@@ -102,6 +102,9 @@ FINDINGS_RESOLVED_MAX: Final = 1_000
 FINDINGS_RESOLVED_KEPT_S: Final = 7 * DAY_S
 LIVENESS_INTERVAL_S: Final = 60.0
 
+PEERS_SWEPT_MAX: Final = 10_000
+"""Silent peers that one sweep looks at; the next one takes those that are left."""
+
 # The end of a peering.
 LAST_WORD_TRIES: Final = 3
 LAST_WORD_RETRY_S: Final = 10.0

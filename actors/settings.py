@@ -125,3 +125,4 @@ class Settings:
     federation: FederationSettings = attrs.field(factory=FederationSettings)
     platform_version: str = "0.1.0"
     release_tag: str = ""
+    worker_token_digest: str | None = None

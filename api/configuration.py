@@ -73,6 +73,7 @@ class ServerSettings:
         ip_addresses: addresses in our own server certificate.
         certificate_file: PEM chain of a public CA to show instead of our own certificate; goes with `key_file`.
         key_file: PEM private key of `certificate_file`.
+        worker_token_file: the token by which the scheduler of another program may start runs; without it none can.
         grace_s: seconds that running requests get to finish at shutdown.
         connections, connections_per_source: how many connections may be open at a time, channels of peers not counted.
         channels: how many channels peers may hold, as far as the limit of open files allows.
@@ -85,6 +86,7 @@ class ServerSettings:
     ip_addresses: tuple[str, ...] = ()
     certificate_file: Path | None = None
     key_file: Path | None = None
+    worker_token_file: Path | None = None
     grace_s: Duration = Duration(10.0)
     connections: int = 4_096
     connections_per_source: int = 512

@@ -54,6 +54,7 @@ from net.listener import open_loopback, open_public
 from net.proxy import FolderProxy
 from net.tls import ListenerLeaf
 from net.vault import Vault, VaultError
+from net.worker_token import worker_token_digest
 from runtime.actor import Ref
 from runtime.clock import SystemClock
 from runtime.errors import Fault
@@ -177,7 +178,13 @@ class Platform:
             restored_at_epoch=int(self.store.meta_get("restored_at_epoch") or 0),
             account_id=account_id,
         )
-        settings = Settings(identity, self.configuration.to_settings(), platform_version=VERSION, release_tag=RELEASE_TAG)
+        settings = Settings(
+            identity,
+            self.configuration.to_settings(),
+            platform_version=VERSION,
+            release_tag=RELEASE_TAG,
+            worker_token_digest=worker_token_digest(self.configuration.server.worker_token_file),
+        )
         return settings, credentials, vault
 
     def _next_epoch(self, instance_id: str) -> int:

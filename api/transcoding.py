@@ -39,6 +39,7 @@ _READ_HEADERS: Final = frozenset(
         b"content-type",
         b"x-federation-subject",
         b"x-request-id",
+        b"x-worker-token",
     }
 )
 _PROXY_HEADERS: Final = frozenset({b"x-calling-instance", b"x-sdwan-network", b"x-forwarded-for"})

@@ -8,6 +8,7 @@ class, so a check that is missing here is missing everywhere.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import logging
 import re
 from collections import OrderedDict
@@ -150,6 +151,8 @@ class Door:
                 self.require(request.claims, route.permission)
             if route.opens_trust:
                 self.refuse_while_frozen(FROZEN_HERE)
+        if route.face == "worker":
+            self._check_worker(request.call.headers)
         if route.query and route.reads_query:
             request.query = shapes.read_query(route.query, request.call.query)
         if route.body is not None:
@@ -188,6 +191,17 @@ class Door:
         if reason is not None:
             raise FaultError(_unauthenticated("this session has ended; sign in again", reason))
         return claims
+
+    def _check_worker(self, headers: Mapping[str, str]) -> None:
+        """Let only the scheduler pass whose token the platform was given. Without one, nobody passes; both cost the same.
+
+        Raises:
+            FaultError: `worker_token_invalid`.
+        """
+        shown = hashlib.sha256(headers.get("x-worker-token", "").encode("utf-8", "surrogatepass")).hexdigest()
+        known = self.settings.worker_token_digest
+        if not hmac.compare_digest(shown, known or "-" * len(shown)):
+            raise FaultError(OperatorFault("worker_token_invalid", "this is not the token of this platform's worker", 401))
 
     def _claims(self, token: str, wall: float) -> Claims:
         # A verified signature stays verified; everything that time or an operator can change is checked on each call.

@@ -31,6 +31,7 @@ from actors.door.resources import handlers as resources
 from actors.door.routes import BY_NAME
 from actors.door.subscriptions import handlers as subscriptions
 from actors.door.trust import handlers as trust
+from actors.door.worker import handlers as worker
 from actors.hub.routing import NoRoute, Route
 from actors.settings import Settings
 from runtime.engine import Engine
@@ -40,6 +41,7 @@ from runtime.ids import uuid7
 _FAMILIES: Final = (
     peers.HANDLERS,
     overlay_peers.HANDLERS,
+    worker.HANDLERS,
     ending.HANDLERS,
     trust.HANDLERS,
     grants.HANDLERS,

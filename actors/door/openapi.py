@@ -49,6 +49,12 @@ _LIST_META: Final[dict[str, Any]] = {
 }
 _SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Access token of an operator."},
+    "workerToken": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Worker-Token",
+        "description": "Token of a scheduler.",
+    },
     "mutualTls": {"type": "mutualTLS", "description": "Client certificate of a peer, on the TLS port."},
 }
 _HEADERS: Final[dict[str, Any]] = {
@@ -102,6 +108,8 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.face == "operator":
         return [{"bearer": []}]
+    if route.face == "worker":
+        return [{"workerToken": []}]
     if route.face == "federation" and route.name != "federation_accept":
         return [{"mutualTls": []}]
     return []

@@ -15,8 +15,8 @@ from actors import limits
 from actors.door.shapes import Field, Identifier, Object, Shape
 from runtime.values import Value
 
-Face = Literal["operator", "federation", "public"]
-"""Who may call: operators with a token, remote platforms on the TLS port, or anybody."""
+Face = Literal["operator", "federation", "worker", "public"]
+"""Who may call: operators with a token, remote platforms on the TLS port, the scheduler of another program with its token, or anybody."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 

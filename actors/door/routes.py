@@ -57,6 +57,7 @@ from actors.door.route import (
 from actors.door.shapes import Object, Text
 from actors.door.subscriptions.routes import ROUTES as _SUBSCRIPTIONS
 from actors.door.trust.routes import ROUTES as _TRUST
+from actors.door.worker.routes import ROUTES as _WORKER
 from runtime.errors import OperatorFault
 from runtime.values import Value
 
@@ -618,6 +619,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_RESOURCES,
     *_BRIDGES,
     *_OVERLAY_PEERS,
+    *_WORKER,
     *_CAPABILITIES,
     *_HUB,
     *_MIGRATIONS,
@@ -651,6 +653,8 @@ def errors_of(route: Route) -> dict[int, tuple[str, ...]]:
     ]
     if route.face == "operator":
         common.append((401, "unauthenticated"))
+    if route.face == "worker":
+        common.append((401, "worker_token_invalid"))
     if route.face == "federation":
         common.append((503, "trust_frozen"))
     if route.opens_trust:

@@ -11,7 +11,7 @@ from actors.peer import cascade, endpoints, remote_answers
 from actors.peer.anchors import Anchors
 from actors.peer.expiring import Expiring
 from actors.peer.lifecycle import Trigger
-from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered
+from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered, SweepNow
 from actors.peer.record import PeerRecord
 from actors.peer.steps import NO_IDENTITY, REMOTE, SYSTEM, Party, call_refusal, is_stale, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
@@ -49,10 +49,22 @@ class Liveness(Anchors, Expiring):
             self.looked = False
         elif self.looked and record.status == "active":
             # The last look brought no heartbeat, whatever became of it: the row must not stay active on memory.
-            note(ctx, record, "heartbeat_stale", "medium", status=record.status)
-            self._degrade(ctx, record, f"heartbeat stale (>{stale_after_s:.0f}s)")
+            self._silent(ctx, record)
         else:
             self._look(ctx, record)
+
+    @handles(SweepNow)
+    def on_sweep_now(self, message: SweepNow, ctx: Context) -> None:
+        record: PeerRecord | None = self.record
+        stale_after_s = ctx.settings.federation.stale_after_s
+        silent = record is not None and record.status == "active" and is_stale(record, self.evidence, ctx.wall, stale_after_s)
+        if record is not None and silent:
+            self._silent(ctx, record)
+        ctx.reply(silent)
+
+    def _silent(self, ctx: Context, record: PeerRecord) -> None:
+        note(ctx, record, "heartbeat_stale", "medium", status=record.status)
+        self._degrade(ctx, record, f"heartbeat stale (>{ctx.settings.federation.stale_after_s:.0f}s)")
 
     def _look(self, ctx: Context, record: PeerRecord) -> None:
         known = reachable_identity(record)

@@ -367,6 +367,10 @@ class EarlyHeartbeat(Value, frozen=True):
     attempt: int
 
 
+class SweepNow(Value, frozen=True):
+    """Degrade the peer if it is active and its evidence too old, without another try to reach it. Answer: whether it was."""
+
+
 class LivenessTick(Value, frozen=True):
     """Time to look at the age of the evidence."""
 

@@ -95,6 +95,14 @@ def app(door: RecordingDoor, checks: Checks) -> HttpApp:
     )
 
 
+async def test_the_token_of_a_worker_reaches_the_door_once(app: HttpApp, door: RecordingDoor) -> None:
+    path = f"{SYSTEM}/worker_api/federation/heartbeat_sweep"
+    assert (await request(app, "POST", path, headers=[("X-Worker-Token", " secret ")])).status == 200
+    assert door.calls[0].headers["x-worker-token"] == "secret"
+    twice = await request(app, "POST", path, headers=[("X-Worker-Token", "one"), ("X-Worker-Token", "two")])
+    assert (twice.status, len(door.calls)) == (400, 1)
+
+
 async def test_a_call_carries_what_the_door_reads_and_nothing_else(app: HttpApp, door: RecordingDoor) -> None:
     headers = [
         ("Authorization", "Bearer abc"),

@@ -150,14 +150,20 @@ def sync_capability(door: Door, request: Request) -> None:
 
 def sync_capabilities(door: Door, request: Request) -> None:
     """Ask every capability for a pass, and gather what they say."""
-    wanted = [Condition("account_id", "=", request.account_id), Condition("open_peer_id", "not null")]
+    wanted = [Condition("account_id", "=", request.account_id)]
     peer_id = request.body.get("peer_id")
     if peer_id is not None:
         row = door.engine.directory.row(PEER.name, peer_id)
         if row is None or row.record.account_id != request.account_id:
             raise FaultError(OperatorFault("peer_not_found", "there is no such platform peer", 404))
         wanted.append(Condition("federation_peer_id", "=", peer_id))
-    records = [row.record for row in door.engine.store.query(Query(KIND.name, (tuple(wanted),), newest_first=False)) if row.record.legs]
+    sweep(door, request, tuple(wanted))
+
+
+def sweep(door: Door, request: Request, of: tuple[Condition, ...]) -> None:
+    """Ask every open capability of which these conditions hold for a pass, and answer with what they say."""
+    wanted = (*of, Condition("open_peer_id", "not null"))
+    records = [row.record for row in door.engine.store.query(Query(KIND.name, (wanted,), newest_first=False)) if row.record.legs]
     failures: list[dict[str, Any]] = []
     left = len(records)
 

@@ -38,13 +38,14 @@ from tests.support.matrix import (
 )
 
 READ, INVITE, MANAGE = "system.peers.read", "system.peers.invite", "system.peers.manage"
-PUBLIC, SIGNED_IN, PEER = "anybody", "anybody who is signed in", "a peer"
+PUBLIC, SIGNED_IN, PEER, WORKER = "anybody", "anybody who is signed in", "a peer", "a worker"
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/auth/(login|refresh)", PUBLIC),
     ("POST", "/auth/logout", SIGNED_IN),
     ("GET", "/events", READ),
     (".*", "/system/federation_api(/.*)?", PEER),
+    ("POST", "/system/worker_api/federation/[a-z_]+", WORKER),
     ("GET", "/system/platform/health", "system.platform.health.read"),
     ("GET", "/system/actors/{kind}/{id}", "system.platform.health.read"),
     ("GET", "/system/operators(/.*)?", "system.operators.read"),
@@ -118,7 +119,8 @@ def rule_of(operation: Operation) -> str | None:
     return next((who for method, path, who in RULES if re.fullmatch(method, operation.method) and re.fullmatch(path, below)), None)
 
 
-OPERATORS: Final = [each for each in (*OPERATIONS, *WAITING) if rule_of(each) not in (PUBLIC, PEER, None) and each.name != "stream_events"]
+_OTHERS: Final = (PUBLIC, PEER, WORKER, None)
+OPERATORS: Final = [each for each in (*OPERATIONS, *WAITING) if rule_of(each) not in _OTHERS and each.name != "stream_events"]
 OF_AN_OBJECT: Final = [each for each in OPERATORS if not WORDS.keys() >= set(each.parameters)]
 # The channel is an upgrade, which a platform without a listener does not hold; its own tests call it.
 FEDERATION: Final = [each for each in OPERATIONS if rule_of(each) == PEER and each.name != "federation_channel"]

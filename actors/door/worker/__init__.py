@@ -1,0 +1,1 @@
+"""What the scheduler of another program may start, at the door."""
