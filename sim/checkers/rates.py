@@ -1,7 +1,7 @@
 """How often: token buckets and blocks, counted anew from the answers that leave.
 
-Lives here: rules about rate limits, in the direction in which they protect: more than the limit allows is never served. Counters of a
-platform are volatile, so that a restart begins them again, here as there.
+Lives here: rules about rate limits: more than the limit allows is never served, and nobody waits for what others do. Counters of a platform
+are volatile, so that a restart begins them again, here as there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from actors.door.call import Answer
-from sim.checkers.admission import REFUSALS, code_of
+from sim.checkers.admission import REFUSALS, SERVED_CODE, code_of
 from sim.checkers.registry import Checker, Visit, checker
 
 LIMITED: Final = "rate_limited"
@@ -112,6 +112,40 @@ class Rates(Checker):
         bucket = self._buckets.setdefault((visit.host.name, name, key), Bucket(float(limit.burst), limit.rate / limit.per_s))
         if not bucket.take(visit.at):
             self.complain(visit.host, f"{name}: more is served than {limit.rate} in {limit.per_s:g} s with a burst of {limit.burst}")
+
+
+@checker("own_limits", source="docs/protocol.md")
+class OwnLimits(Checker):
+    """A peer is told to wait for its own calls only: one that has made none for as long as its bucket takes to fill is served."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._came: list[Visit] = []
+        self._last: dict[tuple[str, str, str], float] = {}
+
+    def on_start(self, host: Any) -> None:
+        self._came = [visit for visit in self._came if visit.host.name != host.name]
+        self._last = {key: at for key, at in self._last.items() if key[0] != host.name}
+
+    def on_call(self, visit: Visit) -> None:
+        if visit.route in PER_PEER:
+            self._came.append(visit)
+
+    def on_answer(self, visit: Visit, answer: Answer) -> None:
+        if visit.route not in PER_PEER:
+            return
+        # Whose call it is has been found out by now, for each that came before this answer.
+        for each in self._came:
+            key = (each.host.name, PER_PEER[each.route], each.notes.get("peer") or "")
+            each.notes["quiet_s"] = each.at - self._last.get(key, -math.inf)
+            self._last[key] = each.at
+        self._came.clear()
+        if code_of(answer) != LIMITED or visit.notes.get("verdict") != SERVED_CODE:
+            return
+        limit = visit.host.federation.rate_limits[PER_PEER[visit.route]]
+        quiet_s = visit.notes.get("quiet_s", 0.0)
+        if quiet_s > limit.burst * limit.per_s / limit.rate:
+            self.complain(visit.host, f"{visit.route}: {visit.source} is told to wait, and has not called for {quiet_s:.0f} s")
 
 
 @checker("blocks", source="docs/protocol.md")

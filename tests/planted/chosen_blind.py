@@ -10,16 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import actors.approval.deciding
 import actors.door.admission
 import actors.door.callers
 import actors.grant.chain
+import actors.grant.lifecycle
+import actors.hub.routing
 import actors.peer.calling
+import actors.peer.cascade
 import actors.peer.ending
 import actors.peer.heartbeats
 import actors.peer.minting
+import actors.resource.pages
+import actors.resource.projection
+from actors.capability.actor import CapabilityActor
+from actors.door.rate_limits import RateLimits
 from actors.grant.chain import Ask
-from actors.peer.messages import AnswerSealed, Redeem, ResumePeering
+from actors.migration.messages import Release, Released
+from actors.migration.record import MIGRATION
+from actors.offering.seats import Seats
+from actors.peer.actor import PeerActor
+from actors.peer.messages import AnswerSealed, HeartbeatTick, Redeem, ResumePeering
 from actors.ports import Open
+from actors.resource.actor import CatalogueActor
+from runtime.actor import Ref
 from runtime.engine import Engine
 from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
@@ -159,3 +173,162 @@ def former_bearer_forever(patch: Patch) -> None:
 def bearer_of_another_peer(patch: Patch) -> None:
     """Any peer that has got hold of a bearer may use it."""
     _held_as(patch, lambda ask: evolve(ask, grant=evolve(ask.grant, federation_peer_id=ask.peer.id if ask.peer else None)))
+
+
+@plant("grant-covers-every-axis")
+def one_axis_suffices(patch: Patch) -> None:
+    """A grant is good for a call that any of its axes covers."""
+    steps = actors.grant.chain.STEPS
+    axes = [step for step in steps if step.name in ("instance", "network", "source")]
+
+    def lenient(check: Any) -> Any:
+        return lambda ask: None if any(each.check(ask) is None for each in axes) else check(ask)
+
+    patched = tuple(evolve(step, check=lenient(step.check)) if step in axes else step for step in steps)
+    patch.setattr(actors.grant.chain, "STEPS", patched)
+
+
+@plant("migration-outlasts-the-grace-of-its-grant")
+def grace_of_grants_lasts_a_year(patch: Patch) -> None:
+    """What was begun under a grant may go on long after the grant was revoked."""
+    patch.setattr(actors.grant.lifecycle, "GRANT_REVOCATION_GRACE_S", 365 * 86_400.0)
+
+
+@plant("grant-expires-under-skew")
+def grant_outlives_its_end(patch: Patch) -> None:
+    """A grant is good for a minute after it has ended."""
+
+    def late(step: Any) -> Any:
+        return evolve(step, check=lambda ask: step.check(evolve(ask, wall=ask.wall - 60.0))) if step.name == "in_force" else step
+
+    patch.setattr(actors.grant.chain, "STEPS", tuple(late(step) for step in actors.grant.chain.STEPS))
+
+
+# --- the end of a peering -------------------------------------------------------------------------------------------
+
+
+@plant("migration-outlives-the-last-word")
+def grace_ends_with_the_last_word(patch: Patch) -> None:
+    """The key is destroyed as soon as the remote knows of the end, whatever is still under way."""
+    patch.setattr(
+        actors.peer.ending.Ending,
+        "_drained",
+        lambda actor, ctx, record: (
+            actors.peer.cascade.completed(ctx, record)
+            if record.revocation.phase == "draining" and record.revocation.last_word is None
+            else record
+        ),
+    )
+
+
+@plant("revoked-during-partition")
+def last_word_said_for_ever(patch: Patch) -> None:
+    """A last word that nobody takes is sent again and again, and the end is never complete."""
+    patch.setattr(actors.peer.ending, "LAST_WORD_TRIES", 10**9)
+
+
+# --- who is calling, and how often ----------------------------------------------------------------------------------
+
+
+@plant("channel-suspended")
+def recognised_for_good(patch: Patch) -> None:
+    """Whoever was recognised on a connection is that peer, as it was then, for as long as the connection lasts."""
+    patch.setattr(actors.door.admission.Recognised, "holds", lambda known, directory, wall: True)
+
+
+@plant("flood-hurts-only-its-source")
+def one_bucket_for_everybody(patch: Patch) -> None:
+    """All callers share one bucket of each limit, so that one of them can lock the others out."""
+    former = RateLimits.take
+    patch.setattr(RateLimits, "take", lambda limits, key, limit, now: former(limits, key.partition(" ")[0], limit, now))
+
+
+# --- contact --------------------------------------------------------------------------------------------------------
+
+
+@plant("mirror-clocks-disagree")
+def interval_by_the_wall_clock(patch: Patch) -> None:
+    """Whether it is time for a heartbeat is judged by the wall clock, which may be put back."""
+
+    def tick(actor: Any, message: Any, ctx: Any) -> None:
+        last = actor.evidence.last_outbound_heartbeat_at if actor.evidence is not None else None
+        if last is not None and ctx.wall - last < -1.0:
+            actor.schedule_heartbeat(ctx)
+        else:
+            former(actor, message, ctx)
+
+    former = handler(patch, HeartbeatTick, tick)
+
+
+@plant("certificate-expires-while-partitioned")
+def certificates_never_renewed(patch: Patch) -> None:
+    """Nobody renews our certificates by himself."""
+    patch.setattr(PeerActor, "renew_if_due", lambda actor, ctx, record: None)
+
+
+# --- mirrors --------------------------------------------------------------------------------------------------------
+
+
+@plant("mirror-push-refused")
+def refused_record_passed(patch: Patch) -> None:
+    """A record that the peer refused counts as brought, and the cursor moves past it."""
+
+    def refused(actor: Any, ctx: Any, reply: Any, fault: Any) -> None:
+        actor._past(ctx, actor.run, actor.run.page[0])
+        actor.push_next(ctx)
+
+    patch.setattr(CapabilityActor, "_put_refused", refused)
+
+
+# --- resources and services -----------------------------------------------------------------------------------------
+
+
+@plant("migration-cancelled-on-its-way")
+def released_records_stay_frozen(patch: Patch) -> None:
+    """A migration that came to nothing says that it has let go of its records, and has not."""
+
+    def release(actor: Any, message: Any, ctx: Any) -> None:
+        ctx.send(Ref(MIGRATION.name, message.migration_id), Released())
+
+    patch.setitem(CatalogueActor.handlers, Release, release)
+
+
+@plant("service-last-seat")
+def one_seat_too_many(patch: Patch) -> None:
+    """An offering gives one seat more than it has."""
+    former = Seats.seat_fault
+
+    def seat_fault(actor: Any, ctx: Any, peer: Any, hostname: str) -> Any:
+        record = actor.record
+        if record is None or record.max_subscribers is None:
+            return former(actor, ctx, peer, hostname)
+        actor.record = evolve(record, max_subscribers=record.max_subscribers + 1)
+        try:
+            return former(actor, ctx, peer, hostname)
+        finally:
+            actor.record = record
+
+    patch.setattr(Seats, "seat_fault", seat_fault)
+
+
+@plant("service-answer-lost")
+def request_key_forgotten(patch: Patch) -> None:
+    """A request for a seat that comes again gets a second seat."""
+    patch.setattr(Seats, "by_key", lambda actor, ctx, peer_id, key: None)
+
+
+# --- the engine -----------------------------------------------------------------------------------------------------
+
+
+@plant("migrations-given-up")
+def lost_wakeup(patch: Patch) -> None:
+    """An actor that has been told something by another one while its commit was under way sleeps until the next message."""
+    former = Engine._settle
+
+    def settle(engine: Engine, cell: Any) -> None:
+        if not cell.gate and cell.resting is None and cell.system and not cell.user and cell.actor.kind.name != "peer":
+            cell.parked = True
+        else:
+            former(engine, cell)
+
+    patch.setattr(Engine, "_settle", settle)

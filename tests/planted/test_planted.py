@@ -60,6 +60,12 @@ SAMPLE = (
     "receipt_of_another_hop",
     "seat_across_a_boundary",
     "withdrawal_not_told",
+    "one_axis_suffices",
+    "grant_outlives_its_end",
+    "grace_ends_with_the_last_word",
+    "refused_record_passed",
+    "one_bucket_for_everybody",
+    "one_seat_too_many",
 )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @action("dns_trouble")
 @attrs.frozen(kw_only=True)
 class DnsTrouble:
-    """The name of a platform does not resolve: for nobody, or for one platform that asks."""
+    """The name of a platform resolves for nobody, all the time or off and on; for one platform that asks see `resolver_trouble`."""
 
     of: str = attrs.field(metadata=key(PLATFORM, "whose name"))
     answer: str = attrs.field(metadata=key(one_of("nxdomain", "servfail", "timeout", "well"), "what the servers answer; `well` ends it"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from sim.scenario.actions.registry import action
-from sim.scenario.kinds import DURATION, PLATFORM, TEXT, TRUTH, key, one_of
+from sim.scenario.kinds import DURATION, PLATFORM, PLATFORMS, TEXT, TRUTH, key, one_of
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -26,6 +26,9 @@ class IssueGrant:
     scope: str = attrs.field(default="read", metadata=key(one_of("read", "write", "migrate"), "what it allows"))
     ttl_s: float = attrs.field(default=DAY_S, metadata=key(DURATION, "how long the grant is good", "ttl"))
     source: str | None = attrs.field(default=None, metadata=key(TEXT, "the network from which calls may come; any if not given"))
+    instances: tuple[str, ...] | None = attrs.field(
+        default=None, metadata=key(PLATFORMS, "the platforms from whose instances calls may come; any if not given")
+    )
     deliver: bool = attrs.field(default=False, metadata=key(TRUTH, "whether the platforms hand the bearer over by themselves"))
     replace: bool = attrs.field(default=False, metadata=key(TRUTH, "whether the grant in force is revoked in the same write"))
 
@@ -37,6 +40,7 @@ class IssueGrant:
             "permission_scopes": [self.scope],
             **({"ttl_days": int(days)} if days >= 7 and rest == 0 else {"ttl_seconds": int(self.ttl_s)}),
             **({"source_cidrs": [self.source]} if self.source is not None else {}),
+            **({"node_instance_ids": [stage.host(each).instance_id for each in self.instances]} if self.instances is not None else {}),
             **{word: True for word in ("deliver", "replace") if getattr(self, word)},
         }
         stage.call(name, self.on, "POST", f"/{stage.peer_id(self.on, self.peer)}/grants", body, hands_to=self.peer)
