@@ -166,6 +166,7 @@ class Matrix:
         of: an account's own objects are made with the token of its operator with every permission.
         peers: `b` and `c` are active, `suspended` and `revoked` are what they are called.
         sources: by role of the federation API, what its connection proves.
+        waiting: by the name of an operation, a body that waits for approval and concerns something that was made beforehand.
     """
 
     world: World
@@ -173,6 +174,7 @@ class Matrix:
     tokens: dict[str, str]
     peers: dict[str, Peers]
     sources: dict[str, Source]
+    waiting: dict[str, Mapping[str, Any]] = attrs.field(factory=dict)
     _holds: set[str] = attrs.field(factory=set)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
@@ -233,6 +235,28 @@ class Matrix:
         """Every record of `a`; evidence is no part of it, nor when what goes on by itself was last looked at."""
         rows = {kind.name: self.a.store.query(Query(kind.name, limit=ROWS_MAX)) for kind in KINDS}
         return {kind: {row.record.id: _known(kind, row.record) for row in found} for kind, found in rows.items()}
+
+    def body(self, operation: Operation) -> Any:
+        """A body for the operation."""
+        found = self.waiting.get(operation.name)
+        if found is None:
+            return body_of(operation, self.number())
+        return {**found, "local_hostname": f"w{self.number()}.a.example"} if "slug" in found else found
+
+    def make_waiting(self) -> None:
+        """What our rules about residency refuse: a module that shall move abroad, and a service that is bound to its provider's place."""
+        self.hold("abroad")
+        peers = self.peers["abroad"]
+        module_id = self.module(self.tokens["all"])
+        self.waiting["plan_migration, which waits"] = {
+            "operation": "migrate", "root_resource_kind": "NodeModule", "root_resource_id": module_id,
+            "destination_peer_id": peers.b_at_a, "override_residency": True,
+        }  # fmt: skip
+        made = peers.ask("POST", OFFERINGS, {**WIKI, "slug": "bound", "residency_sensitive": True}, at=peers.b)
+        assert peers.ask("POST", f"{OFFERINGS}/{made.data['offering']['id']}/activate", {}, at=peers.b).status == 200
+        catalogue = self.call("GET", f"{SYSTEM}/federation/peers/{peers.b_at_a}/catalog", token=self.tokens["all"])
+        assert catalogue.status == 200, catalogue.body
+        self.waiting["subscribe, which waits"] = {"slug": "bound", "override_residency": True}
 
     def sign_in(self, email: str) -> str:
         answer = self.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})
@@ -464,11 +488,13 @@ def _known(kind: str, record: Any) -> Any:
 def build() -> Matrix:
     """A platform with operators in every role and peers in every state."""
     world = World("matrix")
-    hosts = {name: world.platform(name, rate_limits=UNLIMITED).sign_in() for name in ("a", "b", "c", "d", "e", "s")}
+    # What is elsewhere by its own word is refused; of most peers nothing is known, and that is allowed.
+    places = {"a": {"data_residency": "CH", "residency_mode": "refuse"}, "f": {"data_residency": "US"}}
+    hosts = {name: world.platform(name, rate_limits=UNLIMITED, **places.get(name, {})).sign_in() for name in "abcdefs"}
     a, b = hosts["a"], hosts["b"]
     matrix = Matrix(world, a, {}, {}, {})
     matrix.tokens["expired"] = matrix.operator("expired", a.account_id, tuple(PERMISSIONS))
-    for role, host in (("b", b), ("c", hosts["c"]), ("suspended", hosts["d"]), ("revoked", hosts["e"])):
+    for role, host in (("b", b), ("c", hosts["c"]), ("suspended", hosts["d"]), ("revoked", hosts["e"]), ("abroad", hosts["f"])):
         matrix.peers[role] = pair(world, a, host)
         matrix.sources[role] = source_of(host, matrix.peers[role].a_at_b)
     known_elsewhere = pair(world, b, hosts["s"])
@@ -489,6 +515,7 @@ def build() -> Matrix:
         path = f"{PEERS}/{matrix.peers[role].b_at_a}/{act}"
         answer = matrix.call("POST", path, {"reason": "matrix"}, token=matrix.tokens["all"])
         assert answer.status == 200, answer.body
+    matrix.make_waiting()
     world.run_for(5.0)
     return matrix
 

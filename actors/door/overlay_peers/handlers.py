@@ -113,7 +113,12 @@ def update_overlay_peer(door: Door, request: Request) -> None:
     changes = dict(request.body["federation_peer"])
     target = changes.pop("status", None)
     if target is None:
-        change(door, request, admitted_row(door, request, PEERS_MANAGE), changes)
+        row = admitted_row(door, request, PEERS_MANAGE)
+        if "data_residency" in changes:
+            # It waits, and is carried out only for somebody who may decide it for any peer.
+            assert request.claims is not None
+            door.require(request.claims, PEERS_MANAGE)
+        change(door, request, row, changes)
         return
     row = own_row_of_any_kind(door, request)
     accepts = target == "accepted" and row.record.status != "suspended"

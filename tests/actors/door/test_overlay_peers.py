@@ -370,3 +370,16 @@ def test_while_trust_is_frozen_a_peer_is_ended_but_not_opened(host: Host) -> Non
     assert code(change(host, peer_id, status="accepted", acceptance_token=token)) == (409, FROZEN_HERE.code)
     assert code(ask(host, "POST", body={"federation_peer": {"remote_instance_url": "https://c.example"}})) == (409, FROZEN_HERE.code)
     assert change(host, peer_id, status="revoked").status == 200
+
+
+def test_where_a_peer_keeps_data_is_asked_only_by_who_may_decide_it_in_the_end(host: Host) -> None:
+    peer_id, _ = proposed(host)
+    token = signed_in(host, "overlay", READ, MANAGE)
+    body = {"federation_peer": {"data_residency": "EU"}}
+    refused = ask(host, "PATCH", f"/{peer_id}", body, authorization=f"Bearer {token}")
+    assert (*code(refused), refused.body["details"]["permission"]) == (403, "forbidden", "system.peers.manage")
+    approvals = host.call("GET", "/api/v1/ai/autonomy/approvals")
+    assert approvals is not None
+    assert approvals.data == []
+    both = signed_in(host, "both", READ, MANAGE, "system.peers.manage")
+    assert ask(host, "PATCH", f"/{peer_id}", body, authorization=f"Bearer {both}").status == 202
