@@ -105,6 +105,8 @@ LIVENESS_INTERVAL_S: Final = 60.0
 PEERS_SWEPT_MAX: Final = 10_000
 """Silent peers that one sweep looks at; the next one takes those that are left."""
 
+TRUSTED_PROXIES_MAX: Final = 64
+
 # The end of a peering.
 LAST_WORD_TRIES: Final = 3
 LAST_WORD_RETRY_S: Final = 10.0

@@ -103,6 +103,7 @@ class FederationSettings:
     accept_without_trust: Literal["inert", "refuse"] = "inert"
     require_identity_disclosure: bool = False
     allowed_networks: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     data_residency: str = "unknown"
     residency_mode: Literal["permissive", "warn", "refuse"] = "permissive"
     residency_unknown: Literal["allow", "refuse"] = "allow"

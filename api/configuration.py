@@ -601,6 +601,14 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_network(text) for text in value)
 
 
+def _fingerprints(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > limits.TRUSTED_PROXIES_MAX or any(re.fullmatch(r"sha256:[0-9a-f]{64}", text, re.ASCII) is None for text in value):
+        raise ValueError(
+            f"must be at most {limits.TRUSTED_PROXIES_MAX} fingerprints of certificates, each sha256: and 64 digits of 0-9, a-f"
+        )
+    return value
+
+
 def _network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
@@ -693,6 +701,7 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "federation.hub.denied_sources": _denied,
     **{f"federation.hub.{name}": _relay_rate for name in ("rate_bytes", "rate_bytes_per_peer")},
     "federation.allowed_networks": _networks,
+    "federation.trusted_proxies": _fingerprints,
     "federation.data_residency": _at_most(limits.NAME_CHARS_MAX),
     "federation.operator_contact": _at_most(limits.DISCLOSURE_CHARS_MAX),
     "federation.jurisdiction": _at_most(limits.DISCLOSURE_CHARS_MAX),

@@ -213,6 +213,12 @@ def test_a_bad_public_url_is_refused(url: object) -> None:
     assert "server.public_url" in problems_of(flags={"server.public_url": url})
 
 
+def test_proxies_are_named_by_their_certificates() -> None:
+    named = "sha256:" + "ab" * 32
+    loaded = load(data=Path("/nowhere"), flags={"federation.trusted_proxies": [named]})
+    assert loaded.to_settings().trusted_proxies == (named,)
+
+
 def test_the_public_url_is_made_canonical() -> None:
     loaded = load(data=Path("/nowhere"), flags={"server.public_url": "https://A.Example.com:443/"})
     assert loaded.server.public_url == "https://a.example.com"
@@ -222,6 +228,9 @@ def test_the_public_url_is_made_canonical() -> None:
     ("key", "value"),
     [
         ("federation.allowed_networks", ["10.0.0.1/8"]),
+        ("federation.trusted_proxies", ["192.0.2.1"]),
+        ("federation.trusted_proxies", ["sha256:" + "AB" * 32]),
+        ("federation.trusted_proxies", ["sha256:" + "ab" * 32] * 65),
         ("federation.prefix", "2001:db8::/48"),
         ("federation.prefix", "fd00::/40"),
         ("federation.token_ttl", "31d"),
