@@ -54,7 +54,8 @@ class Secrecy(Checker):
         text = repr(answer.body) if self._secrets else ""
         data = answer.body.get("data") if answer.body is not None else None
         if isinstance(data, dict) and data.get("acceptance_token"):
-            minted = (data["acceptance_token"].partition(".")[0], data["invitation"].split(".")[1])
+            invitation = data.get("invitation")
+            minted = (data["acceptance_token"].partition(".")[0], *([invitation.split(".")[1]] if invitation else []))
             if any(secret in text for secret in minted if secret in self._secrets):
                 self.complain(visit.host, f"{visit.call.method} {visit.call.path} tells a token a second time")
             self._secrets += minted

@@ -88,8 +88,10 @@ class TokenLife(Checker):
         spent = after.receipt is not None and after.receipt.token_digest == digest
         dialled = before.handshake is not None and after.handshake is None and actions & {"peer.accepted", "peer.rehandshake"}
         ended = before.acceptance_token_expires_at <= commit.wall
+        # A peer without a control plane is accepted here alone, with the token of its own row.
+        confirmed = after.peer_kind != "platform" and "peer.accepted" in actions
         burnt = "peer.token_burnt" in actions and _root_burnt(commit.host, before.token_root)
-        if not (spent or dialled or ended or burnt or after.status == "revoked"):
+        if not (spent or dialled or confirmed or ended or burnt or after.status == "revoked"):
             self.complain(commit.host, f"{change.id}: the token is gone, though nobody has used, replaced or outlived it")
 
 

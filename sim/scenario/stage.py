@@ -391,5 +391,5 @@ class Stage:
         if call.hands_to is not None and call.code == "ok" and reply.data.get("receipt"):
             self.receipts[call.hands_to] = reply.data
         if call.hands_to is not None and call.code == "ok" and reply.data.get("acceptance_token"):
-            handed = Handed(reply.data["acceptance_token"], reply.data["invitation"])
+            handed = Handed(reply.data["acceptance_token"], reply.data.get("invitation", ""))
             self._handed.setdefault((call.host.name, call.hands_to), []).append(handed)

@@ -143,7 +143,7 @@ def _check_version(request: Request, row: Row) -> None:
 
 def _accept(door: Door, request: Request, row: Row, token: Any) -> None:
     if token is None:
-        raise FaultError(_TOKEN_REQUIRED)
+        raise FaultError(_TOKEN_REQUIRED if row.record.status == "proposed" else invalid_transition(row.record, "accepted"))
     if row.record.peer_kind == "platform":
         accept_with(door, request, row, token)
     else:

@@ -193,6 +193,7 @@ def test_it_is_paused_resumed_and_ended(host: Host) -> None:
     ended = ask(host, "POST", f"/{peer_id}/revoke", {"reason": "moved away"}).data["federation_peer"]
     assert (ended["status"], ended["revocation_reason"], ended["allowed_transitions"]) == ("revoked", "moved away", [])
     assert code(ask(host, "DELETE", f"/{peer_id}")) == (409, "already_revoked")
+    assert code(change(host, peer_id, status="accepted")) == (422, "invalid_transition")
     host.world.run_for(600.0)
     assert record(host, peer_id).revocation.phase == "complete"  # type: ignore[union-attr]
 
