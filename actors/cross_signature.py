@@ -27,7 +27,6 @@ from actors.certificates import Anchor
 from actors.limits import DAY_S, OVERLAP_DAYS_MAX, SKEW_MAX_S
 
 HEADER: Final = "powernode-anchor-rotation-v1"
-SIGNATURE_BYTES: Final = 64
 
 
 def statement(*, new: str, old: str, rotating: str, told: str, begins: int, ends: int) -> bytes:

@@ -152,7 +152,7 @@ def run(*, keep: bool, as_json: bool) -> int:
         peers = trio.run(walk, narrator, sites)
         finish(narrator, sites, peers, keep=keep)
         if keep:
-            wait_for_interrupt(as_json)
+            wait_for_interrupt()
     except QuickstartError as error:
         if as_json:
             print(json.dumps({"ok": False, "error": str(error)}))
@@ -338,7 +338,7 @@ def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], 
         )
 
 
-def wait_for_interrupt(as_json: bool) -> None:
+def wait_for_interrupt() -> None:
     """Keep the platforms until Ctrl-C or SIGTERM."""
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
 

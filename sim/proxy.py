@@ -15,8 +15,6 @@ from actors.proxy_document import OpenRoute
 from runtime.errors import Fault, InternalFault
 from runtime.secret import Secret
 
-CERTIFICATE_LIFETIME_S = 90 * 86_400.0
-
 
 @attrs.define
 class MemoryProxy:

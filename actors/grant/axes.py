@@ -92,11 +92,6 @@ def _unmapped(network: Network) -> Network:
     return network
 
 
-def is_any(axis: Axis) -> bool:
-    """Whether the axis restricts nothing."""
-    return axis == ANY
-
-
 def is_explicit(axis: Axis) -> bool:
     """Whether the axis has its stored form: any, or concrete values without a blank among them."""
     return axis == ANY or (bool(axis) and all(entry.strip() and entry != "*" for entry in axis))

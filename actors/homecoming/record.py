@@ -23,7 +23,6 @@ from runtime.store.port import Condition, Kind, Query, Row
 ASK_EVERY_S: Final = 60.0
 CLAIMS_PAGE: Final = 100
 CLAIMED_IDS_MAX: Final = 5_000
-CLAIMS_PAGE_BYTES_MAX: Final = 1_048_576
 
 IN_QUESTION: Final = OperatorFault(
     "resource_in_question", "this platform runs on an earlier copy; whether the resource has moved since is not known yet", 423

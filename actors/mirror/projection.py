@@ -13,17 +13,15 @@ from actors.mirror.record import MirrorRecord, Upkeep, confirmed_at, is_stale
 from actors.mirror.shelf import CAPABILITY
 from actors.peer.record import KIND as PEER
 from actors.peer.standing import in_force
-from actors.settings import Settings
 from runtime.clock import iso
 from runtime.directory import Directory
 
 
-def upkeep_of(directory: Directory, settings: Settings, record: MirrorRecord, wall: float) -> Upkeep:
+def upkeep_of(directory: Directory, record: MirrorRecord, wall: float) -> Upkeep:
     """What keeps a mirror fresh.
 
     A pulled one is confirmed by each completed pass of its capability. A pushed one is confirmed by contact with its home, which would tell
-    of a change, as long as our
-    grant lets it.
+    of a change, as long as our grant lets it.
     """
     row = directory.row(PEER.name, record.origin_peer_id)
     peer = row.record if row is not None else None

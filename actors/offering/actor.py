@@ -359,11 +359,6 @@ def _backend_fault(ctx: Context, record: OfferingRecord) -> Fault | None:
     return None
 
 
-def offering_ref(id: str) -> Ref:
-    """The address of an offering."""
-    return Ref("service_offering", id)
-
-
 def live_leases(offering_id: str) -> Query:
     """The query for the leases that have a seat."""
     return Query(LEASE.name, ((Condition("live_offering_id", "=", offering_id),),))

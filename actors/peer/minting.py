@@ -327,10 +327,10 @@ def accepted_record(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
     )
     if slot.identity is None:
         return record
-    return _with_trust(record, slot, ctx)
+    return _with_trust(record, slot)
 
 
-def _with_trust(record: PeerRecord, slot: Slot, ctx: Context) -> PeerRecord:
+def _with_trust(record: PeerRecord, slot: Slot) -> PeerRecord:
     assert slot.identity is not None
     hierarchical = slot.signed is not None
     if hierarchical:

@@ -93,7 +93,7 @@ class CatalogueActor(Receiving):
             ctx.reply(fault)
             return
         owned = [row.record for row in ctx.query(owned_by(former.id, limit=OWNED_MAX + 1)) if row.record.lives]
-        fault = deletion_fault(former, owned)
+        fault = deletion_fault(owned)
         if fault is not None:
             ctx.reply(fault)
             return
@@ -141,8 +141,8 @@ def write_fault(record: ResourceRecord | None, message: Update | Delete) -> Faul
     return None
 
 
-def deletion_fault(record: ResourceRecord, owned: list[ResourceRecord]) -> Fault | None:
-    """Why a record cannot be deleted together with what it owns, or None."""
+def deletion_fault(owned: list[ResourceRecord]) -> Fault | None:
+    """Why a record cannot be deleted together with the records that it owns, or None."""
     if len(owned) > OWNED_MAX:
         text = f"the resource owns more than {OWNED_MAX} others; delete some of them first"
         return OperatorFault("resource_owns_too_many", text, 409)

@@ -37,7 +37,6 @@ PENDING_MAX_S: Final = DAY_S
 RENEWED_BEFORE_S: Final = 7 * DAY_S
 STALE_AFTER_S: Final = 30 * DAY_S
 LOOK_EVERY_S: Final = 3_600.0
-CERTIFICATE_AGAIN_S: Final = 1_800.0
 
 
 def transition(state: State, trigger: Trigger) -> State | None:

@@ -35,7 +35,6 @@ FAILED: Final = frozenset({"ca_unavailable", "vault_unavailable", "internal_erro
 """How a platform may fail somebody who is entitled; whoever is not is refused before anything is needed."""
 
 _SUBJECT: Final = re.compile(r"fed:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_CSR: Final = re.compile(r"-----BEGIN CERTIFICATE REQUEST-----.*?-----END CERTIFICATE REQUEST-----", re.DOTALL)
 
 
 def material_of(body: dict[str, Any]) -> str:

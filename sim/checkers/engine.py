@@ -12,7 +12,6 @@ from sim.checkers.registry import Checker, Commit, Visit, checker
 from sim.mishaps import PlantedError
 
 MAILBOX_MAX: Final = 1_024
-RIVALS_MAX: Final = 256
 DEAD_LETTERS_MAX: Final = 10_000
 MUST_BE_ZERO: Final = ("effects_failed", "listeners_failed", "evidence_refused")
 ENDED: Final = frozenset({"revoked", "suspended"})

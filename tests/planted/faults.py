@@ -112,9 +112,7 @@ def receipt_forgotten(patch: Patch) -> None:
 def key_trusted_unproven(patch: Patch) -> None:
     """A symmetric accept counts as proof of the key that it only names."""
     trusting = actors.peer.minting._with_trust
-    patch.setattr(
-        actors.peer.minting, "_with_trust", lambda record, slot, ctx: evolve(trusting(record, slot, ctx), trust_status="established")
-    )
+    patch.setattr(actors.peer.minting, "_with_trust", lambda record, slot: evolve(trusting(record, slot), trust_status="established"))
 
 
 @plant("spent-token-again", "flood-of-guesses")

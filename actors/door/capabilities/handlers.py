@@ -230,7 +230,7 @@ def get_mirror(door: Door, request: Request) -> None:
     if row is None or row.record.account_id != request.account_id or row.record.gone_at is not None or not shown(door, row.record):
         raise FaultError(OperatorFault("not_found", "there is no such mirror", 404))
     record: MirrorRecord = row.record
-    request.ok({"mirror": mirror_to_json(record, upkeep_of(door.engine.directory, door.settings, record, request.wall), request.wall)})
+    request.ok({"mirror": mirror_to_json(record, upkeep_of(door.engine.directory, record, request.wall), request.wall)})
 
 
 def shown(door: Door, record: MirrorRecord) -> bool:
@@ -251,7 +251,7 @@ class _Upkeeps:
         """Of one mirror."""
         key = (record.origin_peer_id, record.capability_id, record.grant_id)
         if key not in self._known:
-            self._known[key] = upkeep_of(self._door.engine.directory, self._door.settings, record, self._wall)
+            self._known[key] = upkeep_of(self._door.engine.directory, record, self._wall)
         return self._known[key]
 
 

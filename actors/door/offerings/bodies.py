@@ -30,7 +30,6 @@ from runtime.ids import is_uuid
 TTL_DAYS: Final = Integer(limits.GRANT_TTL_DAYS_MIN, limits.GRANT_TTL_DAYS_MAX)
 SEATS_MAX: Final = 1_000_000
 PEERS_MAX: Final = 256
-CATALOGUE_ENTRIES_MAX: Final = 200
 _PEM: Final = Text(chars_max=limits.CERTIFICATE_BYTES_MAX, lines=True)
 
 
