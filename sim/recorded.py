@@ -25,6 +25,7 @@ from runtime.engine import Engine
 from runtime.mailbox import Envelope
 from runtime.random import Randomness, SeededRandomness
 from runtime.recording import Decoder
+from runtime.residents import Residents
 from runtime.secret import Secret
 from runtime.store.port import Committed, Put, PutEvidence, Unit
 from runtime.trace import Trace
@@ -101,8 +102,23 @@ class ScriptedRandomness:
         return self._otherwise.token_bytes(count)
 
 
+class _Stayers(Residents):
+    """Actors that never leave memory by themselves.
+
+    Their calls and timers are muted, so that they look idle while the recorded ones waited with something in hand.
+    """
+
+    def _sweep(self) -> None:
+        return
+
+
 class MutedEngine(Engine):
     """An engine whose actors take the turns they are given and no others: nothing is sent, asked, timed, woken or passivated."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._residents = _Stayers(self.clock, self._timers, self.counters, self.buggify, self._policy.healthy)
+        self._cells = self._residents.cells
 
     def tell(self, ref: Ref, message: Any, ask: Ask | None = None) -> bool:
         return True
@@ -114,12 +130,6 @@ class MutedEngine(Engine):
         return
 
     def start_call(self, cell: Cell, what: Any) -> None:
-        return
-
-    def _arm_due(self) -> None:
-        return
-
-    def _sweep(self) -> None:
         return
 
     def _post(self, ref: Ref, message: Any) -> None:
