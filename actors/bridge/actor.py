@@ -15,8 +15,8 @@ from actors.bridge.record import KIND, BridgeRecord, effective_state, to_json
 from actors.idempotency.record import remember
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
-from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Actor, handles
 from runtime.context import Context
@@ -40,7 +40,7 @@ class BridgeActor(Actor):
         if self.record is not None:
             ctx.reply(OperatorFault("bridge_exists", "there is a bridge with this id already", 409, {"bridge_id": ctx.ref.id}))
             return
-        peer = self._peer(ctx, message.federation_peer_id)
+        peer = peer_of(ctx, message.federation_peer_id)
         fault = creation_fault(ctx, message, peer)
         if fault is not None or peer is None:
             ctx.reply(fault)
@@ -68,7 +68,7 @@ class BridgeActor(Actor):
             ctx.reply(fault)
             return
         record: BridgeRecord = self.record
-        peer = self._peer(ctx, record.federation_peer_id)
+        peer = peer_of(ctx, record.federation_peer_id)
         fault = step_fault(record, message, peer)
         if fault is not None:
             ctx.reply(fault)
@@ -95,7 +95,7 @@ class BridgeActor(Actor):
         record: BridgeRecord = self.record
         if record.metadata != message.metadata:
             ctx.save(evolve(record, metadata=message.metadata, updated_at=ctx.wall))
-        remember(ctx, message.mark, 200, {"bridge": to_json(ctx.record, self._peer(ctx, record.federation_peer_id))})
+        remember(ctx, message.mark, 200, {"bridge": to_json(ctx.record, peer_of(ctx, record.federation_peer_id))})
         ctx.reply(ctx.record)
 
     @handles(PeeringEnded)
@@ -117,10 +117,6 @@ class BridgeActor(Actor):
         ctx.audit_in(peer_id, f"bridge.{word}", "user" if by is not None else "system", by, federation_peer_id=peer_id, **told)
         severity: Any = SEVERITIES[record.state]
         ctx.emit(f"federation.bridge.{word}", severity, record.account_id, federation_peer_id=peer_id, **told)
-
-    def _peer(self, ctx: Context, peer_id: str) -> PeerRecord | None:
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
-        return rows[0].record if rows else None
 
     def _fault(self, expected_version: int | None) -> Fault | None:
         if self.record is None:

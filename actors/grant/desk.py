@@ -45,6 +45,7 @@ from actors.peer.outbound import exchange
 from actors.peer.peer_events import GRANT_CHANGED
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from runtime.actor import Ref, handles
 from runtime.clock import iso
@@ -71,7 +72,7 @@ class GrantDesk(Trail):
 
     @handles(Issue)
     def on_issue(self, message: Issue, ctx: Context) -> None:
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         fault = standing.issue_fault(peer, message.account_id)
         if fault is None and message.deliver and peer is not None and peer.status not in REACHABLE:
             fault = OperatorFault("peer_not_ready", f"nothing can be delivered while the peer is {peer.status}", 409)
@@ -90,7 +91,7 @@ class GrantDesk(Trail):
     def on_bearer_sealed(self, message: BearerSealed, ctx: Context) -> None:
         asked, bearer, digest, address = message.tag
         outcome = message.fault or self._issue(ctx, asked, digest)
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         if isinstance(outcome, Fault) or peer is None:
             ctx.answer(address, outcome if isinstance(outcome, Fault) else standing.PEER_NOT_FOUND)
             return
@@ -108,7 +109,7 @@ class GrantDesk(Trail):
         record, _, asked, address = message.tag
         reply = message.outcome
         if isinstance(reply, RemoteReply) and reply.status in (200, 201):
-            told = projection.issued(record, self._peer(ctx), ctx.wall, None, asked.warnings, delivered=True)
+            told = projection.issued(record, peer_of(ctx, ctx.ref.id), ctx.wall, None, asked.warnings, delivered=True)
             remember_outcome(ctx, asked.mark, told)
             ctx.answer(address, Issued(record, None, asked.warnings, delivered=True))
         else:
@@ -117,7 +118,7 @@ class GrantDesk(Trail):
     def _undelivered(self, ctx: Context, kept: Any, code: str) -> None:
         """The grant stands; its bearer goes to the operator instead, who can hand it over by another way."""
         record, bearer, asked, address = kept
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         if peer is not None:
             self._announce(ctx, record, peer)
         warnings = (*asked.warnings, f"not_delivered:{code}")
@@ -125,7 +126,7 @@ class GrantDesk(Trail):
         ctx.answer(address, Issued(record, bearer, warnings))
 
     def _issue(self, ctx: Context, asked: Issue, digest: str | None) -> GrantRecord | Fault:
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         fault = standing.issue_fault(peer, asked.account_id)
         if fault is not None or peer is None:
             return fault or standing.PEER_NOT_FOUND
@@ -185,7 +186,7 @@ class GrantDesk(Trail):
         if changed == record:
             ctx.reply(Changed(record))
             return
-        fault = self._broken(ctx, self._peer(ctx), (record,), (changed,), force=message.force)
+        fault = self._broken(ctx, peer_of(ctx, ctx.ref.id), (record,), (changed,), force=message.force)
         if fault is not None:
             ctx.reply(fault)
             return
@@ -199,7 +200,7 @@ class GrantDesk(Trail):
         fault = _fault(record, "revoke", ctx.wall)
         if fault is None and record is not None:
             # An immediate end is for an emergency; no expectation may stand in its way.
-            fault = self._broken(ctx, self._peer(ctx), (record,), (), force=message.force or message.immediate)
+            fault = self._broken(ctx, peer_of(ctx, ctx.ref.id), (record,), (), force=message.force or message.immediate)
         if fault is not None or record is None:
             ctx.reply(fault or NOT_FOUND)
             return
@@ -232,7 +233,7 @@ class GrantDesk(Trail):
         )
         written = self._put(ctx, rotated, record)
         self._tell(ctx, written, "rotated", "user", message.by, token_version=written.token_version, overlap_s=message.overlap_s)
-        remember(ctx, message.mark, 200, projection.issued(written, self._peer(ctx), ctx.wall, None, ()))
+        remember(ctx, message.mark, 200, projection.issued(written, peer_of(ctx, ctx.ref.id), ctx.wall, None, ()))
         ctx.reply(Issued(written, bearer))
 
     @handles(Review)
@@ -248,7 +249,7 @@ class GrantDesk(Trail):
 
     @handles(SetTests)
     def on_set_tests(self, message: SetTests, ctx: Context) -> None:
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         if peer is None or peer.account_id != message.account_id:
             ctx.reply(standing.PEER_NOT_FOUND)
             return
@@ -295,10 +296,6 @@ class GrantDesk(Trail):
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
-    def _peer(self, ctx: Context) -> PeerRecord | None:
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", ctx.ref.id),),), limit=1))
-        return rows[0].record if rows else None
-
     def _grant(self, ctx: Context, grant_id: str) -> GrantRecord | None:
         rows = ctx.query(Query(GRANT.name, ((Condition("id", "=", grant_id),),), limit=1))
         record: GrantRecord | None = rows[0].record if rows else None
@@ -317,7 +314,7 @@ class GrantDesk(Trail):
         return written
 
     def _answer(self, ctx: Context, record: GrantRecord, mark: Any) -> None:
-        remember(ctx, mark, 200, {"grant": projection.full(record, None, self._peer(ctx), ctx.wall)})
+        remember(ctx, mark, 200, {"grant": projection.full(record, None, peer_of(ctx, ctx.ref.id), ctx.wall)})
         ctx.reply(Changed(record))
 
     def _tell(self, ctx: Context, record: GrantRecord, what: str, by_kind: str, by: str | None, **payload: Any) -> None:

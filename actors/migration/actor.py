@@ -41,15 +41,14 @@ from actors.migration.transfer import Transfer, refused_by, with_receipt, withou
 from actors.peer import standing
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
-from actors.peer.record import KIND as PEER
-from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from actors.received_grant.record import fitting, of_peer
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.store.port import Condition, Query
+from runtime.store.port import Condition
 from runtime.values import evolve
 
 NO_GRANT = OperatorFault("no_received_grant", "the destination has given us no grant that allows this", 409)
@@ -431,19 +430,19 @@ def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | No
 
 def residency_of(ctx: Context, record: MigrationRecord) -> residency.Outcome:
     """What our rules say of the migration; without its peer they refuse."""
-    peer = peer_row(ctx, record.destination_peer_id)
+    peer = peer_of(ctx, record.destination_peer_id)
     return residency_outcome(ctx.settings, peer) if peer is not None else residency.Outcome(allowed=False)
 
 
 def still_covered(ctx: Context, record: MigrationRecord) -> bool:
     """Whether an approved exception covers the migration as the catalogue is now."""
     steps = current_steps(ctx.query, record.account_id, record.root_resource_kind, record.root_resource_id, record.operation, {})
-    peer, ours = peer_row(ctx, record.destination_peer_id), ctx.settings.federation.data_residency
+    peer, ours = peer_of(ctx, record.destination_peer_id), ctx.settings.federation.data_residency
     return not isinstance(steps, Fault) and covers(record, steps, peer, ours)
 
 
 def _exception_needed(ctx: Context, message: Plan, planned: MigrationRecord) -> NeedsException | Fault:
-    peer = peer_row(ctx, planned.destination_peer_id)
+    peer = peer_of(ctx, planned.destination_peer_id)
     if message.bearer is not None:
         return BEARER_NOT_KEPT
     if peer is None or held_bearer(ctx, planned) is None:
@@ -471,7 +470,7 @@ def excepted_record(ctx: Context, plan: Plan, approval: ApprovalRecord) -> Migra
     planned = planned_record(ctx, plan, ctx.ref.id, overridden=True)
     if isinstance(planned, Fault):
         return planned
-    peer = peer_row(ctx, planned.destination_peer_id)
+    peer = peer_of(ctx, planned.destination_peer_id)
     assert peer is not None
     covered = extent(planned.header, peer, ctx.settings.federation.data_residency, planned.steps)
     if covered != approval.params["extent"]:
@@ -491,7 +490,7 @@ def planned_record(ctx: Context, message: Plan, id: str, *, overridden: bool = F
     fault = destination_fault(ctx, message.account_id, message.destination_peer_id, None)
     if fault is not None:
         return fault
-    peer = peer_row(ctx, message.destination_peer_id)
+    peer = peer_of(ctx, message.destination_peer_id)
     assert peer is not None
     outcome = residency_outcome(ctx.settings, peer)
     refused = residency.refusal(outcome, acknowledged=message.acknowledge_residency or message.dry_run, overridden=overridden)
@@ -558,19 +557,13 @@ def held_bearer(ctx: Context, record: MigrationRecord) -> bytes | None:
 def bearer_of(ctx: Context, account_id: str, peer_id: str, kind: str, id: str) -> bytes | None:
     """The sealed bearer of the best grant by which a peer lets us move this resource, or None."""
     held = [row.record for row in ctx.query(of_peer(peer_id)) if row.record.account_id == account_id]
-    found = fitting(held, peer_row(ctx, peer_id), kind, id, "migrate", ctx.wall)
+    found = fitting(held, peer_of(ctx, peer_id), kind, id, "migrate", ctx.wall)
     return found[0].sealed_bearer if found else None
-
-
-def peer_row(ctx: Context, peer_id: str) -> PeerRecord | None:
-    """The committed row of a peer."""
-    rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
-    return rows[0].record if rows else None
 
 
 def destination_fault(ctx: Context, account_id: str, peer_id: str, epoch: int | None) -> Fault | None:
     """Why nothing can be sent to this peer, or None; `epoch` is that of a migration made before."""
-    peer = peer_row(ctx, peer_id)
+    peer = peer_of(ctx, peer_id)
     if peer is None or peer.account_id != account_id or peer.peer_kind != "platform":
         return OperatorFault("peer_not_found", "there is no such platform peer", 404)
     if not standing.in_force(peer, peer.peering_epoch if epoch is None else epoch, ctx.wall):

@@ -20,8 +20,8 @@ from actors.migration.messages import Commit, DropStaged, Fence, Finalize, Lande
 from actors.migration.record import ARRIVAL, STAGED, ArrivalRecord, StagedStep, shown_arrival, staged_id, staged_steps
 from actors.migration.steps import Step, plan_digest, receipt_digest
 from actors.peer import standing
-from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.resource.plan import Committed
 from actors.resource.record import ResourceRecord
 from runtime.actor import handles
@@ -86,7 +86,7 @@ class Receiving(Giving):
             text = "steps are missing; upload them before the plan is committed"
             ctx.reply(OperatorFault("plan_incomplete", text, 409, {"staged": len(steps), "steps": known.step_count}))
             return
-        peer = peer_of(ctx, known)
+        peer = peer_of(ctx, known.federation_peer_id)
         judged = self._judged(ctx, known, steps, peer)
         if isinstance(judged, Fault) or peer is None:
             self._refuse(ctx, known, judged if isinstance(judged, Fault) else NOT_IN_FORCE)
@@ -198,7 +198,7 @@ class Receiving(Giving):
     @handles(ResolveArrival)
     def on_resolve_arrival(self, message: ResolveArrival, ctx: Context) -> None:
         known = arrival(ctx, message.arrival_id)
-        peer = peer_of(ctx, known) if known is not None else None
+        peer = peer_of(ctx, known.federation_peer_id) if known is not None else None
         if known is None or known.verdict != "applied" or standing.may_finish(peer, known.peering_epoch, ctx.wall):
             ctx.reply(UNKNOWN if known is None else NOT_STUCK)
             return
@@ -243,12 +243,6 @@ def arrival(ctx: Context, id: str) -> ArrivalRecord | None:
     rows = ctx.query(Query(ARRIVAL.name, ((Condition("id", "=", id),),), limit=1))
     found: ArrivalRecord | None = rows[0].record if rows else None
     return found if found is not None and found.account_id == ctx.ref.id else None
-
-
-def peer_of(ctx: Context, known: ArrivalRecord) -> PeerRecord | None:
-    """The row of the source."""
-    rows = ctx.query(Query(PEER.name, ((Condition("id", "=", known.federation_peer_id),),), limit=1))
-    return rows[0].record if rows else None
 
 
 def residency_outcome(settings: Any, peer: PeerRecord) -> residency.Outcome:

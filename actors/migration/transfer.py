@@ -30,6 +30,7 @@ from actors.migration.steps import Step, receipt_digest, size
 from actors.peer import endpoints, standing
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.peer.steps import can_be_told, reachable_identity
 from actors.ports import RemoteReply, RemoteRequest
 from actors.resource.catalogue import KIND as CATALOGUE
@@ -37,7 +38,6 @@ from runtime.actor import Actor, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, InternalFault, RemoteFault
-from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
 BASE = "/federation_api/migrations"
@@ -363,8 +363,7 @@ class Transfer(Actor):
 
     def peer(self, ctx: Context, record: MigrationRecord) -> PeerRecord | None:
         """The committed row of the destination."""
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", record.destination_peer_id),),), limit=1))
-        return rows[0].record if rows else None
+        return peer_of(ctx, record.destination_peer_id)
 
     def transient(self, fault: Fault) -> bool:
         """Whether another try may have another outcome."""

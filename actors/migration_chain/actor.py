@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.idempotency.record import Mark, remember
-from actors.migration.actor import NO_GRANT, bearer_of, peer_row
+from actors.migration.actor import NO_GRANT, bearer_of
 from actors.migration.receipts import hop_flaw
 from actors.migration.transfer import refused_by, trusted
 from actors.migration_chain.judging import places, plan_fault
@@ -22,6 +22,7 @@ from actors.migration_chain.transient import passes
 from actors.migration_chain.word import HopWord, parse
 from actors.peer.outbound import exchange
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.ports import RemoteReply
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.clock import iso
@@ -127,7 +128,7 @@ class MigrationChainActor(Actor):
 
     def _asking(self, ctx: Context, record: MigrationChainRecord) -> MigrationChainRecord:
         """The record with which the present hop is asked for, with what will judge the receipt of its destination."""
-        peer = peer_row(ctx, record.next_peer_id or "")
+        peer = peer_of(ctx, record.next_peer_id or "")
         anchors = tuple(dict.fromkeys((*record.destination_anchors, *(trusted(peer) if peer is not None else ()))))
         return evolve(record, asked=True, destination_anchors=anchors)
 
@@ -140,7 +141,7 @@ class MigrationChainActor(Actor):
             hop = Ref(HOP.name, hop_id(record.account_id, record.id, 0))
             ctx.send(hop, WithdrawHop(tell=(record.id, record.attempt)) if record.cancelling else self._own_hop(record))
             return
-        peer = peer_row(ctx, record.holder_peer_id or "")
+        peer = peer_of(ctx, record.holder_peer_id or "")
         request = self._request(ctx, record, peer)
         if isinstance(request, Fault):
             ctx.after(0.0, HopAnswered(request, (number, record.attempt)), "unreachable")
@@ -163,7 +164,7 @@ class MigrationChainActor(Actor):
         )
 
     def _request(self, ctx: Context, record: MigrationChainRecord, peer: PeerRecord | None) -> Any:
-        destination = peer_row(ctx, record.next_peer_id or "")
+        destination = peer_of(ctx, record.next_peer_id or "")
         if peer is None or destination is None or peer.status == "revoked" or destination.remote_instance_id is None:
             return REVOKED
         path = f"{BASE}/{record.id}/hops/{record.current_hop_index}"
@@ -247,7 +248,7 @@ class MigrationChainActor(Actor):
         self._fail(ctx, unproven, UNPROVEN, certain=False, said=False)
 
     def _flaw(self, ctx: Context, record: MigrationChainRecord, word: HopWord) -> str | None:
-        peer = peer_row(ctx, record.next_peer_id or "")
+        peer = peer_of(ctx, record.next_peer_id or "")
         anchors = dict.fromkeys((*(trusted(peer) if peer is not None else ()), *record.destination_anchors))
         instance_id = peer.remote_instance_id if peer is not None else None
         hop, moved = (record.id, record.current_hop_index), (record.operation, record.root_now, word.next_root_id or "")

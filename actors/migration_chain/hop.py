@@ -14,7 +14,7 @@ from actors.approval.messages import AskApproval, Execute, Executed, NotApproved
 from actors.approval.record import KIND as APPROVAL
 from actors.grant.record import KIND as GRANT
 from actors.grant.standing import effective
-from actors.migration.actor import NO_GRANT, bearer_of, peer_row, planned_record
+from actors.migration.actor import NO_GRANT, bearer_of, planned_record
 from actors.migration.messages import Act, ForHop, MigrationMoved, Plan
 from actors.migration.record import MIGRATION, MigrationRecord
 from actors.migration_chain.lifecycle import HopTrigger, hop_transition
@@ -25,7 +25,7 @@ from actors.migration_chain.transient import passes
 from actors.migration_chain.word import HopWord, until
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
-from actors.peer.standing import in_force
+from actors.peer.standing import in_force, peer_of
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -298,7 +298,7 @@ class ChainHopActor(Actor):
         return row.record if row is not None else None
 
     def _epoch(self, ctx: Context, peer_id: str | None) -> int:
-        peer = peer_row(ctx, peer_id) if peer_id is not None else None
+        peer = peer_of(ctx, peer_id) if peer_id is not None else None
         return peer.peering_epoch if peer is not None else 0
 
     def _pending(self, ctx: Context, peer_id: str | None) -> int:
@@ -323,7 +323,7 @@ def asker_fault(ctx: Context, record: ChainHopRecord) -> Fault | None:
     """Why a wish of a peer has no ground any more, or None."""
     if record.asker_peer_id is None:
         return None
-    peer = peer_row(ctx, record.asker_peer_id)
+    peer = peer_of(ctx, record.asker_peer_id)
     row = ctx.row(GRANT.name, record.grant_id or "")
     if not in_force(peer, record.asker_epoch, ctx.wall) or row is None or not effective(row.record, peer, ctx.wall):
         return ASKER_GONE
@@ -354,7 +354,7 @@ def called(planned: MigrationRecord) -> str:
 
 def platform(ctx: Context, peer_id: str | None) -> str:
     """A peer as our operators know it."""
-    peer = peer_row(ctx, peer_id) if peer_id is not None else None
+    peer = peer_of(ctx, peer_id) if peer_id is not None else None
     return (peer.remote_instance_url if peer is not None else None) or f"the peer {peer_id}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.inventory.registry import REGISTRY
-from actors.migration.actor import bearer_of, peer_row, planned_record
+from actors.migration.actor import bearer_of, planned_record
 from actors.migration.messages import Plan
 from actors.migration.planner import movable, unmovable
 from actors.migration_chain.limits import HOPS_MAX
@@ -16,6 +16,7 @@ from actors.migration_chain.messages import MakeChain
 from actors.migration_chain.record import Place
 from actors.peer.lifecycle import REACHABLE
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.problems import Problem, refusal
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -52,7 +53,7 @@ def _hop_problems(ctx: Context, message: MakeChain) -> list[Problem]:
     seen: set[str] = {ctx.settings.identity.instance_id}
     for place, peer_id in enumerate(message.hop_peer_ids):
         field = f"hop_peer_ids[{place}]"
-        peer = peer_row(ctx, peer_id)
+        peer = peer_of(ctx, peer_id)
         if peer is None or peer.account_id != message.account_id or peer.peer_kind != "platform":
             own = peer_id == ctx.settings.identity.instance_id
             twice = Problem(field, "chain_duplicate_hop", "this platform is where the chain begins", 422)
@@ -84,7 +85,7 @@ def places(ctx: Context) -> Callable[[str | None], Place]:
     def found(peer_id: str | None) -> Place:
         if peer_id is None:
             return str(ctx.settings.identity.instance_id), ctx.settings.identity.url
-        peer = peer_row(ctx, peer_id)
+        peer = peer_of(ctx, peer_id)
         return (peer.remote_instance_id, peer.remote_instance_url) if peer is not None else (None, None)
 
     return found

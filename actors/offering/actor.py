@@ -37,15 +37,15 @@ from actors.offering.seats import (
     NO_SUBSCRIPTION,
     NOT_SHOWN,
     OFFERING_NOT_FOUND,
-    OFFERING_RETIRING,
     Seats,
     not_accepting,
     served,
     ttl_s,
 )
 from actors.peer.messages import news
-from actors.peer.peer_events import CATALOGUE_CHANGED
+from actors.peer.peer_events import CATALOGUE_CHANGED, OFFERING_RETIRING
 from actors.peer.record import KIND as PEER
+from actors.peer.standing import peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, Open
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
@@ -174,7 +174,7 @@ class OfferingActor(Seats):
     def on_subscribe(self, message: Subscribe, ctx: Context) -> None:
         if self._repeated(ctx, message, ctx.defer()):
             return
-        fault = self.seat_fault(ctx, self.peer(ctx, message.peer_id), message.local_hostname)
+        fault = self.seat_fault(ctx, peer_of(ctx, message.peer_id), message.local_hostname)
         if fault is not None:
             ctx.reply(fault)
             return
@@ -187,7 +187,7 @@ class OfferingActor(Seats):
             return False
         if known.offering_id != ctx.ref.id or known.local_hostname != message.local_hostname:
             ctx.answer(address, KEY_REUSED)
-        elif not self.stands(ctx, known, self.peer(ctx, message.peer_id)):
+        elif not self.stands(ctx, known, peer_of(ctx, message.peer_id)):
             ctx.answer(address, ENDED)
         else:
             ctx.call(Open(known.sealed_bearer, GRANT_BEARER_PURPOSE), then=BearerOpened, tag=(known, address))
@@ -196,7 +196,7 @@ class OfferingActor(Seats):
     @handles(Renew)
     def on_renew(self, message: Renew, ctx: Context) -> None:
         lease = self.lease(ctx, message.lease_id)
-        peer = self.peer(ctx, message.peer_id)
+        peer = peer_of(ctx, message.peer_id)
         if lease is None or lease.federation_peer_id != message.peer_id or not self.stands(ctx, lease, peer):
             ctx.reply(NO_SUBSCRIPTION)
         elif lease.former_grant_id == message.grant_id and lease.renewal_key == message.key:
@@ -214,7 +214,7 @@ class OfferingActor(Seats):
         if message.fault is not None:
             ctx.answer(address, message.fault)
             return
-        peer = self.peer(ctx, asked.peer_id)
+        peer = peer_of(ctx, asked.peer_id)
         if isinstance(asked, Subscribe):
             if self._repeated(ctx, asked, address):
                 return

@@ -19,8 +19,9 @@ from actors.offering.lifecycle import LeaseState
 from actors.offering.messages import NoticeSent
 from actors.offering.record import KIND, LEASE, LeaseRecord, OfferingRecord, lease_key
 from actors.peer.outbound import exchange
-from actors.peer.record import KIND as PEER
+from actors.peer.peer_events import GRANT_REVOKED
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, Seal
 from runtime.actor import Actor, CallResult
 from runtime.clock import iso
@@ -31,9 +32,6 @@ from runtime.values import evolve
 
 GRANTED_KIND: Final = "ServiceOffering"
 LEASES_A_TURN: Final = 100
-
-GRANT_REVOKED: Final = "service.grant_revoked"
-OFFERING_RETIRING: Final = "service.offering_retiring"
 
 OFFERING_NOT_FOUND: Final = OperatorFault("offering_not_found", "there is no such offering", 404)
 NOT_SHOWN: Final = RemoteFault("offering_not_found", "there is no such offering for this peer", 404)
@@ -49,11 +47,6 @@ class Seats(Actor):
     kind = KIND
 
     # --- rows ----------------------------------------------------------------------------------------------------
-
-    def peer(self, ctx: Context, peer_id: str) -> PeerRecord | None:
-        """The committed row of a peer."""
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
-        return rows[0].record if rows else None
 
     def lease(self, ctx: Context, lease_id: str | None) -> LeaseRecord | None:
         """A lease of this offering."""
@@ -99,7 +92,7 @@ class Seats(Actor):
             return RemoteFault("offering_not_accepting", "the backend of this offering has no address now", 409, {"status": record.status})
         if record.max_subscribers is None:
             return None
-        taken = [lease for lease in self.live(ctx) if self.stands(ctx, lease, self.peer(ctx, lease.federation_peer_id))]
+        taken = [lease for lease in self.live(ctx) if self.stands(ctx, lease, peer_of(ctx, lease.federation_peer_id))]
         others = [lease for lease in taken if (lease.federation_peer_id, lease.local_hostname) != (peer.id, hostname)]
         return FULL if len(others) >= record.max_subscribers else None
 
@@ -119,7 +112,7 @@ class Seats(Actor):
             same = (former.federation_peer_id, former.local_hostname) == (peer.id, hostname)
             if same:
                 self.end(ctx, former, "revoked", "replaced", told=False)
-            elif not self.stands(ctx, former, self.peer(ctx, former.federation_peer_id)):
+            elif not self.stands(ctx, former, peer_of(ctx, former.federation_peer_id)):
                 self.end(ctx, former, "revoked", "grant_ended", told=False)
         lease = LeaseRecord(
             id=ctx.new_id(),
@@ -224,7 +217,7 @@ class Seats(Actor):
 
     def notify(self, ctx: Context, lease: LeaseRecord, kind: str, reason: str, payload: dict[str, Any]) -> None:
         """Tell the subscriber of a lease, best effort: it looks by itself every hour."""
-        peer = self.peer(ctx, lease.federation_peer_id)
+        peer = peer_of(ctx, lease.federation_peer_id)
         if peer is None or peer.peering_epoch != lease.peering_epoch:
             return
         body = {"event_id": ctx.new_id(), "kind": kind, "reason": reason, "effective_at": iso(ctx.wall), "payload": payload}

@@ -27,9 +27,9 @@ from actors.peer.messages import (
     RetryAccept,
     TokenSealed,
 )
-from actors.peer.minting import outbound_identity
 from actors.peer.projection import full_now
 from actors.peer.record import Farewell, Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
+from actors.peer.renewal import outbound_of
 from actors.peer.roles import caller_trust_mode
 from actors.peer.steps import (
     invalid_transition,
@@ -264,7 +264,7 @@ class CallingSide(Abandoning):
         if message.fault is not None:
             self._finish(ctx, message.fault, keep_handshake=True)
         else:
-            self._conclude(ctx, outbound_identity(message.outcome, message.tag))
+            self._conclude(ctx, outbound_of(message.outcome, message.tag))
 
     def _attempt_failed(self, ctx: Context, fault: Fault) -> None:
         attempt = self.calling

@@ -28,7 +28,8 @@ from actors.peer.messages import (
     Redeem,
     RivalRedeem,
 )
-from actors.peer.record import OutboundIdentity, PeerRecord, Receipt, TrustedAnchor
+from actors.peer.record import PeerRecord, Receipt, TrustedAnchor
+from actors.peer.renewal import outbound_of
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, may_enrol, rehandshake_allowed, step, subject_of
 from actors.ports import IssuedIdentity, IssueIdentity, Open, RootKey, Seal, SignedCertificate, SignRequest
 from actors.rotation.record import identity_of, own_fingerprints, rotation_of, signing_root, token_burnt
@@ -341,7 +342,7 @@ def _with_trust(record: PeerRecord, slot: Slot) -> PeerRecord:
     return evolve(
         record,
         inbound_subject=subject_of(record.id),
-        outbound=outbound_identity(slot.identity, slot.own.ca_fingerprint),
+        outbound=outbound_of(slot.identity, slot.own.ca_fingerprint),
         inbound_root=slot.own.ca_fingerprint if hierarchical else None,
         told_root=None,
         pins_our_listener=False,
@@ -359,11 +360,6 @@ def _with_trust(record: PeerRecord, slot: Slot) -> PeerRecord:
         trust_status="established" if hierarchical else "pending_proof",
         inbound_proven_at=None,
     )
-
-
-def outbound_identity(issued: IssuedIdentity, issuer: str | None) -> OutboundIdentity:
-    """What the record keeps of a certificate made for ourselves."""
-    return OutboundIdentity(issued.certificate_pem, issued.sealed_key, issued.serial, issued.not_before, issued.not_after, issuer)
 
 
 def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:

@@ -1,12 +1,21 @@
 """What a peer's row means for everything that was given under it: the one place where others ask.
 
-Lives here: pure questions about a peer record. Must not live here: why the status is what it is (see `lifecycle`).
+Lives here: how other actors read the record of a peer, and pure questions about it. Must not live here: why the status is what it is
+(see `lifecycle`).
 """
 
 from __future__ import annotations
 
 from actors.peer.lifecycle import REACHABLE, inbound_refusal
-from actors.peer.record import PeerRecord
+from actors.peer.record import KIND, PeerRecord
+from runtime.context import Context
+from runtime.store.port import Condition, Query
+
+
+def peer_of(ctx: Context, peer_id: str) -> PeerRecord | None:
+    """The committed record of a peer, or None if there is none."""
+    rows = ctx.query(Query(KIND.name, ((Condition("id", "=", peer_id),),), limit=1))
+    return rows[0].record if rows else None
 
 
 def in_force(record: PeerRecord | None, peering_epoch: int, wall: float) -> bool:

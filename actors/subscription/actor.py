@@ -21,8 +21,8 @@ from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.lifecycle import REACHABLE
 from actors.peer.messages import PeeringEnded
 from actors.peer.outbound import exchange
-from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, EnsureCertificate, RemoteReply, Seal
 from actors.subscription import answers, lifecycle
 from actors.subscription.catalogue import KIND as CATALOGUE
@@ -47,7 +47,6 @@ from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, seated,
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
 DEPENDANTS.append(Dependant(kind=KIND.name, phase="draining", open=(), peer_column="open_peer_id"))
@@ -87,7 +86,7 @@ class SubscriptionActor(Actor):
         self._begin(ctx, message, peer)
 
     def _provider(self, ctx: Context, message: Create) -> PeerRecord | Fault:
-        peer = self._peer(ctx, message.peer_id)
+        peer = peer_of(ctx, message.peer_id)
         if peer is None or peer.account_id != message.account_id or peer.peer_kind != "platform":
             return OperatorFault("peer_not_found", "there is no such platform peer", 404)
         if peer.status not in REACHABLE:
@@ -229,7 +228,7 @@ class SubscriptionActor(Actor):
     def _call(
         self, ctx: Context, record: SubscriptionRecord, method: Literal["GET", "POST", "DELETE"], path: str, body: Any, then: Any, tag: Any
     ) -> Fault | None:
-        peer = self._peer(ctx, record.federation_peer_id)
+        peer = peer_of(ctx, record.federation_peer_id)
         if peer is None or peer.peering_epoch != record.peering_epoch:
             return OperatorFault("peer_revoked", "this peering has ended", 409)
         request = exchange(peer, None, ctx.settings, ctx.wall, method, path, body)
@@ -414,7 +413,7 @@ class SubscriptionActor(Actor):
         """Tell the provider that the seat is free, as often as it takes."""
         if record.release is None:
             return
-        peer = self._peer(ctx, record.federation_peer_id)
+        peer = peer_of(ctx, record.federation_peer_id)
         if peer is None or peer.peering_epoch != record.peering_epoch:
             # With the peering all its leases have ended.
             ctx.save(evolve(record, release=None))
@@ -450,12 +449,8 @@ class SubscriptionActor(Actor):
 
     def _remember(self, ctx: Context, mark: Mark | None, status: int) -> None:
         record: SubscriptionRecord = ctx.record
-        peer = self._peer(ctx, record.federation_peer_id)
+        peer = peer_of(ctx, record.federation_peer_id)
         remember(ctx, mark, status, {"subscription": to_json(record, peer, ctx.wall)})
-
-    def _peer(self, ctx: Context, peer_id: str) -> PeerRecord | None:
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
-        return rows[0].record if rows else None
 
 
 def _host_fault(ctx: Context, message: Create) -> Fault | None:

@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from actors.peer.outbound import exchange
-from actors.peer.record import KIND as PEER
-from actors.peer.record import PeerRecord
+from actors.peer.standing import peer_of
 from actors.subscription import answers
 from actors.subscription.messages import Browse, Fetched
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.store.port import Condition, Kind, Query
+from runtime.store.port import Kind
 from runtime.values import Value
 
 PAGES_MAX: Final = 5
@@ -70,7 +69,7 @@ class PeerCatalogueActor(Actor):
             self._fetch(ctx, PATH)
 
     def _fetch(self, ctx: Context, path: str) -> None:
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         fault: Any = OperatorFault("peer_not_found", "there is no such platform peer", 404)
         request = exchange(peer, None, ctx.settings, ctx.wall, "GET", path) if peer is not None else fault
         if isinstance(request, Fault):
@@ -90,7 +89,7 @@ class PeerCatalogueActor(Actor):
         if page.following is not None and self.pages < PAGES_MAX:
             self._fetch(ctx, f"{PATH}&cursor={page.following}")
             return
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         if peer is None:
             self._away(ctx, OperatorFault("peer_not_found", "there is no such platform peer", 404))
             return
@@ -104,7 +103,7 @@ class PeerCatalogueActor(Actor):
 
     def _away(self, ctx: Context, fault: Fault) -> None:
         kept: KeptCatalogue | None = self.record
-        peer = self._peer(ctx)
+        peer = peer_of(ctx, ctx.ref.id)
         known = kept is not None and peer is not None and kept.peering_epoch == peer.peering_epoch
         self._answer(ctx, Seen(kept, fault.code) if kept is not None and known else fault)
 
@@ -112,10 +111,6 @@ class PeerCatalogueActor(Actor):
         waiting, self.waiting, self.entries = self.waiting, [], []
         for address in waiting:
             ctx.answer(address, outcome)
-
-    def _peer(self, ctx: Context) -> PeerRecord | None:
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", ctx.ref.id),),), limit=1))
-        return rows[0].record if rows else None
 
     def holds_work(self) -> bool:
         return bool(self.waiting)

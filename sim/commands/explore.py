@@ -14,7 +14,7 @@ import click
 from api.cli.lazy import Command
 from runtime.clock import SystemClock
 from runtime.values import evolve
-from sim.commands.shared import loaded, moment
+from sim.commands.shared import loaded, span
 from sim.corpus import Corpus
 from sim.coverage import untouched
 from sim.explore import Explorer, Found
@@ -28,7 +28,7 @@ BEGINNING: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command("explore", cls=Command)
-@click.option("--budget", callback=moment, metavar="T", help="How long, as in 10m; ten minutes if neither it nor --runs is given.")
+@click.option("--budget", callback=span, metavar="T", help="How long, as in 10m; ten minutes if neither it nor --runs is given.")
 @click.option("--runs", type=click.IntRange(min=1), metavar="N", help="Try N documents.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Processes that run at once; by default one per processor.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides what chance does.")

@@ -7,25 +7,17 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Command
-from api.durations import parse_duration
 from runtime.clock import iso
-from sim.commands.shared import writable
+from sim.commands.shared import span, writable
 from sim.record import NoRecordingError, document, take
 from sim.scenario.write import to_toml
-
-
-def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
 
 
 @click.command("record", cls=Command)
 @click.option(
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, metavar="DIR", help="The daemon's data folder."
 )
-@click.option("--since", callback=_span, metavar="SPAN", help="Only the last part, as in 10m; all that is kept if not given.")
+@click.option("--since", callback=span, metavar="SPAN", help="Only the last part, as in 10m; all that is kept if not given.")
 @click.option("--actor", "actors", multiple=True, metavar="KIND[/ID]", help="Only this actor, or this kind of actors; may be repeated.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("recording.toml"), show_default=True, callback=writable,

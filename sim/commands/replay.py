@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from api.cli.lazy import Command
-from sim.commands.shared import FILE, document, failure_lines, loaded, moment
+from sim.commands.shared import FILE, document, failure_lines, loaded, span
 from sim.drivers import DRIVERS, driven
 from sim.scenario.run import Result, run
 from sim.scenario.schema import Scenario
@@ -24,7 +24,7 @@ CONTEXT: Final = 15
 @click.command("replay", cls=Command)
 @click.argument("file", type=FILE)
 @click.option("--seed", type=int, help="The seed of the run; the file's own if not given.")
-@click.option("--until", callback=moment, metavar="T", help="Stop at this moment, as in 90s or 1h30m.")
+@click.option("--until", callback=span, metavar="T", help="Stop at this moment, as in 90s or 1h30m.")
 @click.option("--around", metavar="EVENT", help="Show only what is around an event: a number, a time, or words as in 'b accepted'.")
 @click.option("--context", type=click.IntRange(min=0), default=CONTEXT, show_default=True, help="Events before and after it.")
 @click.option(

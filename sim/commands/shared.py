@@ -1,4 +1,4 @@
-"""What the commands of `powernode sim` share: reading a file, moments, and how the outcome of a run is shown.
+"""What the commands of `powernode sim` share: reading a file, spans of time, and how the outcome of a run is shown.
 
 Must not live here: a command.
 """
@@ -36,8 +36,8 @@ def writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
     return value
 
 
-def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A moment of a run, written as a duration from its start."""
+def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A span of time in seconds, written as in 90s or 1h30m; also a moment of a run, which is told from its start."""
     try:
         return None if value is None else parse_duration(value)
     except ValueError as error:

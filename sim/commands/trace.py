@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Command
-from sim.commands.shared import FILE, failure_lines, loaded, moment, writable
+from sim.commands.shared import FILE, failure_lines, loaded, span, writable
 from sim.scenario.run import run
 from sim.trace.film import Film
 from sim.trace.mermaid import diagram
@@ -17,7 +17,7 @@ from sim.trace.page import render
 @click.command("trace", cls=Command)
 @click.argument("file", type=FILE)
 @click.option("--seed", type=int, help="The seed of the run; the file's own if not given.")
-@click.option("--until", callback=moment, metavar="T", help="Stop at this moment, as in 90s or 1h30m.")
+@click.option("--until", callback=span, metavar="T", help="Stop at this moment, as in 90s or 1h30m.")
 @click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), callback=writable, metavar="OUT", help="Write one self-contained page."
 )
