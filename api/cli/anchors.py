@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from api.cli.application import connected
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.lazy import Command
 from api.cli.output import emit_json, say
 from api.cli.peer_names import peer_of, peer_path
@@ -42,7 +42,7 @@ def rotate(peer: str) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @click.argument("fingerprint")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def approve_anchor(peer: str, fingerprint: str, yes: bool) -> None:
     """Trust a CA of a peer that its former one did not sign for. Compare the fingerprint by another way first."""

@@ -9,7 +9,7 @@ import click
 
 from api.cli.application import connected, current
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, say, table
@@ -89,7 +89,7 @@ def show(approval: str) -> None:
 @click.command(cls=Command)
 @click.argument("approval")
 @click.option("--comment", metavar="TEXT", help="Kept with the decision.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def approve(approval: str, comment: str | None, yes: bool) -> None:
     """Approve an operation. Everything is looked at again, and then it is done at once."""

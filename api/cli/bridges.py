@@ -8,7 +8,7 @@ import click
 
 from api.cli.application import connected
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, say

@@ -13,7 +13,7 @@ import click
 from actors.capability.lifecycle import DIRECTIONS, POLICIES
 from api.cli.application import connected, current
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, say, table
@@ -163,7 +163,7 @@ def set_(peer: str, capability: str, etag: str | None, **options: Any) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @click.argument("capability")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def remove(peer: str, capability: str, yes: bool) -> None:
     """Let nothing flow any more. Mirrors that it pulled are dropped, and the peer is told to drop those that it pushed."""

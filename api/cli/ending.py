@@ -1,19 +1,17 @@
 """The commands that pause, resume and end a peering.
 
-Lives here: these commands and the question that comes before the two that stop something. Must not live here: withdrawing a proposal
-(see `pairing`).
+Lives here: these commands. Must not live here: withdrawing a proposal (see `pairing`).
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from api.cli.application import connected
 from api.cli.client import Client
-from api.cli.failures import Exit, Failure
+from api.cli.confirming import YES, confirm
 from api.cli.lazy import Command
 from api.cli.output import emit_json, note, say
 from api.cli.peer_names import peer_of, peer_path
@@ -21,13 +19,12 @@ from api.cli.peers import resolved
 from api.cli.text import clean
 
 _REASON = click.option("--reason", metavar="TEXT", help="Kept with the peer and in its audit trail.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command(cls=Command)
 @click.argument("peer")
 @_REASON
-@_YES
+@YES
 @connected
 def suspend(peer: str, reason: str | None, yes: bool) -> None:
     """Pause a peering: calls stop in both directions, nothing is lost.
@@ -60,7 +57,7 @@ def resume(peer: str, reason: str | None) -> None:
 @click.argument("peer")
 @click.option("--reason", metavar="TEXT", help="Kept with the peer, in its audit trail, and told to the remote.")
 @click.option("--immediate", is_flag=True, help="After a compromise: no notice, no grace for what is under way, our key destroyed at once.")
-@_YES
+@YES
 @connected
 def revoke(peer: str, reason: str | None, immediate: bool, yes: bool) -> None:
     """End a peering for good.
@@ -81,7 +78,7 @@ def revoke(peer: str, reason: str | None, immediate: bool, yes: bool) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail, and told to the parent.")
-@_YES
+@YES
 @connected
 def emancipate(peer: str, reason: str | None, yes: bool) -> None:
     """Stand on our own: PEER, our parent, operates this platform no more.
@@ -93,20 +90,6 @@ def emancipate(peer: str, reason: str | None, yes: bool) -> None:
     found = _done(client, peer_id, "emancipate", {"reason": reason} if reason else {})
     if found is not None:
         say(f"{clean(found.get('remote_instance_url'))} operates this platform no more; the peering is {clean(found.get('status'))}")
-
-
-def confirm(client: Client, question: str, *, yes: bool) -> None:
-    """Ask before something stops; a program says --yes.
-
-    Raises:
-        Failure: nobody can be asked, or the answer was no.
-    """
-    if yes:
-        return
-    if client.application.as_json or not sys.stdin.isatty():
-        raise Failure("confirmation_required", f"{question} Say --yes to go on without being asked.", Exit.USAGE)
-    if not click.confirm(question, err=True):
-        raise Failure("aborted", "nothing was changed", Exit.FAILURE)
 
 
 def _called(client: Client, peer_id: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from api.cli.application import connected, current
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.option_types import DurationType
@@ -183,7 +183,7 @@ def narrow(peer: str, grant: str, scopes: tuple[str, ...], expires: str | None, 
 @click.option("--reason", metavar="TEXT", help="Kept with the grant and in the audit trail.")
 @click.option("--immediate", is_flag=True, help="No grace for a migration under way.")
 @click.option("--force", is_flag=True, help="Also if a grant test breaks.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def revoke(peer: str, grant: str, reason: str | None, immediate: bool, force: bool, yes: bool) -> None:
     """End a grant for good. Calls that come after it are refused."""

@@ -11,7 +11,7 @@ import click
 
 from api.cli.application import connected, current
 from api.cli.client import Client
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, note, say, table
@@ -33,7 +33,6 @@ hub = LazyGroup(
 )
 
 _REASON = click.option("--reason", metavar="TEXT", help="Kept with the consent and in the peer's audit trail.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def consents_of(data: Any) -> dict[str, Any]:
@@ -183,7 +182,7 @@ def _taken_back(word: str, summary: str, asks: str, done: str) -> click.Command:
             say(done)
 
     take.__doc__ = summary
-    return click.command(word, cls=Command)(click.argument("peer")(_REASON(_YES(connected(take)))))
+    return click.command(word, cls=Command)(click.argument("peer")(_REASON(YES(connected(take)))))
 
 
 withdraw = _taken_back(

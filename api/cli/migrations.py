@@ -11,7 +11,7 @@ import click
 from api.cli.application import connected, current
 from api.cli.approvals import waits
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, say, table
@@ -155,7 +155,7 @@ def set_step(migration: str, order: int, policy: str, yes: bool) -> None:
 @click.option(
     "--receipt", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="With --release: its receipt."
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def resolve(migration: str, keep: bool | None, word: str, receipt: Path | None, yes: bool) -> None:
     """Say where the records of a migration live, when its peering has ended and nothing else can end it.

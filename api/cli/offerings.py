@@ -11,7 +11,7 @@ import click
 from api.cli.application import connected, current
 from api.cli.approvals import waits
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, say
@@ -101,7 +101,7 @@ def show(offering: str) -> None:
 @click.command(cls=Command)
 @click.argument("slug")
 @click.option("--name", required=True, metavar="TEXT", help="For people.")
-@click.option("--protocol", required=True, type=click.Choice(["https", "http", "tcp", "tls"]))
+@click.option("--protocol", required=True, type=click.Choice(["https", "http", "tcp", "tls"]), help="What subscribers speak to it.")
 @click.option("--backend", required=True, metavar="HOST:PORT", help="Where it is served; only subscribers are told.")
 @click.option("--vip", metavar="ID", help="A virtual address of the catalogue, which goes before the host.")
 @click.option("--server-name", metavar="NAME", help="Name in the certificate of a TLS backend; its host when absent.")
@@ -181,7 +181,7 @@ def deprecate(offering: str) -> None:
 @click.command(cls=Command)
 @click.argument("offering")
 @click.option("--immediate", is_flag=True, help="End the access of every subscriber at once, not in thirty days; waits for approval.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def retire(offering: str, immediate: bool, yes: bool) -> None:
     """Withdraw an offering for good. Subscribers hear of it and keep their access for thirty days.

@@ -107,6 +107,13 @@ def block(pairs: Iterable[tuple[str, object]]) -> None:
         click.echo(f"{clean(name):<{width}}  {value}".rstrip())
 
 
+def resource_block(resource: Mapping[str, Any]) -> None:
+    """A resource as `name  value` lines, and then its attributes likewise."""
+    block((name, value) for name, value in resource.items() if name != "attributes")
+    say()
+    block((resource.get("attributes") or {}).items())
+
+
 def cell(value: object) -> str:
     """One value as text."""
     if value is None:

@@ -11,7 +11,7 @@ import click
 
 from api.cli.application import connected, current
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.option_types import DurationType
@@ -38,7 +38,6 @@ overlay = LazyGroup(
 )
 
 _REASON = click.option("--reason", metavar="TEXT", help="Kept with the peer and in its audit trail.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 _PREFIX = click.option("--prefix", metavar="CIDR", help="IPv6 unique local prefix of the other side: /48, /56 or /64.")
 
 
@@ -155,7 +154,7 @@ def update(peer: str, prefix: str | None, expires_at: str | None) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @_REASON
-@_YES
+@YES
 @connected
 def suspend(peer: str, reason: str | None, yes: bool) -> None:
     """Pause a peer: its prefix counts no more and its bridges are closed, nothing is lost."""
@@ -175,7 +174,7 @@ def resume(peer: str, reason: str | None) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @_REASON
-@_YES
+@YES
 @connected
 def revoke(peer: str, reason: str | None, yes: bool) -> None:
     """End a peering for good. Its bridges end with it."""

@@ -12,10 +12,10 @@ import click
 
 from api.cli.application import connected
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
-from api.cli.output import ago, block, emit_json, listing, say
+from api.cli.output import ago, block, emit_json, listing, resource_block, say
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
 from api.cli.record_filters import narrowed, query_of
@@ -73,7 +73,7 @@ def receive(peer: str, source: str | None, file: str | None) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @click.argument("grant")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def forget(peer: str, grant: str, yes: bool) -> None:
     """Destroy the bearer of a grant that a peer gave us. GRANT is our id of it, or the issuer's, or the beginning of one."""
@@ -147,6 +147,4 @@ def _print_one(client: Client, record: dict[str, Any]) -> None:
     if client.application.as_json:
         emit_json(record)
         return
-    block((name, value) for name, value in record.items() if name != "attributes")
-    say()
-    block((record.get("attributes") or {}).items())
+    resource_block(record)

@@ -12,10 +12,10 @@ import click
 
 from api.cli.application import connected, current
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, listing, say
+from api.cli.output import ago, emit_json, listing, resource_block, say
 from api.cli.record_filters import narrowed, query_of
 from runtime.ids import is_uuid
 
@@ -178,9 +178,7 @@ def _print(client: Client, record: dict[str, Any]) -> None:
     if client.application.as_json:
         emit_json(record)
         return
-    block((name, value) for name, value in record.items() if name != "attributes")
-    say()
-    block((record.get("attributes") or {}).items())
+    resource_block(record)
 
 
 @click.command("set", cls=Command)
@@ -224,7 +222,7 @@ def _value(kind: str, name: str, text: str) -> Any:
 @click.command(cls=Command)
 @click.argument("kind")
 @click.argument("record")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def delete(kind: str, record: str, yes: bool) -> None:
     """Delete a resource and all that it owns. Grants for it stay and reach nothing."""

@@ -12,7 +12,7 @@ import click
 from actors.limits import OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
 from api.cli.application import connected, current
 from api.cli.client import Client
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
 from api.cli.output import block, emit_json, note, say
@@ -31,7 +31,7 @@ _DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail; demanded with --force.")
 @click.option("--drill", "drilled", is_flag=True, help="Rehearse it in the simulator with the present peers; nothing is changed.")
 @click.option("--seeds", type=click.IntRange(1, 1_000), default=3, show_default=True, metavar="K", help="With --drill: how often.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def rotate(overlap: int | None, force: bool, keep_tokens: bool, reason: str | None, drilled: bool, seeds: int, yes: bool) -> None:
     """Replace the root of this platform's own CA, without outage.
@@ -71,7 +71,7 @@ def status() -> None:
 @click.command(cls=Command)
 @click.option("--give-up", "give_up", multiple=True, metavar="PEER", help="A peer that nobody waits for; may be given more than once.")
 @click.option("--force", is_flag=True, help="Give up every peer that has not followed, and open tokens.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def finish(give_up: tuple[str, ...], force: bool, yes: bool) -> None:
     """End the overlap of a rotation now, or give peers up that did not follow.

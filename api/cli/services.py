@@ -9,7 +9,7 @@ import click
 from api.cli.application import connected, current
 from api.cli.approvals import waits
 from api.cli.client import Client, segment
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.lazy import Command, LazyGroup
 from api.cli.offerings import part_of
 from api.cli.output import block, emit_json, listing, say
@@ -111,7 +111,7 @@ def show(subscription: str) -> None:
 @click.command(cls=Command)
 @click.argument("subscription")
 @click.option("--reason", metavar="TEXT", help="Kept with the subscription.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def cancel(subscription: str, reason: str | None, yes: bool) -> None:
     """End a subscription for good. Traffic stops at once; the provider is told as often as it takes."""

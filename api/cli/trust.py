@@ -11,7 +11,7 @@ import click
 
 from api.cli.application import connected, current
 from api.cli.client import Client
-from api.cli.ending import confirm
+from api.cli.confirming import YES, confirm
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import block, emit_json, note, say
 
@@ -40,7 +40,7 @@ def show() -> None:
 @click.option("--restored/--not-restored", default=None, help="Whether this is an earlier copy, or the peers that say so are wrong.")
 @click.option("--keep-peerings", is_flag=True, help="With --restored: do not pause the peerings in force.")
 @click.option("--keep-grants", is_flag=True, help="With --restored: what the copy holds as granted stays in force.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @connected
 def unfreeze(restored: bool | None, keep_peerings: bool, keep_grants: bool, yes: bool) -> None:
     """Decide what still holds, so that trust can be opened again.

@@ -24,7 +24,10 @@ def cost_class(scenario: Scenario) -> str:
 
 
 @click.command("list", cls=Command)
-@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="scenarios", show_default=True)
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="scenarios", show_default=True,
+    metavar="DIR", help="Where the scenario files are.",
+)  # fmt: skip
 @click.option("--time", "timed", is_flag=True, help="Run each scenario once, under its own seed, and show how long that took.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per scenario.")
 def list_(folder: Path, timed: bool, as_json: bool) -> None:
