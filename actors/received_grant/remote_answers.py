@@ -92,13 +92,19 @@ def confirmed(reply: RemoteReply, grant_id: str) -> GrantFacts | Fault:
 
 
 def refused(reply: RemoteReply) -> Fault:
-    """A refusal of the issuer, in the words of this platform; only its code and the failing axis are passed on."""
+    """A refusal of the issuer, in the words of this platform; only its code, the failing axis and its correlation id are passed on.
+
+    With the id the issuer's operators can have the refusal explained; no other name of the call is known on both sides.
+    """
     code = remote_code(reply)
     details: dict[str, object] = {"remote_status": reply.status, "remote_code": code}
     told = reply.body.get("details")
     axis = told.get("axis") if isinstance(told, Mapping) else None
     if isinstance(axis, str) and _KIND.fullmatch(axis) is not None:
         details["axis"] = axis
+    request_id = reply.body.get("request_id")
+    if isinstance(request_id, str) and is_uuid(request_id):
+        details["remote_request_id"] = request_id
     if reply.status == 429:
         wait_s = retry_after_s(reply)
         return RemoteFault("remote_rate_limited", "the peer limits these calls; try again later", 429, details, retry_after_s=wait_s)

@@ -5,6 +5,7 @@ Lives here: shapes, and the checks that need no row. Whether a resource or a net
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -62,6 +63,18 @@ def parse_any_kind(value: object, problems: list[Problem], field: str) -> str | 
         problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
         return None
     return found.kind
+
+
+def parse_source_address(value: object, problems: list[Problem], field: str) -> str | None:
+    """An address from which a call that is only thought of comes: what is no address would be judged as a call without one."""
+    if not isinstance(value, str):
+        problems.append(Problem(field, "invalid_parameter", "must be a string", 400))
+        return None
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        problems.append(Problem(field, "invalid_parameter", "must be an IP address such as 192.0.2.9", 400))
+        return None
 
 
 def parse_scopes(value: object, problems: list[Problem], field: str) -> tuple[str, ...]:
@@ -309,10 +322,15 @@ GRANT_FILTERS: Final = (
 )
 
 
+_SOURCE_ADDRESS: Final = Parsed(parse_source_address, Text(chars_max=64))
+
+
 def _explain_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
     if body.get("request_id"):
         return ()
-    found, scope = registry.find(body.get("resource_kind") or ""), body["scope"]
+    if body.get("resource_kind") is None:
+        return (Problem("resource_kind", "field_required", "is required, unless request_id names a past call"),)
+    found, scope = registry.find(body["resource_kind"]), body["scope"]
     if found is None or scope in found.scopes:
         return ()
     return (Problem("scope", "scope_not_supported", f"{found.kind} offers no scope {scope}, so that no grant can allow it"),)
@@ -327,7 +345,7 @@ EXPLAIN: Final = Object(
         Field("subject", _SUBJECT, nullable=True, code="invalid_text", status=422),
         Field("instance_id", Identifier(), nullable=True, description="The peer's own instance when absent."),
         Field("network_id", Identifier(), nullable=True, description="Overlay network of the call; null for a public call."),
-        Field("source_address", Text(chars_max=64), nullable=True),
+        Field("source_address", _SOURCE_ADDRESS, nullable=True, description="Address from which it comes; null if it is not proven."),
     ),
     name="ExplainRequest",
     rule=_explain_rule,
@@ -341,7 +359,7 @@ _TEST_FIELDS: Final = (
     Field("subject", _SUBJECT, nullable=True, code="invalid_text", status=422),
     Field("instance_id", Identifier(), nullable=True, description="Instance of the peer from which the call comes."),
     Field("network_id", Identifier(), nullable=True, description="Overlay network through which it comes."),
-    Field("source_address", Text(chars_max=64), nullable=True),
+    Field("source_address", _SOURCE_ADDRESS, nullable=True, description="Address from which it comes; null if it is not proven."),
 )
 
 

@@ -197,6 +197,21 @@ def test_a_past_and_a_hypothetical_call_are_explained(two: Peers) -> None:
     assert [edit["edit"] for edit in other["change"]] == ["issue_grant"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({}, "field_required"),
+        ({"scope": "write"}, "field_required"),
+        ({"resource_kind": "NodeModule", "source_address": "198.51.100.300"}, "invalid_parameter"),
+        ({"resource_kind": "NodeModule", "source_address": ""}, "invalid_parameter"),
+        ({"resource_kind": "NodeModule", "source_address": "198.51.100.0/24"}, "invalid_parameter"),
+    ],
+)
+def test_what_is_no_call_is_not_explained_as_one(two: Peers, asked: dict[str, Any], code: str) -> None:
+    two.issue()
+    assert two.ask("POST", "explain", asked).body["code"] == code
+
+
 def test_a_past_call_without_a_certificate_is_explained_and_hides_no_other(two: Peers) -> None:
     _, bearer = two.issue()
     nameless = Source(two.b.address, "tls", (), "test", None)

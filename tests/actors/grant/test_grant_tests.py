@@ -89,6 +89,7 @@ def test_where_a_call_comes_from_is_part_of_a_test(paired: tuple[Host, str]) -> 
         ([{**READ, "resource_id": "x"}], 422, "resource_id_invalid"),
         ([READ, READ], 422, "grant_test_name_taken"),
         ([{"name": "n"}], 400, "invalid_parameter"),
+        ([{**READ, "allowed": False, "source_address": "198.51.100.300"}], 400, "invalid_parameter"),
     ],
 )
 def test_bad_tests_are_refused_and_keep_the_former_ones(paired: tuple[Host, str], tests: Any, status: int, code: str) -> None:

@@ -234,7 +234,10 @@ def test_a_refusal_that_ends_nothing_leaves_the_bearer_in_use(two: Peers) -> Non
     assert receive(two, bearer).status == 201
     reply = remote(two, "NodeModule")
     assert (reply.status, reply.body["code"]) == (502, "remote_rejected")
+    request_id = reply.body["details"].pop("remote_request_id")
     assert reply.body["details"] == {"remote_status": 403, "remote_code": "axis_denied", "axis": "source_cidrs"}
+    past = two.ask("POST", "explain", {"request_id": request_id})
+    assert (past.data["allowed"], past.data["code"]) == (False, "axis_denied")
     assert [entry["state"] for entry in held(two).data] == ["active"]
 
 

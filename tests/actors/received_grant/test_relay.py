@@ -59,7 +59,7 @@ def test_a_refusal_is_told_in_our_words() -> None:
     known = relay.fault_of(reply(410, code="resource_moved", error="<script>", details={"moved_to": "nonsense", "x": 1}))
     assert known is not None
     assert (known.code, known.status, known.details) == ("resource_moved", 410, {})
-    unknown = relay.fault_of(reply(404, code="no such\ncode", error="<script>", details={"axis": "a b"}))
+    unknown = relay.fault_of(reply(404, code="no such\ncode", error="<script>", details={"axis": "a b"}, request_id="<script>"))
     assert unknown is not None
     assert (unknown.code, unknown.status, unknown.details) == ("remote_rejected", 502, {"remote_status": 404, "remote_code": None})
     mismatched = relay.fault_of(reply(200 + 203, code="resource_not_found"))
