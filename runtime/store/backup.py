@@ -103,7 +103,8 @@ def backup(
         progress: told (pages copied, pages in all) after each slice.
 
     Raises:
-        StoreError: the archive exists already, or something cannot be read or written. No partial archive is left.
+        StoreError: the archive exists already, something cannot be read or written, or the database is damaged, so that no restore
+            would take it. No partial archive is left.
     """
     if archive.exists():
         raise StoreError(f"{archive} exists already; a backup never overwrites")
@@ -113,6 +114,7 @@ def backup(
             leftover.unlink(missing_ok=True)
             _make_private(leftover)
         _copy_database(database, copy, progress)
+        _check_integrity(copy, "the database")
         manifest = _write_archive(part, _describe(copy, created_at), {DATABASE_NAME: copy, **_flatten(extra or {})})
         os.rename(part, archive)
         _sync(archive.parent)
@@ -258,7 +260,7 @@ def restore(
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(mode=0o700, parents=True)
         manifest = _unpack(archive, staging)
-        _check_integrity(staging / DATABASE_NAME)
+        _check_integrity(staging / DATABASE_NAME, "the database in the backup")
         restored = _rejuvenate(staging / DATABASE_NAME, manifest, kinds, domain_version, on_restore or {})
         os.rename(staging, directory)
         _sync(directory.parent)
@@ -305,11 +307,11 @@ def _at_most(chunks: Iterator[bytes], limit: int, name: str) -> Iterator[bytes]:
         yield chunk
 
 
-def _check_integrity(database: Path) -> None:
+def _check_integrity(database: Path, what: str) -> None:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         found = connection.execute("pragma integrity_check(1)").fetchone()[0]
     if found != "ok":
-        raise StoreError(f"the database in the backup is damaged: {found}")
+        raise StoreError(f"{what} is damaged: {found}")
 
 
 def _rejuvenate(database: Path, manifest: Manifest, kinds: Sequence[Kind], domain_version: int, on_restore: OnRestore) -> Restored:

@@ -279,6 +279,15 @@ def test_a_broken_chain_is_reported_but_restored(home: Path, tmp_path: Path) -> 
     assert restore(tmp_path / "b", tmp_path / "new", [TICKET]).broken_chains == {"p": 2}
 
 
+def test_a_damaged_database_makes_no_backup(home: Path, tmp_path: Path) -> None:
+    with (home / "live.db").open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(bytes(4 * 4096))
+    with pytest.raises(StoreError, match=r"damaged|malformed"):
+        save(home, tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_no_database_no_backup(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no database"):
         backup(tmp_path / "absent.db", tmp_path / "b", created_at=0.0)
