@@ -239,7 +239,7 @@ class Composition:
             door=self.outer_door(),
             events=self.hub,
             health=Readiness(self.engine, parts.clock, lambda: self.store, parts.certificates_end),
-            openapi=document(VERSION),
+            openapi=partial(document, VERSION),
             new_request_id=lambda: uuid7(parts.clock.wall(), chance),
         )
 

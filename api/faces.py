@@ -47,7 +47,7 @@ class Faces(Value, frozen=True, kw_only=True):
         door: decides about every call.
         events: what the event stream follows.
         health: what readiness asks.
-        openapi: the API description as an object; written to JSON once.
+        openapi: makes the API description, an object; asked once, when somebody wants it first.
         new_request_id: makes an id for a request that brings none.
         answer_deadline_s: how long a face waits for the door.
     """
@@ -55,7 +55,7 @@ class Faces(Value, frozen=True, kw_only=True):
     door: Door
     events: EventHub
     health: Health
-    openapi: Mapping[str, Any]
+    openapi: Callable[[], Mapping[str, Any]]
     new_request_id: Callable[[], str]
     answer_deadline_s: float = ANSWER_DEADLINE_S
 

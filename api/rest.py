@@ -6,6 +6,7 @@ platforms (`api.http`).
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, Final, cast
 
@@ -48,7 +49,10 @@ def rest_app(faces: Faces) -> QuartTrio:
     app = QuartTrio(__name__, static_folder=None)
     app.request_class = SizedRequest
     app.config.update(MAX_CONTENT_LENGTH=_BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S, PROPAGATE_EXCEPTIONS=False)
-    openapi = msgspec.json.encode(faces.openapi)
+
+    @functools.cache
+    def openapi() -> bytes:
+        return msgspec.json.encode(faces.openapi())
 
     @app.before_request
     async def every_request() -> Response:
@@ -60,7 +64,7 @@ def rest_app(faces: Faces) -> QuartTrio:
             answer = refusal(error.fault, request_id)
         response = wire(answer, request_id, scope)
         if scope["path"] == OPENAPI_PATH and response.status == 200:
-            response = _with_body(response, openapi, head=scope["method"] == "HEAD")
+            response = _with_body(response, openapi(), head=scope["method"] == "HEAD")
         return _quart_response(response)
 
     @app.errorhandler(Exception)

@@ -12,6 +12,7 @@ under TLS 1.3 (its switch for their number is out of reach here) name nothing th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -418,7 +419,14 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     async def _feed(self, truncation: str | None) -> bool:
         """Bring in one piece of ciphertext; False at the end of the transport."""
-        data = await self.transport.receive_some(RECEIVE_BYTES)
+        socket, data = kernel_socket(self.transport), None
+        while data is None:
+            if socket is None:
+                data = await self.transport.receive_some(RECEIVE_BYTES)
+            else:
+                # Waited for here and not in the stream below: its frames are much of what a silent connection weighs.
+                await trio.lowlevel.wait_readable(socket)
+                data = _read_now(socket)
         if data:
             self._tls.bio_write(data)
             return True
@@ -476,6 +484,12 @@ def readable(stream: trio.abc.AsyncResource) -> bool:
     return question() if question is not None else False
 
 
+def kernel_socket(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
+    """The socket of the kernel under `stream`; None if there is none, as in a simulated network, whose sockets bring `write_now`."""
+    socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+    return None if socket is None or hasattr(socket, "write_now") else socket
+
+
 def write_now(stream: trio.SocketStream, data: bytes) -> int:
     """Give a connection as much of `data` as it takes without waiting; how much that is.
 
@@ -483,9 +497,23 @@ def write_now(stream: trio.SocketStream, data: bytes) -> int:
         BlockingIOError: it takes nothing now.
         OSError: it has broken.
     """
-    # trio's own sockets know no such thing; one that is no socket of the kernel has to bring it.
-    write: Callable[[bytes], int] | None = getattr(stream.socket, "write_now", None)
-    return write(data) if write is not None else os.write(stream.socket.fileno(), data)
+    socket = kernel_socket(stream)
+    if socket is not None:
+        return os.write(socket.fileno(), data)
+    taken: int = stream.socket.write_now(data)  # type: ignore[attr-defined]
+    return taken
+
+
+def _read_now(socket: trio.socket.SocketType) -> bytes | None:
+    """What has arrived; None if it is nothing after all."""
+    try:
+        return os.read(socket.fileno(), RECEIVE_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise trio.ClosedResourceError from None
+        raise trio.BrokenResourceError(f"the connection has broken: {error}") from None
 
 
 def _reason(error: SSL.Error) -> str:

@@ -87,7 +87,7 @@ class World:
 def world() -> World:
     log, door = Log(5), StreamDoor()
     hub = EventHub(log, behind_max=1_024)
-    return World(log, door, hub, HttpApp(Faces(door=door, events=hub, health=Healthy(), openapi={}, new_request_id=lambda: "made")))
+    return World(log, door, hub, HttpApp(Faces(door=door, events=hub, health=Healthy(), openapi=dict, new_request_id=lambda: "made")))
 
 
 async def opened(websocket: WebSocket) -> str | None:

@@ -34,7 +34,7 @@ async def served(app: HttpApp) -> AsyncIterator[str]:
 
 def app_of(log: Log) -> tuple[HttpApp, EventHub]:
     hub = EventHub(log)
-    return HttpApp(Faces(door=StreamDoor(), events=hub, health=Healthy(), openapi={}, new_request_id=lambda: "made")), hub
+    return HttpApp(Faces(door=StreamDoor(), events=hub, health=Healthy(), openapi=dict, new_request_id=lambda: "made")), hub
 
 
 async def test_a_refusal_reaches_the_client_as_json() -> None:

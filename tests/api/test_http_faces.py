@@ -89,7 +89,7 @@ def app(door: RecordingDoor, checks: Checks) -> HttpApp:
             door=door,
             events=EventHub(NoEvents()),
             health=checks,
-            openapi=document("1.2.3"),
+            openapi=lambda: document("1.2.3"),
             new_request_id=lambda: f"made-{next(numbers)}",
         )
     )
