@@ -6,7 +6,7 @@ Lives here: the group. Must not live here: a command (see `commands`), or anythi
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -29,7 +29,27 @@ COMMANDS: Final = {
 """Name to where the command lives and what it is for."""
 
 
-@click.group("sim", cls=LazyGroup, lazy=COMMANDS)
+INTERRUPTED: Final = 130
+"""The exit code of a command that somebody has ended; 1 would say that a promise did not hold."""
+
+
+class _Interruptible(LazyGroup):
+    """Commands that end by Ctrl-C without a word about where they stood."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            pass
+        except BaseExceptionGroup as group:
+            # A world over sockets runs in a nursery, which wraps whatever ends it.
+            if group.subgroup(KeyboardInterrupt) is None:
+                raise
+        click.echo("interrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED)
+
+
+@click.group("sim", cls=_Interruptible, lazy=COMMANDS)
 def sim() -> None:
     """Run whole platforms in virtual time, from scenario files.
 

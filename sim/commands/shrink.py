@@ -29,6 +29,8 @@ def shrink_(file: Path, seed: int | None, checker: str | None, out: Path | None,
     scenario = loaded(file)
     seed = scenario.world.seed if seed is None else seed
     target = file.with_name(f"{file.stem}.min.toml") if out is None else out
+    if target.resolve() == file.resolve():
+        raise click.BadParameter(f"{target} is what is to be shrunk, and would be lost", param_hint="'--out'")
     try:
         shrunk = shrink(
             read_document(file), seed, str(file), checker=checker, runs_max=runs, progress=lambda text: click.echo(text, err=True)
