@@ -297,7 +297,8 @@ class Engine:
         if not self.begin_pass():
             return True
         try:
-            self._run_ready(budget)
+            if self._ready:
+                self._run_ready(budget)
         finally:
             more = self.end_pass()
         return more
@@ -312,7 +313,9 @@ class Engine:
             clock = self.clock
             now = ctx.now = clock.now()
             ctx.wall = clock.wall()
-            self._timers.fire_due(now)
+            timers = self._timers
+            if timers.entries and timers.entries[0][0] <= now:
+                timers.fire_due(now)
             if self._asks:
                 for ask in self._ask_deadlines.overdue(now):
                     self._expire(ask)
@@ -338,7 +341,7 @@ class Engine:
             # Told only now, so that whoever hears it may reset the engine at once.
             error, self._unknown = self._unknown, None
             self.on_unknown(error)
-        return (bool(self._ready) or bool(commits.results) or commits.flush_due) and self.has_ready
+        return bool(self._ready or commits.results or commits.flush_due) and self.has_ready
 
     def _run_ready(self, budget: int) -> None:
         ready = self._ready
@@ -396,7 +399,8 @@ class Engine:
 
     def next_timer_at(self) -> float:
         """Monotonic time of the earliest timer or deadline of an open ask, or infinity."""
-        at = self._timers.next_at()
+        entries = self._timers.entries
+        at = entries[0][0] if entries and entries[0][2].callback is not None else self._timers.next_at()
         return min(at, self._ask_deadlines.next_at()) if self._asks else at
 
     # --- one turn ------------------------------------------------------------------------------------------------

@@ -27,32 +27,36 @@ class Timer:
 
 
 class TimerHeap:
-    """Timers by monotonic time. Cancelled entries are dropped lazily and compacted before they outnumber the live ones."""
+    """Timers by monotonic time. Cancelled entries are dropped lazily and compacted before they outnumber the live ones.
+
+    Attributes:
+        entries: the heap, always the same list, so that who passes often may look at its head before calling anything.
+    """
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, Timer]] = []
+        self.entries: list[tuple[float, int, Timer]] = []
         self._sequence = 0
         self._cancelled = 0
 
     def __len__(self) -> int:
-        return len(self._entries) - self._cancelled
+        return len(self.entries) - self._cancelled
 
     def add(self, at: float, callback: Callable[[], None]) -> Timer:
         timer = Timer(at, callback, self)
         self._sequence += 1
-        heapq.heappush(self._entries, (at, self._sequence, timer))
+        heapq.heappush(self.entries, (at, self._sequence, timer))
         return timer
 
     def note_cancelled(self) -> None:
         self._cancelled += 1
-        if self._cancelled > 64 and self._cancelled * 2 > len(self._entries):
-            self._entries = [entry for entry in self._entries if entry[2].callback is not None]
-            heapq.heapify(self._entries)
+        if self._cancelled > 64 and self._cancelled * 2 > len(self.entries):
+            self.entries[:] = [entry for entry in self.entries if entry[2].callback is not None]
+            heapq.heapify(self.entries)
             self._cancelled = 0
 
     def next_at(self) -> float:
         """When the earliest live entry fires, or infinity."""
-        entries = self._entries
+        entries = self.entries
         while entries and entries[0][2].callback is None:
             heapq.heappop(entries)
             self._cancelled -= 1
@@ -61,9 +65,9 @@ class TimerHeap:
     def fire_due(self, now: float) -> int:
         """Run every entry with `at <= now`; returns how many ran. Entries added meanwhile for a due time run too."""
         fired = 0
-        # A callback may add entries, or cancel so many that the list is another one afterwards.
-        while self._entries and self._entries[0][0] <= now:
-            timer = heapq.heappop(self._entries)[2]
+        entries = self.entries
+        while entries and entries[0][0] <= now:
+            timer = heapq.heappop(entries)[2]
             callback = timer.callback
             if callback is None:
                 self._cancelled -= 1
@@ -74,7 +78,7 @@ class TimerHeap:
         return fired
 
     def clear(self) -> None:
-        for _, _, timer in self._entries:
+        for _, _, timer in self.entries:
             timer.callback = None
-        self._entries.clear()
+        self.entries.clear()
         self._cancelled = 0

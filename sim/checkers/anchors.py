@@ -212,7 +212,7 @@ class Anchors(Checker):
 
     # --- our own roots, under which children call ----------------------------------------------------------------
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.kind == "rotation" and change.after is not None:
                 self._own_root_changed(commit, change.after.record)

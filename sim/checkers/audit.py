@@ -39,7 +39,7 @@ class AuditChain(Checker):
         super().__init__(*given)
         self._heads: dict[tuple[str, str], list[str]] = {}
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for entry in commit.entries:
             chain = self._heads.setdefault((commit.host.name, entry.chain), [])
             if entry.sequence != len(chain) + 1:
@@ -73,7 +73,7 @@ class EventsInOrder(Checker):
         self._last[host.name] = self._seen[host.name] = host.store.last_cursor()
         host.engine.on_events.append(lambda events: self._followed(host, events))
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for event in commit.events:
             if event.cursor != self._last[commit.host.name] + 1:
                 self.complain(commit.host, f"event {event.cursor} was committed after event {self._last[commit.host.name]}")

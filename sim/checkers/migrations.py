@@ -23,7 +23,7 @@ class OneHome(Checker):
         super().__init__(*args)
         self._homes: dict[str, set[str]] = {}
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.kind == "resource":
                 self._note(commit.host, change.id, change.after.record if change.after is not None else None)
@@ -61,7 +61,7 @@ class OneVerdict(Checker):
         self._verdicts: dict[str, str] = {}
         self._since: dict[tuple[str, str], float] = {}
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             record = change.after.record if change.after is not None else None
             if change.kind == "migration" and record is not None:
@@ -100,7 +100,7 @@ class OneVerdict(Checker):
 class ChainHolder(Checker):
     """Where a chain says that its resource lives, it lives: at the position that it names, or at the next while the hop is under way."""
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             record = change.after.record if change.after is not None else None
             if change.kind == "migration_chain" and record is not None and record.operation == "migrate":

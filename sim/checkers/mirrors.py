@@ -70,7 +70,7 @@ class MirrorTruth(Checker):
         for row in host.store.query(Query("resource")):
             self._note(host, row.record)
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.after is None:
                 continue
@@ -108,7 +108,7 @@ class SyncCursor(Checker):
         # Cursors and records of different times cannot be compared until a full pass has been made; `mirrors_follow` sees to that.
         self._replaced.add(host.name)
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.kind == "federation_capability" and change.after is not None:
                 before = change.before.record if change.before is not None else None
@@ -144,7 +144,7 @@ class MirrorsFollow(Checker):
         self._changed: dict[tuple[str, str], float] = {}
         self._passes: dict[tuple[str, str, str], tuple[float, float]] = {}
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             record = change.after.record if change.after is not None else None
             former = change.before.record if change.before is not None else None
@@ -214,7 +214,7 @@ class Withdrawals(Checker):
         super().__init__(*args)
         self._ended: dict[tuple[str, str, str], float] = {}
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.kind == "federation_capability":
                 row = change.after if change.after is not None else change.before

@@ -168,6 +168,9 @@ class Checker:
     def on_evidence(self, change: Change, commit: Commit) -> None:
         """The evidence about a peer was committed."""
 
+    def on_change(self, commit: Commit) -> None:
+        """Something was committed beside evidence: a record, an entry of an audit chain, an event."""
+
     def on_commit(self, commit: Commit) -> None:
         """Anything was committed."""
 
@@ -211,6 +214,7 @@ class Checker:
 TOUCHES: Final[Mapping[str, str]] = {
     "on_peer": "commit of a peer",
     "on_evidence": "commit of evidence",
+    "on_change": "commit beside evidence",
     "on_commit": "any commit",
     "on_request": "request leaving",
     "on_return": "outcome of a request",

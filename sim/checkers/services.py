@@ -21,7 +21,7 @@ class Seats(Checker):
     A provider that refuses to cross boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
     """
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.kind != "subscription_lease" or change.after is None:
                 continue

@@ -52,7 +52,7 @@ class Shipments(Checker):
         super().__init__(*given)
         self._offsets: dict[str, float] = {}
 
-    def on_commit(self, commit: Commit) -> None:
+    def on_change(self, commit: Commit) -> None:
         for change in commit.changes:
             if change.kind == SHIPMENT:
                 self._shipment(change, commit)

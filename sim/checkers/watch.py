@@ -47,6 +47,11 @@ class Watch:
 
     Args:
         without: names of checkers to leave out.
+
+    Attributes:
+        complaints: what was found broken, the first first.
+        followers: are told of every commit; `change_followers` of those that change more than evidence.
+        next_look_at: when something next has to be true, or infinity.
     """
 
     def __init__(self, world: World, without: Collection[str] = ()) -> None:
@@ -54,8 +59,10 @@ class Watch:
         self.facts = Facts(world)
         self.complaints: list[Complaint] = []
         self.followers: list[Callable[[Commit], None]] = []
+        self.change_followers: list[Callable[[Commit], None]] = []
         self._excused: dict[tuple[str, str], float] = {}
         self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
+        self.next_look_at = math.inf
         self._set = 0
         self._visits: dict[int, Visit] = {}
         self.checkers = {name: cls(self.facts, self._complain, self._later) for name, cls in CHECKERS.items() if name not in without}
@@ -63,6 +70,9 @@ class Watch:
         for each in self.checkers.values():
             for method in each.methods:
                 self._on[method].append(getattr(each, method))
+                if method == "on_commit":
+                    # Together with the others, so that whoever complains first does not hang on what a checker looks at.
+                    self._on["on_change"].append(each.on_commit)
         world.onlooker = self
 
     # --- complaints and deadlines --------------------------------------------------------------------------------
@@ -86,17 +96,14 @@ class Watch:
     def _later(self, delay_s: float, look: Callable[[], None]) -> None:
         self._set += 1
         heapq.heappush(self._deadlines, (self.world.timeline.now + delay_s, self._set, look))
-
-    @property
-    def next_look_at(self) -> float:
-        """When something next has to be true, or infinity."""
-        return self._deadlines[0][0] if self._deadlines else math.inf
+        self.next_look_at = self._deadlines[0][0]
 
     def pass_time(self) -> None:
         """Look at what had to be true by now."""
         deadlines, now = self._deadlines, self.world.timeline.now
         while deadlines and deadlines[0][0] <= now:
             heapq.heappop(deadlines)[2]()
+        self.next_look_at = deadlines[0][0] if deadlines else math.inf
 
     # --- what the world tells ------------------------------------------------------------------------------------
 
@@ -117,7 +124,11 @@ class Watch:
             look(host)
 
     def committed(self, host: Host, unit: Unit, former: Former, result: Committed) -> None:
-        commit = self._commit(host, unit, former, result)
+        only = unit.writes[0] if len(unit.writes) == 1 else None
+        if type(only) is PutEvidence:
+            self._evidence_committed(host, only, unit, former)
+            return
+        commit = Commit(host, host.clock.wall(), tuple(self._changes(unit, former)), result.entries, result.events, unit.writes)
         for change in commit.changes:
             if change.kind == "peer":
                 self._peer_committed(change, commit)
@@ -125,19 +136,24 @@ class Watch:
                 self._certificate_revoked(change, host)
             elif change.kind == "rotation" and change.after is not None:
                 self.facts.rotations[host.name] = change.after.record
+        for look in self._on["on_change"]:
+            look(commit)
+        for follow in self.change_followers:
+            follow(commit)
+        for follow in self.followers:
+            follow(commit)
+
+    def _evidence_committed(self, host: Host, only: PutEvidence, unit: Unit, former: Former) -> None:
+        """Nearly every commit is one of these: fresh evidence beside a record that stays as it was."""
+        changes = tuple([Change(kind, id, row, None if row is None else Row(row.record, only.evidence)) for kind, id, row in former])
+        commit = Commit(host, host.clock.wall(), changes, (), (), unit.writes)
+        if only.kind == "peer":
+            for change in changes:
+                self._peer_committed(change, commit)
         for look in self._on["on_commit"]:
             look(commit)
         for follow in self.followers:
             follow(commit)
-
-    def _commit(self, host: Host, unit: Unit, former: Former, result: Committed) -> Commit:
-        only = unit.writes[0] if len(unit.writes) == 1 else None
-        if isinstance(only, PutEvidence):
-            # Nearly every commit is one of these: fresh evidence beside a record that stays as it was.
-            changes = [Change(kind, id, row, None if row is None else Row(row.record, only.evidence)) for kind, id, row in former]
-        else:
-            changes = self._changes(unit, former)
-        return Commit(host, host.clock.wall(), tuple(changes), result.entries, result.events, unit.writes)
 
     def _changes(self, unit: Unit, former: Former) -> list[Change]:
         """Every row that a unit touches, once, before its first and after its last write."""

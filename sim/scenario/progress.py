@@ -23,30 +23,33 @@ class DeadlockError(Exception):
 
 @attrs.define
 class Progress:
-    """Counts the events of each virtual second."""
+    """Counts the events of each virtual second. Whoever lets one happen adds to `count`, and calls `look` once something may be amiss.
+
+    Attributes:
+        count: events of this second so far, at most `most` of them.
+        until: when the second ends.
+    """
 
     timeline: Timeline
     platforms: int
-    _since: float = 0.0
-    _count: int = 0
-    _most: int = attrs.field(init=False)
+    count: int = 0
+    until: float = WINDOW_S
+    most: int = attrs.field(init=False)
 
-    @_most.default
+    @most.default
     def _most_events(self) -> int:
         return EVENTS_PER_PLATFORM * max(self.platforms, 1)
 
-    def event(self) -> None:
-        """One more event has happened.
+    def look(self) -> None:
+        """Begin the next second if this one is over.
 
         Raises:
-            LivelockError: far too many without time passing.
+            LivelockError: far too many events without time passing.
         """
-        self._count += 1
-        now = self.timeline.now
-        if now - self._since >= WINDOW_S:
-            self._since, self._count = now, 0
-        elif self._count > self._most:
-            raise LivelockError(f"{self._count} events within {WINDOW_S:g} s of virtual time")
+        if self.timeline.now >= self.until:
+            self.until, self.count = self.timeline.now + WINDOW_S, 0
+        elif self.count > self.most:
+            raise LivelockError(f"{self.count} events within {WINDOW_S:g} s of virtual time")
 
     def check_alive(self, waiting: list[str]) -> None:
         """See that something can still happen if anybody waits.

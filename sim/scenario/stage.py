@@ -143,7 +143,7 @@ class Stage:
         self._progress = Progress(self.world.timeline, len(scenario.platforms))
         self.watch = Watch(self.world)
         self.steps = Steps()
-        self.watch.followers += [self._follow, self.steps]
+        self.watch.change_followers += [self._follow, self.steps]
         self._groups = {platform.name: platform.group for platform in scenario.platforms}
         for nat in scenario.nats:
             self.world.network.add_nat(nat.name, nat.rules, outer=nat.behind or "")
@@ -322,12 +322,15 @@ class Stage:
 
     def _run_until(self, condition: Callable[[], bool] | None, deadline: float) -> bool:
         timeline, progress, watch = self.world.timeline, self._progress, self.watch
+        step = timeline.step
         while condition is None or not condition():
-            if not timeline.step(deadline):
+            if not step(deadline):
                 progress.check_alive([call.name or call.request[1] for call in self._calls if call.waiting])
                 timeline.run_until(deadline)
                 return condition is not None and condition()
-            progress.event()
+            progress.count += 1
+            if progress.count > progress.most or timeline.now >= progress.until:
+                progress.look()
             # Most events bring none of what `observe` looks for.
             if self._calls or watch.complaints or watch.next_look_at <= timeline.now:
                 self.observe()

@@ -97,8 +97,13 @@ def test_a_world_in_which_nothing_can_happen_and_somebody_waits_is_dead() -> Non
 
 
 def test_events_without_end_in_one_second_are_a_livelock() -> None:
-    progress = Progress(Timeline(), 1)
-    for _ in range(EVENTS_PER_PLATFORM):
-        progress.event()
+    timeline = Timeline()
+    progress = Progress(timeline, 1)
+    progress.count = EVENTS_PER_PLATFORM
+    progress.look()
+    progress.count += 1
     with pytest.raises(LivelockError):
-        progress.event()
+        progress.look()
+    timeline.run_until(1.0)
+    progress.look()
+    assert progress.count == 0
