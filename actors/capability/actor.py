@@ -23,6 +23,7 @@ from actors.peer.outbound import exchange
 from actors.peer.peer_events import SYNC_WITHDRAWN
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import PEER_NOT_FOUND
 from actors.ports import RemoteReply
 from runtime.actor import CallResult, Due, Ref, handles
 from runtime.clock import iso
@@ -34,7 +35,6 @@ from runtime.values import evolve
 DEPENDANTS.append(Dependant(kind=CAPABILITY, phase="draining", open=(), peer_column="open_peer_id"))
 
 NOT_FOUND: Final = OperatorFault("not_found", "there is no such capability", 404)
-PEER_NOT_FOUND: Final = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 FULL: Final = OperatorFault("capabilities_full", f"a peer has at most {CAPABILITIES_PER_PEER_MAX} capabilities", 409)
 ONLY_MIGRATIONS: Final = OperatorFault("capability_not_driven", "nothing flows under a capability for migrations only", 409)
 ENDED: Final = OperatorFault("peer_revoked", "the peering of this capability has ended", 409)

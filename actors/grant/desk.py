@@ -45,7 +45,7 @@ from actors.peer.outbound import exchange
 from actors.peer.peer_events import GRANT_CHANGED
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
-from actors.peer.standing import peer_of
+from actors.peer.standing import PEER_NOT_FOUND, peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from runtime.actor import Ref, handles
 from runtime.clock import iso
@@ -93,7 +93,7 @@ class GrantDesk(Trail):
         outcome = message.fault or self._issue(ctx, asked, digest)
         peer = peer_of(ctx, ctx.ref.id)
         if isinstance(outcome, Fault) or peer is None:
-            ctx.answer(address, outcome if isinstance(outcome, Fault) else standing.PEER_NOT_FOUND)
+            ctx.answer(address, outcome if isinstance(outcome, Fault) else PEER_NOT_FOUND)
             return
         body = {"grant": projection.to_holder(outcome, peer, ctx.wall)}
         request = exchange(peer, None, ctx.settings, ctx.wall, "POST", "/federation_api/grant_deliveries", body)
@@ -129,7 +129,7 @@ class GrantDesk(Trail):
         peer = peer_of(ctx, ctx.ref.id)
         fault = standing.issue_fault(peer, asked.account_id)
         if fault is not None or peer is None:
-            return fault or standing.PEER_NOT_FOUND
+            return fault or PEER_NOT_FOUND
         record = drafted(asked, peer, digest, ctx.wall)
         former = self._in_slot(ctx, slot_of(record))
         standing_still = former is not None and state(former, ctx.wall) == "active" and former.peering_epoch == record.peering_epoch
@@ -251,7 +251,7 @@ class GrantDesk(Trail):
     def on_set_tests(self, message: SetTests, ctx: Context) -> None:
         peer = peer_of(ctx, ctx.ref.id)
         if peer is None or peer.account_id != message.account_id:
-            ctx.reply(standing.PEER_NOT_FOUND)
+            ctx.reply(PEER_NOT_FOUND)
             return
         book = self.record or GrantBook(id=ctx.ref.id, account_id=message.account_id)
         if message.expected_version is not None and message.expected_version != book.version:

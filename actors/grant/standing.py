@@ -9,10 +9,8 @@ from actors.grant import lifecycle
 from actors.grant.chain import PeerFacts
 from actors.grant.record import GrantRecord
 from actors.peer.record import PeerRecord
-from actors.peer.standing import in_force
+from actors.peer.standing import PEER_NOT_FOUND, in_force
 from runtime.errors import Fault, OperatorFault
-
-PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 
 
 def facts(peer: PeerRecord) -> PeerFacts:

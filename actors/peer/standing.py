@@ -6,10 +6,15 @@ Lives here: how other actors read the record of a peer, and pure questions about
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.peer.lifecycle import REACHABLE, inbound_refusal
 from actors.peer.record import KIND, PeerRecord
 from runtime.context import Context
+from runtime.errors import OperatorFault
 from runtime.store.port import Condition, Query
+
+PEER_NOT_FOUND: Final = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 
 
 def peer_of(ctx: Context, peer_id: str) -> PeerRecord | None:

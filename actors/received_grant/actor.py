@@ -17,7 +17,7 @@ from actors.peer.outbound import exchange
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.peer.remote_answers import remote_code
-from actors.peer.standing import in_force
+from actors.peer.standing import PEER_NOT_FOUND, in_force
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from actors.received_grant.messages import (
     Announced,
@@ -53,7 +53,6 @@ from runtime.store.port import Condition, Query, Row
 from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such received grant", 404)
-PEER_NOT_FOUND = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 MALFORMED = OperatorFault("grant_token_malformed", "this is not the bearer of a grant: fg-, the id of the grant, a dot, 43 characters", 422)
 FULL = OperatorFault("received_grants_full", f"{RECEIVED_GRANTS_PER_PEER_MAX} grants of this peer are held already; forget some", 409)
 

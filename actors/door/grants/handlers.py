@@ -29,6 +29,7 @@ from actors.inventory import registry
 from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.peer.standing import PEER_NOT_FOUND
 from actors.problems import Problem, refusal
 from actors.resource.record import get as get_resource
 from runtime.actor import Ref
@@ -53,7 +54,7 @@ def own_peer(door: Door, request: Request) -> PeerRecord:
     """
     row = door.engine.directory.row(PEER.name, request.parameters["id"])
     if row is None or row.record.account_id != request.account_id or row.record.peer_kind != "platform":
-        raise FaultError(standing.PEER_NOT_FOUND)
+        raise FaultError(PEER_NOT_FOUND)
     record: PeerRecord = row.record
     return record
 
