@@ -34,6 +34,8 @@ CONTEXT: Final = 15
 def replay(file: Path, seed: int | None, until: float | None, around: str | None, context: int, driver: str, as_json: bool) -> None:
     """Run the scenario in FILE once more and print everything that happens."""
     scenario = loaded(file)
+    if until is not None and until >= scenario.world.for_s:
+        until = None
     shown: Callable[[TraceEvent], None] = _as_json if as_json else _as_line
     if not as_json:
         click.echo(LEGEND)
@@ -50,7 +52,7 @@ def replay(file: Path, seed: int | None, until: float | None, around: str | None
             shown(event)
         if not as_json:
             click.echo(found.remark)
-    _end(result, as_json)
+    _end(result, as_json, judged=until is None)
 
 
 def _run(scenario: Scenario, seed: int | None, until: float | None, driver: str, listener: Callable[[TraceEvent], None]) -> Result:
@@ -58,9 +60,10 @@ def _run(scenario: Scenario, seed: int | None, until: float | None, driver: str,
         return run(scenario, seed, until=until, tracer=Tracer(listener), drive=drive)
 
 
-def _end(result: Result, as_json: bool) -> None:
+def _end(result: Result, as_json: bool, *, judged: bool) -> None:
     if as_json:
-        click.echo(json.dumps(document(result)))
+        # What was stopped before its end has not been judged, unless a rule was broken on the way.
+        click.echo(json.dumps(document(result) | ({} if judged or not result.passed else {"passed": None})))
     else:
         for line in failure_lines(result):
             click.echo(line)

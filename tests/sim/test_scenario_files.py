@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -173,6 +174,18 @@ def test_replay_prints_what_happens_and_the_digest_of_the_run() -> None:
     assert "a operator a proposes b: ok" in part.stdout
     assert "/federation_api/accept" not in part.stdout
     assert call("replay", str(HAPPY), "--seed", "3", "--until", "soon").exit_code == 2
+
+
+def test_a_replay_says_passed_only_of_what_has_been_judged() -> None:
+    def outcome(*until: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(call("replay", str(HAPPY), "--json", *until).stdout.splitlines()[-1])
+        return told
+
+    whole = outcome()
+    assert whole["passed"] is True
+    assert outcome("--until", "59s")["passed"] is None
+    later = outcome("--until", "9h")
+    assert (later["passed"], later["digest"]) == (True, whole["digest"])
 
 
 def test_check_tells_the_problems_of_all_files(tmp_path: Path) -> None:
