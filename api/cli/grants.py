@@ -275,6 +275,21 @@ def explain(peer: str | None, request_id: str | None, **options: str | None) -> 
         raise click.exceptions.Exit(Exit.FAILURE)
 
 
+EDIT_WORDS: Final[Mapping[str, str]] = {
+    "resume_admission": "pair with it (`powernode peers invite`), or end what keeps the peer out (`powernode peers show PEER`)",
+    "issue_grant": "`powernode grants issue`",
+    "present_bearer": "the caller presents the bearer of this grant; if it is lost, `powernode grants rotate`",
+    "widen_kind": "a grant is never widened: `powernode grants issue` another one",
+    "widen_resource": "a grant is never widened: `powernode grants issue` another one",
+    "add_scope": "a grant is never widened: `powernode grants issue --replace`",
+    "send_subject": "the caller names this subject, or none",
+    "widen_axis": "a grant is never widened: `powernode grants issue --replace`",
+    "activate_bridge": "`powernode bridges activate`",
+    "allow_public_calls": "`powernode peers update PEER --not-overlay-only`",
+}
+"""How an operator makes each change that the explainer can suggest."""
+
+
 def _print_explanation(told: Mapping[str, Any]) -> None:
     table(
         ("step", "", "verdict", "code"),
@@ -290,6 +305,8 @@ def _print_explanation(told: Mapping[str, Any]) -> None:
         facts = {name: value for name, value in edit.items() if name not in ("edit", "who")}
         told_facts = f"  {clean(msgspec.json.encode(facts).decode())}" if facts else ""
         say(f"  {clean(edit.get('edit'))} ({clean(edit.get('who'))}){told_facts}")
+        if words := EDIT_WORDS.get(str(edit.get("edit"))):
+            say(f"    {words}")
 
 
 # --- grant tests ------------------------------------------------------------------------------------------------------

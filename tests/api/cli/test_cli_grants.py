@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import pytest
 
+from actors.grant.explain import EditName
+from api.cli.grants import EDIT_WORDS
 from tests.support.daemons import PATIENCE_S, PEERS, Daemon, both_active, daemons, poll, propose
 from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted
 
@@ -83,7 +86,10 @@ def test_a_grant_from_its_issue_to_its_end(typed: Typed, tmp_path: Path) -> None
     refused = typed.run("grants", "explain", peer, "--kind", "NodeModule", "--source", "203.0.113.9", code=1)
     assert "widen_axis" in refused
     assert "served" in typed.run("grants", "explain", peer, "--kind", "NodeModule", "--source", "127.0.0.1", "--subject", "operator@b")
-    assert "issue_grant" in typed.run("grants", "explain", "--kind", "NodeModule", code=1)
+    stranger = typed.run("grants", "explain", "--kind", "NodeModule", code=1)
+    assert "issue_grant" in stranger
+    assert "`powernode peers invite`" in stranger
+    assert "`powernode grants issue`" in stranger
     file = tmp_path / "tests.toml"
     file.write_text(TESTS + 'source_address = "127.0.0.1"\n')
     typed.run("grants", "tests", peer, "--set", str(file))
@@ -159,3 +165,7 @@ def test_a_review_of_everything_lists_what_needs_a_second_look(api: OperatorApi,
     api.answers["review_grants"] = granted({"reviewed_at": "2026-01-01T00:00:00Z", "categories": [category]})
     assert "bare_tokens_in_use" in run("grants", "review").output
     assert run("grants", "review", PEER_ID).exit_code == 2
+
+
+def test_every_change_that_the_explainer_knows_has_words() -> None:
+    assert set(EDIT_WORDS) == set(get_args(EditName))
