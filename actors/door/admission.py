@@ -12,7 +12,7 @@ from actors import certificates
 from actors.door.call import Source
 from actors.peer import lifecycle
 from actors.peer.lifecycle import Inbound
-from actors.peer.record import KIND, PeerRecord, TrustedAnchor
+from actors.peer.record import KIND, PeerRecord, TrustedAnchor, told_of_end
 from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from runtime.directory import Directory
 from runtime.errors import Fault, RemoteFault
@@ -213,8 +213,7 @@ def check_status(record: PeerRecord, family: Inbound, wall: float) -> Fault | No
         return None
     text = f"this platform does not serve this call while the peer is {record.status}"
     # Its heartbeat may be here before our notice is there, or hours after the last try of it: either way its operators learn why.
-    told = record.revocation.told_reason if record.revocation is not None else None
-    return RemoteFault(refusal.code, text, refusal.status, {"reason": told} if told is not None else {})
+    return RemoteFault(refusal.code, text, refusal.status, told_of_end(record))
 
 
 def _invalid(reason: str, expected: tuple[str, ...] = ()) -> Fault:

@@ -14,7 +14,7 @@ from actors.peer import cascade
 from actors.peer.lifecycle import inbound_refusal
 from actors.peer.messages import Certify, ChildCertified
 from actors.peer.moving import with_own_roots
-from actors.peer.record import IssuedCertificate, PeerRecord
+from actors.peer.record import IssuedCertificate, PeerRecord, told_of_end
 from actors.peer.steps import subject_of
 from actors.ports import SignedCertificate, SignRequest
 from actors.rotation.record import own_fingerprints, roots_of, rotation_of
@@ -71,7 +71,7 @@ def certify_fault(record: PeerRecord | None) -> Fault | None:
     refusal = None if record is None else inbound_refusal(record.status, "heartbeat")
     if record is None or refusal is not None:
         code, status = ("peer_not_admitted", 401) if refusal is None else (refusal.code, refusal.status)
-        return RemoteFault(code, "this platform signs nothing for this peer now", status)
+        return RemoteFault(code, "this platform signs nothing for this peer now", status, told_of_end(record))
     if record.trust_mode != "hierarchical" or record.issued_serial is None or record.remote_instance_id is None:
         return RemoteFault("certificate_not_applicable", "the certificates of this peer come from its own CA", 409)
     return None

@@ -18,7 +18,7 @@ from actors.peer.channel import echo_is_fresh
 from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
 from actors.peer.liveness import REMOTE_SUSPENDED_US, degraded, refused_by_remote
 from actors.peer.messages import Beat, EarlyHeartbeat, HeartbeatAnswered, HeartbeatNow, HeartbeatTick, ProvenInbound
-from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.record import PeerEvidence, PeerRecord, told_of_end
 from actors.peer.steps import SYSTEM, Party, callable_identity, may_enrol, note, step, wants_heartbeats
 from actors.peer.telling import Telling
 from actors.ports import RemoteReply, RemoteRequest
@@ -227,7 +227,7 @@ class Heartbeats(Telling):
         if record is None or refusal is not None:
             # The door judged by the row as it was; it may have changed since, and then the caller hears what it is now.
             code, status = ("peer_not_admitted", 401) if refusal is None else (refusal.code, refusal.status)
-            ctx.reply(RemoteFault(code, "this platform serves no heartbeats for this peer now", status))
+            ctx.reply(RemoteFault(code, "this platform serves no heartbeats for this peer now", status, told_of_end(record)))
             return
         evidence = self.evidence or PeerEvidence()
         # Only a body that could be read says which start of the sender it comes from, and a sender need not say so at all.

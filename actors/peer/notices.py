@@ -11,7 +11,7 @@ from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import inbound_refusal
 from actors.peer.messages import HearEvent
 from actors.peer.peer_events import EVENT_KINDS
-from actors.peer.record import PeerRecord
+from actors.peer.record import PeerRecord, told_of_end
 from actors.peer.steps import Party
 from runtime.actor import handles
 from runtime.context import Context
@@ -30,7 +30,7 @@ class Notices(Heartbeats):
         refusal = inbound_refusal(record.status, kind.family if kind is not None else "heartbeat") if record is not None else None
         if record is None or refusal is not None:
             code, status = (refusal.code, refusal.status) if refusal is not None else ("peer_not_admitted", 401)
-            ctx.reply(RemoteFault(code, "this platform hears no events of this peer now", status))
+            ctx.reply(RemoteFault(code, "this platform hears no events of this peer now", status, told_of_end(record)))
             return
         if kind is None:
             ctx.reply({"acknowledged": True, "ignored": True})

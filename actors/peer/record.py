@@ -377,6 +377,12 @@ def _ending(record: PeerRecord) -> list[TrustedAnchor]:
     return ending if len(ending) < len(record.trusted_anchors) else []
 
 
+def told_of_end(record: PeerRecord | None) -> dict[str, str]:
+    """Details of a refusal to a remote whose peering we have ended: why, unless it is to hear no word."""
+    told = record.revocation.told_reason if record is not None and record.revocation is not None else None
+    return {"reason": told} if told is not None else {}
+
+
 def without_ended_anchors(record: PeerRecord, wall: float) -> PeerRecord:
     """The record without the anchors whose window is over; the last one is never dropped."""
     following, until = record.server_anchor_next, record.server_anchor_until

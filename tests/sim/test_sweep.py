@@ -176,7 +176,8 @@ def test_a_folder_without_scenarios_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_a_sweep_with_what_it_has_found() -> None:
-    program = "from sim.cli import sim; sim()"
+    # Whoever runs in the background has the interrupt ignored, and so would its children.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import sim; sim()"
     arguments = ["run", str(HAPPY), "--minutes", "5", "--jobs", "2", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actors.peer import projection
+from actors.peer.certifying import certify_fault
 from actors.peer.endpoints import Endpoint
 from actors.peer.messages import Beat, HeartbeatNow, ProvenInbound, Revoke
 from actors.ports import RemoteReply
@@ -262,6 +263,14 @@ def beat(two: Pair, **fields: Any) -> Any:
     evidence = two.a.evidence(two.at_a.peer_id)
     numbered = {"boot_epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence + 1}
     return two.a.told(two.at_a.peer_id, Beat(**{**numbered, **fields}))
+
+
+@pytest.mark.parametrize(("immediate", "details"), [(False, {"reason": "moved out"}), (True, {})])
+def test_a_call_that_the_door_let_in_just_before_the_end_is_told_why_as_well(two: Pair, immediate: bool, details: dict[str, str]) -> None:
+    two.network.answers = refusing("unavailable", 503, "/federation_api/peer_events")
+    two.a.told(two.at_a.peer_id, Revoke(OPERATOR, "moved out", immediate))
+    for refusal in (beat(two), certify_fault(two.a.record(two.at_a.peer_id))):
+        assert (refusal.code, refusal.details) == ("peer_revoked", details)
 
 
 def test_the_remotes_pause_in_a_heartbeat_degrades_our_row(two: Pair) -> None:
