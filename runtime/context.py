@@ -104,6 +104,10 @@ class Context:
         """Committed rows of any kind, for actors that judge others without changing them."""
         return self.engine.store.query(query)
 
+    def kept_query(self, query: Query) -> tuple[Row, ...]:
+        """As `query`, for one that is asked again and again and never differs: the store is asked once for each change of such rows."""
+        return self.engine.directory.rows(query)
+
     def query_ids(self, query: Query) -> list[str]:
         """The ids of committed rows of any kind, for actors that only want to tell them something."""
         return self.engine.store.query_ids(query)

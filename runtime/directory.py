@@ -10,7 +10,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 from runtime.limits import DIRECTORY_ABSENT_ENTRIES, DIRECTORY_ENTRIES
-from runtime.store.port import Kind, Row, Store
+from runtime.store.port import Kind, Query, Row, Store
 
 
 class Directory:
@@ -28,6 +28,7 @@ class Directory:
         self._limit = limit
         self._first = 0
         self._versions: defaultdict[str, int] = defaultdict(lambda: self._first)
+        self._answers: dict[Query, tuple[int, tuple[Row, ...]]] = {}
 
     def find(self, kind: str, key: str, value: str) -> str | None:
         """The id of the row whose unique key has this value, or None."""
@@ -55,6 +56,14 @@ class Directory:
         """Differs from before if a row of this kind may have changed, so that what was made of such rows can be kept meanwhile."""
         return self._versions[kind]
 
+    def rows(self, query: Query) -> tuple[Row, ...]:
+        """Committed rows; the store is asked again once one of the kind may have changed. For queries that never vary."""
+        version = self._versions[query.kind]
+        kept = self._answers.get(query)
+        if kept is None or kept[0] != version:
+            kept = self._answers[query] = (version, tuple(self._store.query(query)))
+        return kept[1]
+
     def freshest(self, kind: str, row: Row) -> Row:
         """What is known now of a row that was read from the store, whose evidence may not have been flushed yet."""
         return self._rows.get((kind, row.record.id), row)
@@ -79,6 +88,7 @@ class Directory:
         """Go on with a reopened store: what was cached may never have been committed there."""
         self._first = max(self._versions.values(), default=self._first) + 1
         self._versions.clear()
+        self._answers.clear()
         self._store = store
         self._rows.clear()
         self._absent.clear()

@@ -24,7 +24,6 @@ class Admitted(Value, frozen=True):
     """A caller that has proven to be the remote of this row."""
 
     record: PeerRecord
-    evidence: Any
     anchor_fingerprint: str
 
 
@@ -32,21 +31,23 @@ class Recognised(Value, frozen=True):
     """A caller that was recognised on this connection, and what else than time could change that.
 
     Attributes:
-        row: of the peer, as it was then: the directory has another object once anything of it has changed.
+        admitted: with the record as it was then: the directory has another object once anything of it has changed. Evidence, which every
+            heartbeat changes, has no say in who calls.
         revocations: the version of the revoked certificates.
         anchor: what has issued the certificate, whenever it may be in use.
     """
 
     admitted: Admitted
-    row: Row
     revocations: int
     leaf: certificates.Leaf
     anchor: certificates.Anchor
 
     def holds(self, directory: Directory, wall: float) -> bool:
         """Whether `recognise` would find the same again."""
+        row = directory.row(KIND.name, self.admitted.record.id)
         return (
-            directory.row(KIND.name, self.admitted.record.id) is self.row
+            row is not None
+            and row.record is self.admitted.record
             and directory.version(REVOKED_CERTIFICATE.name) == self.revocations
             and certificates.outside_dates(self.leaf, wall) is None
             and certificates.outside_dates(self.anchor, wall) is None
@@ -55,8 +56,7 @@ class Recognised(Value, frozen=True):
 
 def admit(directory: Directory, source: Source, family: Inbound, wall: float) -> Admitted | Fault:
     """The peer behind a connection, if its certificate proves it and its status serves this family of calls."""
-    known: Recognised | None = source.verified.get("recognised")
-    found = known.admitted if known is not None and known.holds(directory, wall) else recognise(directory, source, wall)
+    found = recognised(directory, source, wall)
     if isinstance(found, Fault):
         return found
     fault = check_status(found.record, family, wall)
@@ -64,6 +64,12 @@ def admit(directory: Directory, source: Source, family: Inbound, wall: float) ->
         return fault
     source.verified["peer_id"] = found.record.id
     return found
+
+
+def recognised(directory: Directory, source: Source, wall: float) -> Admitted | Fault:
+    """As `recognise`, which is asked only if something has changed since it was asked last on this connection."""
+    known: Recognised | None = source.verified.get("recognised")
+    return known.admitted if known is not None and known.holds(directory, wall) else recognise(directory, source, wall)
 
 
 def recognise(directory: Directory, source: Source, wall: float) -> Admitted | Fault:
@@ -91,17 +97,17 @@ def recognise(directory: Directory, source: Source, wall: float) -> Admitted | F
         source.verified["instance_of"] = row.record if fault is None else None
     if fault is not None:
         return fault
-    admitted = Admitted(row.record, row.evidence, source.verified["anchor"])
-    _remember(directory, source, leaf, row, admitted)
+    admitted = Admitted(row.record, source.verified["anchor"])
+    _remember(directory, source, leaf, admitted)
     return admitted
 
 
-def _remember(directory: Directory, source: Source, leaf: certificates.Leaf, row: Row, admitted: Admitted) -> None:
+def _remember(directory: Directory, source: Source, leaf: certificates.Leaf, admitted: Admitted) -> None:
     """Keep what was found, unless it hangs on more than `Recognised.holds` looks at: another peer's row, or when an anchor is in use."""
     seen, revocations = source.verified, directory.version(REVOKED_CERTIFICATE.name)
     if seen.get("unrevoked") == revocations and seen.get("in_force") is not None:
         anchor = next(anchor for anchor in seen["parsed"] if anchor.fingerprint == seen["anchor"])
-        seen["recognised"] = Recognised(admitted, row, revocations, leaf, anchor)
+        seen["recognised"] = Recognised(admitted, revocations, leaf, anchor)
 
 
 def presented_leaf(source: Source) -> certificates.Leaf | Fault:

@@ -8,7 +8,7 @@ Only the platform itself announces how it is reached, and only through hubs that
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from actors.hub.record import KIND
 from actors.limits import ENDPOINT_HUBS_MAX, ENDPOINTS_MAX
@@ -19,6 +19,8 @@ from actors.urls import host_of
 from runtime.context import Context
 from runtime.store.port import Condition, Query
 
+PERMITTED: Final = Query(KIND.name, ((Condition("relayed", "=", "permitted"),),))
+
 
 def announced_hubs(ctx: Context) -> tuple[str, ...]:
     """The URLs of the hubs through which we are reached, the one that has been used longest first.
@@ -26,7 +28,7 @@ def announced_hubs(ctx: Context) -> tuple[str, ...]:
     A hub is told of itself, too: calls that do not travel on the channel reach us by its own port.
     """
     own = ctx.settings.identity.url
-    rows = ctx.query(Query(KIND.name, ((Condition("relayed", "=", "permitted"),),)))
+    rows = ctx.kept_query(PERMITTED)
     chosen = sorted((row.record.relayed_since or 0.0, row.record.id) for row in rows if row.record.announced)
     urls: dict[str, None] = {}
     for _, hub_id in chosen:

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.directory import Directory
 from runtime.limits import DIRECTORY_ABSENT_ENTRIES
-from runtime.store.port import Kind, Put, Row, Unit
+from runtime.store.port import Kind, Put, Query, Row, Unit
 from sim.store import MemoryStore
 
 
@@ -21,11 +21,15 @@ KIND = Kind(name="thing", record=Thing)
 
 
 class CountingStore(MemoryStore):
-    loads = 0
+    loads = queries = 0
 
     def load(self, kind: str, id: str) -> Row | None:
         self.loads += 1
         return super().load(kind, id)
+
+    def query(self, query: Query) -> list[Row]:
+        self.queries += 1
+        return super().query(query)
 
 
 @pytest.fixture
@@ -75,3 +79,18 @@ def test_names_of_nobody_push_out_no_row_and_take_bounded_room(store: CountingSt
     assert len(directory._absent) == DIRECTORY_ABSENT_ENTRIES
     assert directory.row("thing", "a") is not None
     assert store.loads == loads + DIRECTORY_ABSENT_ENTRIES + 10
+
+
+def test_a_kept_query_is_asked_again_when_a_row_of_its_kind_has_changed(store: CountingStore) -> None:
+    directory = Directory(store, {"thing": KIND})
+    every = Query("thing")
+    assert directory.rows(every) == directory.rows(every) == ()
+    assert store.queries == 1
+    put(store, "a")
+    directory.committed("thing", "a", Thing("a"), None)
+    assert directory.rows(every) == (Row(Thing("a")),)
+    put(store, "b")
+    directory.rewritten("thing", "b", Thing("b"))
+    assert [row.record.id for row in directory.rows(every)] == ["b", "a"]
+    directory.reopen(CountingStore([KIND]))
+    assert directory.rows(every) == ()

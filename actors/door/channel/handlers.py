@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from actors.door.admission import recognise
+from actors.door.admission import recognised
 from actors.door.call import Answer, Call, Source
 from actors.door.callers import admitted_caller
 from actors.door.request import ClosingFaultError, Request
@@ -71,7 +71,7 @@ def open_channel(door: Door, call: Call, request_id: str) -> ChannelLeave | Answ
 
 def other_end(door: Door, source: Source) -> str | Fault:
     """The id of the peer that is at the other end of a connection by what we know now, whatever its status serves."""
-    found = recognise(door.engine.directory, source, door.engine.clock.wall())
+    found = recognised(door.engine.directory, source, door.engine.clock.wall())
     return found if isinstance(found, Fault) else found.record.id
 
 

@@ -33,7 +33,7 @@ def told(two: Peers, source: Any, wall: float) -> tuple[Any, ...]:
     found = admit(two.a.engine.directory, source, "exchange", wall)
     if isinstance(found, Fault):
         return ("refused", found.code, str(found.details))
-    return ("admitted", found.record, found.evidence, found.anchor_fingerprint)
+    return ("admitted", found.record, found.anchor_fingerprint)
 
 
 class Changes:
@@ -107,7 +107,9 @@ class Changes:
         self._directory.committed(REVOKED, self.leaf.serial, None, None)
 
     def seen(self) -> None:
-        self.put(evidence=object())
+        row = self._directory.row("peer", self.row.record.id)
+        assert row is not None
+        self._directory.committed("peer", row.record.id, row.record, object())
 
     def evicted(self) -> None:
         self._directory.reopen(self._store)
@@ -167,8 +169,9 @@ def test_a_caller_is_recognised_once_while_nothing_changes(two: Peers, changes: 
     kept = changes.connection()
     for _ in range(10):
         assert isinstance(admit(two.a.engine.directory, kept, "exchange", changes.wall), Admitted)
+        changes.seen()
     assert count == 1
-    changes.sound()
+    changes.put(jurisdiction="elsewhere")
     assert isinstance(admit(two.a.engine.directory, kept, "exchange", changes.wall), Admitted)
     assert count == 2
 
