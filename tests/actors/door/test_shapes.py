@@ -357,6 +357,8 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
             lambda ports: [{"url": f"https://b.example.com:{port}", "scope": "lan", "priority": port} for port in ports]
         ),
         "remote_prefix_advertisement": st.sampled_from(["fd00:1::/48", "fd12:3456:789a:1::/64", None]),
+        "source_address": st.sampled_from(["192.0.2.9", "2001:db8::9"]),
+        "scope": st.sampled_from(["read", "write"]),
         "fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format),
         "remote_ca_fingerprint": st.text(_HEX, min_size=64, max_size=64).map("sha256:{}".format) | st.none(),
         "metadata": st.dictionaries(st.text(max_size=8).filter(_no_secret), st.integers(0, 9) | st.text(max_size=8), max_size=5),
@@ -412,6 +414,8 @@ def _example(field: Field) -> st.SearchStrategy[Any]:
             return st.booleans()
 
 
+NEEDED_BY_RULE = dict.fromkeys(("ExplainRequest", "ExplainWithoutPeerRequest"), ("resource_kind",))
+"""Fields without which a body is refused by a rule over several of them."""
 OPERATOR_BODIES = [route.body for route in ROUTES if route.body is not None and route.face != "federation"]
 
 
@@ -419,7 +423,8 @@ OPERATOR_BODIES = [route.body for route in ROUTES if route.body is not None and 
 def _valid(draw: st.DrawFn) -> tuple[Object, dict[str, Any]]:
     shape = draw(st.sampled_from([body for body in OPERATOR_BODIES if body.fields]))
     settable = [field for field in shape.fields if not field.read_only]
-    chosen = [field for field in settable if field.required or draw(st.booleans())]
+    needed = NEEDED_BY_RULE.get(shape.name, ())
+    chosen = [field for field in settable if field.required or field.name in needed or draw(st.booleans())]
     return shape, {field.name: draw(_example(field)) for field in chosen}
 
 
