@@ -40,6 +40,11 @@ class RunningScan:
     found: list[Finding] = attrs.field(factory=list)
     records: list[PeerRecord] = attrs.field(factory=list)
 
+    def let_go(self) -> None:
+        """Be as at the beginning: the flight recorder may have noted this very object, and would keep what was read alive with it."""
+        self.after_id = None
+        self.found, self.records = [], []
+
 
 class GovernanceActor(Reviewing):
     """One per account; it stays in memory, because its timer would bring it back every few minutes anyway."""
@@ -79,16 +84,20 @@ class GovernanceActor(Reviewing):
         mine = (Condition("account_id", "=", ctx.ref.id), Condition("status", "!=", "revoked"))
         rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=running.after_id, limit=GOVERNANCE_SLICE))
         for row in rows:
-            running.found += scanner.scan_peer(row.record, row.evidence, ctx.settings, ctx.wall, running.matrix)
-            # The object that is in memory anyway; the copy just read is let go, or all peers would be there twice at the end.
-            running.records.append(ctx.engine.directory.freshest(PEER.name, row).record)
+            # The object that is in memory anyway; the copy just read is let go, or all peers, and the texts that findings take from
+            # them, would be there twice at the end.
+            record = ctx.engine.directory.freshest(PEER.name, row).record
+            running.found += scanner.scan_peer(record, row.evidence, ctx.settings, ctx.wall, running.matrix)
+            running.records.append(record)
         if len(rows) == GOVERNANCE_SLICE:
             running.after_id = rows[-1].record.id
             ctx.after(0.0, ScanSlice(), "slice")
             return
         self.running = None
         across = reading.scan_across(ctx.query, ctx.ref.id, running.records, ctx.settings, ctx.wall)
-        self._keep(ctx, (*running.found, *across))
+        fresh = (*running.found, *across)
+        running.let_go()
+        self._keep(ctx, fresh)
 
     def _keep(self, ctx: Context, fresh: Sequence[Finding]) -> None:
         record: GovernanceRecord = self.record

@@ -82,7 +82,7 @@ def merge(stored: Sequence[SeenFinding], fresh: Sequence[Finding], wall: float) 
 
 def _seen(finding: Finding, former: SeenFinding | None, wall: float) -> SeenFinding:
     lasting = former is not None and former.resolved_at is None
-    return SeenFinding(
+    seen = SeenFinding(
         kind=finding.kind,
         severity=finding.severity,
         federation_peer_id=finding.federation_peer_id,
@@ -93,6 +93,9 @@ def _seen(finding: Finding, former: SeenFinding | None, wall: float) -> SeenFind
         last_seen_at=wall,
         remedy=finding.remedy,
     )
+    # Of what says the same again nothing but the time is new: the flight recorder keeps former records, which then share their texts.
+    again = None if former is None else evolve(former, last_seen_at=wall)
+    return again if again is not None and again == seen else seen
 
 
 def appeared(stored: Sequence[SeenFinding], now: Sequence[SeenFinding]) -> tuple[SeenFinding, ...]:

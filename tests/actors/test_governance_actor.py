@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.findings import Finding, make
+from actors.governance import scanner
 from actors.governance.messages import Start
 from actors.governance.record import KIND as GOVERNANCE
 from actors.governance.record import GovernanceRecord, SeenFinding, appeared, merge
@@ -26,6 +28,7 @@ from actors.settings import Identity, Settings
 from runtime.actor import Ref
 from runtime.engine import Engine
 from runtime.random import SeededRandomness
+from runtime.recorder import Checkpoint
 from runtime.store.port import Event, Put, Unit
 from runtime.values import evolve
 from sim.store import MemoryStore
@@ -62,6 +65,14 @@ def test_what_comes_back_begins_anew() -> None:
     assert [(one.first_seen_at, one.resolved_at) for one in back] == [(T + 600.0, None)]
     assert appeared(gone, back) == back
     assert appeared(back, merge(back, [finding()], T + 900.0)) == ()
+
+
+def test_what_a_lasting_finding_says_again_is_held_once() -> None:
+    (first,) = merge((), [finding(kind="peer_heartbeat_stale", silent_s=301)], T)
+    (same,) = merge((first,), [finding(kind="peer_heartbeat_stale", silent_s=301)], T + 300.0)
+    for name in ("message", "remedy", "payload", "fingerprint", "federation_peer_id"):
+        assert getattr(same, name) is getattr(first, name), name
+    assert same.last_seen_at == T + 300.0
 
 
 def test_words_follow_the_newest_scan() -> None:
@@ -222,6 +233,27 @@ def test_many_peers_are_read_in_slices_and_compared_across_them() -> None:
     assert kinds.count("peer_trust_missing") == count
     (overlap,) = (one for one in platform.record.findings if one.kind == "prefix_overlap_with_other_peer")
     assert overlap.federation_peer_id == broken_peer(count - 1).id
+
+
+def test_a_finished_scan_holds_no_peer_and_no_finding_even_where_the_recorder_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = Platform()
+    platform.watch()
+    for number in range(GOVERNANCE_SLICE + 1):
+        platform.put(broken_peer(number))
+    ref, scan_peer = Ref(GOVERNANCE.name, ACCOUNT), scanner.scan_peer
+
+    def looked_at(*arguments: Any) -> Any:
+        residents = platform.engine._residents
+        residents.note_start(residents.cells[ref])
+        return scan_peer(*arguments)
+
+    monkeypatch.setattr(scanner, "scan_peer", looked_at)
+    platform.advance(GOVERNANCE_SETTLE_S)
+    assert len(platform.record.findings) == GOVERNANCE_SLICE + 1
+    scans = [entry.message.volatile["running"] for entry in platform.engine.history(ref) if type(entry.message) is Checkpoint]
+    assert any(scan is not None for scan in scans)
+    for scan in scans:
+        assert scan is None or (scan.after_id, scan.found, scan.records) == (None, [], [])
 
 
 def test_the_scan_goes_on_after_a_restart_without_being_asked() -> None:
