@@ -425,6 +425,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 data = await self.transport.receive_some(RECEIVE_BYTES)
             else:
                 # Waited for here and not in the stream below: its frames are much of what a silent connection weighs.
+                if socket.fileno() < 0:
+                    raise trio.ClosedResourceError
                 await trio.lowlevel.wait_readable(socket)
                 data = _read_now(socket)
         if data:
@@ -437,10 +439,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def _flush(self) -> None:
         """Send what the protocol itself wants to say: handshake messages, key updates.
 
-        Whoever is sending already takes these bytes along. Waiting for it instead would stop us from receiving while the other end,
-        perhaps, does not receive before it has sent.
+        Whoever is sending already, or sends what is left over, takes these bytes along. Waiting for it instead would stop us from receiving
+        while the other end, perhaps, does not receive before it has sent.
         """
-        if not self._torn and not self._turn.taken:
+        if not self._torn and not self._turn.taken and not self.unsent:
             async with self._turn:
                 await self._drain()
 

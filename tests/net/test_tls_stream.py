@@ -123,6 +123,27 @@ async def test_what_the_transport_does_not_take_at_once_leaves_first() -> None:
         assert await _received(client, 5) == b"again"
 
 
+async def test_whoever_receives_never_waits_for_what_is_left_over_to_leave() -> None:
+    async with _over_tcp() as (client, server):
+        while not server.unsent:
+            assert server.send_now(b"x" * 16_384)
+        await client.send_all(b"I speak before I read")
+        with trio.fail_after(30.0):
+            assert await server.receive_some() == b"I speak before I read"
+        assert server.unsent
+
+
+async def test_a_handshake_on_a_closed_connection_says_that_it_is_closed() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+    server = TlsStream(await listener.accept(), server_context((Authority().server().for_listener,)), server_side=True)
+    server.abort()
+    with pytest.raises(trio.ClosedResourceError):
+        await server.do_handshake()
+    await client.aclose()
+    await listener.aclose()
+
+
 async def test_nothing_leaves_at_once_when_sending_is_over_or_under_way() -> None:
     async with _over_tcp() as (client, server):
         async with trio.open_nursery() as nursery:
