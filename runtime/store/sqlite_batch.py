@@ -59,13 +59,14 @@ class BatchWriter:
         self._cursor: int | None = None
 
     def apply(self, units: Sequence[Unit]) -> BatchResult:
-        """Commit the batch and say what became of each unit; `Unknown` if SQLite failed rather than refused."""
+        """Commit the batch and say what became of each unit; `Unknown` if SQLite failed rather than refused, or anything unforeseen did."""
         self._forget_numbers()
         try:
             self._db.execute("begin immediate")
             results = tuple([self._apply_unit(unit) for unit in units])
             self._db.execute("commit")
-        except (sqlite3.Error, MemoryError) as error:
+        except Exception as error:
+            # Whoever waits for an outcome must hear of one: a writer thread that ended would leave them waiting for ever.
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
             return Unknown(f"{type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,22 @@ KIND, _, NUMBER = os.environ.get("POWERNODE_TEST_DEATH", "count").partition(":")
 ARMED = Path(os.environ["POWERNODE_TEST_ARMED"])
 COUNTS = Path(os.environ["POWERNODE_TEST_COUNTS"])
 counts = {"commit": 0, "write": 0}
+# Commits are counted by the store's thread, writes by the event loop's.
+counting = threading.Lock()
 
 
 def reached(what: str) -> bool:
     """Count one event once armed; whether it is the chosen one."""
     if not ARMED.exists():
         return False
-    counts[what] += 1
-    if KIND == "count":
-        # In one step, since the test may read at any moment.
-        fresh = COUNTS.with_suffix(".fresh")
-        fresh.write_text(json.dumps(counts))
-        fresh.replace(COUNTS)
-    return KIND.startswith(what) and counts[what] == int(NUMBER or 0)
+    with counting:
+        counts[what] += 1
+        if KIND == "count":
+            # In one step, since the test may read at any moment.
+            fresh = COUNTS.with_suffix(".fresh")
+            fresh.write_text(json.dumps(counts))
+            fresh.replace(COUNTS)
+        return KIND.startswith(what) and counts[what] == int(NUMBER or 0)
 
 
 def die() -> None:

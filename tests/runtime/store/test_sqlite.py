@@ -35,6 +35,7 @@ from runtime.store.port import (
     Write,
 )
 from runtime.store.sqlite import SqliteStore
+from runtime.store.sqlite_batch import BatchWriter
 from runtime.store.sqlite_schema import SCHEMA_VERSION
 from runtime.values import evolve
 
@@ -461,3 +462,23 @@ def test_another_writer_that_never_ends_makes_the_outcome_unknown(tmp_path: Path
     assert isinstance(result, Unknown)
     assert "locked" in result.error
     store.close()
+
+
+def test_an_unforeseen_failure_of_a_write_is_an_unknown_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "s.db")
+
+    def fail(*_: object) -> None:
+        raise FileNotFoundError("unforeseen")
+
+    monkeypatch.setattr(BatchWriter, "_apply_unit", fail)
+    first = commit(store, Put("item", Item("a", 1)))
+    monkeypatch.undo()
+    second = commit(store, Put("item", Item("b", 1)))
+    assert isinstance(first, Unknown)
+    assert "unforeseen" in first.error
+    assert isinstance(second, Unknown)
+    assert not store.writable()
+    store.close()
+    assert raw(tmp_path / "s.db", "select count(*) from item") == [(0,)]
