@@ -32,6 +32,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "P8": "Crossed and repeated accepts end in one row on each side, with subjects and anchors that fit together.",
     "P9": "What is old ends in exactly one verified shipment.",
     "P10": "No anchor comes into force without an accept, a valid cross-signature, or an operator who approved its fingerprint.",
+    "P11": "What a peer tells takes effect once, however often it arrives, and what was acknowledged has taken effect.",
     "R1": "At every instant at most one platform holds a resource of one id that can be written.",
     "R2": "A migration ends on both sides with the same word, or is in doubt with its records held.",
     "R3": "When faults have stopped, no migration stays in doubt or unfinished.",
