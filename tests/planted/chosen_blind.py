@@ -16,21 +16,28 @@ import actors.door.callers
 import actors.grant.chain
 import actors.grant.lifecycle
 import actors.hub.routing
+import actors.migration.giving
+import actors.mirror.shelf
 import actors.peer.calling
 import actors.peer.cascade
 import actors.peer.ending
 import actors.peer.heartbeats
 import actors.peer.minting
+import actors.peer.notices
 import actors.resource.pages
 import actors.resource.projection
+import actors.rotation.actor
 from actors.capability.actor import CapabilityActor
 from actors.door.rate_limits import RateLimits
 from actors.grant.chain import Ask
+from actors.grant.desk import GrantDesk
+from actors.grant.messages import Revoke as RevokeGrant
 from actors.migration.messages import Release, Released
 from actors.migration.record import MIGRATION
+from actors.migration.transfer import Transfer
 from actors.offering.seats import Seats
 from actors.peer.actor import PeerActor
-from actors.peer.messages import AnswerSealed, HeartbeatTick, Redeem, ResumePeering
+from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatTick, Redeem, ResumePeering
 from actors.ports import Open
 from actors.resource.actor import CatalogueActor
 from runtime.actor import Ref
@@ -332,3 +339,72 @@ def lost_wakeup(patch: Patch) -> None:
             former(engine, cell)
 
     patch.setattr(Engine, "_settle", settle)
+
+
+# --- chosen later, in the same way --------------------------------------------------------------------------------------
+
+
+@plant("events-of-a-peer")
+def event_taken_twice(patch: Patch) -> None:
+    """What a peer tells takes effect each time that it arrives, not once."""
+    former = actors.peer.notices.Notices.on_hear_event
+
+    def hear(actor: Any, message: Any, ctx: Any) -> None:
+        record = actor.record
+        if record is None or message.event.id not in record.events_heard:
+            former(actor, message, ctx)
+            return
+        actor.record = evolve(record, events_heard=tuple(id for id in record.events_heard if id != message.event.id))
+        try:
+            former(actor, message, ctx)
+        finally:
+            actor.record = record
+
+    handler(patch, HearEvent, hear)
+
+
+@plant("migration-refused-and-not-heard")
+def commit_presumed_refused(patch: Patch) -> None:
+    """A commit whose answer was lost counts as refused: the records that it would have moved are let go."""
+    patch.setattr(Transfer, "_doubt", lambda actor, ctx, record, code: actor.fail(ctx, record, code))
+
+
+@plant("rotation-amid-invitations")
+def pinning_not_waited_for(patch: Patch) -> None:
+    """A rotation ends as soon as the peers have followed, while open tokens still send their holders to the former root."""
+    patch.setattr(actors.rotation.actor, "_pinning", lambda peers, wall: [])
+
+
+@plant("migration-loses-its-grant")
+def immediate_forgotten(patch: Patch) -> None:
+    """A grant that was to end at once ends with the grace of any other."""
+
+    def revoke(actor: Any, message: Any, ctx: Any) -> None:
+        former(actor, evolve(message, immediate=False, force=True) if message.immediate else message, ctx)
+
+    former = GrantDesk.handlers[RevokeGrant]
+    patch.setitem(GrantDesk.handlers, RevokeGrant, revoke)
+
+
+@plant("service-subscribed-and-served")
+def bearer_outlives_its_seat(patch: Patch) -> None:
+    """The end of a seat leaves the grant that came with it in force."""
+    former = Seats._revoke
+
+    def revoke(actor: Any, ctx: Any, grant: Any, reason: str, replaced_by: str | None = None) -> None:
+        if replaced_by is not None:
+            former(actor, ctx, grant, reason, replaced_by)
+
+    patch.setattr(Seats, "_revoke", revoke)
+
+
+@plant("mirror-home-restored")
+def starts_of_a_home_ignored(patch: Patch) -> None:
+    """Which of two states of a mirrored record is the later one is judged by the home's stamps alone, not by its starts."""
+    former = actors.mirror.shelf._outcome
+
+    def outcome(ctx: Any, origin: Any, known: Any, told: Any) -> str:
+        same = evolve(told, moment=evolve(told.moment, epoch=known.moment.epoch)) if known is not None else told
+        return former(ctx, origin, known, same)
+
+    patch.setattr(actors.mirror.shelf, "_outcome", outcome)

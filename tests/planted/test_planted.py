@@ -66,6 +66,7 @@ SAMPLE = (
     "refused_record_passed",
     "one_bucket_for_everybody",
     "one_seat_too_many",
+    "event_taken_twice",
 )
 
 
