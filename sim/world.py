@@ -610,9 +610,9 @@ class Host:
 
         return call
 
-    def send_as_platform(self, request: RemoteRequest) -> None:
-        """Send a request that no actor asked for; its outcome is thrown away."""
-        self.tell_engine(lambda: self.engine.port(RemoteRequest)(request, lambda outcome: None))
+    def send_as_platform(self, request: RemoteRequest, done: Callable[[Any], None]) -> None:
+        """Send a request that no actor asked for."""
+        self.tell_engine(lambda: self.engine.port(RemoteRequest)(request, done))
 
     def tell_engine(self, what: Callable[[], object]) -> None:
         """Do something to the engine from outside of its turns."""

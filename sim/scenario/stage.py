@@ -11,11 +11,14 @@ from typing import Any, Final
 
 import attrs
 
+from actors.door.call import Answer
+from actors.resource.record import KIND as RESOURCE
+from actors.resource.record import scope
 from actors.settings import DEFAULT_RATE_LIMITS, FederationSettings, Limit
 from runtime.actor import Ref
 from runtime.buggify import Buggify
 from runtime.engine import Engine
-from runtime.store.port import StoreError
+from runtime.store.port import Condition, Query, StoreError
 from runtime.trace import Trace
 from sim.checkers.registry import Commit
 from sim.checkers.watch import Watch
@@ -29,6 +32,7 @@ from sim.scenario.kinds import keys_of
 from sim.scenario.progress import Progress
 from sim.scenario.reading import CatalogueReading
 from sim.scenario.schema import PlatformPart, Scenario
+from sim.scenario.strangers import StrangersCall
 from sim.schedule import Drawn, Schedule
 from sim.store import MemoryStore
 from sim.trace.tracer import Tracer
@@ -135,7 +139,7 @@ class Stage:
         self.skipped = 0
         self.history = History(scenario.world.for_s)
         self.faults: Counter[str] = Counter()
-        self._calls: list[OperatorCall | CatalogueReading] = []
+        self._calls: list[OperatorCall | CatalogueReading | StrangersCall] = []
         self.bearers: dict[tuple[str, str, str], str] = {}
         self.receipts: dict[str, dict[str, Any]] = {}
         self.backups: dict[str, MemoryStore] = {}
@@ -240,6 +244,12 @@ class Stage:
         replies, incarnation = (host.send(*request), host.incarnation) if host.running else ([], -1)
         self._calls.append(OperatorCall(name, host, request, hands_to, replies, incarnation))
 
+    def strange(self, name: str | None, on: str, method: str, what: str, answers: Sequence[Answer], count: int = 1) -> None:
+        """A call that no operator makes, or several; the answer to the last of them is that of the step."""
+        if name is not None:
+            host = self.host(on)
+            self._calls.append(StrangersCall(name, host, (method, what, None), answers, count, host.incarnation))
+
     def handed(self, minter: str, to: str, which: str) -> Handed:
         """The `first` or `latest` token that was handed over.
 
@@ -250,6 +260,19 @@ class Stage:
         if not found:
             raise StageError(f"the operator of {minter} has handed no token to the operator of {to} yet")
         return found[0] if which == "first" else found[-1]
+
+    def newest_network(self, on: str) -> str:
+        """The id of the newest overlay network in a platform's catalogue.
+
+        Raises:
+            StageError: there is none.
+        """
+        host = self.host(on)
+        within = Condition("live_scope", "=", scope(host.account_id, "SdwanNetwork"))
+        found = host.store.query(Query(RESOURCE.name, ((within,),), limit=1))
+        if not found:
+            raise StageError(f"{on} has no network in its catalogue yet")
+        return str(found[0].record.id)
 
     def bearer(self, issuer: str, holder: str, kind: str) -> str:
         """The newest bearer that one operator handed to another.
@@ -383,7 +406,7 @@ class Stage:
             cause = self.world.tracer.saved(change.on, ref)
             self.world.note_effect_of(cause, change.on, "status", what, change.peer, state=change.status)
 
-    def _answered(self, call: OperatorCall | CatalogueReading, reply: Reply) -> None:
+    def _answered(self, call: OperatorCall | CatalogueReading | StrangersCall, reply: Reply) -> None:
         assert call.code is not None
         what = call.name or call.request[1].removeprefix(PEERS) or "propose"
         self.world.note_effect_of(reply.cause, call.host.name, "operator", what, outcome=call.code)

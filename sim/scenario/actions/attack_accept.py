@@ -25,7 +25,7 @@ FLAWS: Final = (
 )  # fmt: skip
 
 
-@action("attack_accept", fault=True)
+@action("attack_accept", answered=True, fault=True)
 @attrs.frozen(kw_only=True)
 class AttackAccept:
     """Somebody who has a token redeems it straight at the platform that minted it, as a handshake of his own, with one flaw."""
@@ -46,7 +46,8 @@ class AttackAccept:
         body = request_of(stage, caller, stage.handed(self.on, self.by, self.token).token)
         body.update(self._flawed(stage, target, caller, body))
         body["instance"] = {"id": body.pop("instance_id"), "url": caller.url}
-        attacks.send(target, "accept", {key: value for key, value in body.items() if value is not None}, Shown(), caller)
+        sent = {key: value for key, value in body.items() if value is not None}
+        stage.strange(name, self.on, "POST", "accept", attacks.send(target, "accept", sent, Shown(), caller))
 
     def _flawed(self, stage: Stage, target: Host, caller: Host, body: dict[str, Any]) -> dict[str, Any]:
         other = stage.host(self.other) if self.other is not None else caller

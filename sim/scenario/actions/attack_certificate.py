@@ -22,10 +22,11 @@ FLAWS: Final = (
 DAY_S: Final = 86_400.0
 
 
-@action("attack_certificate", fault=True)
+@action("attack_certificate", answered=True, fault=True)
 @attrs.frozen(kw_only=True)
 class AttackCertificate:
-    """Somebody calls a platform as one of its peers, with a certificate that has one flaw and none but that; heartbeat and trust bundle."""
+    """Somebody calls a platform as one of its peers, with a certificate that has one flaw and none but that; asks for the trust
+    bundle, and sends a heartbeat, whose answer is that of the step."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform is called"))
     claims: str = attrs.field(metadata=key(PLATFORM, "which of its peers the caller claims to be"))
@@ -54,7 +55,8 @@ class AttackCertificate:
         beside = attacker.server_chain[-1:] if self.flaw == "beside_another" else ()
         shown = Shown() if self.flaw == "none" else Shown((*forged.chain, *beside), forged.key_pem)
         for route, body in (("trust_bundle", None), ("heartbeat", {"boot_epoch": 1, "sequence": 1})):
-            attacks.send(target, route, body, shown, attacker)
+            answers = attacks.send(target, route, body, shown, attacker)
+        stage.strange(name, self.on, "POST", "heartbeat", answers)
 
     def _revoked(self, stage: Stage) -> int:
         """The number of a certificate that the platform itself has issued and revoked."""

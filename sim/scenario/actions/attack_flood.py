@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from actors.door.call import Answer
 from actors.limits import RELAY_TOKEN_CHARS
 from actors.urls import host_of
 from sim import attacks
@@ -27,11 +28,11 @@ ROUTES: Final = ("accept", "accept_other_contract", *OWN, "nobody", "login")
 PATHS: Final = {"nobody": "trust_bundle", "accept_other_contract": "accept", "subscriptions": NO_SEAT, "login": "/api/v1/auth/login"}
 
 
-@action("attack_flood", fault=True)
+@action("attack_flood", answered=True, fault=True)
 @attrs.frozen(kw_only=True)
 class AttackFlood:
     """Somebody calls a platform again and again: with guessed tokens or passwords, as a peer with its own key, or with a certificate of
-    nobody."""
+    nobody. The answer of the step is that to the last call."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform is called"))
     by: str = attrs.field(metadata=key(PLATFORM, "from whose address, and with whose CA"))
@@ -58,14 +59,17 @@ class AttackFlood:
             # Whoever has a platform's key may prove it to a row to which that platform has none that fits yet.
             stage.watch.facts.lied(target, attacker)
 
+        answers: list[Answer] = []
+
         def call(number: int) -> None:
             body = self._body(number, target)
             address = attacker.address if self.sources == 1 else f"198.51.100.{number % self.sources + 1}"
             source = self.by if self.what in OWN else attacks.ATTACKER
-            attacks.send(target, route, body, shown, attacker, source, address=address)
+            attacks.send(target, route, body, shown, attacker, source, address=address, answers=answers)
 
         for number in range(self.count):
             stage.world.timeline.after(number * self.every_s, lambda number=number: call(number))  # type: ignore[misc]
+        stage.strange(name, self.on, "POST", route, answers, self.count)
 
     def _body(self, number: int, target: Host) -> dict[str, object] | None:
         bodies: dict[str, dict[str, object]] = {

@@ -8,8 +8,6 @@ import attrs
 
 from actors.bridge.lifecycle import TRIGGERS
 from actors.bridge.record import KIND as BRIDGE
-from actors.resource.record import KIND as RESOURCE
-from actors.resource.record import scope
 from runtime.store.port import Condition, Query
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
@@ -32,12 +30,9 @@ class Bridge:
         store, peer_id = stage.host(self.on).store, stage.peer_id(self.on, self.peer)
         path = f"/{peer_id}/bridges"
         if self.step == "propose":
-            within = scope(stage.row(self.on, self.peer).account_id, "SdwanNetwork")
-            found = store.query(Query(RESOURCE.name, ((Condition("live_scope", "=", within),),), limit=1))
-            body = {"sdwan_network_id": found[0].record.id if found else ""}
-        else:
-            found = store.query(Query(BRIDGE.name, ((Condition("federation_peer_id", "=", peer_id),),), limit=1))
-            path, body = f"{path}/{found[0].record.id}/{self.step}" if found else "", {}
+            stage.call(name, self.on, "POST", path, {"sdwan_network_id": stage.newest_network(self.on)})
+            return
+        found = store.query(Query(BRIDGE.name, ((Condition("federation_peer_id", "=", peer_id),),), limit=1))
         if not found:
-            raise StageError(f"{self.on} has no network or bridge yet")
-        stage.call(name, self.on, "POST", path, body)
+            raise StageError(f"{self.on} has no bridge to {self.peer} yet")
+        stage.call(name, self.on, "POST", f"{path}/{found[0].record.id}/{self.step}", {})

@@ -29,6 +29,9 @@ class IssueGrant:
     instances: tuple[str, ...] | None = attrs.field(
         default=None, metadata=key(PLATFORMS, "the platforms from whose instances calls may come; any if not given")
     )
+    network: bool = attrs.field(
+        default=False, metadata=key(TRUTH, "calls may come only through the newest overlay network of the catalogue")
+    )
     deliver: bool = attrs.field(default=False, metadata=key(TRUTH, "whether the platforms hand the bearer over by themselves"))
     replace: bool = attrs.field(default=False, metadata=key(TRUTH, "whether the grant in force is revoked in the same write"))
 
@@ -41,6 +44,7 @@ class IssueGrant:
             **({"ttl_days": int(days)} if days >= 7 and rest == 0 else {"ttl_seconds": int(self.ttl_s)}),
             **({"source_cidrs": [self.source]} if self.source is not None else {}),
             **({"node_instance_ids": [stage.host(each).instance_id for each in self.instances]} if self.instances is not None else {}),
+            **({"sdwan_network_ids": [stage.newest_network(self.on)]} if self.network else {}),
             **{word: True for word in ("deliver", "replace") if getattr(self, word)},
         }
         stage.call(name, self.on, "POST", f"/{stage.peer_id(self.on, self.peer)}/grants", body, hands_to=self.peer)

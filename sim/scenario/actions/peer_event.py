@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from actors.door.call import Answer
 from actors.peer.lifecycle import LIVE
 from actors.peer.peer_events import EVENT_KINDS
 from actors.peer.steps import reachable_identity
-from actors.ports import RemoteRequest
+from actors.ports import RemoteReply, RemoteRequest
+from runtime.errors import Fault
 from sim.scenario.actions.registry import action
 from sim.scenario.failures import StageError
 from sim.scenario.kinds import PLATFORM, TEXT, key
@@ -23,10 +25,10 @@ KINDS: Final = (*sorted(EVENT_KINDS), "peer.of_a_later_release")
 """What generated scenarios tell of."""
 
 
-@action("peer_event", fault=True)
+@action("peer_event", answered=True, fault=True)
 @attrs.frozen(kw_only=True)
 class TellPeerEvent:
-    """A platform tells a peer of an event over mutual TLS, beside what its own row says; the answer is thrown away."""
+    """A platform tells a peer of an event over mutual TLS, beside what its own row says."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "who tells"))
     peer: str = attrs.field(metadata=key(PLATFORM, "who is told"))
@@ -51,7 +53,13 @@ class TellPeerEvent:
             expectation=known[1],
             timeout_s=10.0,
         )
-        host.send_as_platform(request)
+        answers: list[Answer] = []
+
+        def answered(outcome: RemoteReply | Fault) -> None:
+            answers.append(Answer(outcome.status, outcome.body if isinstance(outcome, RemoteReply) else {"code": outcome.code}))
+
+        host.send_as_platform(request, answered)
+        stage.strange(name, self.peer, "POST", "peer_events", answers)
 
 
 def _id_of(event: str) -> str:
