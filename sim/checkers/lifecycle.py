@@ -85,7 +85,7 @@ class RevokedIsFinal(Checker):
 
 @checker("one_row_per_url", source="docs/protocol.md#retries-and-replay", holds=("P8",))
 class OneRowPerUrl(Checker):
-    """At most one row per remote URL, and one per remote instance, is not revoked."""
+    """At most one row of a platform per remote URL, and one per remote instance, is not revoked."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -116,7 +116,9 @@ class OneRowPerUrl(Checker):
     def _keys(host: str, record: Any) -> list[tuple[str, str]]:
         if record.status == "revoked":
             return []
-        return [(host, f"{record.account_id} {value}") for value in (record.remote_instance_url, record.remote_instance_id) if value]
+        # What only shares overlay networks may stand beside the platform of the same place.
+        url = record.remote_instance_url if record.peer_kind == "platform" else None
+        return [(host, f"{record.account_id} {value}") for value in (url, record.remote_instance_id) if value]
 
 
 @checker("versions", source="docs/architecture.md#one-turn-of-an-actor-decide-commit-act")

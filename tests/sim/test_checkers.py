@@ -246,3 +246,7 @@ def test_a_child_may_be_active_by_the_calls_of_a_parent_that_takes_its_own_no_mo
     )
     late = [{"name": "a", "clock_offset": "-20m"}, {"name": "b"}]
     assert held(7433, "304s", *steps, platform=late) == ()
+
+
+def test_what_only_shares_overlay_networks_may_stand_beside_the_platform_of_the_same_place() -> None:
+    assert held(1, "2s", PEERED[0], {"t": 1, "do": "overlay_peer", "on": "a", "peer": "b", "step": "propose"}) == ()
