@@ -67,6 +67,7 @@ class Ask(Value, frozen=True, gc=False):
         instance_id, network_id, source_address: the call context.
         bridge_active: whether there is an active bridge of this peer on that network.
         under_way: what the call goes on with; None for a call that begins something.
+        network_known, resource_known: whether the account holds what `network_id` and `resource_id` name. No step asks; who explains does.
     """
 
     wall: float
@@ -83,6 +84,8 @@ class Ask(Value, frozen=True, gc=False):
     bridge_active: bool = False
     admission: Fault | None = None
     under_way: UnderWay | None = None
+    network_known: bool = True
+    resource_known: bool = True
 
 
 class Outcome(Value, frozen=True):

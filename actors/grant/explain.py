@@ -5,6 +5,9 @@ claim made here can be checked by giving the changed call to the chain.
 
 Each refused step depends on facts that no other step reads, so one edit for each refused step is enough and none of them can be left out.
 Where the caller holds no grant in force, one edit stands for all steps that need one: a new grant made to measure.
+
+No edit names what its command would refuse: a network that the account does not hold must be added first, and a grant that must cover a
+resource that it does not hold covers the whole kind.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from runtime.values import Value, evolve
 
 EditName = Literal[
     "resume_admission", "issue_grant", "present_bearer", "widen_kind", "widen_resource", "add_scope", "send_subject", "widen_axis",
-    "activate_bridge", "allow_public_calls",
+    "activate_bridge", "allow_public_calls", "add_network",
 ]  # fmt: skip
 
 EXPLAINED_MAX: Final = 256
@@ -60,7 +63,18 @@ def explain(ask: Ask) -> Explanation:
     if "bridge" in refused:
         through = {"network_id": ask.network_id}
         edits.append(Edit("activate_bridge", "issuer", through) if ask.network_id is not None else Edit("allow_public_calls", "issuer"))
+    if not ask.network_known and any(_names_network(edit, ask) for edit in edits):
+        edits.insert(0, Edit("add_network", "issuer", {"network_id": ask.network_id}))
     return Explanation(verdict, tuple(edits))
+
+
+def _names_network(edit: Edit, ask: Ask) -> bool:
+    """Whether whoever makes this edit must name the network of the call."""
+    if edit.name == "activate_bridge":
+        return True
+    if edit.name == "issue_grant":
+        return ask.network_id in edit.facts["sdwan_network_ids"]
+    return edit.name == "widen_axis" and edit.facts["axis"] == "sdwan_network_ids" and edit.facts["add"] == ask.network_id
 
 
 def nearest(ask: Ask, candidates: Sequence[GrantRecord]) -> tuple[Explanation, Ask]:
@@ -115,7 +129,7 @@ def _of_step(step: StepName, ask: Ask) -> Edit | None:
     if step == "kind":
         return Edit("widen_kind", "issuer", {"resource_kind": ask.kind})
     if step == "resource":
-        return Edit("widen_resource", "issuer", {"resource_id": ask.resource_id})
+        return Edit("widen_resource", "issuer", {"resource_id": _coverable(ask)})
     if step == "scope":
         return Edit("add_scope", "issuer", {"scope": ask.scope})
     if step == "subject":
@@ -136,7 +150,14 @@ def _value(ask: Ask, axis: AxisName) -> str:
 
 def _made_to_measure(ask: Ask) -> dict[str, Any]:
     axes: dict[str, Any] = {axis: [_value(ask, axis)] for axis in AXES}
-    return {"resource_kind": ask.kind, "resource_id": ask.resource_id, "permission_scopes": [ask.scope], "subject": ask.subject, **axes}
+    # A call that names no subject is covered by a grant for any, and no grant is for none.
+    subject = {} if ask.subject is None else {"subject": ask.subject}
+    return {"resource_kind": ask.kind, "resource_id": _coverable(ask), "permission_scopes": [ask.scope], **subject, **axes}
+
+
+def _coverable(ask: Ask) -> str | None:
+    """The resource that a grant for this call can be for: what the account does not hold is covered by all of the kind only."""
+    return ask.resource_id if ask.resource_known else None
 
 
 def usable_now(grant: GrantRecord, peer: PeerFacts, wall: float) -> bool:
@@ -158,6 +179,10 @@ def apply(ask: Ask, edits: tuple[Edit, ...]) -> Ask:
 
 def _applied(ask: Ask, edit: Edit) -> Ask:
     facts, grant = edit.facts, ask.grant
+    if edit.name == "add_network":
+        return evolve(ask, network_known=True)
+    if not ask.network_known and _names_network(edit, ask):
+        return ask
     if edit.name == "resume_admission":
         return evolve(ask, admission=None, peer=ask.peer or PeerFacts(PLACEHOLDER))
     if edit.name == "activate_bridge":
@@ -193,7 +218,7 @@ def _with_new_grant(ask: Ask, facts: Mapping[str, Any]) -> Ask:
         account_id=PLACEHOLDER,
         federation_peer_id=ask.peer.id,
         peering_epoch=ask.peer.epoch,
-        remote_subject=facts["subject"] or "any",
+        remote_subject=facts.get("subject", "any"),
         resource_kind=facts["resource_kind"] or "any",
         resource_id=facts["resource_id"],
         permission_scopes=tuple(facts["permission_scopes"]),

@@ -277,15 +277,16 @@ def explain(peer: str | None, request_id: str | None, **options: str | None) -> 
 
 EDIT_WORDS: Final[Mapping[str, str]] = {
     "resume_admission": "pair with it (`powernode peers invite`), or end what keeps the peer out (`powernode peers show PEER`)",
-    "issue_grant": "`powernode grants issue`",
+    "issue_grant": "`powernode grants issue`, for this subject if one is named, else for any",
     "present_bearer": "the caller presents the bearer of this grant; if it is lost, `powernode grants rotate`",
     "widen_kind": "a grant is never widened: `powernode grants issue` another one",
     "widen_resource": "a grant is never widened: `powernode grants issue` another one",
     "add_scope": "a grant is never widened: `powernode grants issue --replace`",
     "send_subject": "the caller names this subject, or none",
     "widen_axis": "a grant is never widened: `powernode grants issue --replace`",
-    "activate_bridge": "`powernode bridges activate`",
+    "activate_bridge": "`powernode bridges activate`, after `powernode bridges create` where there is none",
     "allow_public_calls": "`powernode peers update PEER --not-overlay-only`",
+    "add_network": "this platform holds no such network: name another one, or add it with this id (`powernode resources import`)",
 }
 """How an operator makes each change that the explainer can suggest."""
 

@@ -36,6 +36,7 @@ from runtime.actor import Ref
 from runtime.errors import FaultError, OperatorFault
 from runtime.ids import uuid7
 from runtime.store.port import Condition, Query, Row
+from runtime.values import evolve
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -266,7 +267,8 @@ def explain_grants(door: Door, request: Request) -> None:
         if decision is None:
             text = "no call of this peer with this correlation id is remembered"
             raise FaultError(OperatorFault("decision_not_found", text, 404))
-        request.ok(explained(of_past(decision.ask, _candidates(door, peer, decision.ask)), decision.ask))
+        asked = _with_what_is_held(door, request, decision.ask)
+        request.ok(explained(of_past(asked, _candidates(door, peer, asked)), asked))
         return
     ask = _hypothetical(door, request, peer)
     request.ok(explained(*nearest(ask, _candidates(door, peer, ask))))
@@ -282,7 +284,7 @@ def _candidates(door: Door, peer: PeerRecord, ask: Ask) -> list[GrantRecord]:
 def _hypothetical(door: Door, request: Request, peer: PeerRecord) -> Ask:
     body = request.body
     network_id = body.get("network_id")
-    return Ask(
+    ask = Ask(
         wall=request.wall,
         peer=standing.facts(peer),
         bearer=None,
@@ -296,6 +298,17 @@ def _hypothetical(door: Door, request: Request, peer: PeerRecord) -> Ask:
         source_address=body.get("source_address"),
         bridge_active=network_id is not None and bridged(door, peer.id, network_id),
         admission=check_status(peer, "exchange", request.wall) or schema_fault(door, peer, body.get("resource_kind")),
+    )
+    return _with_what_is_held(door, request, ask)
+
+
+def _with_what_is_held(door: Door, request: Request, ask: Ask) -> Ask:
+    """The call, with whether the account holds now what it names: what can be done about a refusal is done now."""
+    account_id = request.account_id
+    return evolve(
+        ask,
+        network_known=ask.network_id is None or network_exists(door, account_id, ask.network_id),
+        resource_known=ask.resource_id is None or ask.kind is None or resource_exists(door, account_id, ask.kind, ask.resource_id),
     )
 
 
@@ -317,6 +330,7 @@ def explain_grants_without_peer(door: Door, request: Request) -> None:
         bridge_active=False,
         admission=OperatorFault("unknown_peer_subject", "no peer of this platform has this subject", 401),
     )
+    ask = _with_what_is_held(door, request, ask)
     request.ok(explained(explain(ask), ask))
 
 

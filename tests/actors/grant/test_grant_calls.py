@@ -293,6 +293,22 @@ def test_what_no_grant_can_allow_is_not_proposed(two: Peers, path: str) -> None:
     assert (reply.status, reply.body["code"]) == (422, "scope_not_supported")
 
 
+def test_what_the_account_does_not_hold_is_not_proposed_as_if_it_did(two: Peers) -> None:
+    asked = {"resource_kind": "NodeModule", "resource_id": UUID, "network_id": UUID}
+    told = two.ask("POST", "explain", asked).data
+    assert [edit["edit"] for edit in told["change"]] == ["add_network", "issue_grant", "activate_bridge"]
+    measure = told["change"][1]
+    assert (measure["resource_id"], "subject" in measure) == (None, False)
+    made = {"id": UUID, "attributes": {"name": "backbone", "slug": "backbone"}}
+    assert two.ask("POST", "/api/v1/system/platform/resources/SdwanNetwork", made).status == 201
+    told = two.ask("POST", "explain", asked).data
+    assert [edit["edit"] for edit in told["change"]] == ["issue_grant", "activate_bridge"]
+    proposed = {name: value for name, value in told["change"][0].items() if name not in ("edit", "who")}
+    assert two.ask("POST", "", {"remote_subject": "any", **proposed}).status == 201
+    assert two.ask("POST", f"{PEERS}/{two.b_at_a}/bridges", {"sdwan_network_id": UUID}).status == 201
+    assert [edit["edit"] for edit in two.ask("POST", "explain", asked).data["change"]] == ["activate_bridge"]
+
+
 def test_a_grant_bound_to_addresses_is_asked_for_again_over_http_where_the_channel_proves_none() -> None:
     world = World("bound")
     a, b = (world.platform(name, peer_channel=True).sign_in() for name in "ab")
