@@ -68,7 +68,10 @@ class Activation(Checker):
 
 @checker("evidence_forward", source="docs/architecture.md#one-turn-of-an-actor-decide-commit-act", holds=("I2",))
 class EvidenceForward(Checker):
-    """Evidence only moves forward, and never beyond the heartbeats that there were."""
+    """Evidence only moves forward, and never beyond the heartbeats that there were.
+
+    An answer counts that no later heartbeat and no pause has overtaken; and on a channel a heartbeat whose sender has heard ours of late.
+    """
 
     def on_evidence(self, change: Change, commit: Commit) -> None:
         assert change.after is not None
@@ -130,7 +133,8 @@ class ContactShows(Checker):
     def on_return(self, host: Any, request: RemoteRequest, outcome: Any) -> None:
         if request.path != HEARTBEAT or _pause(request) or not isinstance(outcome, RemoteReply) or outcome.status >= 300:
             return
-        self._judge_soon(host, request.peer_id)
+        if self.facts.is_newest_beat(host, request):
+            self._judge_soon(host, request.peer_id)
 
     def _judge_soon(self, host: Any, id: str) -> None:
         incarnation = host.incarnation

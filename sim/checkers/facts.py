@@ -10,6 +10,7 @@ import base64
 import hashlib
 import math
 import re
+from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from runtime.store.port import Query
 
 if TYPE_CHECKING:
+    from actors.ports import RemoteRequest
     from sim.world import Host, World
+
+ECHOES: Final = 3
+"""So many of the newest heartbeats a remote may have heard last, if it hears us."""
 
 _BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
@@ -126,6 +131,7 @@ class Facts:
         self.rotations: dict[str, Any] = {}
         self.contacts: dict[tuple[str, str], tuple[float, float]] = {}
         self.told_by_clock: dict[tuple[str, str], float] = {}
+        self._beats: dict[tuple[str, str], deque[tuple[Any, Any]]] = {}
         self._awake: dict[str, float] = {}
         self._resumed: dict[str, float] = {}
         self._lied: set[tuple[str, str]] = set()
@@ -191,6 +197,25 @@ class Facts:
         return None if id is None else self.peers[host.name].get(id)
 
     # --- contact -------------------------------------------------------------------------------------------------
+
+    def beaten(self, host: Host, request: RemoteRequest) -> None:
+        """A heartbeat leaves, the last one before a pause included."""
+        body = request.body or {}
+        sent = self._beats.setdefault((host.name, request.peer_id), deque(maxlen=ECHOES))
+        sent.append((body.get("boot_epoch"), body.get("sequence")))
+
+    def is_newest_beat(self, host: Host, request: RemoteRequest) -> bool:
+        """Whether a heartbeat is the last one that left for its peer; the answer to an earlier one is overtaken."""
+        body, sent = request.body or {}, self._beats.get((host.name, request.peer_id))
+        return sent is not None and sent[-1] == (body.get("boot_epoch"), body.get("sequence"))
+
+    def hears_us(self, host: Host, id: str, told: Any) -> bool:
+        """Whether what a remote says that it has heard of us last is one of our heartbeats of late.
+
+        That a heartbeat arrives on a channel shows nothing of the other way, since nobody had to answer for it.
+        """
+        echo = (told.get("epoch"), told.get("sequence")) if isinstance(told, dict) else None
+        return echo in self._beats.get((host.name, id), ())
 
     def met(self, host: Host, id: str) -> None:
         """Two-way evidence reaches a platform: a heartbeat that it must serve, or the acknowledgement of its own."""

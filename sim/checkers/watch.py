@@ -189,11 +189,14 @@ class Watch:
             self.facts.revoked[(host.name, change.id)] = change.after.record
 
     def sent(self, host: Host, request: RemoteRequest) -> None:
+        if request.path == HEARTBEAT:
+            self.facts.beaten(host, request)
         for look in self._on["on_request"]:
             look(host, request)
 
     def returned(self, host: Host, request: RemoteRequest, outcome: Any) -> None:
-        if request.path == HEARTBEAT and isinstance(outcome, RemoteReply) and outcome.status < 300:
+        acknowledged = request.path == HEARTBEAT and isinstance(outcome, RemoteReply) and outcome.status < 300
+        if acknowledged and self.facts.is_newest_beat(host, request):
             self.facts.met(host, request.peer_id)
         for look in self._on["on_return"]:
             look(host, request, outcome)
@@ -206,7 +209,9 @@ class Watch:
         for look in self._on["on_call" if federation else "on_operator_call"]:
             look(visit)
         if route == "heartbeat" and visit.notes.get("verdict") == "served":
-            self.facts.met(host, visit.notes["peer"])
+            peer = visit.notes["peer"]
+            if not call.source.channel or self.facts.hears_us(host, peer, visit.body.get("last_ack")):
+                self.facts.met(host, peer)
 
     def answered(self, host: Host, call: Call, source: str, answer: Answer) -> None:
         visit = self._visits.pop(id(call), None)
