@@ -37,7 +37,7 @@ from actors.migration.record import MIGRATION
 from actors.migration.transfer import Transfer
 from actors.offering.seats import Seats
 from actors.peer.actor import PeerActor
-from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatTick, Redeem, ResumePeering
+from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatAnswered, HeartbeatTick, Redeem, ResumePeering
 from actors.ports import Open
 from actors.resource.actor import CatalogueActor
 from runtime.actor import Ref
@@ -361,6 +361,17 @@ def event_taken_twice(patch: Patch) -> None:
             actor.record = record
 
     handler(patch, HearEvent, hear)
+
+
+@plant("answer-overtaken-by-a-pause")
+def late_answer_counts(patch: Patch) -> None:
+    """The answer to a heartbeat counts even if a pause or another heartbeat came after it."""
+
+    def answered(actor: Any, message: Any, ctx: Any) -> None:
+        newest = actor.evidence.sent_sequence if actor.evidence is not None else message.tag
+        former(actor, evolve(message, tag=newest), ctx)
+
+    former = handler(patch, HeartbeatAnswered, answered)
 
 
 @plant("migration-refused-and-not-heard")
