@@ -16,7 +16,7 @@ REACHABLE = frozenset({"enrolled", "active", "degraded"})
 
 @checker("seats", source="docs/services.md#seats", holds=("S1",))
 class Seats(Checker):
-    """No offering has more living leases than seats, each has a grant of its own, and what has ended never lives again.
+    """No offering has more living leases than seats, each has a grant of its own, which ends with it, and none lives again.
 
     A provider that refuses to cross boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
     """
@@ -30,8 +30,15 @@ class Seats(Checker):
                 self.complain(commit.host, f"{lease.id}: the lease was {change.before.record.state} and lives again")
             if lease.state == "live":
                 self._count(commit.host, lease)
+            else:
+                self._ended(commit, lease)
             if change.before is None:
                 self._cross(commit.host, lease)
+
+    def _ended(self, commit: Commit, lease: Any) -> None:
+        found = commit.host.store.load("grant", lease.grant_id)
+        if found is not None and found.record.revoked_at is None and commit.wall < found.record.expires_at:
+            self.complain(commit.host, f"{lease.id}: the lease is {lease.state}, and its grant is in force")
 
     def _cross(self, host: Any, lease: Any) -> None:
         offering, peer = host.store.load("service_offering", lease.offering_id), host.store.load("peer", lease.federation_peer_id)
