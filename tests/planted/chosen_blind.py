@@ -374,10 +374,34 @@ def late_answer_counts(patch: Patch) -> None:
     former = handler(patch, HeartbeatAnswered, answered)
 
 
+@plant("service-host-wanted-twice")
+def refused_turn_speaks(patch: Patch) -> None:
+    """What a turn wanted to say leaves although the store has refused what it wanted to write."""
+    former = Engine._refused
+
+    def refused(engine: Engine, turn: Any, outcome: Any) -> None:
+        former(engine, turn, outcome)
+        engine._perform(turn.cell, [effect for effect in turn.effects if effect[0] == "send" or effect[0].startswith("call ")])
+
+    patch.setattr(Engine, "_refused", refused)
+
+
 @plant("migration-refused-and-not-heard")
 def commit_presumed_refused(patch: Patch) -> None:
     """A commit whose answer was lost counts as refused: the records that it would have moved are let go."""
     patch.setattr(Transfer, "_doubt", lambda actor, ctx, record, code: actor.fail(ctx, record, code))
+
+
+@plant("resource-wanted-by-two")
+def held_by_two(patch: Patch) -> None:
+    """A record that one migration holds is none the less good enough for another one."""
+    former = actors.migration.giving.freeze_fault
+
+    def lenient(record: Any, account_id: str, migration_id: str) -> Any:
+        free = evolve(record, frozen_by=None) if record is not None else None
+        return former(free, account_id, migration_id)
+
+    patch.setattr(actors.migration.giving, "freeze_fault", lenient)
 
 
 @plant("rotation-amid-invitations")

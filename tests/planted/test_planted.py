@@ -67,6 +67,8 @@ SAMPLE = (
     "one_bucket_for_everybody",
     "one_seat_too_many",
     "event_taken_twice",
+    "refused_turn_speaks",
+    "held_by_two",
 )
 
 
