@@ -150,6 +150,14 @@ class Configuration:
         """What handlers of the domain may read."""
         return self.federation
 
+    def warnings(self) -> tuple[Problem, ...]:
+        """What may stand, and yet will not do what its writer expects of it."""
+        return tuple(
+            Problem(doubt.keys[0], self.sources[doubt.keys[0]].place if doubt.keys[0] in self.sources else "", doubt.message)
+            for doubt in _DOUBTS
+            if not doubt.holds(self)
+        )
+
     def effective(self) -> list[Effective]:
         """Every option in force with its source, in the order of the sections. Paths are shown, contents never."""
         default = Source("default")
@@ -783,6 +791,23 @@ _RELATIONS: Final = (
         ("server.operator_listen", "server.listen"),
         lambda c: not _overlap(c.server.listen, c.server.operator_listen),
         "needs another port than server.listen",
+    ),
+)
+
+
+def _heartbeats_admitted(configuration: Configuration) -> bool:
+    """Whether peers that are set up as usual, or like ourselves, admit each of our heartbeats."""
+    limits = (DEFAULT_RATE_LIMITS["heartbeat_per_peer"], configuration.federation.rate_limits["heartbeat_per_peer"])
+    return any(configuration.federation.heartbeat_interval_s * limit.rate >= limit.per_s for limit in limits)
+
+
+_DOUBTS: Final = (
+    _Relation(
+        ("federation.heartbeat_interval", "federation.rate_limits.heartbeat_per_peer"),
+        _heartbeats_admitted,
+        "is shorter than what peers admit under the default federation.rate_limits.heartbeat_per_peer (one heartbeat in "
+        f"{format_duration(DEFAULT_RATE_LIMITS['heartbeat_per_peer'].per_s / DEFAULT_RATE_LIMITS['heartbeat_per_peer'].rate)}), so they "
+        "refuse some with rate_limited; write a longer one, or have the limit raised here and at every peer",
     ),
 )
 

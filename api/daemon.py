@@ -86,6 +86,8 @@ def serve(configuration: Configuration, *, announce_as_json: bool = False) -> in
     """
     clock = SystemClock()
     lines = logs.configure(clock, level=configuration.log.level, as_json=configuration.log.format == "json")
+    for doubt in configuration.warnings():
+        log.warning("%s", doubt)
     os.umask(0o077)
     configuration.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FolderLock.acquire(configuration.data):

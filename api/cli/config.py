@@ -17,7 +17,7 @@ import click
 from api.cli.application import current, json_option
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import cell, emit_json, table
+from api.cli.output import cell, emit_json, note, table
 
 if TYPE_CHECKING:
     from api.configuration import Configuration
@@ -85,7 +85,10 @@ def load_configuration(data: Path, file: Path | None, flags: Mapping[str, object
 @json_option
 def show(data: Path, file: Path | None) -> None:
     """Print every option in force and where it came from; never a secret."""
-    rows = load_configuration(data, file).effective()
+    configuration = load_configuration(data, file)
+    rows = configuration.effective()
+    for warning in configuration.warnings():
+        note(f"warning: {warning}")
     if current().as_json:
         for row in rows:
             emit_json(attrs.asdict(row))

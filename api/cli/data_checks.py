@@ -30,6 +30,15 @@ def configuration(ground: Ground) -> Iterable[str]:
     return ground.configuration_problems
 
 
+@check(
+    title="configuration does what it says",
+    severity="medium",
+    remedy="change one of the options named; `powernode help configuration` tells how they are set",
+)
+def configuration_warnings(ground: Ground) -> Iterator[str]:
+    yield from map(str, ground.settings.warnings())
+
+
 @check(title="data directory is ours alone", severity="high", remedy="chmod 700 the directory and chown it to the user of the daemon")
 def folder_permissions(ground: Ground) -> Iterator[str]:
     found = ground.folder.stat()

@@ -332,3 +332,25 @@ def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0s"), (42.9, "42s"), (61, "1m 1s"), (604_799, "6d 23h"), (86_460, "1d"), (-5, "0s")])
 def test_durations_are_shown_short(seconds: float, shown: str) -> None:
     assert approximate(seconds) == shown
+
+
+# --- What may stand and yet disappoints -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "doubted"),
+    [
+        ({}, []),
+        ({"HEARTBEAT_INTERVAL": "10s"}, []),
+        ({"HEARTBEAT_INTERVAL": "9999ms"}, ["federation.heartbeat_interval"]),
+        ({"HEARTBEAT_INTERVAL": "5s", "RATE_LIMITS_HEARTBEAT_PER_PEER_RATE": "11"}, ["federation.heartbeat_interval"]),
+        ({"HEARTBEAT_INTERVAL": "5s", "RATE_LIMITS_HEARTBEAT_PER_PEER_RATE": "12"}, []),
+        ({"RATE_LIMITS_HEARTBEAT_PER_PEER_RATE": "1"}, []),
+    ],
+)
+def test_heartbeats_that_peers_would_refuse_are_doubted(environment: dict[str, str], doubted: list[str]) -> None:
+    loaded = load(data=Path("/nowhere"), environment={f"POWERNODE_FEDERATION_{key}": value for key, value in environment.items()})
+    assert [warning.key for warning in loaded.warnings()] == doubted
+    for warning in loaded.warnings():
+        assert "federation.rate_limits.heartbeat_per_peer" in warning.message
+        assert warning.place == "POWERNODE_FEDERATION_HEARTBEAT_INTERVAL"

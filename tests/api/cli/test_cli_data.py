@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from net.vault import Vault
 from runtime.random import SeededRandomness
 from runtime.store.port import EventDraft, Put, Unit
 from runtime.store.sqlite import SqliteStore
+from tests.support.daemons import PATIENCE_S
 from tests.support.operator_api import TOKEN, WALL, OperatorApi, Run, SystemTime, TransportFailed, lines, listing, peer, refused
 
 INSTANCE_ID = "0190e1c4-3333-7000-8000-000000000004"
@@ -123,6 +126,10 @@ def forget_url(data: Path) -> None:
     (data / "powernode.toml").write_text("")
 
 
+def hurry_heartbeats(data: Path) -> None:
+    (data / "powernode.toml").write_text('[server]\npublic_url = "https://a.example.com"\n[federation]\nheartbeat_interval = "9s"\n')
+
+
 def spoil_store(data: Path) -> None:
     content = bytearray(store_file(data).read_bytes())
     content[4096 * 2 : 4096 * 4] = b"\xff" * (4096 * 2)
@@ -138,6 +145,7 @@ def spoil_store(data: Path) -> None:
         (lose_key, "key_files", "is missing"),
         (spoil_configuration, "configuration", "did you mean server.listen?"),
         (forget_url, "public_url", "is not set"),
+        (hurry_heartbeats, "configuration_warnings", "federation.rate_limits.heartbeat_per_peer"),
         (spoil_store, "store_integrity", ""),
     ],
 )
@@ -147,6 +155,24 @@ def test_each_check_notices_its_trouble(api: OperatorApi, data: Path, spoil: Any
     assert verdict.problems
     assert said in verdict.problems[0]
     assert verdict.remedy
+
+
+def test_what_peers_would_refuse_is_told_where_the_configuration_is_shown(run: Run, data: Path) -> None:
+    hurry_heartbeats(data)
+    shown = run("config", "show", "--data", str(data))
+    assert "warning: federation.heartbeat_interval: " in shown.stderr
+    assert "federation.rate_limits.heartbeat_per_peer" in shown.stderr
+    assert "warning" not in shown.stdout
+
+
+def test_what_peers_would_refuse_is_told_at_the_start(data: Path) -> None:
+    hurry_heartbeats(data)
+    command = [sys.executable, "-m", "api.cli", "serve", "--data", str(data)]
+    # A directory in use ends the start right behind the warning.
+    with FolderLock.acquire(data):
+        started = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert started.returncode == 1
+    assert "federation.rate_limits.heartbeat_per_peer" in started.stderr
 
 
 @pytest.mark.parametrize(
