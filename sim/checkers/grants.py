@@ -1,7 +1,7 @@
 """Who may use what: the grants of a platform, judged anew for every call that a bearer opens.
 
-Lives here: the rule that a served call had a grant behind it, restated over committed rows alone, and what becomes of the bearers that a
-platform holds. Must not live here: who a certificate is (see `admission`), or the code that judges calls.
+Lives here: the rule that a served call had a grant behind it, restated over committed rows alone. Must not live here: who a certificate is
+(see `admission`), what becomes of bearers that a platform holds (see `bearers`), or the code that judges calls.
 """
 
 from __future__ import annotations
@@ -253,15 +253,3 @@ def _inside(allowed: Any, text: str | None) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in ipaddress.ip_network(each) for each in allowed)
-
-
-@checker("held_bearers", source="docs/grants.md#grants-that-others-gave-us", holds=("I4",))
-class HeldBearers(Checker):
-    """When a revocation is complete, no bearer that its peer gave us is left."""
-
-    def on_rest(self, host: Any) -> None:
-        for row in host.store.query(Query("received_grant")):
-            peer = self.facts.peers[host.name].get(row.record.federation_peer_id)
-            over = peer is None or (peer.revocation is not None and peer.revocation.phase == "complete" and not peer.revocation.untold)
-            if over:
-                self.complain(host, f"{row.record.id}: its peering is over, and the bearer is still held")
