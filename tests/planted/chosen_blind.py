@@ -39,6 +39,7 @@ from actors.offering.seats import Seats
 from actors.peer.actor import PeerActor
 from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatAnswered, HeartbeatTick, Redeem, ResumePeering
 from actors.ports import Open
+from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor
 from runtime.actor import Ref
 from runtime.engine import Engine
@@ -408,6 +409,17 @@ def held_by_two(patch: Patch) -> None:
 def pinning_not_waited_for(patch: Patch) -> None:
     """A rotation ends as soon as the peers have followed, while open tokens still send their holders to the former root."""
     patch.setattr(actors.rotation.actor, "_pinning", lambda peers, wall: [])
+
+
+@plant("bearer-refused-after-another-came")
+def word_about_a_former_bearer(patch: Patch) -> None:
+    """That the issuer takes a bearer no more counts against the one that has come in its place meanwhile."""
+    former = ReceivedGrantActor._note_refusal
+
+    def note(actor: Any, ctx: Any, presented: Any, code: Any) -> None:
+        former(actor, ctx, actor.record.sealed_bearer if actor.record is not None else presented, code)
+
+    patch.setattr(ReceivedGrantActor, "_note_refusal", note)
 
 
 @plant("migration-loses-its-grant")
