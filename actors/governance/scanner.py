@@ -281,11 +281,14 @@ def _known(instant: float | None, record: PeerRecord) -> float:
 
 
 def _one_way(record: PeerRecord, evidence: PeerEvidence, wall: float) -> Iterator[Finding]:
-    """One direction silent while the other works. Who advertises nothing that can be reached only dials out: that is no fault."""
+    """One direction silent while the other works. Who advertises nothing that can be reached only dials out: that is no fault.
+
+    Silence from before contact began anew says nothing: one of the two was away, and the first heartbeats come one by one.
+    """
     ways = {"inbound": evidence.last_inbound_heartbeat_at, "outbound": evidence.last_outbound_heartbeat_at}
     for direction, other in (("inbound", "outbound"), ("outbound", "inbound")):
         works = ways[other]
-        silent_s = wall - _known(ways[direction], record)
+        silent_s = wall - max(_known(ways[direction], record), evidence.contact_since or 0.0)
         if works is None or wall - works > ASYMMETRIC_HEARTBEAT_S or silent_s <= ASYMMETRIC_HEARTBEAT_S:
             continue
         if direction == "outbound" and not _may_be_reachable(record, evidence):

@@ -188,6 +188,7 @@ class Heartbeats(Telling):
             evidence,
             last_heartbeat_at=ctx.wall,
             last_outbound_heartbeat_at=ctx.wall,
+            contact_since=_contact_since(ctx, evidence),
             last_error=None,
             last_error_at=None,
             endpoints=seen,
@@ -241,6 +242,7 @@ class Heartbeats(Telling):
             evidence,
             last_heartbeat_at=ctx.wall if two_way else evidence.last_heartbeat_at,
             last_inbound_heartbeat_at=ctx.wall,
+            contact_since=_contact_since(ctx, evidence),
             remote_boot_epoch=message.boot_epoch if numbered and newer else evidence.remote_boot_epoch,
             remote_sequence=message.sequence if numbered and newer else evidence.remote_sequence,
             lower_boot_epoch=message.boot_epoch if flipped else evidence.lower_boot_epoch,
@@ -323,6 +325,13 @@ class Heartbeats(Telling):
             return record
         record = evolve(record, trust_status="established", last_handshake_at=ctx.wall)
         return step(ctx, record, "trust_established", by)
+
+
+def _contact_since(ctx: Context, evidence: PeerEvidence) -> float | None:
+    """Since when there is contact, as of this one: anew, if it comes after a pause that no single lost heartbeat explains."""
+    last = max(evidence.last_inbound_heartbeat_at or 0.0, evidence.last_outbound_heartbeat_at or 0.0)
+    paused = ctx.wall - last > 2 * ctx.settings.federation.heartbeat_interval_s
+    return ctx.wall if paused else evidence.contact_since
 
 
 def _note_epoch(ctx: Context, acknowledged: int) -> None:

@@ -296,6 +296,8 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
 
     Attributes:
         last_heartbeat_at: newest two-way evidence: an outbound heartbeat acknowledged or an inbound one answered.
+        contact_since: when contact in any direction began anew after a pause of more than two heartbeats, as each restart makes one;
+            before it neither direction could be heard of.
         remote_boot_epoch, remote_sequence: the newest pair whose data was applied.
         echoed_epoch: the start of ours that the remote has acknowledged last.
         sent_sequence: number of our newest heartbeat; it outlives the stay of the actor in memory.
@@ -314,6 +316,7 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     last_heartbeat_at: float | None = None
     last_inbound_heartbeat_at: float | None = None
     last_outbound_heartbeat_at: float | None = None
+    contact_since: float | None = None
     remote_boot_epoch: int = 0
     remote_sequence: int = 0
     sent_sequence: int = 0

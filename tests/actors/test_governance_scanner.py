@@ -130,6 +130,8 @@ INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("peer_heartbeat_asymmetric", {}, {"last_inbound_heartbeat_at": WALL - 300.001}, True),
     ("peer_heartbeat_asymmetric", {}, {"last_outbound_heartbeat_at": None}, True),
     ("peer_heartbeat_asymmetric", {}, {"last_inbound_heartbeat_at": WALL - 301.0, "last_outbound_heartbeat_at": WALL - 301.0}, False),
+    ("peer_heartbeat_asymmetric", {}, {"last_inbound_heartbeat_at": WALL - 900.0, "contact_since": WALL - 300.0}, False),
+    ("peer_heartbeat_asymmetric", {}, {"last_inbound_heartbeat_at": WALL - 900.0, "contact_since": WALL - 300.001}, True),
     ("peer_degraded_prolonged", {"status": "degraded", "status_since": WALL - DAY_S}, {}, False),
     ("peer_degraded_prolonged", {"status": "degraded", "status_since": WALL - DAY_S - 0.001}, {}, True),
     ("peer_degraded_prolonged", {"status": "degraded", "status_since": 0.0, "remote_state": "suspended_us"}, {}, False),
