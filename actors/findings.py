@@ -169,11 +169,11 @@ _REGISTRY: Final = (
         kind="platform_restored_by_hand",
         severity="critical",
         title="This platform may be an earlier copy of itself",
-        text="The peer has heard of start {echoed_epoch} of this platform, but this is start {boot_epoch}: an earlier copy of the data "
+        text="The peer has heard of {heard}, and this is start {boot_epoch}: an earlier copy of the data "
         "runs, or the peer {peer_id} is wrong. No trust is opened and nothing granted is served until that is decided.",
         remedy="`powernode trust show` tells which peers say so; `powernode trust unfreeze` takes your decision. Afterwards restart the "
         "daemon, so that its peers take its word again.",
-        distinguished_by=("echoed_epoch",),
+        distinguished_by=("heard",),
     ),
     FindingKind(
         kind="peer_compromise_disclosed",

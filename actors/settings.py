@@ -26,6 +26,8 @@ class Identity:
         ca_pin: 22 characters that pin the root in tokens, or None if our listener shows a public certificate.
         boot_epoch: rises by one with every start of the process and with every restore.
         restored_at_epoch: the boot epoch that the newest restore by command made; 0 if there was none.
+        start_mark: drawn by chance at each start, so that two starts under one epoch can be told apart; 0 if there is none.
+        history: how many events the store held when the process started. Whatever an earlier start has told of is among them.
     """
 
     instance_id: str
@@ -36,6 +38,8 @@ class Identity:
     boot_epoch: int = 1
     restored_at_epoch: int = 0
     account_id: str = ""
+    start_mark: int = 0
+    history: int = 0
 
 
 @attrs.frozen

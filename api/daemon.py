@@ -27,7 +27,7 @@ from actors.addresses import is_literal
 from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE
 from actors.continuity.record import KIND as CONTINUITY
-from actors.continuity.record import epoch_floor
+from actors.continuity.record import START_MARK_BITS, epoch_floor
 from actors.door.access import AccessLine, through_logging
 from actors.governance.messages import Start
 from actors.governance.record import KIND as GOVERNANCE
@@ -179,6 +179,8 @@ class Platform:
             boot_epoch=self._next_epoch(instance_id),
             restored_at_epoch=int(self.store.meta_get("restored_at_epoch") or 0),
             account_id=account_id,
+            start_mark=chance.getrandbits(START_MARK_BITS),
+            history=self.store.last_cursor(),
         )
         settings = Settings(
             identity,

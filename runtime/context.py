@@ -124,6 +124,11 @@ class Context:
         """Committed entries of one audit chain, ascending."""
         return self.engine.store.audit(chain, after_sequence, limit)
 
+    @property
+    def history(self) -> int:
+        """How many events are committed: it rises with what has happened here, and once read never falls, not even by a crash."""
+        return self.engine.last_cursor
+
     # --- durable effects -----------------------------------------------------------------------------------------
 
     def save(self, record: Any) -> None:

@@ -95,6 +95,7 @@ class Engine:
         self.dead_letters = DeadLetters()
         self.crashes: deque[Crash] = deque(maxlen=100)
         self.halted: str | None = None
+        self.last_cursor = 0
         self.buggify = buggify
         self.on_events: list[Callable[[Sequence[Event]], None]] = []
         self.on_unknown: Callable[[str], None] = lambda error: None
@@ -125,6 +126,7 @@ class Engine:
 
     def start(self) -> None:
         """Arm every durable deadline, and wake in slices every record that asked to be resumed."""
+        self.last_cursor = self.store.last_cursor()
         self._due.load([(Ref(kind, id), at) for kind, id, at in self.store.due() if kind in self._kinds])
         waiting = deque(Ref(kind, id) for kind, id in self.store.resumable() if kind in self._kinds)
         if waiting:
@@ -534,6 +536,8 @@ class Engine:
             if isinstance(outcome, Committed):
                 events += outcome.events
                 self._follow(turn)
+        if events:
+            self.last_cursor = events[-1].cursor
         self._commits.count_refused(result[len(turns) :])
         for listener in self.on_events if events else ():
             try:

@@ -58,7 +58,18 @@ FORMER: Final = Release(
     unknown={
         "/federation_api/accept": frozenset({"handshake_id", "contract_digest", "spawn_role", "spawn_mode"}),
         "/federation_api/heartbeat": frozenset(
-            {"boot_epoch", "sequence", "peer_state", "contract_digest", "last_ack", "anchor_fingerprint", "jurisdiction", "release_tag"}
+            {
+                "boot_epoch",
+                "sequence",
+                "start_mark",
+                "history",
+                "peer_state",
+                "contract_digest",
+                "last_ack",
+                "anchor_fingerprint",
+                "jurisdiction",
+                "release_tag",
+            }
         ),
         "/federation_api/migrations": frozenset({"chain"}),
     },

@@ -25,7 +25,7 @@ from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE
 from actors.certificates import pem_blocks
 from actors.continuity.record import KIND as CONTINUITY
-from actors.continuity.record import epoch_floor
+from actors.continuity.record import START_MARK_BITS, epoch_floor
 from actors.door.call import Answer, Call, Source
 from actors.door.families import PlatformDoor
 from actors.governance.messages import Start
@@ -282,7 +282,7 @@ class Host:
         names = world.network.names.set(f"{name}.example.com", (world.network.public_address(name),))
         if realm:
             names.views[realm] = (place.address,)
-        self.boot_epoch = 0
+        self.boot_epoch = self.start_mark = self.history = 0
         self.copy: MemoryStore | None = None
         self.channels: SimulatedChannels | None = None
         self.hub: SimulatedHub | None = None
@@ -344,7 +344,7 @@ class Host:
         Raises:
             StoreError: the disk is full.
         """
-        self.boot_epoch = self._next_epoch()
+        self.begin_as_another_start()
         self.running, self.paused = True, False
         self._woken, self._alarms = False, []
         self._pump, self._alarm = self._fenced(self._run_engine), self._fenced(self._ring)
@@ -421,6 +421,8 @@ class Host:
             boot_epoch=self.boot_epoch,
             restored_at_epoch=int(self.store.meta_get("restored_at_epoch") or 0),
             account_id=self.account_id,
+            start_mark=self.start_mark,
+            history=self.history,
         )
         return Settings(identity, self.federation, platform_version=self.release.version, release_tag=self.release.tag)
 
@@ -458,8 +460,18 @@ class Host:
         """The address by which the world would have to call it."""
         return self.world.network.public_address(self.name)
 
+    def begin_as_another_start(self) -> None:
+        """As the daemon: what tells this start of the process from every other.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        self.boot_epoch = self._next_epoch()
+        self.start_mark = self.randomness.stream("start").getrandbits(START_MARK_BITS)
+        self.history = self.store.last_cursor()
+
     def _next_epoch(self) -> int:
-        """As the daemon: above every earlier one, those of a later copy included, once operators have decided about it."""
+        """Above every earlier one, those of a later copy included, once operators have decided about it."""
         row = self.store.load(CONTINUITY.name, self.instance_id)
         floor = epoch_floor(row.record if row is not None else None)
         if int(self.store.meta_get("boot_epoch") or 0) < floor:

@@ -7,8 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.continuity.messages import CloseWhatCameBack, Decide, Decided, EpochClaimed
-from actors.continuity.record import CLAIMANTS_MAX, KIND, Closing, ContinuityRecord, frozen_by, shown
+from actors.continuity.messages import CloseWhatCameBack, Decide, Decided, EpochClaimed, LaterStateClaimed
+from actors.continuity.record import (
+    CLAIMANTS_MAX,
+    KIND,
+    Closing,
+    ContinuityRecord,
+    frozen_by,
+    leap_after,
+    says_more,
+    shown,
+    undecided_restore,
+)
 from actors.homecoming.messages import AskHomes
 from actors.homecoming.record import KIND as HOMECOMING
 from actors.idempotency.record import remember
@@ -37,26 +47,46 @@ class ContinuityActor(Actor):
         known = max(record.decided_epoch, record.claimed_epoch if message.peer_id in record.claimants else 0)
         if message.peer_id in record.disbelieved or message.epoch <= max(known, ctx.settings.identity.boot_epoch):
             return
+        self._freeze(ctx, evolve(record, claimed_epoch=max(record.claimed_epoch, message.epoch)), message.peer_id, "later_start")
+
+    @handles(LaterStateClaimed)
+    def on_later_state_claimed(self, message: LaterStateClaimed, ctx: Context) -> None:
+        record: ContinuityRecord = self.record or ContinuityRecord(id=ctx.ref.id)
+        identity = ctx.settings.identity
+        more = says_more(record, identity, message.epoch, message.start_mark, message.history)
+        if more is None or message.peer_id in record.disbelieved:
+            return
+        claimed = evolve(record, claimed_history=max(record.claimed_history, message.history))
+        if more == "start":
+            claimed = evolve(claimed, claimed_epoch=max(record.claimed_epoch, message.epoch))
+        if record.frozen_at is None and frozen_by(record, identity) is not None:
+            # It is known already that this is an earlier copy; what its peers have heard only says how far the decision must leap.
+            if claimed != record:
+                ctx.save(claimed)
+        elif claimed != record or message.peer_id not in record.claimants:
+            self._freeze(ctx, claimed, message.peer_id, "other_start" if more == "start" else "longer_history")
+
+    def _freeze(self, ctx: Context, record: ContinuityRecord, claimant: str, noticed: str) -> None:
+        """Let nothing be opened on a peer's word, which `record` holds already."""
+        identity = ctx.settings.identity
         if record.frozen_at is None:
-            facts = {"claimed_epoch": message.epoch, "boot_epoch": ctx.settings.identity.boot_epoch, "claimant": message.peer_id}
+            facts = {
+                "noticed": noticed,
+                "claimed_epoch": record.claimed_epoch,
+                "boot_epoch": identity.boot_epoch,
+                "claimant": claimant,
+            }
             ctx.audit("trust.frozen", "remote", None, **facts)
-            ctx.emit("federation.trust.frozen", "critical", ctx.settings.identity.account_id or None, **facts)
-        claimants = tuple(dict.fromkeys((*record.claimants, message.peer_id)))[-CLAIMANTS_MAX:]
-        ctx.save(
-            evolve(
-                record,
-                frozen_at=record.frozen_at if record.frozen_at is not None else ctx.wall,
-                claimed_epoch=max(record.claimed_epoch, message.epoch),
-                claimants=claimants,
-            )
-        )
+            ctx.emit("federation.trust.frozen", "critical", identity.account_id or None, **facts)
+        claimants = tuple(dict.fromkeys((*record.claimants, claimant)))[-CLAIMANTS_MAX:]
+        ctx.save(evolve(record, frozen_at=record.frozen_at if record.frozen_at is not None else ctx.wall, claimants=claimants))
 
     @handles(Decide)
     def on_decide(self, message: Decide, ctx: Context) -> None:
         record: ContinuityRecord = self.record or ContinuityRecord(id=ctx.ref.id)
         identity = ctx.settings.identity
         cause = frozen_by(self.record, identity)
-        by_command = identity.restored_at_epoch > record.decided_epoch
+        by_command = undecided_restore(record, identity)
         if cause is None or record.closing is not None:
             ctx.reply(NOT_FROZEN)
             return
@@ -72,14 +102,18 @@ class ContinuityActor(Actor):
         facts |= {"claimed_epoch": record.claimed_epoch, "claimants": list(record.claimants)}
         ctx.audit("trust.decided", "user", message.by, **facts)
         ctx.emit("federation.trust.decided", "high", identity.account_id or None, **facts)
-        decided = evolve(record, frozen_at=None, claimants=(), decided_at=ctx.wall, decided_by=message.by, decision=message.decision)
+        decided = evolve(
+            record, frozen_at=None, claimants=(), claimed_history=0, decided_at=ctx.wall, decided_by=message.by, decision=message.decision
+        )
         if message.decision == "not_restored":
             doubted = tuple(dict.fromkeys((*record.disbelieved, *record.claimants)))
             decided = evolve(decided, disbelieved=doubted, claimed_epoch=0)
         else:
             decided = evolve(
                 decided,
-                decided_epoch=max(record.decided_epoch, record.claimed_epoch, identity.boot_epoch, identity.restored_at_epoch),
+                decided_epoch=max(record.decided_epoch + 1, record.claimed_epoch, identity.boot_epoch, identity.restored_at_epoch),
+                decided_restore=identity.restored_at_epoch,
+                leap=leap_after(record, ctx.history),
                 closing=Closing(keep_peerings=message.keep_peerings, keep_grants=message.keep_grants, look_at=ctx.wall),
             )
         ctx.save(decided)

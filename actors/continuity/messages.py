@@ -14,6 +14,15 @@ class EpochClaimed(Value, frozen=True):
     epoch: int
 
 
+class LaterStateClaimed(Value, frozen=True):
+    """A peer has heard of more than this copy of our data knows (see `says_more`): a later copy has run. No answer."""
+
+    peer_id: str
+    epoch: int
+    start_mark: int
+    history: int
+
+
 class Decide(Value, frozen=True):
     """An operator's decision. Answer: `Decided`, or a fault (`trust_not_frozen`, `claim_disproved`).
 

@@ -677,7 +677,14 @@ FEDERATION_ACCEPTED = Object(
     unknown="ignore",
 )
 _LAST_ACK = Object(
-    (Field("epoch", Integer(), required=True), Field("sequence", Integer(), required=True)), name="LastAck", unknown="ignore"
+    (
+        Field("epoch", Integer(), required=True),
+        Field("sequence", Integer(), required=True),
+        Field("start_mark", Integer(), description="What that start called itself."),
+        Field("history", Integer(), description="The highest that any start before `epoch` has told."),
+    ),
+    name="LastAck",
+    unknown="ignore",
 )
 FEDERATION_HEARTBEAT = Object(
     (
@@ -689,6 +696,8 @@ FEDERATION_HEARTBEAT = Object(
         Field("data_residency", _TOLD_NAME),
         Field("boot_epoch", Integer(), description="Rises with every start of the sender."),
         Field("sequence", Integer(), description="Rises with every heartbeat of one start."),
+        Field("start_mark", Integer(), description="Drawn by chance at every start of the sender."),
+        Field("history", Integer(), description="Rises with what is committed at the sender, from start to start."),
         Field("sent_at", Instant()),
         Field("peer_state", Choice(("ok", "suspended"))),
         Field("contract_version", ContractVersion()),

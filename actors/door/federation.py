@@ -140,6 +140,8 @@ def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault |
     return Beat(
         boot_epoch=body.get("boot_epoch") or 0,
         sequence=body.get("sequence") or 0,
+        start_mark=body.get("start_mark") or 0,
+        history=body.get("history") or 0,
         sent_at=body.get("sent_at"),
         peer_state=body.get("peer_state") or "ok",
         capabilities=body.get("capabilities"),
@@ -156,6 +158,8 @@ def _beat(door: Door, body: Mapping[str, Any], account_id: str, refused: Fault |
         anchor_fingerprint=body.get("anchor_fingerprint"),
         acknowledged_epoch=acknowledged.get("epoch") or 0,
         acknowledged_sequence=acknowledged.get("sequence") or 0,
+        acknowledged_mark=acknowledged.get("start_mark") or 0,
+        acknowledged_history=acknowledged.get("history") or 0,
         over_channel=channel,
         refused=refused,
         matrix=door.schema_rules(account_id),

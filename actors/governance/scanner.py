@@ -264,13 +264,22 @@ def _heartbeats(record: PeerRecord, evidence: PeerEvidence | None, settings: Set
         return
     if record.status in _IN_TOUCH and not paused:
         yield from _one_way(record, evidence, wall)
-    if evidence.echoed_epoch > settings.identity.boot_epoch:
-        facts = {"echoed_epoch": evidence.echoed_epoch, "boot_epoch": settings.identity.boot_epoch}
-        yield _finding("platform_restored_by_hand", record, **facts)
+    heard = _heard_of_us(evidence, settings.identity.boot_epoch)
+    if heard is not None:
+        yield _finding("platform_restored_by_hand", record, heard=heard, boot_epoch=settings.identity.boot_epoch)
     if evidence.clock_skew_s is not None and abs(evidence.clock_skew_s) > CLOCK_SKEW_WARNING_S:
         yield _finding("peer_clock_skew", record, skew_s=int(evidence.clock_skew_s))
     if evidence.epoch_flips >= EPOCH_FLIPS_TO_CONFLICT:
         yield _finding("peer_identity_conflict", record, lower_epoch=evidence.lower_boot_epoch, higher_epoch=evidence.remote_boot_epoch)
+
+
+def _heard_of_us(evidence: PeerEvidence, boot_epoch: int) -> str | None:
+    """What the peer has heard of this platform that this copy of its data does not know."""
+    if evidence.echoed_epoch > boot_epoch:
+        return f"start {evidence.echoed_epoch} of this platform"
+    if evidence.knows_more is None:
+        return None
+    return f"another start {boot_epoch} of this platform" if evidence.knows_more == "start" else "events that these data do not hold"
 
 
 def _known(instant: float | None, record: PeerRecord) -> float:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.continuity.messages import EpochClaimed
+from actors.continuity.messages import EpochClaimed, LaterStateClaimed
 from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import ContinuityRecord, says_more, told_history
 from actors.contract import record as contract
 from actors.hub.announcing import announced_endpoints
 from actors.limits import CAPABILITY_CHANGES_PER_HOUR_MAX, ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
@@ -143,6 +144,8 @@ class Heartbeats(Telling):
         return {
             "boot_epoch": identity.boot_epoch,
             "sequence": sequence,
+            "start_mark": identity.start_mark,
+            "history": told_history(_continuity(ctx), ctx.history),
             "sent_at": iso(ctx.wall),
             "peer_state": peer_state,
             "contract_version": self.record.contract_version_agreed,
@@ -157,7 +160,7 @@ class Heartbeats(Telling):
             "extension_slugs": list(federation.extension_slugs),
             "sync_cursor": {},
             "anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
-            "last_ack": {"epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence},
+            "last_ack": _echo(evidence),
         }
 
     @handles(HeartbeatAnswered)
@@ -193,8 +196,8 @@ class Heartbeats(Telling):
             last_error_at=None,
             endpoints=seen,
             echoed_epoch=answer.acknowledged_epoch or evidence.echoed_epoch,
+            knows_more=_note_echo(ctx, answer.acknowledged_epoch, answer.acknowledged_mark, answer.acknowledged_history),
         )
-        _note_epoch(ctx, answer.acknowledged_epoch)
         self._contact(ctx, proof, _told(record, answer), SYSTEM)
         self._tell_asked(ctx, {"ok": True, "url": reply.url, "elapsed_ms": round(reply.elapsed_s * 1000, 1)})
 
@@ -238,6 +241,7 @@ class Heartbeats(Telling):
         two_way = not message.over_channel or echo_is_fresh(
             ctx.settings.identity.boot_epoch, evidence.sent_sequence, message.acknowledged_epoch, message.acknowledged_sequence
         )
+        mark, history, former = _heard(evidence, message) if numbered else _unheard(evidence)
         proof = evolve(
             evidence,
             last_heartbeat_at=ctx.wall if two_way else evidence.last_heartbeat_at,
@@ -245,12 +249,15 @@ class Heartbeats(Telling):
             contact_since=_contact_since(ctx, evidence),
             remote_boot_epoch=message.boot_epoch if numbered and newer else evidence.remote_boot_epoch,
             remote_sequence=message.sequence if numbered and newer else evidence.remote_sequence,
+            remote_mark=mark,
+            remote_history=history,
+            former_history=former,
             lower_boot_epoch=message.boot_epoch if flipped else evidence.lower_boot_epoch,
             epoch_flips=evidence.epoch_flips + flipped,
             clock_skew_s=message.sent_at - ctx.wall if message.sent_at is not None else evidence.clock_skew_s,
             echoed_epoch=message.acknowledged_epoch or evidence.echoed_epoch,
+            knows_more=_note_echo(ctx, message.acknowledged_epoch, message.acknowledged_mark, message.acknowledged_history),
         )
-        _note_epoch(ctx, message.acknowledged_epoch)
         changed = record
         if record.inbound_proven_at is None:
             changed = evolve(changed, inbound_proven_at=ctx.wall)
@@ -284,7 +291,7 @@ class Heartbeats(Telling):
             "our_data_residency": federation.data_residency,
             "our_anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
             "received_at": iso(ctx.wall),
-            "last_ack": {"epoch": evidence.remote_boot_epoch, "sequence": evidence.remote_sequence},
+            "last_ack": _echo(evidence),
         }
 
     # --- what contact brings about -------------------------------------------------------------------------------
@@ -334,11 +341,50 @@ def _contact_since(ctx: Context, evidence: PeerEvidence) -> float | None:
     return ctx.wall if paused else evidence.contact_since
 
 
-def _note_epoch(ctx: Context, acknowledged: int) -> None:
-    """A remote that has heard of a later start of ours than this one knows a later copy of us."""
+def _note_echo(ctx: Context, epoch: int, mark: int, history: int) -> str | None:
+    """What `PeerEvidence.knows_more` keeps. A remote that has heard of more than this copy of our data knows has heard it from a later one.
+
+    That is said again with every echo, so that it is not lost with a crash.
+    """
     identity = ctx.settings.identity
-    if acknowledged > identity.boot_epoch:
-        ctx.send(Ref(CONTINUITY.name, identity.instance_id), EpochClaimed(ctx.ref.id, acknowledged))
+    if epoch > identity.boot_epoch:
+        ctx.send(Ref(CONTINUITY.name, identity.instance_id), EpochClaimed(ctx.ref.id, epoch))
+    if says_more(None, identity, epoch, mark, history) is None:
+        return None
+    more = says_more(_continuity(ctx), identity, epoch, mark, history)
+    if more is not None:
+        ctx.send(Ref(CONTINUITY.name, identity.instance_id), LaterStateClaimed(ctx.ref.id, epoch, mark, history))
+    return more
+
+
+def _continuity(ctx: Context) -> ContinuityRecord | None:
+    row = ctx.row(CONTINUITY.name, ctx.settings.identity.instance_id)
+    return row.record if row is not None else None
+
+
+def _unheard(evidence: PeerEvidence) -> tuple[int, int, int]:
+    return evidence.remote_mark, evidence.remote_history, evidence.former_history
+
+
+def _heard(evidence: PeerEvidence, beat: Beat) -> tuple[int, int, int]:
+    """The mark of the remote's newest start, the highest history of it, and the highest of all earlier ones, with what a heartbeat tells.
+
+    Of two starts under one number the first that was heard is kept: the other is a copy, and has to be told so.
+    """
+    if beat.boot_epoch > evidence.remote_boot_epoch:
+        return beat.start_mark, beat.history, max(evidence.former_history, evidence.remote_history)
+    if beat.boot_epoch == evidence.remote_boot_epoch and evidence.remote_mark in (0, beat.start_mark):
+        return beat.start_mark, max(evidence.remote_history, beat.history), evidence.former_history
+    return _unheard(evidence)
+
+
+def _echo(evidence: PeerEvidence) -> dict[str, int]:
+    return {
+        "epoch": evidence.remote_boot_epoch,
+        "sequence": evidence.remote_sequence,
+        "start_mark": evidence.remote_mark,
+        "history": evidence.former_history,
+    }
 
 
 def _refusal(reply: Any) -> Fault | None:

@@ -251,6 +251,8 @@ class Beat(Value, kw_only=True, frozen=True):
     Attributes:
         acknowledged_epoch, acknowledged_sequence: the start of ours that the sender has heard of last, and the number of our heartbeat
             that it has heard last; 0 if it says nothing.
+        acknowledged_mark, acknowledged_history: what that start has called itself, and the highest that any start before it has told of
+            our history; 0 likewise.
         over_channel: it came over a channel, where its arrival alone does not show that anything of ours arrives.
         refused: why the rest of the body cannot be stored, as a fault; the sender is alive all the same.
         matrix: what the account's operators decided about pairs of versions.
@@ -258,6 +260,8 @@ class Beat(Value, kw_only=True, frozen=True):
 
     boot_epoch: int = 0
     sequence: int = 0
+    start_mark: int = 0
+    history: int = 0
     sent_at: float | None = None
     peer_state: str = "ok"
     capabilities: Mapping[str, Any] | None = None
@@ -274,6 +278,8 @@ class Beat(Value, kw_only=True, frozen=True):
     anchor_fingerprint: str | None = None
     acknowledged_epoch: int = 0
     acknowledged_sequence: int = 0
+    acknowledged_mark: int = 0
+    acknowledged_history: int = 0
     over_channel: bool = False
     refused: Any = None
     matrix: tuple[MatrixRow, ...] = ()

@@ -299,7 +299,11 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
         contact_since: when contact in any direction began anew after a pause of more than two heartbeats, as each restart makes one;
             before it neither direction could be heard of.
         remote_boot_epoch, remote_sequence: the newest pair whose data was applied.
+        remote_mark, remote_history: what the start `remote_boot_epoch` of the remote calls itself, and the highest history that it has
+            told.
+        former_history: the highest history that any earlier start of the remote has told.
         echoed_epoch: the start of ours that the remote has acknowledged last.
+        knows_more: in what the remote's last echo goes beyond what this copy of our data can know (see `actors.continuity`); else None.
         sent_sequence: number of our newest heartbeat; it outlives the stay of the actor in memory.
         lower_boot_epoch: the boot epoch that came back last.
         epoch_flips: how often an older boot epoch came back: two senders share one identity.
@@ -319,8 +323,12 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     contact_since: float | None = None
     remote_boot_epoch: int = 0
     remote_sequence: int = 0
+    remote_mark: int = 0
+    remote_history: int = 0
+    former_history: int = 0
     sent_sequence: int = 0
     echoed_epoch: int = 0
+    knows_more: str | None = None
     lower_boot_epoch: int = 0
     epoch_flips: int = 0
     clock_skew_s: float | None = None

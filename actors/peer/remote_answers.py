@@ -235,6 +235,8 @@ class HeartbeatAnswer(Value, kw_only=True, frozen=True):
     data_residency: str | None = None
     anchor_fingerprint: str | None = None
     acknowledged_epoch: int = 0
+    acknowledged_mark: int = 0
+    acknowledged_history: int = 0
 
 
 def parse_heartbeat(reply: RemoteReply) -> HeartbeatAnswer:
@@ -250,11 +252,18 @@ def parse_heartbeat(reply: RemoteReply) -> HeartbeatAnswer:
     quiet: list[Problem] = []
     fingerprint = data.get("our_anchor_fingerprint")
     acknowledged = data.get("last_ack")
-    epoch = acknowledged.get("epoch") if isinstance(acknowledged, dict) else None
+    heard = acknowledged if isinstance(acknowledged, dict) else {}
     return HeartbeatAnswer(
         endpoints=None if problems else parsed,
         platform_version=sanitize.parse_short_text(version, quiet, "local_version", chars_max=NAME_CHARS_MAX),
         data_residency=sanitize.parse_short_text(data.get("our_data_residency"), quiet, "our_data_residency", chars_max=NAME_CHARS_MAX),
         anchor_fingerprint=fingerprint if isinstance(fingerprint, str) and len(fingerprint) == 71 else None,
-        acknowledged_epoch=epoch if isinstance(epoch, int) and not isinstance(epoch, bool) and 0 < epoch <= sanitize.INTEGER_MAX else 0,
+        acknowledged_epoch=_count(heard.get("epoch")),
+        acknowledged_mark=_count(heard.get("start_mark")),
+        acknowledged_history=_count(heard.get("history")),
     )
+
+
+def _count(value: object) -> int:
+    """A number that a remote tells; 0 for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= sanitize.INTEGER_MAX else 0

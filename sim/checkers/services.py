@@ -67,7 +67,7 @@ class Routes(Checker):
     def on_rest(self, host: Any) -> None:
         expected, wall = {}, host.clock.wall()
         decided = host.store.load("continuity", host.instance_id)
-        if int(host.store.meta_get("restored_at_epoch") or 0) > (decided.record.decided_epoch if decided is not None else 0):
+        if int(host.store.meta_get("restored_at_epoch") or 0) > ((decided.record.decided_restore or 0) if decided is not None else 0):
             # A copy whose operators have not decided yet what of it still holds.
             return
         for row in host.store.query(Query("service_subscription", ((Condition("state", "=", "active"),),))):

@@ -68,7 +68,7 @@ class SocketHost(Host):
     # --- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.boot_epoch = self._next_epoch()
+        self.begin_as_another_start()
         self.running, self.paused = True, False
         self.world.note(self.name, "life", "start")
         process = self.process = self.level.process(self.name, self.name)

@@ -118,6 +118,8 @@ INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("peer_behind_our_rotation", {"outbound_next": tried_since(0.0), "status": "suspended"}, {}, False),
     ("platform_restored_by_hand", {}, {"echoed_epoch": 2}, True),
     ("platform_restored_by_hand", {}, {"echoed_epoch": 1}, False),
+    ("platform_restored_by_hand", {}, {"knows_more": "start"}, True),
+    ("platform_restored_by_hand", {}, {"knows_more": "history"}, True),
     ("peer_compromise_disclosed", {"compromise_disclosed_at": WALL}, {}, True),
     ("peer_compromise_disclosed", {"compromise_disclosed_at": WALL, "status": "suspended"}, {}, False),
     ("peer_heartbeat_stale", {"status": "enrolled", "remote_state": "suspended_us"}, {"last_heartbeat_at": 0.0}, False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
+from runtime.store.backup import backup
+from runtime.store.sqlite import DATABASE_NAME
 from tests.e2e.test_certificates_over_tls import QUIET, RATES, plant
 from tests.support.daemons import PEERS, Daemon, Reply, both_active, copy_of, daemons, poll, propose, reaches
 from tests.support.tls_client import FEDERATION_API, Connection, connected
@@ -139,3 +142,42 @@ def test_a_copy_put_back_by_hand_opens_nothing_until_an_operator_has_decided(bot
     both_active(a, at_a, b, at_b)
     assert a.call("POST", f"{PEERS}/{at_a}/revoke", {}).status == 200
     reaches(lambda: b.status(at_b), "revoked")
+
+
+def test_a_copy_of_the_running_platform_revives_no_revoked_grant(both: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    a, b = both
+    at_a, at_b = paired(a, b)
+    assert a.call("POST", "/api/v1/system/platform/resources/node_module", {"attributes": {"name": tmp_path.name}}).status == 201
+    loan = {"remote_subject": "readers", "resource_kind": "NodeModule", "permission_scopes": ["read"]}
+    lent = a.call("POST", f"{PEERS}/{at_a}/grants", loan)
+    assert lent.status == 201, lent.body
+    bearer = {"bearer_token": lent.data["bearer_token"]}
+    backup(a.data / DATABASE_NAME, tmp_path / "copy", created_at=0.0)
+    assert a.call("POST", f"{PEERS}/{at_a}/grants/{lent.data['grant']['id']}/revoke", {}).status == 200
+    for _ in range(2):
+        # The answer to the first may be that to a heartbeat which left before the end of the grant.
+        assert a.call("POST", f"{PEERS}/{at_a}/heartbeat", {}).status == 200
+    a.kill()
+    for leftover in a.data.glob(f"{DATABASE_NAME}*"):
+        leftover.unlink()
+    with zipfile.ZipFile(tmp_path / "copy") as packed:
+        packed.extract(DATABASE_NAME, a.data)
+    a.start().login()
+    reaches(lambda: a.call("POST", f"{PEERS}/{at_a}/heartbeat", {}).status, 200)
+    found = poll(lambda: (shown := a.call("GET", TRUST).data)["frozen"] and shown)
+    assert (found["cause"], found["claimed_epoch"], found["claimants"]) == ("echo", 0, [at_a])
+    (held,) = a.call("GET", f"{PEERS}/{at_a}/grants").data
+    assert held["revoked_at"] is None, "the copy does not know of the end"
+    # Whoever has the bearer would be served, had nobody noticed.
+    assert told(b.call("POST", f"{PEERS}/{at_b}/received_grants", bearer)) == (502, "trust_frozen")
+    assert a.call("POST", f"{TRUST}/unfreeze", {"decision": "restored", "keep_peerings": True}).data["restart_needed"] is False
+    poll(lambda: not a.call("GET", TRUST).data["frozen"])
+    assert told(b.call("POST", f"{PEERS}/{at_b}/received_grants", bearer)) == (502, "grant_ended")
+    assert a.call("POST", f"{PEERS}/{at_a}/revoke", {}).status == 200
+    reaches(lambda: b.status(at_b), "revoked")
+
+
+def told(reply: Reply) -> tuple[int, str]:
+    """What the peer has said instead of giving what was asked for."""
+    details = reply.body.get("details", {})
+    return reply.status, details.get("remote_code") or details.get("reason") or str(reply.body)

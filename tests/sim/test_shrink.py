@@ -71,8 +71,8 @@ def assert_smallest(shrunk: Shrunk) -> None:
         assert not fails_as(shrunk, to_toml({**document, "at": steps})), number
 
 
-STEPS_NEEDED = {"one_home": 7, "one_verdict": 6}
-"""A migration needs a peering, something to move, leave to move it, a plan and its application."""
+STEPS_NEEDED = {"frozen_for_cause": 4, "one_home": 7, "one_verdict": 6}
+"""A migration needs a peering, something to move, leave to move it, a plan and its application. A second start needs a crash."""
 
 
 @pytest.mark.parametrize("checker", PLANTED)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from actors import certificates
+from actors.continuity.record import START_MARK_BITS
 from actors.door.call import Answer, Call, Source
 from actors.door.families import PlatformDoor
 from actors.peer import roles
@@ -181,6 +182,8 @@ class Platform:
                 boot_epoch=self.life,
                 restored_at_epoch=self.restored_at_epoch,
                 account_id=ACCOUNT,
+                start_mark=self.chance.stream("start").getrandbits(START_MARK_BITS),
+                history=self.store.last_cursor(),
             ),
             federation=self.federation,
             platform_version="1.4.0",

@@ -29,6 +29,18 @@ SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 HAPPY = (SCENARIOS / "happy-path.toml").read_text("utf-8")
 REVOKED = (SCENARIOS / "revoked.toml").read_text("utf-8")
 MOVES = (SCENARIOS / "resource-moves.toml").read_text("utf-8").replace('\n[[expect]]\nthat = "code"\ncall = "end"\nis = "completed"\n', "")
+CRASHES = """
+[[at]]
+t = "3m"
+do = "crash"
+on = "a"
+
+[[at]]
+t = "4m"
+do = "restart"
+on = "a"
+
+"""
 PROPOSED_TWICE = """
 name = "proposed twice"
 description = "The second proposal is refused."
@@ -98,12 +110,17 @@ def guess_that_it_failed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Transfer, "_doubt", lambda actor, ctx, record, code: actor.fail(ctx, record, code))
 
 
+def tell_more_than_is_stored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(actors.peer.heartbeats, "told_history", lambda record, events: events + 100)
+
+
 PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "transitions": (forget_the_audit_entry, HAPPY),
     "single_use": (leave_the_spent_token_open, HAPPY),
     "secrecy": (store_the_token_itself, HAPPY),
     "audit_chain": (break_the_chain, HAPPY),
     "handlers": (crash_on_contact, HAPPY),
+    "frozen_for_cause": (tell_more_than_is_stored, HAPPY.replace("[[expect]]", CRASHES + "[[expect]]", 1)),
     "end_completes": (keep_the_key, REVOKED),
     "one_home": (hold_nothing, MOVES),
     "one_verdict": (guess_that_it_failed, MOVES),

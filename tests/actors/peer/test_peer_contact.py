@@ -325,8 +325,10 @@ def test_a_body_that_cannot_be_stored_still_shows_life(two: Pair) -> None:
 
 def test_the_acknowledgement_tells_what_the_sender_needs(two: Pair) -> None:
     rule = MatrixRow("1.4.0", "1.3.0", "degraded", "known trouble")
-    told = beat(two, boot_epoch=7, sequence=3, platform_version="1.3.0", matrix=(rule,))
-    assert told["last_ack"] == {"epoch": 7, "sequence": 3}
+    heard = two.a.evidence(two.at_a.peer_id)
+    assert heard.remote_history > 0
+    told = beat(two, boot_epoch=7, sequence=3, start_mark=5, history=9, platform_version="1.3.0", matrix=(rule,))
+    assert told["last_ack"] == {"epoch": 7, "sequence": 3, "start_mark": 5, "history": heard.remote_history}
     assert told["schema_compatibility"]["status"] == "degraded"
     assert told["our_anchor_fingerprint"] == two.a.authority.ca_fingerprint
     assert told["status"] == "active"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from actors.continuity.messages import Decide, Decided
-from actors.continuity.record import KIND, ContinuityRecord, epoch_floor, frozen_by
+from actors.continuity.record import KIND, LEAP, LEAPS_AT_ONCE_MAX, ContinuityRecord, epoch_floor, frozen_by, shown
 from actors.governance.scanner import scan_peer
 from actors.peer import standing
 from actors.peer.messages import HeartbeatNow, Revoke, Shown
+from actors.sanitize import INTEGER_MAX
 from runtime.actor import Ref
 from sim.store import MemoryStore
 from tests.actors.peer.test_peer_events import presented
@@ -63,6 +64,185 @@ def test_a_copy_put_back_by_hand_is_noticed_by_what_a_peer_has_heard(two: Pair) 
     kinds = {found.kind for found in scan_peer(row, two.a.evidence(two.at_a.peer_id), two.a.settings, two.network.clock.wall())}
     assert "platform_restored_by_hand" in kinds
     assert frozen(two.b) is None
+
+
+def put_back_at_once(two: Pair, copy: MemoryStore) -> None:
+    """Something happens at A that the copy does not know, and one heartbeat follows; then somebody puts the copy in its place."""
+    something_ends(two)
+    two.network.advance(70.0)
+    two.a.store = copy
+    two.a.restart()
+    two.network.advance(70.0)
+
+
+def something_ends(two: Pair) -> None:
+    c = two.network.platforms.get("https://c.example") or two.network.platform("c")
+    assert isinstance(two.a.told(two.a.propose(c).peer_id, Revoke(OPERATOR)), Shown)
+    two.network.run()
+
+
+def test_a_copy_made_since_the_last_start_is_noticed_by_what_was_told_after_it(two: Pair) -> None:
+    put_back_at_once(two, two.a.store.image())
+    record = continuity(two.a)
+    assert record is not None
+    assert (frozen(two.a), record.claimed_epoch, record.claimants) == ("echo", 0, (two.at_a.peer_id,))
+    assert two.a.events().count("federation.trust.frozen") == 1
+    assert "platform_restored_by_hand" in found_at_a(two)
+    assert frozen(two.b) is None
+    assert isinstance(decide(two.a, "restored", keep_peerings=True), Decided)
+    two.network.advance(600.0)
+    assert (frozen(two.a), frozen(two.b)) == (None, None), "the same echo froze trust again"
+    assert "platform_restored_by_hand" not in found_at_a(two)
+    two.a.restart()
+    two.network.advance(600.0)
+    assert frozen(two.a) is None
+    assert {two.a.record(two.at_a.peer_id).status, two.b.record(two.at_b.peer_id).status} == {"active"}
+
+
+def found_at_a(two: Pair) -> set[str]:
+    row = two.a.record(two.at_a.peer_id)
+    return {found.kind for found in scan_peer(row, two.a.evidence(two.at_a.peer_id), two.a.settings, two.network.clock.wall())}
+
+
+def test_a_copy_is_noticed_however_much_it_has_done_before_it_hears_a_peer(two: Pair) -> None:
+    copy = two.a.store.image()
+    something_ends(two)
+    two.network.advance(70.0)
+    two.a.store = copy
+    two.network.down.add(two.b.url)
+    two.a.restart()
+    for _ in range(10):
+        something_ends(two)
+    two.network.down.discard(two.b.url)
+    two.network.advance(300.0)
+    assert frozen(two.a) == "echo"
+
+
+def test_a_copy_that_lacks_nothing_freezes_nothing(two: Pair) -> None:
+    two.network.advance(70.0)
+    two.a.store = two.a.store.image()
+    two.a.restart()
+    two.network.advance(300.0)
+    assert frozen(two.a) is None
+
+
+def test_a_copy_whose_start_has_the_number_of_one_that_was_heard_is_noticed(two: Pair) -> None:
+    """As when a platform is stopped, copied, started, and the copy put in its place: both began alike, so only chance tells them apart."""
+    two.network.advance(70.0)
+    copy = two.a.store.image()
+    two.a.restart()
+    two.network.advance(70.0)
+    put_back_as(two, copy, 1)
+    record = continuity(two.a)
+    assert record is not None
+    assert (frozen(two.a), record.claimed_epoch, two.a.life) == ("echo", 2, 2)
+    decided = decide(two.a, "restored", keep_peerings=True)
+    assert shown(decided.record, two.a.settings.identity)["restart_needed"] is True
+    two.network.advance(300.0)
+    assert frozen(two.a) is None
+    two.a.restart()
+    two.network.advance(300.0)
+    assert frozen(two.a) is None
+    assert {two.a.record(two.at_a.peer_id).status, two.b.record(two.at_b.peer_id).status} == {"active"}
+
+
+def put_back_as(two: Pair, copy: MemoryStore, life: int) -> None:
+    two.a.store, two.a.life = copy, life
+    two.a.restart()
+    two.network.advance(70.0)
+
+
+def test_whoever_is_not_believed_about_our_past_does_not_freeze_trust_again(two: Pair) -> None:
+    put_back_at_once(two, two.a.store.image())
+    assert isinstance(decide(two.a, "not_restored"), Decided)
+    two.network.advance(600.0)
+    assert frozen(two.a) is None
+    assert two.a.record(two.at_a.peer_id).status == two.b.record(two.at_b.peer_id).status == "active"
+
+
+def test_a_peer_that_was_away_while_operators_decided_does_not_freeze_trust_again(two: Pair) -> None:
+    copy = two.a.store.image()
+    something_ends(two)
+    two.network.advance(70.0)
+    two.a.store, two.a.restored_at_epoch = copy, 1
+    two.network.down.add(two.b.url)
+    two.a.restart()
+    two.network.advance(70.0)
+    assert isinstance(decide(two.a, "restored", keep_peerings=True), Decided)
+    two.network.down.discard(two.b.url)
+    two.network.advance(600.0)
+    assert frozen(two.a) is None
+    two.a.restart()
+    two.network.advance(600.0)
+    assert frozen(two.a) is None
+
+
+def test_the_same_copy_put_back_twice_is_noticed_twice_and_decided_once_each_time(two: Pair) -> None:
+    copy = two.a.store.image()
+    for _ in range(2):
+        put_back_at_once(two, copy.image())
+        assert frozen(two.a) == "echo"
+        assert isinstance(decide(two.a, "restored", keep_peerings=True), Decided)
+        two.network.advance(300.0)
+        assert frozen(two.a) is None
+        two.a.restart()
+        two.network.advance(300.0)
+        assert frozen(two.a) is None
+
+
+def test_a_copy_made_after_a_decision_is_noticed_without_a_start_in_between(two: Pair) -> None:
+    put_back_at_once(two, two.a.store.image())
+    decide(two.a, "restored", keep_peerings=True)
+    two.network.advance(70.0)
+    put_back_at_once(two, two.a.store.image())
+    assert frozen(two.a) == "echo"
+    assert isinstance(decide(two.a, "restored"), Decided)
+    two.network.advance(5.0)
+    assert two.a.record(two.at_a.peer_id).status == "suspended", "the second decision of one start reached no peer"
+
+
+def test_the_number_of_a_liar_who_is_believed_is_not_taken_over(two: Pair) -> None:
+    body = json.dumps({"boot_epoch": 1, "sequence": 99, "last_ack": {"epoch": 1, "sequence": 1, "history": INTEGER_MAX}}).encode()
+    two.a.call("POST", "/federation_api/heartbeat", body, lambda answer: None, presented(two.b, two.at_b.peer_id))
+    two.network.run()
+    assert frozen(two.a) == "echo"
+    decided = decide(two.a, "restored", keep_peerings=True)
+    assert 0 < decided.record.leap <= (LEAPS_AT_ONCE_MAX + 1) * LEAP
+    two.network.advance(300.0)
+    assert two.b.record(two.at_b.peer_id).status == "active"
+
+
+@pytest.mark.parametrize("lie", [{"history": -1}, {"history": "9"}, {"history": 2**63}, {"start_mark": 1.5}, {"start_mark": True}])
+def test_a_malformed_echo_is_refused_and_freezes_nothing(two: Pair, lie: dict[str, Any]) -> None:
+    answers: list[Any] = []
+    body = json.dumps({"boot_epoch": 1, "sequence": 99, "last_ack": {"epoch": 1, "sequence": 1} | lie}).encode()
+    two.a.call("POST", "/federation_api/heartbeat", body, answers.append, presented(two.b, two.at_b.peer_id))
+    two.network.run()
+    assert (answers[0].status, frozen(two.a)) == (400, None)
+
+
+def test_a_crash_at_any_moment_freezes_nothing(two: Pair) -> None:
+    for moment in range(40):
+        if moment % 2:
+            something_ends(two)
+        two.network.advance(7.0 * moment % 61.0)
+        # What was sent a moment ago is not stored yet.
+        two.a.told(two.at_a.peer_id, HeartbeatNow(None))
+        (two.a if moment % 3 else two.b).restart()
+    two.network.advance(130.0)
+    assert (frozen(two.a), frozen(two.b)) == (None, None)
+    assert two.b.record(two.at_b.peer_id).status == "active"
+
+
+def test_a_restore_of_a_backup_that_was_made_after_a_decision_about_later_starts_is_frozen(two: Pair) -> None:
+    put_back(two, two.a.store.image())
+    decide(two.a, "restored", keep_peerings=True)
+    two.network.advance(70.0)
+    assert frozen(two.a) is None
+    # As `powernode restore` does with what is on the disk now; the decision was about starts up to the fourth.
+    two.a.restored_at_epoch = two.a.life + 1
+    put_back_as(two, two.a.store.image(), two.a.life + 1)
+    assert frozen(two.a) == "restored"
 
 
 def test_a_platform_that_only_restarts_is_never_frozen(two: Pair) -> None:
