@@ -19,6 +19,7 @@ from api.cli.output import ago, block, emit_json, listing, resource_block, say
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
 from api.cli.record_filters import narrowed, query_of
+from api.cli.resources import find_record_id
 from api.cli.secrets_input import read_secret
 from api.cli.text import clean
 
@@ -115,19 +116,20 @@ def _print(client: Client, record: dict[str, Any]) -> None:
 @click.command(cls=Command)
 @click.argument("peer")
 @click.argument("kind")
-@click.argument("record", required=False, metavar="[ID]")
+@click.argument("record", required=False, metavar="[RECORD]")
 @narrowed
 @connected
 def remote(
     peer: str, kind: str, record: str | None, filters: tuple[str, ...], since: str | None, sort: str | None, limit: int | None
 ) -> None:
-    """Show resources of a peer, read from it now with the best grant that it gave us."""
+    """Show resources of a peer, read from it now with the best grant that it gave us. RECORD is an id or a name."""
     client, peer_id = resolved(peer)
     path = f"{peer_path(peer_id, 'remote_resources')}/{segment(kind)}"
     if record is not None:
         if filters or since or sort or limit:
-            raise click.UsageError("options narrow a list; one record is named by its id alone")
-        _print_one(client, client.get(f"{path}/{segment(record)}").data["resource"])
+            raise click.UsageError("options narrow a list; one record is named by its id or name alone")
+        id = find_record_id(client, kind, record, path=path, listed_by=f"powernode resources remote PEER {kind}")
+        _print_one(client, client.get(f"{path}/{segment(id)}").data["resource"])
         return
     rows = client.pages(path, query_of(filters, since, sort), limit=limit)
     listing(

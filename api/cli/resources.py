@@ -69,17 +69,22 @@ def name_attribute(kind: str) -> str:
     return known.natural_key[0]
 
 
-def find_record_id(client: Client, kind: str, name: str) -> str:
+def find_record_id(client: Client, kind: str, name: str, *, path: str | None = None, listed_by: str | None = None) -> str:
     """The id of the record that `name` means.
+
+    Args:
+        path: the list to look in; our own catalogue's if not given.
+        listed_by: the command that prints that list.
 
     Raises:
         Failure: there is none.
     """
     if is_uuid(name.lower()):
         return name.lower()
-    rows = client.pages(path_of(kind), {f"filter[{name_attribute(kind)}]": name}, limit=1)
+    rows = client.pages(path or path_of(kind), {f"filter[{name_attribute(kind)}]": name}, limit=1)
     if not rows:
-        raise Failure("resource_not_found", f"no {kind} is called {name!r}; `powernode resources list {kind}` lists them", Exit.NOT_FOUND)
+        command = listed_by or f"powernode resources list {kind}"
+        raise Failure("resource_not_found", f"no {kind} is called {name!r}; `{command}` lists them", Exit.NOT_FOUND)
     return str(rows[0]["id"])
 
 

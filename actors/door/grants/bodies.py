@@ -45,11 +45,16 @@ _KIND_TEXT: Final = Text(chars_min=1, chars_max=limits.GRANT_KIND_CHARS_MAX)
 _FORCE: Final = Field("force", Boolean(), default=False, description="Write although a grant test breaks.")
 
 
+def _no_kind(field: str, *, reserved: bool) -> Problem:
+    known = ", ".join(kind.kind for kind in registry.REGISTRY if reserved or not kind.reserved)
+    return Problem(field, "unknown_resource_kind", f"is no kind of resource here, which are {known}")
+
+
 def parse_kind(value: object, problems: list[Problem], field: str) -> str | None:
     """The canonical name of a kind that grants may be made for."""
     found = registry.find(value) if isinstance(value, str) else None
     if found is None:
-        problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
+        problems.append(_no_kind(field, reserved=False))
         return None
     if found.reserved:
         problems.append(Problem(field, "reserved_resource_kind", f"grants of {found.kind} are not made by hand"))
@@ -60,7 +65,7 @@ def parse_any_kind(value: object, problems: list[Problem], field: str) -> str | 
     """The canonical name of any kind."""
     found = registry.find(value) if isinstance(value, str) else None
     if found is None:
-        problems.append(Problem(field, "unknown_resource_kind", "is no kind of resource here"))
+        problems.append(_no_kind(field, reserved=True))
         return None
     return found.kind
 
@@ -314,7 +319,7 @@ ISSUED_GRANT: Final = Object(
 
 GRANT_FILTERS: Final = (
     Field("state", Choice((*STATES, "all")), description="Without it: everything but archived grants."),
-    Field("resource_kind", _KIND_TEXT),
+    Field("resource_kind", Parsed(parse_any_kind, _KIND_TEXT), code="unknown_resource_kind", status=422),
     Field("scope", Choice(SCOPES)),
     Field("origin", Choice(ORIGINS)),
     LIMIT,

@@ -25,7 +25,6 @@ from actors.grant.explain import Explanation, explain, nearest, of_past
 from actors.grant.lifecycle import state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate, SetTests
 from actors.grant.record import KIND, GrantRecord
-from actors.inventory import registry
 from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
@@ -104,12 +103,9 @@ def _wanted(record: GrantRecord, query: Mapping[str, Any], wall: float) -> bool:
     found, asked = state(record, wall), query.get("state")
     if (asked is None and found == "archived") or (asked not in (None, "all") and found != asked):
         return False
-    kind = query.get("resource_kind")
-    if kind is not None:
-        known = registry.find(kind)
-        if record.resource_kind != (known.kind if known is not None else kind):
-            return False
-    scope, origin = query.get("scope"), query.get("origin")
+    kind, scope, origin = query.get("resource_kind"), query.get("scope"), query.get("origin")
+    if kind is not None and record.resource_kind != kind:
+        return False
     return (scope is None or scope in record.permission_scopes) and (origin is None or origin == record.origin)
 
 

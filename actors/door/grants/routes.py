@@ -135,7 +135,7 @@ _READS: Final = (
         description="A page may hold fewer than `limit` while `next_cursor` says that there is more.",
         query=bodies.GRANT_FILTERS,
         success={200: listing_of(bodies.GRANT)},
-        errors={404: _NO_PEER},
+        errors={404: _NO_PEER, 422: ("unknown_resource_kind",)},
         conditional=True,
     ),
     Route(

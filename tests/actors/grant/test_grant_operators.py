@@ -194,6 +194,9 @@ def test_lists_filter_and_page(two: Peers) -> None:
     assert [grant["id"] for grant in two.ask("GET", "?state=active").data] == made[:0:-1]
     assert [grant["id"] for grant in two.ask("GET", "?scope=write").data] == [made[3], made[1]]
     assert two.ask("GET", "?resource_kind=node_template").data == []
+    unknown = two.ask("GET", "?resource_kind=NodeModul")
+    assert (unknown.status, unknown.body["code"]) == (422, "unknown_resource_kind")
+    assert "NodeModule, " in unknown.body["error"]
     first = two.ask("GET", "?limit=2")
     second = two.ask("GET", f"?limit=2&cursor={first.body['meta']['next_cursor']}")
     third = two.ask("GET", f"?limit=2&cursor={second.body['meta']['next_cursor']}")

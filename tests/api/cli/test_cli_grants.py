@@ -129,6 +129,7 @@ def test_a_grant_that_is_received_used_and_forgotten(typed: Typed, other: Typed,
     assert bearer.partition(".")[2] not in shown + listed
     assert "NodeTemplate" in listed
     assert other.run("resources", "remote", other.peer_id, "NodeTemplate", "--json") == ""
+    other.run("resources", "remote", other.peer_id, "NodeTemplate", "no-such", code=4)
     other.run("resources", "remote", other.peer_id, "NodeModule", code=5)
     other.run("grants", "forget", other.peer_id, "ffffffff", "--yes", code=4)
     assert "forgotten" in other.run("grants", "forget", other.peer_id, grant_id, "--yes")

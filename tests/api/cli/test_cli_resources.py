@@ -165,3 +165,26 @@ def test_bridges(api: OperatorApi, run: Run) -> None:
     assert api.requests[-1].body == {"reason": "ready"}
     assert run("bridges", "revoke", PEER_ID, RECORD_ID).exit_code == 2
     assert run("bridges", "revoke", PEER_ID, RECORD_ID, "--yes").exit_code == 0
+
+
+# --- what a peer shows ----------------------------------------------------------------------------------------------
+
+
+def test_a_record_of_a_peer_is_named_by_its_name_too(api: OperatorApi, run: Run) -> None:
+    api.answers["list_remote_resources"] = listing([RECORD])
+    api.answers["get_remote_resource"] = granted({"resource": RECORD})
+    result = run("resources", "remote", PEER_ID, "node_module", "nginx", "--json")
+    assert list(lines(result)) == [RECORD], result.output
+    found, read = api.requests
+    assert (found.query["filter[name]"], read.path.rsplit("/", 1)[1]) == ("nginx", RECORD_ID)
+    by_id = run("resources", "remote", PEER_ID, "NodeModule", RECORD_ID, "--json")
+    assert list(lines(by_id)) == [RECORD]
+    assert [request.name for request in api.requests[2:]] == ["get_remote_resource"]
+
+
+def test_a_name_that_no_record_of_the_peer_has_is_said_so(api: OperatorApi, run: Run) -> None:
+    api.answers["list_remote_resources"] = listing([])
+    result = run("resources", "remote", PEER_ID, "NodeModule", "nginx")
+    assert result.exit_code == 4
+    assert "powernode resources remote PEER NodeModule" in result.stderr
+    assert run("resources", "remote", PEER_ID, "Starship", "nginx").exit_code == 2
