@@ -94,8 +94,8 @@ class Narrator:
         for site, method, path, body, reply in exchanges:
             print(f"      {site.name}> {method} {site.operator_url}{path}")
             if body is not None:
-                print(f"         {json.dumps(masked(body))}")
-            print(f"         HTTP {reply.status}  {json.dumps(brief(reply.body))}")
+                print(f"         {json.dumps(masked(body), ensure_ascii=False)}")
+            print(f"         HTTP {reply.status}  {json.dumps(brief(reply.body), ensure_ascii=False)}")
         states = ", ".join(f"on {site.name}: {' -> '.join(site.statuses) or 'no peer yet'}" for site in sites)
         print(f"    status {states}", flush=True)
 

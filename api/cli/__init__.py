@@ -12,5 +12,6 @@ from __future__ import annotations
 def main() -> None:
     """The console script."""
     from api.cli.root import cli
+    from api.cli.standard_output import run
 
-    cli(prog_name="powernode")
+    run(lambda: cli(prog_name="powernode"))

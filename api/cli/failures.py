@@ -27,6 +27,9 @@ class Exit(IntEnum):
     CONFLICT = 5
     UNREACHABLE = 6
     WAIT_TIMED_OUT = 7
+    OUTPUT_FAILED = 8
+    INTERRUPTED = 130
+    READER_GONE = 141
 
 
 EXIT_MEANINGS: Final[Mapping[Exit, str]] = {
@@ -38,6 +41,9 @@ EXIT_MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.CONFLICT: "the present state does not allow it, or somebody else changed it first",
     Exit.UNREACHABLE: "the daemon or the remote platform could not be reached in time or could not prove who it is",
     Exit.WAIT_TIMED_OUT: "`wait` gave up before the state was reached",
+    Exit.OUTPUT_FAILED: "the result could not be written to standard output, which may be full; it may have been done nevertheless",
+    Exit.INTERRUPTED: "ended by Ctrl-C",
+    Exit.READER_GONE: "whoever read standard output has gone, as after `| head`",
 }
 
 _UNREACHABLE_CODES: Final = frozenset(

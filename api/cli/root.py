@@ -47,7 +47,7 @@ COMMANDS: Final = {
 
 
 class Root(LazyGroup):
-    """Knows, after all, whether the failed command was to print JSON."""
+    """Knows, after all, whether the failed command was to print JSON, and how one ends that somebody has interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -61,6 +61,9 @@ class Root(LazyGroup):
             refused = Failure("usage", error.format_message(), Exit.USAGE)
             refused.as_json = True
             raise refused from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
 
 @click.group(
