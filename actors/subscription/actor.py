@@ -172,8 +172,12 @@ class SubscriptionActor(Actor):
         elif record.state == "cancelled":
             ctx.reply(OperatorFault("subscription_cancelled", "this subscription is over", 409))
         else:
-            ctx.save(cancelled(ctx, record, message.reason or "operator_initiated", message.by))
-            self._release(ctx, ctx.record)
+            ended = cancelled(ctx, record, message.reason or "operator_initiated", message.by)
+            if self.busy and ended.release is not None:
+                # What the call under way obtains would come too late to be given back: its answer lets the word leave, or else the time.
+                ended = evolve(ended, release=evolve(ended.release, next_at=ctx.wall + ATTEMPT_S))
+            ctx.save(ended)
+            self._release_if_idle(ctx)
             self._remember(ctx, message.mark, 200)
             ctx.reply(ctx.record)
 
@@ -243,11 +247,12 @@ class SubscriptionActor(Actor):
         """A seat, a new term, or a refusal. The tag is the key of the request; that of the first one is the subscription's own id."""
         self.busy = False
         record: SubscriptionRecord = self.record
-        if record.state == "cancelled":
-            return
         outcome = message.outcome
         fault = outcome if isinstance(outcome, Fault) else answers.refusal(outcome)
         seat = answers.seat(outcome) if fault is None else fault
+        if record.state == "cancelled":
+            self._give_back(ctx, record, seat)
+            return
         if not isinstance(seat, Fault):
             self.busy = True
             ctx.call(Seal(seat.bearer, GRANT_BEARER_PURPOSE), then=Sealed, tag=(seat, message.tag))
@@ -270,6 +275,7 @@ class SubscriptionActor(Actor):
         record: SubscriptionRecord = self.record
         seat, _ = message.tag
         if record.state == "cancelled":
+            self._give_back(ctx, record, seat)
             return
         if message.fault is not None:
             if record.state == "pending":
@@ -295,6 +301,7 @@ class SubscriptionActor(Actor):
     def on_certified(self, message: Certified, ctx: Context) -> None:
         self.busy = False
         record: SubscriptionRecord = self.record
+        self._release_if_idle(ctx)
         if record.state != "pending" or record.phase != "certificate":
             return
         if message.fault is not None:
@@ -333,7 +340,7 @@ class SubscriptionActor(Actor):
         if record is None:
             return
         if record.state == "cancelled":
-            self._release(ctx, record)
+            self._release_if_idle(ctx)
         elif record.state != "pending":
             self._look(ctx, record)
         elif not self.busy:
@@ -382,6 +389,7 @@ class SubscriptionActor(Actor):
         self.busy = False
         record: SubscriptionRecord = self.record
         outcome = message.outcome
+        self._release_if_idle(ctx)
         if record.state != "active" or not isinstance(outcome, RemoteReply):
             return
         if outcome.status == 404 and outcome.body.get("code") == "subscription_not_found":
@@ -408,6 +416,17 @@ class SubscriptionActor(Actor):
         record: SubscriptionRecord | None = self.record
         if record is not None and record.state != "cancelled" and record.peering_epoch == message.peering_epoch:
             ctx.save(cancelled(ctx, record, "peer_revoked", owed=False))
+
+    def _release_if_idle(self, ctx: Context) -> None:
+        """Tell the provider of the end once no call to it is under way that might obtain something still."""
+        if not self.busy and ctx.record.state == "cancelled":
+            self._release(ctx, ctx.record)
+
+    def _give_back(self, ctx: Context, record: SubscriptionRecord, seat: answers.Seat | Fault) -> None:
+        """What a call has obtained for a subscription that is over meanwhile is given back under its own name."""
+        if record.release is not None and isinstance(seat, answers.Seat):
+            ctx.save(evolve(record, release=evolve(record.release, name=seat.grant_id)))
+        self._release_if_idle(ctx)
 
     def _release(self, ctx: Context, record: SubscriptionRecord) -> None:
         """Tell the provider that the seat is free, as often as it takes."""

@@ -42,7 +42,8 @@ def step(ctx: Context, record: SubscriptionRecord, trigger: Trigger, reason: str
 
 def cancelled(ctx: Context, record: SubscriptionRecord, reason: str, by: str | None = None, *, owed: bool = True) -> SubscriptionRecord:
     """The record after its end; `owed` if the provider may hold a seat of it."""
-    name = record.grant_id or record.id
+    # A seat that was asked for anew, after the end of the former one, is known by the key of that request until its answer has come.
+    name = (record.renewal_key if record.state == "suspended" else None) or record.grant_id or record.id
     ended = step(ctx, record, "cancel", reason, by)
     return evolve(ended, release=Release(name=name, tries=0, next_at=ctx.wall) if owed else None)
 
