@@ -47,6 +47,7 @@ class Finding(Value, frozen=True):
     """One case, as a scan reports it.
 
     Attributes:
+        federation_peer_id: the peer that it concerns; None if it concerns none.
         message: what is the matter, then what to do.
         payload: JSON-ready context for programs; holds no secret.
         fingerprint: equal for the same trouble of the same peer.
@@ -54,7 +55,7 @@ class Finding(Value, frozen=True):
 
     kind: str
     severity: Severity
-    federation_peer_id: str
+    federation_peer_id: str | None
     message: str
     payload: Mapping[str, Any]
     fingerprint: str
@@ -287,9 +288,9 @@ _REGISTRY: Final = (
         kind="audit_seal_failed",
         severity="critical",
         title="Audit shipment failed",
-        text="Shipment {number} of the audit chain is not safely in the archive ({error}, attempt {attempts}).",
+        text="Shipment {number} of the audit chain {chain} is not safely in the archive ({error}, attempt {attempts}).",
         remedy="Look at the archive's folder, owner and space, then run `powernode audit ship`; the entries themselves are still here.",
-        distinguished_by=("number",),
+        distinguished_by=("chain", "number"),
     ),
     FindingKind(
         kind="migration_chain_stalled",
@@ -371,8 +372,8 @@ KINDS: Final[Mapping[str, FindingKind]] = {entry.kind: entry for entry in _REGIS
 assert len(KINDS) == len(_REGISTRY), "a kind is registered once"
 
 
-def make(kind: str, peer_id: str, payload: Mapping[str, Any], **facts: str | int) -> Finding:
-    """A finding of a registered kind about a peer.
+def make(kind: str, peer_id: str | None, payload: Mapping[str, Any], **facts: str | int) -> Finding:
+    """A finding of a registered kind about a peer, or (None) about the platform itself.
 
     `facts` fill the words of that kind, exactly those that it names. They may come from a remote, so they are put in as text and
     never read as templates.
@@ -387,7 +388,7 @@ def make(kind: str, peer_id: str, payload: Mapping[str, Any], **facts: str | int
     words = {"peer_id": peer_id, **facts}
     remedy = entry.remedy.format_map(words)
     message = f"{entry.text.format_map(words)} {remedy}"
-    fingerprint = ":".join((kind, peer_id, *(str(facts[name]) for name in entry.distinguished_by)))
+    fingerprint = ":".join((kind, peer_id or "", *(str(facts[name]) for name in entry.distinguished_by)))
     return Finding(kind, entry.severity, peer_id, message, dict(payload), fingerprint, remedy)
 
 

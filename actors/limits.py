@@ -193,7 +193,7 @@ assert sum(ACCEPT_RETRY_DELAYS_S) < 45.0
 SHIPMENT_ENTRIES_MAX: Final = 5_000
 """Audit entries in one shipment."""
 
-SHIPMENT_PEERS_SLICE: Final = 50
+SHIPMENT_CHAINS_SLICE: Final = 50
 """Peers that one turn of the archivist looks at."""
 
 EXCERPT_ENTRIES_MAX: Final = 5_000

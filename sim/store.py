@@ -391,6 +391,11 @@ class MemoryStore:
         start = max(after_sequence, 0)
         return self._state.chains.get(chain, [])[start : start + max(limit, 0)]
 
+    def audit_head(self, chain: str) -> AuditEntry | None:
+        self._check_open()
+        entries = self._state.chains.get(chain)
+        return entries[-1] if entries else None
+
     def meta_get(self, key: str) -> str | None:
         self._check_open()
         return self._state.meta.get(key)

@@ -1,9 +1,9 @@
-"""The archivist of an account: ships what is old enough of every peer's audit chain, and believes nothing that it has not read back.
+"""The archivist of an account: ships what is old enough of every audit chain, and believes nothing that it has not read back.
 
 Lives here: the run and its rhythm. Must not live here: the bytes of a shipment (`record`), or the archive itself (a port).
 
-A run looks at one peer after the other, whatever its status: a revoked peer's last entries are shipped too. What is chosen is saved before
-it is written, so that a crash at any point leaves a shipment that the next run takes up; the same object is then written again.
+A run looks at one chain after the other, whatever it tells of: a revoked peer's last entries are shipped too. What is chosen is saved
+before it is written, so that a crash at any point leaves a shipment that the next run takes up; the same object is then written again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import attrs
 
+from actors.audit_archive.chains import Chain, ChainKind, following
 from actors.audit_archive.lifecycle import Trigger, transition
-from actors.audit_archive.messages import Begin, NextPeers, ObjectChecked, ObjectStored, ShipNow, Shipped
+from actors.audit_archive.messages import Begin, NextChains, ObjectChecked, ObjectStored, ShipNow, Shipped
 from actors.audit_archive.record import ARCHIVE, SHIPMENT, ArchiveRecord, ShipmentRecord, next_run, object_bytes, renamed, shipment
-from actors.limits import SHIPMENT_ENTRIES_MAX, SHIPMENT_PEERS_SLICE
-from actors.peer.record import KIND as PEER
+from actors.limits import SHIPMENT_CHAINS_SLICE, SHIPMENT_ENTRIES_MAX
 from actors.ports import CheckObject, StoredObject, StoreObject
 from runtime.actor import Actor, Due, handles
 from runtime.context import Context
@@ -36,13 +36,19 @@ class Run:
 
     asked: Any = None
     after_id: str | None = None
-    peers: deque[str] = attrs.field(factory=deque)
+    chains: deque[Chain] = attrs.field(factory=deque)
     swept: int = 0
+    swept_peers: int = 0
     shipped: int = 0
     entries: int = 0
     failures: int = 0
     error: str | None = None
     current: ShipmentRecord | None = None
+
+    def sweep(self, kind: ChainKind) -> None:
+        """One chain more has been dealt with."""
+        self.swept += 1
+        self.swept_peers += kind == "peer"
 
 
 class Archivist(Actor):
@@ -77,54 +83,53 @@ class Archivist(Actor):
 
     def _begin(self, ctx: Context, asked: Any) -> None:
         self.running = Run(asked)
-        ctx.after(0.0, NextPeers(), "next")
+        ctx.after(0.0, NextChains(), "next")
 
-    @handles(NextPeers)
-    def on_next_peers(self, message: NextPeers, ctx: Context) -> None:
+    @handles(NextChains)
+    def on_next_chains(self, message: NextChains, ctx: Context) -> None:
         if self.running is not None:
             self._go_on(ctx, self.running)
 
     def _go_on(self, ctx: Context, run: Run) -> None:
-        """Take the next peer that has something to ship; a slice of peers at a time, so that others get their turns."""
-        if not run.peers and not self._more_peers(ctx, run):
+        """Take the next chain that has something to ship; a slice of chains at a time, so that others get their turns."""
+        if not run.chains and not self._more_chains(ctx, run):
             self._end(ctx, run)
             return
-        while run.peers:
-            peer_id = run.peers.popleft()
-            if self._ship(ctx, run, peer_id):
+        while run.chains:
+            chain = run.chains.popleft()
+            if self._ship(ctx, run, chain):
                 return
-            run.swept += 1
-        ctx.after(0.0, NextPeers(), "next")
+            run.sweep(chain.kind)
+        ctx.after(0.0, NextChains(), "next")
 
-    def _more_peers(self, ctx: Context, run: Run) -> bool:
-        mine = (Condition("account_id", "=", ctx.ref.id),)
-        rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=run.after_id, limit=SHIPMENT_PEERS_SLICE))
-        run.peers.extend(row.record.id for row in rows)
-        run.after_id = rows[-1].record.id if rows else run.after_id
-        return bool(rows)
+    def _more_chains(self, ctx: Context, run: Run) -> bool:
+        found = following(ctx.query_ids, ctx.ref.id, ctx.settings.identity.instance_id, run.after_id, SHIPMENT_CHAINS_SLICE)
+        run.chains.extend(found)
+        run.after_id = found[-1].id if found else run.after_id
+        return bool(found)
 
-    def _ship(self, ctx: Context, run: Run, peer_id: str) -> bool:
-        """Begin with what the peer has to ship; False if there is nothing."""
-        former = _latest(ctx, peer_id)
+    def _ship(self, ctx: Context, run: Run, chain: Chain) -> bool:
+        """Begin with what of the chain is to be shipped; False if there is nothing."""
+        former = _latest(ctx, chain.id)
         if former is not None and former.state != "verified":
             attempts = former.attempts + 1
             # What stands in the archive by the former name is not ours to write over, and not what was shipped.
             path = renamed(former.path, attempts) if former.error in SPOILT else former.path
             again = evolve(_stepped(former, "tried_again"), version=former.version + 1, attempts=attempts, error=None, path=path)
-            content = object_bytes(again, ctx.audit_entries(peer_id, again.first_sequence - 1, again.entry_count))
+            content = object_bytes(again, ctx.audit_entries(chain.id, again.first_sequence - 1, again.entry_count))
             self._write(ctx, run, again, former.version, content)
             return True
-        entries = self._ripe(ctx, peer_id, 0 if former is None else former.last_sequence)
+        entries = self._ripe(ctx, chain.id, 0 if former is None else former.last_sequence)
         if not entries:
             return False
-        made, content = shipment(ctx.new_id(), ctx.ref.id, peer_id, entries, former, ctx.wall)
+        made, content = shipment(ctx.new_id(), ctx.ref.id, chain, entries, former, ctx.wall)
         self._write(ctx, run, evolve(made, version=1), None, content)
         return True
 
-    def _ripe(self, ctx: Context, peer_id: str, after: int) -> list[AuditEntry]:
+    def _ripe(self, ctx: Context, chain: str, after: int) -> list[AuditEntry]:
         """The entries behind `after` that are old enough, as far as they follow each other."""
         boundary = ctx.wall - ctx.settings.federation.audit_boundary_s
-        found = ctx.audit_entries(peer_id, after, SHIPMENT_ENTRIES_MAX)
+        found = ctx.audit_entries(chain, after, SHIPMENT_ENTRIES_MAX)
         young = next((index for index, entry in enumerate(found) if entry.at >= boundary), len(found))
         return found[:young]
 
@@ -157,20 +162,20 @@ class Archivist(Actor):
         run.shipped += 1
         run.entries += done.entry_count
         run.current = None
-        # There may be more of the same peer.
-        run.peers.appendleft(done.federation_peer_id)
-        ctx.after(0.0, NextPeers(), "next")
+        # There may be more of the same chain.
+        run.chains.appendleft(Chain(done.chain, done.chain_kind))
+        ctx.after(0.0, NextChains(), "next")
 
     def _broke(self, ctx: Context, run: Run, error: str) -> None:
         assert run.current is not None
         failed = self._step(ctx, run.current, "broke", error=error)
         ctx.emit("federation.audit.seal_failed", "critical", failed.account_id, federation_peer_id=failed.federation_peer_id,
-                 shipment_id=failed.id, error=error)  # fmt: skip
+                 chain=failed.chain, chain_kind=failed.chain_kind, shipment_id=failed.id, error=error)  # fmt: skip
         run.failures += 1
-        run.swept += 1
+        run.sweep(failed.chain_kind)
         run.error = error
         run.current = None
-        ctx.after(0.0, NextPeers(), "next")
+        ctx.after(0.0, NextChains(), "next")
 
     def _step(self, ctx: Context, record: ShipmentRecord, trigger: Trigger, **changes: Any) -> ShipmentRecord:
         changed = evolve(_stepped(record, trigger), version=record.version + 1, **changes)
@@ -181,7 +186,7 @@ class Archivist(Actor):
         self.running = None
         record: ArchiveRecord = self.record
         ctx.save(evolve(record, next_run_at=next_run(ctx.wall), last_run_at=ctx.wall, last_error=run.error, runs=record.runs + 1))
-        ctx.answer(run.asked, Shipped(run.swept, run.shipped, run.entries, run.failures))
+        ctx.answer(run.asked, Shipped(run.swept_peers, run.shipped, run.entries, run.failures, run.swept))
 
 
 class ShipmentRow(Actor):
@@ -190,8 +195,8 @@ class ShipmentRow(Actor):
     kind = SHIPMENT
 
 
-def _latest(ctx: Context, peer_id: str) -> ShipmentRecord | None:
-    rows = ctx.query(Query(SHIPMENT.name, ((Condition("federation_peer_id", "=", peer_id),),), limit=1))
+def _latest(ctx: Context, chain: str) -> ShipmentRecord | None:
+    rows = ctx.query(Query(SHIPMENT.name, ((Condition("chain", "=", chain),),), limit=1))
     return rows[0].record if rows else None
 
 

@@ -22,7 +22,7 @@ class Shipped(Value, frozen=True):
     """What a run did.
 
     Attributes:
-        swept_peers: how many peers were looked at.
+        swept_peers: how many peers were looked at; `swept_chains` how many chains, theirs among them.
         shipped: how many shipments are verified; `entries` how many entries they hold.
         failures: how many are not.
     """
@@ -31,9 +31,10 @@ class Shipped(Value, frozen=True):
     shipped: int
     entries: int
     failures: int
+    swept_chains: int
 
 
-class NextPeers(Value, frozen=True):
+class NextChains(Value, frozen=True):
     """Go on with the run."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import attrs
 
+from actors.audit_archive.chains import Chain, ChainKind
 from actors.audit_archive.lifecycle import State
 from runtime.clock import iso, iso_or_none
 from runtime.store.chain import GENESIS
@@ -39,13 +40,14 @@ class ArchiveRecord:
 
 @attrs.frozen(kw_only=True)
 class ShipmentRecord:
-    """A part of one peer's audit chain in the archive. Times are seconds since the epoch.
+    """A part of one audit chain in the archive. Times are seconds since the epoch.
 
     Attributes:
-        number: counts the shipments of the peer from 1 without gap.
-        first_sequence, last_sequence: the entries in it, both inclusive; shipments of a peer follow each other without gap.
+        chain: id of what the chain tells of; `chain_kind` says what that is (see `chains`).
+        number: counts the shipments of the chain from 1 without gap.
+        first_sequence, last_sequence: the entries in it, both inclusive; shipments of a chain follow each other without gap.
         previous_hash, head_hash: hash of the entry before the first one, and of the last one.
-        previous_sha256: digest of the former shipment of this peer; None for the first.
+        previous_sha256: digest of the former shipment of this chain; None for the first.
         sha256: digest of the object that was meant to be written.
         path: where it stands in the archive; never shown to a remote.
     """
@@ -53,7 +55,8 @@ class ShipmentRecord:
     id: str
     version: int = 0
     account_id: str
-    federation_peer_id: str
+    chain: str
+    chain_kind: ChainKind = "peer"
     number: int
     first_sequence: int
     last_sequence: int
@@ -71,6 +74,11 @@ class ShipmentRecord:
     shipped_at: float | None = None
 
     @property
+    def federation_peer_id(self) -> str | None:
+        """The peer whose chain it is; None if it is the chain of something else."""
+        return self.chain if self.chain_kind == "peer" else None
+
+    @property
     def entry_count(self) -> int:
         """How many entries it holds."""
         return self.last_sequence - self.first_sequence + 1
@@ -79,6 +87,8 @@ class ShipmentRecord:
         """The form of the operator surface."""
         return {
             "id": self.id,
+            "chain": self.chain,
+            "chain_kind": self.chain_kind,
             "federation_peer_id": self.federation_peer_id,
             "number": self.number,
             "first_sequence": self.first_sequence,
@@ -99,17 +109,27 @@ class ShipmentRecord:
 
 ARCHIVE: Final = Kind(name="audit_archive", record=ArchiveRecord, due=lambda record: record.next_run_at, resume=lambda record: True)
 
+
+def _of_any_chain(stored: dict[str, Any]) -> dict[str, Any]:
+    """Once only the chains of peers were shipped, and named by that."""
+    if "federation_peer_id" in stored:
+        stored = {**stored, "chain": stored["federation_peer_id"]}
+        del stored["federation_peer_id"]
+    return stored
+
+
 SHIPMENT: Final = Kind(
     name="audit_shipment",
     record=ShipmentRecord,
-    columns={"account_id": "text", "federation_peer_id": "text", "state": "text"},
+    columns={"account_id": "text", "chain": "text", "state": "text"},
     project=lambda record: {
         "account_id": record.account_id,
-        "federation_peer_id": record.federation_peer_id,
+        "chain": record.chain,
         "state": record.state,
     },
     unique={"number": "internal_error"},
-    keys=lambda record: {"number": f"{record.federation_peer_id} {record.number}"},
+    keys=lambda record: {"number": f"{record.chain} {record.number}"},
+    upcast=_of_any_chain,
 )
 
 
@@ -121,19 +141,19 @@ def next_run(wall: float) -> float:
 
 
 def shipment(
-    id: str, account_id: str, peer_id: str, entries: Sequence[AuditEntry], former: ShipmentRecord | None, wall: float
+    id: str, account_id: str, chain: Chain, entries: Sequence[AuditEntry], former: ShipmentRecord | None, wall: float
 ) -> tuple[ShipmentRecord, bytes]:
     """A new shipment of `entries`, which follow on `former`, and the bytes of its object."""
     first, last = entries[0], entries[-1]
     record = ShipmentRecord(
-        id=id, account_id=account_id, federation_peer_id=peer_id, number=1 if former is None else former.number + 1,
+        id=id, account_id=account_id, chain=chain.id, chain_kind=chain.kind, number=1 if former is None else former.number + 1,
         first_sequence=first.sequence, last_sequence=last.sequence, previous_hash=first.previous_hash, head_hash=last.hash,
         previous_sha256=None if former is None else former.sha256, sha256="", path="",
         period_start=min(entry.at for entry in entries), period_end=max(entry.at for entry in entries), created_at=wall,
     )  # fmt: skip
     content = object_bytes(record, entries)
     sha256 = hashlib.sha256(content).hexdigest()
-    path = f"{account_id}/{peer_id}/{id}-{sha256[:NAME_DIGEST_CHARS]}.jsonl"
+    path = f"{account_id}/{chain.id}/{id}-{sha256[:NAME_DIGEST_CHARS]}.jsonl"
     return evolve(record, sha256=sha256, path=path), content
 
 
@@ -145,11 +165,14 @@ def renamed(path: str, attempt: int) -> str:
 
 def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
     """The first line of the object of a shipment."""
+    about = (
+        {"federation_peer_id": record.chain} if record.chain_kind == "peer" else {"chain": record.chain, "chain_kind": record.chain_kind}
+    )
     return {
         "format": FORMAT,
         "shipment": record.id,
         "account_id": record.account_id,
-        "federation_peer_id": record.federation_peer_id,
+        **about,
         "number": record.number,
         "first_sequence": record.first_sequence,
         "last_sequence": record.last_sequence,
@@ -165,7 +188,7 @@ def object_bytes(record: ShipmentRecord, entries: Sequence[AuditEntry]) -> bytes
 
 
 def follows(record: ShipmentRecord, former: ShipmentRecord | None) -> bool:
-    """Whether a shipment begins exactly where the former one of the same peer ends."""
+    """Whether a shipment begins exactly where the former one of the same chain ends."""
     if former is None:
         return (record.number, record.first_sequence, record.previous_hash, record.previous_sha256) == (1, 1, GENESIS, None)
     after = (former.number + 1, former.last_sequence + 1, former.head_hash, former.sha256)

@@ -38,7 +38,7 @@ from runtime.clock import iso, iso_or_none
 from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
 from runtime.secret import Secret
-from runtime.store.port import Condition, Query, Row
+from runtime.store.port import AuditEntry, Condition, Query, Row
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -116,21 +116,22 @@ def show_audit_log(door: Door, request: Request, row: Row) -> None:
     """The chain of one peer, oldest first; a cancelled or revoked peer keeps its chain."""
     after, limit = request.query["after_sequence"], request.query["limit"]
     entries = door.engine.store.audit(row.record.id, after, limit)
-    data = [
-        {
-            "sequence": entry.sequence,
-            "action": entry.action,
-            "at": iso(entry.at),
-            "at_epoch_s": entry.at,
-            "actor": {"kind": entry.actor_kind, "id": entry.actor_id},
-            "federation_peer_id": row.record.id,
-            "payload": dict(entry.payload),
-            "prev_hash": entry.previous_hash,
-            "hash": entry.hash,
-        }
-        for entry in entries
-    ]
+    data = [{"federation_peer_id": row.record.id, **shown_entry(entry)} for entry in entries]
     request.ok(data, meta={"count": len(data), "next_after_sequence": entries[-1].sequence if len(entries) == limit else None})
+
+
+def shown_entry(entry: AuditEntry) -> dict[str, Any]:
+    """An audit entry for operators, without the name of its chain; with that its hash can be computed from it."""
+    return {
+        "sequence": entry.sequence,
+        "action": entry.action,
+        "at": iso(entry.at),
+        "at_epoch_s": entry.at,
+        "actor": {"kind": entry.actor_kind, "id": entry.actor_id},
+        "payload": dict(entry.payload),
+        "prev_hash": entry.previous_hash,
+        "hash": entry.hash,
+    }
 
 
 # --- writes ---------------------------------------------------------------------------------------------------------

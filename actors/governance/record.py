@@ -26,7 +26,7 @@ class SeenFinding:
 
     kind: str
     severity: Severity
-    federation_peer_id: str
+    federation_peer_id: str | None
     message: str
     payload: Mapping[str, Any]
     fingerprint: str

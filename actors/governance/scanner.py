@@ -161,7 +161,9 @@ def _chain_finding(chain: MigrationChainRecord, wall: float) -> Finding | None:
 
 def _broken(shipment: ShipmentRecord, **facts: str | int) -> Finding:
     context: dict[str, Any] = {"account_id": shipment.account_id, "shipment_id": shipment.id}
-    return make("audit_seal_failed", shipment.federation_peer_id, {**context, **facts}, number=shipment.number, **facts)
+    place: dict[str, str | int] = {"chain": shipment.chain, "number": shipment.number}
+    context |= {"chain_kind": shipment.chain_kind, **place}
+    return make("audit_seal_failed", shipment.federation_peer_id, {**context, **facts}, **place, **facts)
 
 
 def _finding(kind: str, record: PeerRecord, **facts: str | int) -> Finding:

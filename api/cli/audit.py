@@ -1,102 +1,150 @@
 """`powernode audit`: whether audit chains are whole, and what of them stands in the archive.
 
 Lives here: the commands. A chain is verified here, from the entries that the daemon shows, by the same function as everywhere. Must not
-live here: reading a data folder without a daemon (`audit_folder`), reading one peer's trail (`powernode peers audit`).
+live here: reading a data folder without a daemon (`audit_folder`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from api.cli.application import Application, connected
 from api.cli.audit_verdicts import Verdict, chain_problem
-from api.cli.client import Client
+from api.cli.client import Client, segment
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, note, say
-from api.cli.peer_names import peer_path
-from api.cli.peers import resolved, trail
+from api.cli.peer_names import find_peer_id, peer_path
+from api.cli.peers import print_trail, resolved, trail
 from runtime.store.chain import verify as broken_at
 from runtime.store.port import AuditEntry
 
+CHAINS: Final = "/platform/audit/chains"
+PLATFORM: Final = "platform"
+"""The kind of the platform's own chain, and how people name it."""
+
 audit = LazyGroup(
     "audit",
-    help="Verify audit chains, and see what of them is in the archive.",
+    help="List, read and verify audit chains, and see what of them is in the archive. "
+    "CHAIN is a peer, named as everywhere, `platform`, or the id of a chain.",
     lazy={
         "ask": ("api.cli.audit:ask", "Ask a peer for our part of its audit trail."),
+        "chains": ("api.cli.audit:chains", "List every audit chain, how long it is and what of it is shipped."),
         "ship": ("api.cli.audit:ship", "Ship what is old enough to the archive now."),
-        "shipments": ("api.cli.audit:shipments", "List a peer's shipments."),
+        "shipments": ("api.cli.audit:shipments", "List the shipments of a chain."),
+        "show": ("api.cli.audit:show", "Print an audit chain, oldest entry first."),
         "verify": ("api.cli.audit:verify", "Verify audit chains, link by link."),
     },
 )
 
 
 @click.command(cls=Command)
-@click.argument("peer", required=False)
+@click.argument("chain", required=False)
 @click.option(
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
     help="Read this data folder instead of asking a daemon, its archive included.",
 )  # fmt: skip
 @connected
-def verify(peer: str | None, data: Path | None) -> None:
+def verify(chain: str | None, data: Path | None) -> None:
     """Verify audit chains, link by link; exit 1 if one is broken.
 
-    Without PEER every chain of a peer is verified, those of ended peerings included; with --data also those of approvals, offerings and
-    this platform's own root. Nothing is changed in the folder, and a daemon may run on it.
+    Without CHAIN every chain is verified: those of peers, of ended peerings too, of service offerings and approvals, and the platform's
+    own. With --data the shipments and the archive are compared as well; nothing is changed in the folder, and a daemon may run on it.
     """
     from api.cli.audit_folder import verdicts_of_folder
 
     application = click.get_current_context().ensure_object(Application)
-    verdicts = verdicts_of_folder(data, peer) if data is not None else list(_of_daemon(application, peer))
+    verdicts = verdicts_of_folder(data, chain) if data is not None else list(_of_daemon(application, chain))
     for verdict in verdicts:
         if application.as_json:
             emit_json(dict(verdict.document()))
         else:
             shipped = f", {verdict.shipments} shipments" if verdict.shipments else ""
-            say(f"{verdict.chain}  {verdict.entries} entries{shipped}  {verdict.problem or 'whole'}")
+            say(f"{verdict.chain}  {verdict.kind or 'unknown'}  {verdict.entries} entries{shipped}  {verdict.problem or 'whole'}")
     broken = [verdict for verdict in verdicts if verdict.problem is not None]
     note(f"{len(verdicts)} chains verified, {len(broken)} broken")
     if broken:
         raise Failure("audit_broken", "an audit chain was changed; compare it with a backup or the archive", Exit.FAILURE)
 
 
-def _of_daemon(application: Application, peer: str | None) -> Iterator[Verdict]:
-    if peer is not None:
-        client, peer_id = resolved(peer)
-        ids = [peer_id]
-    else:
-        client = Client(application)
-        ids = [str(row["id"]) for row in client.pages("/platform/peers")]
-    for peer_id in ids:
-        told = client.application.run(trail, client, peer_path(peer_id, "audit_log"), None)
+def _of_daemon(application: Application, chain: str | None) -> Iterator[Verdict]:
+    client = Client(application)
+    only = None if chain is None else _resolved(client, chain)
+    found = {str(row["id"]): row for row in client.pages(CHAINS)}
+    if only is not None and only not in found:
+        raise Failure("not_found", f"there is no audit chain {only}", Exit.NOT_FOUND)
+    for row in found.values() if only is None else (found[only],):
+        id, kind = str(row["id"]), str(row["kind"])
+        told = application.run(trail, client, _path(id, "entries"), None)
         try:
             entries = [_entry(each) for each in told]
         except (KeyError, TypeError, ValueError):
-            yield Verdict(peer_id, len(told), 0, "the daemon's answer holds no audit entries")
+            yield Verdict(id, kind, len(told), 0, "the daemon's answer holds no audit entries")
             continue
-        yield Verdict(peer_id, len(entries), 0, chain_problem(broken_at(entries), len(entries)))
+        yield Verdict(id, kind, len(entries), 0, chain_problem(broken_at(entries), len(entries)))
+
+
+def _path(chain: str, what: str) -> str:
+    return "/".join((CHAINS, segment(chain), what))
+
+
+def _resolved(client: Client, name: str) -> str:
+    """The id of the chain that `name` means."""
+    if name == PLATFORM:
+        own = [str(row["id"]) for row in client.pages(CHAINS) if row.get("kind") == PLATFORM]
+        if not own:
+            raise Failure("not_found", "the platform's own chain has no entry yet", Exit.NOT_FOUND)
+        return own[0]
+    return client.application.run(find_peer_id, client, name)
+
+
+@click.command(cls=Command)
+@connected
+def chains() -> None:
+    """List every audit chain: what it tells of, how long it is, and up to which entry it is in the archive."""
+    client = Client(click.get_current_context().ensure_object(Application))
+    listing(
+        client.application,
+        client.pages(CHAINS),
+        ("chain", "kind", "entries", "shipped", "last", "head"),
+        lambda row, now: (
+            row.get("id"), row.get("kind"), row.get("entry_count"), row.get("shipped_up_to"), ago(row.get("last_at"), now),
+            str(row.get("head_hash") or "–")[:12],
+        ),
+        empty="nothing has been written to an audit chain",
+    )  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("chain")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@connected
+def show(chain: str, limit: int | None) -> None:
+    """Print an audit chain, oldest entry first."""
+    client = Client(click.get_current_context().ensure_object(Application))
+    print_trail(client, _path(_resolved(client, chain), "entries"), limit)
 
 
 def _entry(told: Mapping[str, Any]) -> AuditEntry:
     return AuditEntry(
-        chain=told["federation_peer_id"], sequence=told["sequence"], action=told["action"], at=float(told["at_epoch_s"]),
+        chain=told["chain"], sequence=told["sequence"], action=told["action"], at=float(told["at_epoch_s"]),
         actor_kind=told["actor"]["kind"], actor_id=told["actor"]["id"], payload=told["payload"], previous_hash=told["prev_hash"],
         hash=told["hash"],
     )  # fmt: skip
 
 
 @click.command(cls=Command)
-@click.argument("peer")
+@click.argument("chain")
 @connected
-def shipments(peer: str) -> None:
-    """List what of a peer's audit chain is in the archive, newest first."""
-    client, peer_id = resolved(peer)
-    rows = client.pages(peer_path(peer_id, "audit_shipments"))
+def shipments(chain: str) -> None:
+    """List what of an audit chain is in the archive, newest first."""
+    client = Client(click.get_current_context().ensure_object(Application))
+    rows = client.pages(_path(_resolved(client, chain), "shipments"))
     listing(
         client.application,
         rows,

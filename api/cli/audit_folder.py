@@ -12,16 +12,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from actors.audit_archive.chains import OWNERS
 from actors.audit_archive.record import SHIPMENT, ShipmentRecord, follows, object_bytes
+from actors.continuity.record import KIND as CONTINUITY
 from actors.peer.record import KIND as PEER
 from actors.registry import DOMAIN_VERSION, KINDS
+from actors.rotation.record import KIND as ROTATION
 from api.cli.audit_verdicts import Verdict, chain_problem
 from api.cli.failures import Exit, Failure
 from api.cli.peer_names import one_peer
 from runtime.ids import is_uuid
 from runtime.store.chain import GENESIS
 from runtime.store.chain import verify as broken_at
-from runtime.store.port import Condition, Query, StoreError
+from runtime.store.port import Condition, Kind, Query, StoreError
 from runtime.store.sqlite import DATABASE_NAME
 from runtime.store.sqlite_reader import SqliteReader, look
 
@@ -56,6 +59,11 @@ def _chains(store: SqliteReader, peer: str | None) -> list[str]:
     known = dict.fromkeys([*peers, *sorted(store.chains())])
     if peer is None:
         return list(known)
+    if peer == "platform":
+        own = [chain for chain in known if _kind(store, chain) == peer]
+        if not own:
+            raise Failure("not_found", "the platform's own chain has no entry yet", Exit.NOT_FOUND)
+        return own
     if is_uuid(peer.lower()):
         found = peer.lower()
         if found not in known:
@@ -81,12 +89,24 @@ def _verdict(store: SqliteReader, data: Path, chain: str) -> Verdict:
         while problem is None and (entries := store.audit(chain, count, ENTRIES_READ)):
             problem = chain_problem(broken_at(entries, count, head), len(entries))
             count, head = entries[-1].sequence, entries[-1].hash
-        mine = Query(SHIPMENT.name, ((Condition("federation_peer_id", "=", chain),),), newest_first=False)
+        mine = Query(SHIPMENT.name, ((Condition("chain", "=", chain),),), newest_first=False)
         shipped = [row.record for row in store.query(mine)]
         problem = problem or chain_problem(None, count) or _shipments_problem(store, data, chain, shipped, count) or _stray(store, chain)
     except StoreError as error:
         problem = str(error)
-    return Verdict(chain, count, len(shipped), problem)
+    return Verdict(chain, _kind(store, chain), count, len(shipped), problem)
+
+
+def _kind(store: SqliteReader, chain: str) -> str | None:
+    """What a chain tells of; None if nothing of that name is in the store."""
+    of_rows: dict[str, tuple[Kind, ...]] = {name: (kind,) for name, kind in OWNERS.items()}
+    for name, kinds in (*of_rows.items(), ("platform", (CONTINUITY, ROTATION))):
+        try:
+            if any(store.has(kind.name, chain) for kind in kinds):
+                return name
+        except StoreError:
+            continue
+    return None
 
 
 def _shipments_problem(store: SqliteReader, data: Path, chain: str, shipped: list[ShipmentRecord], count: int) -> str | None:
@@ -104,7 +124,7 @@ def _shipment_problem(store: SqliteReader, data: Path, record: ShipmentRecord, f
     """What is wrong with a shipment: its place in the sequence, its object, or that the two do not hold the same entries."""
     if not follows(record, former):
         return f"shipment {record.number} does not follow on the one before"
-    entries = store.audit(record.federation_peer_id, record.first_sequence - 1, record.entry_count)
+    entries = store.audit(record.chain, record.first_sequence - 1, record.entry_count)
     if hashlib.sha256(object_bytes(record, entries)).hexdigest() != record.sha256:
         return f"shipment {record.number} holds other entries than the chain"
     if record.state != "verified":

@@ -13,16 +13,24 @@ import attrs
 
 @attrs.frozen
 class Verdict:
-    """What was found about one chain, which is named by the id of the peer, or of what else it tells; `problem` None: it is whole."""
+    """What was found about one chain, which is named by the id of what it tells of.
+
+    Attributes:
+        kind: what that is; None if it is nothing that is known.
+        problem: None: it is whole.
+    """
 
     chain: str
+    kind: str | None
     entries: int
     shipments: int
     problem: str | None
 
     def document(self) -> Mapping[str, Any]:
         """For machines."""
-        return {"federation_peer_id": self.chain, "entries": self.entries, "shipments": self.shipments, "problem": self.problem}
+        peer_id = self.chain if self.kind == "peer" else None
+        about = {"chain": self.chain, "kind": self.kind, "federation_peer_id": peer_id}
+        return {**about, "entries": self.entries, "shipments": self.shipments, "problem": self.problem}
 
 
 def chain_problem(broken_from: int | None, entries: int) -> str | None:

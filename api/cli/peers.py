@@ -171,7 +171,12 @@ def trust(peer: str) -> None:
 def audit(peer: str, limit: int | None) -> None:
     """Print the audit trail of a peer, oldest entry first."""
     client, peer_id = resolved(peer)
-    entries = client.application.run(trail, client, peer_path(peer_id, "audit_log"), limit)
+    print_trail(client, peer_path(peer_id, "audit_log"), limit)
+
+
+def print_trail(client: Client, path: str, limit: int | None) -> None:
+    """Print the audit entries behind `path`, oldest first; all of them without a limit."""
+    entries = client.application.run(trail, client, path, limit)
     if client.application.as_json:
         for entry in entries:
             emit_json(entry)

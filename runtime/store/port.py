@@ -263,6 +263,10 @@ class Store(Protocol):
         """Entries of one chain with a greater sequence, ascending."""
         ...
 
+    def audit_head(self, chain: str) -> AuditEntry | None:
+        """The last entry of one chain, or None if it has none."""
+        ...
+
     def commit(self, units: Sequence[Unit], done: Callable[[BatchResult], None]) -> None:
         """Commit a batch in one transaction with one savepoint per unit; `done` gets one result per unit, or `Unknown`."""
         ...

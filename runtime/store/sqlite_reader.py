@@ -19,10 +19,9 @@ from runtime.store.projection import check_kinds
 from runtime.store.sqlite_schema import is_current
 from runtime.store.sqlite_table import Table
 
-_AUDIT = (
-    "select chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash from store_audit "
-    "where chain = ? and sequence > ? order by sequence limit ?"
-)
+_ENTRY = "select chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash from store_audit where chain = ?"
+_AUDIT = f"{_ENTRY} and sequence > ? order by sequence limit ?"
+_AUDIT_HEAD = f"{_ENTRY} order by sequence desc limit 1"
 
 
 class SqliteReader:
@@ -73,6 +72,10 @@ class SqliteReader:
 
     def audit(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
         return [_entry(*found) for found in self._fetch(_AUDIT, (chain, after_sequence, max(limit, 0)))]
+
+    def audit_head(self, chain: str) -> AuditEntry | None:
+        found = self._fetch(_AUDIT_HEAD, (chain,))
+        return _entry(*found[0]) if found else None
 
     def ids(self, kind: str) -> list[str]:
         """Every id of a kind, ascending; the rows may be unreadable."""

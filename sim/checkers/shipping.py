@@ -32,7 +32,11 @@ def _content(record: Any, entries: Sequence[Any]) -> bytes:
         "format": 1,
         "shipment": record.id,
         "account_id": record.account_id,
-        "federation_peer_id": record.federation_peer_id,
+        **(
+            {"federation_peer_id": record.chain}
+            if record.chain_kind == "peer"
+            else {"chain": record.chain, "chain_kind": record.chain_kind}
+        ),
         "number": record.number,
         "first_sequence": entries[0].sequence,
         "last_sequence": entries[-1].sequence,
@@ -51,8 +55,10 @@ class Shipments(Checker):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._offsets: dict[str, float] = {}
+        self._chains: dict[str, set[str]] = {}
 
     def on_change(self, commit: Commit) -> None:
+        self._chains.setdefault(commit.host.name, set()).update(entry.chain for entry in commit.entries)
         for change in commit.changes:
             if change.kind == SHIPMENT:
                 self._shipment(change, commit)
@@ -83,7 +89,7 @@ class Shipments(Checker):
 
     def _follows(self, host: Any, record: Any) -> None:
         """Shipments of a peer follow each other without gap, so that no entry is in two of them or in none."""
-        others = [each for each in _shipments(host, record.federation_peer_id) if each.id != record.id]
+        others = [each for each in _shipments(host, record.chain) if each.id != record.id]
         last = max(others, key=lambda each: each.number, default=None)
         expected = (1, 1, FIRST, None) if last is None else (last.number + 1, last.last_sequence + 1, last.head_hash, last.sha256)
         if (record.number, record.first_sequence, record.previous_hash, record.previous_sha256) != expected:
@@ -99,7 +105,7 @@ class Shipments(Checker):
 
     def _entries(self, host: Any, record: Any) -> list[Any]:
         count = record.last_sequence - record.first_sequence + 1
-        found: list[Any] = host.store.audit(record.federation_peer_id, record.first_sequence - 1, count)
+        found: list[Any] = host.store.audit(record.chain, record.first_sequence - 1, count)
         return found
 
     def _holds(self, host: Any, record: Any) -> bool:
@@ -116,14 +122,14 @@ class Shipments(Checker):
             self._offsets[host.name] = offset_s
             return
         boundary = commit.wall - host.federation.audit_boundary_s - RUN_S_MAX
-        for peer_id in self.facts.peers[host.name]:
-            shipped = sum(each.last_sequence - each.first_sequence + 1 for each in _shipments(host, peer_id) if each.state == VERIFIED)
-            for entry in host.store.audit(peer_id, 0, ALL):
+        for chain in sorted(self._chains.get(host.name, ())):
+            shipped = sum(each.last_sequence - each.first_sequence + 1 for each in _shipments(host, chain) if each.state == VERIFIED)
+            for entry in host.store.audit(chain, 0, ALL):
                 # A young entry holds back what follows it, whatever a clock that was put back has written on that.
                 if entry.at >= boundary:
                     break
                 if entry.sequence > shipped:
-                    self.complain(host, f"{peer_id}: a run has ended well, and entry {entry.sequence} of the chain is not shipped")
+                    self.complain(host, f"{chain}: a run has ended well, and entry {entry.sequence} of the chain is not shipped")
                     break
 
 
@@ -135,8 +141,8 @@ def _ended_well(change: Change) -> bool:
 
 
 def _place(record: Any) -> tuple[Any, ...]:
-    return record.federation_peer_id, record.number, record.first_sequence, record.last_sequence, record.sha256
+    return record.chain, record.number, record.first_sequence, record.last_sequence, record.sha256
 
 
-def _shipments(host: Any, peer_id: str) -> list[Any]:
-    return [row.record for row in host.store.query(Query(SHIPMENT, newest_first=False)) if row.record.federation_peer_id == peer_id]
+def _shipments(host: Any, chain: str) -> list[Any]:
+    return [row.record for row in host.store.query(Query(SHIPMENT, newest_first=False)) if row.record.chain == chain]

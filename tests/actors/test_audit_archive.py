@@ -16,10 +16,12 @@ from runtime.store.chain import verify
 from runtime.store.port import AuditEntry, Query
 from runtime.values import as_dict
 from sim.world import Host, World
+from tests.support.services import OFFERINGS, WIKI
 
 DAY = 86_400.0
 SHIP = "/api/v1/system/platform/audit/ship"
 PEERS = "/api/v1/system/platform/peers"
+CHAINS = "/api/v1/system/platform/audit/chains"
 
 
 def paired(seed: int = 1) -> tuple[World, Host, Host, str]:
@@ -49,6 +51,13 @@ def ship(host: Host) -> Any:
     return reply.data
 
 
+def get(host: Host, path: str) -> Any:
+    reply = host.call("GET", path)
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    return reply.data
+
+
 def shipments(host: Host) -> list[ShipmentRecord]:
     return [row.record for row in host.store.query(Query(SHIPMENT.name, newest_first=False))]
 
@@ -65,14 +74,14 @@ def test_the_daily_run_is_at_half_past_four() -> None:
 
 def test_young_entries_stay() -> None:
     _, a, _, _ = paired()
-    assert ship(a) == as_dict(Shipped(1, 0, 0, 0))
+    assert ship(a) == as_dict(Shipped(1, 0, 0, 0, 2))
 
 
 def test_old_entries_are_shipped_once_and_can_be_verified_alone() -> None:
     _, a, _, peer_id = paired()
     chain = a.store.audit(peer_id, 0, 100)
     later(a, 31)
-    assert ship(a) == as_dict(Shipped(1, 1, len(chain), 0))
+    assert ship(a) == as_dict(Shipped(1, 1, len(chain), 0, 2))
     (record,) = shipments(a)
     assert (record.state, record.first_sequence, record.last_sequence) == ("verified", 1, len(chain))
     manifest, *lines = a.archive.objects[record.path].splitlines()
@@ -104,7 +113,7 @@ def test_what_the_archive_does_not_give_back_counts_as_failed_and_is_tried_again
     assert (record.state, record.error, record.shipped_at) == ("failed", error, None)
     setattr(a.archive, fault, False)
     spoilt = dict(a.archive.objects)
-    assert ship(a) == as_dict(Shipped(1, 1, record.entry_count, 0))
+    assert ship(a) == as_dict(Shipped(1, 1, record.entry_count, 0, 2))
     (record,) = shipments(a)
     assert (record.state, record.attempts, record.error) == ("verified", 2, None)
     # What cannot be trusted stays where it is, and the shipment stands beside it.
@@ -122,6 +131,51 @@ def test_an_ended_peering_is_shipped_too() -> None:
     ship(a)
     (record,) = shipments(a)
     assert record.last_sequence == len(a.store.audit(peer_id, 0, 100))
+
+
+def test_every_chain_is_listed_read_and_shipped() -> None:
+    world, a, _, peer_id = paired()
+    offering = a.call("POST", OFFERINGS, WIKI)
+    assert offering is not None
+    offering_id = offering.data["offering"]["id"]
+    assert a.call("POST", f"{OFFERINGS}/{offering_id}/activate", {}) is not None
+    world.run_for(1.0)
+    instance_id = a.instance_id
+    rotated = a.call("POST", "/api/v1/system/platform/trust/rotate", {})
+    assert rotated is not None
+    world.run_for(5.0)
+    listed = {row["id"]: row for row in get(a, CHAINS)}
+    assert {id: row["kind"] for id, row in listed.items()} == {peer_id: "peer", offering_id: "service_offering", instance_id: "platform"}
+    for id, row in listed.items():
+        entries = a.store.audit(id, 0, 100)
+        assert (row["entry_count"], row["head_hash"], row["shipped_up_to"]) == (len(entries), entries[-1].hash, 0)
+        assert [(each["chain"], each["hash"]) for each in get(a, f"{CHAINS}/{id}/entries")] == [(id, entry.hash) for entry in entries]
+    later(a, 31)
+    ship(a)
+    assert all(row["shipped_up_to"] == listed[row["id"]]["entry_count"] for row in get(a, CHAINS))
+    (shipped,) = get(a, f"{CHAINS}/{instance_id}/shipments")
+    assert (shipped["chain_kind"], shipped["federation_peer_id"], shipped["status"]) == ("platform", None, "verified")
+    manifest = json.loads(a.archive.objects[shipped["path"]].splitlines()[0])
+    assert (manifest["chain"], manifest["chain_kind"]) == (instance_id, "platform")
+
+
+def test_a_failed_shipment_of_the_platforms_own_chain_is_a_finding() -> None:
+    world, a, _, _ = paired()
+    assert a.call("POST", "/api/v1/system/platform/trust/rotate", {}) is not None
+    world.run_for(5.0)
+    later(a, 31)
+    a.archive.full = True
+    assert ship(a)["failures"] == 2
+    found = [row for row in get(a, "/api/v1/system/federation/governance") if row["kind"] == "audit_seal_failed"]
+    own = [row for row in found if row["federation_peer_id"] is None]
+    assert (len(found), len(own)) == (2, 1)
+    assert own[0]["payload"]["chain"] == a.instance_id
+
+
+def test_a_shipment_that_an_earlier_release_stored_is_read() -> None:
+    stored = {"id": "x", "federation_peer_id": "p", "number": 1}
+    assert SHIPMENT.upcast is not None
+    assert SHIPMENT.upcast(stored) == {"id": "x", "chain": "p", "number": 1}
 
 
 @pytest.mark.parametrize("seed", range(6))

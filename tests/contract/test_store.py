@@ -279,6 +279,8 @@ def test_each_chain_is_numbered_and_linked_by_itself(harness: Harness) -> None:
     assert verify(harness.store.audit("q", 0, 10)) is None
     assert harness.store.audit("p", 1, 1) == entries[1:2]
     assert harness.store.audit("nobody", 0, 10) == []
+    assert harness.store.audit_head("p") == entries[-1]
+    assert harness.store.audit_head("nobody") is None
 
 
 def test_a_draft_with_a_whole_number_of_seconds_verifies_after_storage(harness: Harness) -> None:

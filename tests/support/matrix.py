@@ -434,6 +434,7 @@ class Matrix:
             ("operators", "id"): operator,
             ("schema_compatibility", "id"): rule,
             ("{kind}", "id"): platform,
+            ("chains", "id"): lambda: self.offering(token)[0],
             ("service_offerings", "id"): lambda: self.offering(token)[0],
             ("received_grants", "received_grant_id"): received,
             ("subscriptions", "grant_id"): self.subscription,

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.audit_archive.chains import OWNERS
 from actors.door.shapes import Anything, Choice, Field, Identifier, Instant, Integer, ListOf, Object, Text
 from actors.limits import EXCERPT_ENTRIES_DEFAULT, EXCERPT_ENTRIES_MAX, PAGE_MAX
 
 _TIME: Final = Text(chars_min=1, chars_max=40)
 _DIGEST: Final = Text(chars_max=64, pattern="[0-9a-f]{64}")
 
+CHAIN_KIND: Final = Choice((*OWNERS, "platform"))
+
+CHAIN: Final = Object(
+    (
+        Field("id", Identifier(), required=True, description="Names the chain: the id of what it tells of."),
+        Field("kind", CHAIN_KIND, required=True, description="`platform`: rotations of the own root, and freezing of trust."),
+        Field("federation_peer_id", Identifier(), nullable=True, description="Null of what is no chain of a peer."),
+        Field("entry_count", Integer(0), required=True, description="The sequence number of the last entry."),
+        Field("head_hash", _DIGEST, required=True, nullable=True, description="Hash of the last entry; null without one."),
+        Field("last_at", Instant(), nullable=True, description="When the last entry was written."),
+        Field("shipped_up_to", Integer(0), required=True, description="The last entry that has been read back from the archive."),
+    ),
+    name="AuditChain",
+    unknown="ignore",
+)
+
+ENTRY: Final = Object(
+    (
+        Field("chain", Identifier(), required=True),
+        Field("sequence", Integer(1), required=True, description="Starts at 1 for each chain, without gaps."),
+        Field("action", Text(), required=True),
+        Field("at", Instant(), required=True),
+        Field("at_epoch_s", Anything(), required=True, description="The same instant exactly, as the hash is taken over it."),
+        Field("actor", Anything(), required=True),
+        Field("payload", Anything(), required=True),
+        Field("prev_hash", _DIGEST, required=True),
+        Field("hash", _DIGEST, required=True, description="SHA-256 over the canonical entry and prev_hash."),
+    ),
+    name="AuditChainEntry",
+    unknown="ignore",
+)
+
 SHIPMENT: Final = Object(
     (
         Field("id", Identifier(), required=True),
-        Field("federation_peer_id", Identifier(), required=True),
+        Field("chain", Identifier(), required=True, description="Names the chain: the id of what it tells of."),
+        Field("chain_kind", CHAIN_KIND, required=True),
+        Field("federation_peer_id", Identifier(), nullable=True, description="Absent from what is no chain of a peer."),
         Field("number", Integer(1), required=True),
         Field("first_sequence", Integer(1), required=True),
         Field("last_sequence", Integer(1), required=True),
@@ -22,7 +57,7 @@ SHIPMENT: Final = Object(
         Field("period_end", Instant(), required=True),
         Field("head_hash", _DIGEST, required=True, description="Hash of the last entry."),
         Field("sha256", _DIGEST, required=True, description="Digest of the object."),
-        Field("previous_sha256", _DIGEST, nullable=True, description="Digest of the former shipment of this peer."),
+        Field("previous_sha256", _DIGEST, nullable=True, description="Digest of the former shipment of this chain."),
         Field("path", Text(), required=True, description="Where the object stands in the archive."),
         Field("status", Choice(("pending", "sealed", "verified", "failed")), required=True),
         Field("attempts", Integer(1), required=True),
@@ -36,6 +71,7 @@ SHIPMENT: Final = Object(
 SHIPPED: Final = Object(
     (
         Field("swept_peers", Integer(0), required=True),
+        Field("swept_chains", Integer(0), required=True, description="Those of peers among them."),
         Field("shipped", Integer(0), required=True, description="Shipments that have been read back."),
         Field("entries", Integer(0), required=True),
         Field("failures", Integer(0), required=True),

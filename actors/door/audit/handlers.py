@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.audit_archive import excerpts
+from actors.audit_archive.chains import Chain, chain_of, following
 from actors.audit_archive.messages import ShipNow, Shipped
 from actors.audit_archive.record import ARCHIVE, SHIPMENT
 from actors.door import cursors, shapes
 from actors.door.callers import admitted_caller
-from actors.door.peers import own_row
+from actors.door.peers import own_row, shown_entry
 from actors.limits import PAGE_MAX
 from actors.peer.messages import AskExcerpts, ExcerptsRead
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from runtime.actor import Ref
 from runtime.clock import iso
-from runtime.errors import Fault, FaultError, RemoteFault
-from runtime.store.port import Condition, Query
+from runtime.errors import Fault, FaultError, OperatorFault, RemoteFault
+from runtime.store.port import Condition, Query, Store
 from runtime.values import as_dict
 
 if TYPE_CHECKING:
@@ -26,11 +27,59 @@ if TYPE_CHECKING:
     from actors.door.request import Request
 
 
+def list_audit_chains(door: Door, request: Request) -> None:
+    """What has never had an entry is left out, except peers: each of them must have a chain."""
+    store, limit = door.engine.store, request.query["limit"]
+    after = cursors.decode(request.query["cursor"]) if request.query.get("cursor") else None
+    found = following(store.query_ids, request.account_id, door.settings.identity.instance_id, after, limit + 1)
+    data = [shown for chain in found[:limit] if (shown := _shown_chain(store, chain)) is not None]
+    request.ok(data, meta={"count": len(data), "next_cursor": cursors.encode(found[limit - 1].id) if len(found) > limit else None})
+
+
+def _shown_chain(store: Store, chain: Chain) -> dict[str, Any] | None:
+    head = store.audit_head(chain.id)
+    if head is None and chain.kind != "peer":
+        return None
+    verified = (Condition("chain", "=", chain.id), Condition("state", "=", "verified"))
+    shipped = store.query(Query(SHIPMENT.name, (verified,), limit=1))
+    return {
+        "id": chain.id,
+        "kind": chain.kind,
+        "federation_peer_id": chain.id if chain.kind == "peer" else None,
+        "entry_count": 0 if head is None else head.sequence,
+        "head_hash": None if head is None else head.hash,
+        "last_at": None if head is None else iso(head.at),
+        "shipped_up_to": shipped[0].record.last_sequence if shipped else 0,
+    }
+
+
+def _own_chain(door: Door, request: Request) -> Chain:
+    found = chain_of(door.engine.directory.row, request.account_id, door.settings.identity.instance_id, request.parameters["id"])
+    if found is None:
+        raise FaultError(OperatorFault("not_found", "there is no such audit chain", 404))
+    return found
+
+
+def list_audit_entries(door: Door, request: Request) -> None:
+    chain, limit = _own_chain(door, request), request.query["limit"]
+    entries = door.engine.store.audit(chain.id, request.query["after_sequence"], limit)
+    data = [{"chain": entry.chain, **shown_entry(entry)} for entry in entries]
+    request.ok(data, meta={"count": len(data), "next_after_sequence": entries[-1].sequence if len(entries) == limit else None})
+
+
+def list_chain_shipments(door: Door, request: Request) -> None:
+    _list_shipments(door, request, _own_chain(door, request).id)
+
+
 def list_audit_shipments(door: Door, request: Request) -> None:
     peer: PeerRecord = own_row(door, request).record
+    _list_shipments(door, request, peer.id)
+
+
+def _list_shipments(door: Door, request: Request, chain: str) -> None:
     after = cursors.decode(request.query["cursor"]) if request.query.get("cursor") else None
     limit = request.query["limit"]
-    mine = (Condition("federation_peer_id", "=", peer.id),)
+    mine = (Condition("chain", "=", chain),)
     rows = door.engine.store.query(Query(SHIPMENT.name, (mine,), after_id=after, limit=limit + 1))
     following = cursors.encode(rows[limit - 1].record.id) if len(rows) > limit else None
     page = [row.record.to_json() for row in rows[:limit]]
@@ -65,7 +114,7 @@ def federation_audit_excerpts(door: Door, request: Request) -> None:
         entries, following = excerpts.read(
             lambda after, limit: door.engine.store.audit(record.id, after, limit), asked, query["cursor"], query["limit"]
         )
-        mine = (Condition("federation_peer_id", "=", record.id),)
+        mine = (Condition("chain", "=", record.id),)
         rows = door.engine.store.query(Query(SHIPMENT.name, (mine,), limit=PAGE_MAX))
         request.ok(
             {
@@ -89,6 +138,9 @@ def _window(given: Mapping[str, Any], wall: float) -> excerpts.Window:
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
+    "list_audit_chains": list_audit_chains,
+    "list_audit_entries": list_audit_entries,
+    "list_chain_shipments": list_chain_shipments,
     "list_audit_shipments": list_audit_shipments,
     "ship_audit": ship_audit,
     "request_audit_excerpts": request_audit_excerpts,

@@ -58,7 +58,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("POST", "/system/platform/(peers/{id}/)?grants/explain", READ),
     ("POST", "/system/platform/grants/test", READ),
     ("POST", "/system/platform/peers/{id}/grant_tests/run", READ),
-    ("GET", "/system/platform/(peers|trust|grants|hub)(/.*)?", READ),
+    ("GET", "/system/platform/(peers|trust|grants|hub|audit)(/.*)?", READ),
     ("GET", "/system/sdwan/federation_peers/{id}/audit_log", READ),
     ("GET", "/system/sdwan/federation_peers(/{id})?", "sdwan.federation.read"),
     ("POST|PATCH|DELETE", "/system/sdwan/federation_peers(/.*)?", "sdwan.federation.manage"),

@@ -121,5 +121,5 @@ def test_a_run_tells_what_it_has_done(two: Peers) -> None:
     assert synced.body["data"]["failures"][0]["code"] == "no_received_grant"
     shipped = call(two.a, f"{BASE}/audit_shipment", TOKEN)
     assert shipped.body is not None
-    assert shipped.body["data"].keys() == {"swept_peers", "shipped", "entries", "failures"}
+    assert shipped.body["data"].keys() == {"swept_peers", "swept_chains", "shipped", "entries", "failures"}
     assert TOKEN not in json.dumps([shipped.body, synced.body])

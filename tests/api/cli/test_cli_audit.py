@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from actors.audit_archive.chains import Chain
 from actors.audit_archive.record import SHIPMENT, shipment
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import ContinuityRecord
@@ -37,7 +38,9 @@ def data(tmp_path: Path) -> Path:
     )  # fmt: skip
     drafts = tuple(AuditDraft(PEER_ID, "peer.updated", float(number), "user", None, {"number": number}) for number in range(ENTRIES))
     _commit(store, Put(PEER.name, record), *drafts)
-    made, content = shipment("01890000-0000-7000-8000-000000000002", "account", PEER_ID, store.audit(PEER_ID, 0, SHIPPED), None, 9.0)
+    made, content = shipment(
+        "01890000-0000-7000-8000-000000000002", "account", Chain(PEER_ID, "peer"), store.audit(PEER_ID, 0, SHIPPED), None, 9.0
+    )
     FolderArchive(tmp_path / "archive").handle(StoreObject(made.path, content))
     _commit(store, Put(SHIPMENT.name, evolve(made, version=1, state="verified", shipped_at=9.0)))
     store.close()
@@ -138,7 +141,7 @@ def test_chains_of_what_is_no_peer_are_verified_too(data: Path) -> None:
     store.close()
     assert "2 chains verified, 0 broken" in verify(data).output
     tamper(data, f"update store_audit set action = 'trust.unfrozen' where chain = '{OTHER_ID}'")
-    assert f"{OTHER_ID}  1 entries  broken from entry 1 on" in verify(data).output
+    assert f"{OTHER_ID}  platform  1 entries  broken from entry 1 on" in verify(data).output
 
 
 def test_a_folder_without_a_store_is_refused_and_none_is_made(tmp_path: Path) -> None:

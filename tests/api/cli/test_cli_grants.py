@@ -105,11 +105,19 @@ def test_a_grant_from_its_issue_to_its_end(typed: Typed, tmp_path: Path) -> None
     assert "FAILED" in typed.run("grants", "test", peer, code=1)
 
 
+NO_CHAIN = "01890000-0000-7000-8000-000000000009"
+
+
 def test_the_audit_chain_verifies_from_outside(typed: Typed) -> None:
     assert "whole" in typed.run("audit", "verify")
     assert "whole" in typed.run("audit", "verify", typed.peer_id)
     assert json.loads(typed.run("audit", "ship", "--json"))["failures"] == 0
     assert typed.run("audit", "shipments", typed.peer_id) == ""
+    listed = {row["kind"]: row for row in map(json.loads, typed.run("audit", "chains", "--json").splitlines())}
+    assert (listed["peer"]["id"], listed["peer"]["shipped_up_to"]) == (typed.peer_id, 0)
+    assert "peer.proposed" in typed.run("audit", "show", typed.peer_id)
+    assert typed.run("audit", "show", "platform", code=4) == ""
+    assert typed.run("audit", "verify", NO_CHAIN, code=4) == ""
     assert "peer.proposed" in typed.run("audit", "ask", typed.peer_id)
 
 

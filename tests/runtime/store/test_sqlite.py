@@ -464,9 +464,7 @@ def test_another_writer_that_never_ends_makes_the_outcome_unknown(tmp_path: Path
     store.close()
 
 
-def test_an_unforeseen_failure_of_a_write_is_an_unknown_outcome(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unforeseen_failure_of_a_write_is_an_unknown_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(tmp_path / "s.db")
 
     def fail(*_: object) -> None:
