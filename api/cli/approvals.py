@@ -12,6 +12,7 @@ from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
+from api.cli.option_types import several
 from api.cli.output import ago, block, emit_json, listing, say, table
 from api.cli.text import clean
 
@@ -53,13 +54,13 @@ def waits(data: Any) -> str | None:
 
 
 @click.command("list", cls=Command)
-@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; may be repeated.")
+@several("--status", choices=STATUSES, help="Only these")
 @click.option("--category", metavar="NAME", help="Only this category, such as system.migration_hop.")
 @connected
-def list_(status: tuple[str, ...], category: str | None) -> None:
+def list_(status: str | None, category: str | None) -> None:
     """List what waits, or has waited, for approval, newest first."""
     client = Client(current())
-    query = {"status": ",".join(status) or None, "category": category}
+    query = {"status": status, "category": category}
     rows = client.pages(PATH, {name: value for name, value in query.items() if value is not None})
     listing(
         client.application,

@@ -16,6 +16,7 @@ from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
+from api.cli.option_types import DurationType
 from api.cli.output import ago, block, emit_json, listing, say, table
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
@@ -82,7 +83,7 @@ def _filter(text: str | None) -> dict[str, Any] | None:
 def _options(function: Any) -> Any:
     for option in (
         click.option("--acknowledge-residency/--no-acknowledge-residency", default=None, help="The crossing of a boundary is meant."),
-        click.option("--interval", type=int, metavar="SECONDS", help="Time between two passes, 60 to 86400.  [default: 300]"),
+        click.option("--interval", type=DurationType(), metavar="TIME", help="Time between two passes, 1m to 1d.  [default: 5m]"),
         click.option("--filter", "filter_", metavar="JSON", help='Only these records, as in {"name": {"prefix": "web-"}}.'),
         click.option("--policy", type=click.Choice(POLICIES), help="When passes are made.  [default: manual]"),
     ):
@@ -90,8 +91,10 @@ def _options(function: Any) -> Any:
     return function
 
 
-def _body(policy: str | None, filter_: str | None, interval: int | None, acknowledge_residency: bool | None) -> dict[str, Any]:
-    given = {"policy": policy, "filter": _filter(filter_), "interval_seconds": interval, "acknowledge_residency": acknowledge_residency}
+def _body(policy: str | None, filter_: str | None, interval: float | None, acknowledge_residency: bool | None) -> dict[str, Any]:
+    # What is no whole number of seconds is left as it is, for the daemon to refuse.
+    interval_s = int(interval) if interval is not None and interval == int(interval) else interval
+    given = {"policy": policy, "filter": _filter(filter_), "interval_seconds": interval_s, "acknowledge_residency": acknowledge_residency}
     return {name: value for name, value in given.items() if value is not None}
 
 

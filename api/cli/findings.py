@@ -14,6 +14,7 @@ import click
 from api.cli.application import connected, current
 from api.cli.client import Client
 from api.cli.lazy import Command, LazyGroup
+from api.cli.option_types import several
 from api.cli.output import ago, emit_json, note, say, table
 from api.cli.peer_names import find_peer_id
 from api.cli.text import clean
@@ -47,7 +48,7 @@ def remedy_of(finding: Mapping[str, Any]) -> str:
 
 
 @click.command("list", cls=Command)
-@click.option("--severity", type=click.Choice(("low", "medium", "high", "critical")), help="Only this severity.")
+@several("--severity", choices=("low", "medium", "high", "critical"), help="Only these")
 @click.option("--peer", metavar="PEER", help="Only those about this peer.")
 @click.option("--kind", metavar="KIND", help="Only this kind.")
 @connected

@@ -159,7 +159,7 @@ def _lifetime(ttl: float) -> dict[str, int]:
 @click.argument("grant")
 @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="The scopes that stay; may be repeated.")
 @_axis_options
-@click.option("--expires", metavar="TIME", help="An earlier end, ISO-8601 with a zone.")
+@click.option("--expires-at", "--expires", "expires", metavar="TIME", help="An earlier end, ISO-8601 with a zone.")
 @click.option("--label", metavar="TEXT", help="Another note.")
 @click.option("--force", is_flag=True, help="Also if a grant test breaks.")
 @connected
@@ -171,7 +171,7 @@ def narrow(peer: str, grant: str, scopes: tuple[str, ...], expires: str | None, 
         body["permission_scopes"] = list(scopes)
     body |= {name: value for name, value in (("expires_at", expires), ("label", options["label"])) if value is not None}
     if not body:
-        raise click.UsageError("say what to narrow: --scope, --instance, --network, --source, --expires or --label")
+        raise click.UsageError("say what to narrow: --scope, --instance, --network, --source, --expires-at or --label")
     if options["force"]:
         body["force"] = True
     _print(client, client.patch(_grant_path(client, peer_id, grant), body).data["grant"])

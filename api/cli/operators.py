@@ -25,6 +25,7 @@ operators = LazyGroup(
     lazy={
         "add": ("api.cli.operators:add", "Create an operator."),
         "disable": ("api.cli.operators:disable", "Lock an operator out and end their sessions."),
+        "enable": ("api.cli.operators:enable", "Let an operator in again who was locked out."),
         "list": ("api.cli.operators:list_", "List operators."),
         "passwd": ("api.cli.operators:passwd", "Set the password of an operator and end their sessions."),
         "show": ("api.cli.operators:show", "Show one operator."),
@@ -115,12 +116,24 @@ def add(email: str, name: str | None, permissions: tuple[str, ...], all_permissi
 
 @click.command(cls=Command)
 @click.argument("operator")
-@click.option("--enable", is_flag=True, help="Let them in again instead.")
+@click.option("--enable", is_flag=True, help="The same as `powernode operators enable`.")
 @connected
 def disable(operator: str, enable: bool) -> None:
     """Lock an operator out and end their sessions."""
+    _set_disabled(operator, not enable)
+
+
+@click.command(cls=Command)
+@click.argument("operator")
+@connected
+def enable(operator: str) -> None:
+    """Let an operator in again who was locked out."""
+    _set_disabled(operator, False)
+
+
+def _set_disabled(operator: str, disabled: bool) -> None:
     client = Client(current())
-    _print(client, _one(client.patch(f"/operators/{segment(_find(client, operator))}", {"disabled": not enable}).data))
+    _print(client, _one(client.patch(f"/operators/{segment(_find(client, operator))}", {"disabled": disabled}).data))
 
 
 @click.command(cls=Command)

@@ -6,12 +6,17 @@ option takes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import click
 
 from api.durations import parse_duration
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DAY_S: Final = 86_400
 
 
 class DurationType(click.ParamType[float]):
@@ -24,6 +29,48 @@ class DurationType(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class DaysType(click.ParamType[int]):
+    """A duration of whole days, as in `7d`; a bare number means days.
+
+    Args:
+        least, most: which numbers of days are taken.
+    """
+
+    name = "days"
+
+    def __init__(self, least: int = 1, most: int | None = None) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            days = int(value) if str(value).isdecimal() else parse_duration(value) / DAY_S
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if days != int(days):
+            self.fail("only whole days are counted; write 7d", param, ctx)
+        if days < self._least or (self._most is not None and days > self._most):
+            self.fail(f"must be from {self._least}d" + (f" to {self._most}d" if self._most is not None else " on"), param, ctx)
+        return int(days)
+
+
+def several(name: str, *, help: str, choices: Sequence[str] = ()) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Add an option that takes words, each time one or more with commas between; the command is given them as one text, or None.
+
+    Args:
+        choices: the words that there are; any if empty.
+    """
+
+    def joined(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> str | None:
+        words = [word.strip() for text in value for word in text.split(",") if word.strip()]
+        strange = [word for word in words if choices and word not in choices]
+        if strange:
+            raise click.BadParameter(f"{strange[0]!r} is not one of {', '.join(choices)}", ctx, param)
+        return ",".join(words) or None
+
+    of = f" ({', '.join(choices)})" if choices else ""
+    return click.option(name, multiple=True, metavar="A[,B]", callback=joined, help=f"{help}{of}; may be repeated.")
 
 
 class EndpointType(click.ParamType[Mapping[str, object]]):

@@ -14,7 +14,7 @@ from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.option_types import DurationType
+from api.cli.option_types import DurationType, several
 from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.resources import find_record_id
 from api.cli.secrets_input import read_secret
@@ -58,7 +58,7 @@ def _given(**fields: object) -> dict[str, object]:
 
 @click.command("list", cls=Command)
 @click.option("--all", "every", is_flag=True, help="Platform peers, too.")
-@click.option("--status", metavar="A,B", help="Only these statuses.")
+@several("--status", help="Only these statuses")
 @connected
 def list_(every: bool, status: str | None) -> None:
     """List peers as the overlay knows them, newest first."""

@@ -12,6 +12,7 @@ import click
 from api.cli.application import connected, current
 from api.cli.client import PAGE, Client
 from api.cli.lazy import Command, LazyGroup
+from api.cli.option_types import several
 from api.cli.output import ago, block, cell, emit_json, listing, note, say, table
 from api.cli.peer_names import find_peer_id, peer_of, peer_path
 from api.cli.text import clean
@@ -50,7 +51,7 @@ def resolved(name: str) -> tuple[Client, str]:
 
 
 @click.command("list", cls=Command)
-@click.option("--status", metavar="A,B", help="Only these statuses.")
+@several("--status", help="Only these statuses")
 @click.option("--role", metavar="ROLE", help="Only this spawn role.")
 @click.option("--mode", metavar="MODE", help="Only this spawn mode.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")

@@ -45,20 +45,29 @@ COMMANDS: Final = {
     "version": ("api.cli.version:version", "Print the version of this program, or of the daemon."),
 }
 
+_AS_JSON: Final = "powernode.json"
+
 
 class Root(LazyGroup):
     """Knows, after all, whether the failed command was to print JSON, and how one ends that somebody has interrupted."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Commands of other packages have a `--json` of their own, and a wrong option further left keeps ours from being read.
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
+        as_json = ctx.meta[_AS_JSON]
         try:
             return super().invoke(ctx)
         except Failure as failure:
-            failure.as_json = ctx.ensure_object(Application).as_json
+            failure.as_json = as_json
             raise
-        except click.UsageError as error:
-            if not ctx.ensure_object(Application).as_json:
+        except click.ClickException as error:
+            if not as_json:
                 raise
-            refused = Failure("usage", error.format_message(), Exit.USAGE)
+            code = "usage" if isinstance(error, click.UsageError) else "failed"
+            refused = Failure(code, error.format_message(), Exit(error.exit_code))
             refused.as_json = True
             raise refused from error
         except KeyboardInterrupt:

@@ -15,17 +15,18 @@ from api.cli.client import Client
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
+from api.cli.option_types import DaysType
 from api.cli.output import block, emit_json, note, say
 from api.cli.peer_names import find_peer_id
 from api.cli.rehearsal import drill
 from api.cli.text import clean
 
-_DAYS = click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
+_DAYS = DaysType(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 
 
 @click.command(cls=Command)
-@click.option("--overlap", type=_DAYS, metavar="DAYS",
-              help="How long both roots count; without it as federation.anchor_overlap says.")  # fmt: skip
+@click.option("--overlap", type=_DAYS, metavar="TIME",
+              help="How long both roots count, as in 7d; without it as federation.anchor_overlap says.")  # fmt: skip
 @click.option("--force", is_flag=True, help="After a compromise: the present root ends at once, and each peer must approve the new one.")
 @click.option("--keep-tokens", is_flag=True, help="With --force: open tokens stay, though a thief can answer them in your name.")
 @click.option("--reason", metavar="TEXT", help="Kept in the audit trail; demanded with --force.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -23,7 +24,8 @@ from sim.scenario.write import to_toml
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("recording.toml"), show_default=True, callback=writable,
     metavar="FILE", help="The scenario file to write.",
 )  # fmt: skip
-def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Turn what a daemon's flight recorder holds into a scenario that plays it again.
 
     A running daemon is asked for it; after a stop, or a crash of a handler, what it wrote then is taken. Every turn of the chosen actors is
@@ -41,3 +43,5 @@ def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path) 
         text = f"no daemon runs on this folder: this is what the last one wrote at {iso(taken.written_at)}, at its stop, after a crash of a"
         click.echo(f"{text} handler or because it was asked; if it was killed later, what it did since then is not in it", err=True)
     click.echo(f"{out}: {told['description'].split('.')[0]}", err=True)
+    if as_json:
+        click.echo(json.dumps({"file": str(out), "of_running_daemon": taken.fresh, "written_at": iso(taken.written_at)}))

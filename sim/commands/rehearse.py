@@ -10,6 +10,7 @@ import click
 
 from actors.limits import OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
 from api.cli.lazy import Command
+from api.cli.option_types import DaysType
 from api.cli.text import clean
 from runtime.clock import SystemClock
 from sim.commands.progress import Share
@@ -19,8 +20,8 @@ from sim.sweep import quiet
 
 @click.command("rehearse", cls=Command)
 @click.argument("source", type=click.File("r"), default="-", metavar="[FILE]")
-@click.option("--overlap", type=click.IntRange(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX), metavar="DAYS",
-              help="How long both roots would count; without it as long as the platform's own setting in FILE says.")  # fmt: skip
+@click.option("--overlap", type=DaysType(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX), metavar="TIME",
+              help="How long both roots would count, as in 7d; without it as long as the platform's own setting in FILE says.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1, 1_000), default=3, show_default=True, metavar="K", help="Under how many seeds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def rehearse_(source: IO[str], overlap: int | None, seeds: int, as_json: bool) -> None:

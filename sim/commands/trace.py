@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -22,7 +23,8 @@ from sim.trace.page import render
     "--html", type=click.Path(dir_okay=False, path_type=Path), callback=writable, metavar="OUT", help="Write one self-contained page."
 )
 @click.option("--mermaid", is_flag=True, help="Print a mermaid sequence diagram.")
-def trace(file: Path, seed: int | None, until: float | None, html: Path | None, mermaid: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with the diagram in it.")
+def trace(file: Path, seed: int | None, until: float | None, html: Path | None, mermaid: bool, as_json: bool) -> None:
     """Run the scenario in FILE once more and draw what happens.
 
     The page has a lane for each platform, with messages, crashes, partitions, mappings of NATs, the lifetimes of tokens, certificates and
@@ -41,7 +43,11 @@ def trace(file: Path, seed: int | None, until: float | None, html: Path | None, 
             raise click.ClickException(f"the page would hold {flaw}, and is not written")
         html.write_text(page, encoding="utf-8")
         click.echo(f"{html}: {len(film.events)} events of {len(film.hosts)} platforms, digest {result.digest}", err=True)
-    if mermaid:
-        click.echo(diagram(film), nl=False)
+    drawn = diagram(film) if mermaid else None
+    if as_json:
+        told = {"scenario": result.scenario, "seed": result.seed, "digest": result.digest, "passed": result.passed}
+        click.echo(json.dumps({**told, "html": str(html) if html is not None else None, "mermaid": drawn}))
+    elif drawn is not None:
+        click.echo(drawn, nl=False)
     for line in failure_lines(result):
         click.echo(line, err=True)
