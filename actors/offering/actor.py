@@ -356,6 +356,12 @@ def _backend_fault(ctx: Context, record: OfferingRecord) -> Fault | None:
         return OperatorFault("backend_required", "name a backend_host or a backend_vip_id", 422, {"field": "backend_host"})
     if record.backend_vip_id is not None and backend.vip_address(ctx, record.account_id, record.backend_vip_id) is None:
         return OperatorFault("backend_vip_not_found", "there is no such virtual address here", 422, {"field": "backend_vip_id"})
+    host = backend.address(ctx, record)
+    reason = backend.misleading(host, ctx.settings.federation.allowed_networks) if host is not None else None
+    if reason is not None:
+        field = "backend_vip_id" if host != record.backend_host else "backend_host"
+        text = f"to a subscriber this address is another one ({reason}); name the range in federation.allowed_networks if it is meant"
+        return OperatorFault("backend_invalid", text, 422, {"field": field, "reason": reason})
     return None
 
 

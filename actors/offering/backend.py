@@ -10,6 +10,7 @@ import ipaddress
 import re
 from typing import Final
 
+from actors.addresses import refused_url_reason
 from actors.certificates import pem_to_der
 from actors.offering.record import OfferingRecord
 from actors.resource.record import KIND as RESOURCE
@@ -24,6 +25,10 @@ _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME: Final = re.compile(rf"(?=.{{1,{HOST_CHARS_MAX}}}\Z){_LABEL}(\.{_LABEL})*", re.ASCII)
 _SITE_LOCAL: Final = re.compile(r"(localhost|127\.0\.0\.1):([1-9][0-9]{0,4})", re.ASCII)
 _NUMERIC: Final = re.compile(r"[0-9.]+", re.ASCII)
+_READ_AS_ADDRESS: Final = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", re.ASCII)
+"""Names whose last label is a number: resolvers take `0x7f000001` for an address (https://url.spec.whatwg.org/#ends-in-a-number-checker)."""
+_BEHIND_A_PEER: Final = frozenset({"private"})
+"""Why an address may be refused elsewhere and still be a backend: overlay networks lie in private ranges."""
 
 
 class BackendTls(Value, frozen=True):
@@ -74,6 +79,27 @@ def backend_host(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise ValueError("must be a DNS name in lower case or an IP address") from None
+
+
+def forwarded(local_hostname: str) -> str:
+    """One text for what is one end: both spellings of a site-local forward listen at the same place."""
+    return local_hostname.replace("localhost:", "127.0.0.1:") if is_site_local(local_hostname) else local_hostname
+
+
+def misleading(host: str, allowed: tuple[str, ...]) -> str | None:
+    """Why the host of a backend can be none, or None.
+
+    It is dialled by the subscriber's proxy, to which loopback, link-local and metadata addresses mean the subscriber's own machine and
+    neighbours. A name is judged by its text alone: what it resolves to is the proxy's matter.
+
+    Args:
+        host: a DNS name or an address in canonical form.
+        allowed: networks that the operator trusts (`federation.allowed_networks`).
+    """
+    if is_dns_name(host) and _READ_AS_ADDRESS.fullmatch(host):
+        return "not_an_address"
+    reason = refused_url_reason(f"https://[{host}]" if ":" in host else f"https://{host}", allowed)
+    return None if reason in _BEHIND_A_PEER else reason
 
 
 def address(ctx: Context, offering: OfferingRecord) -> str | None:

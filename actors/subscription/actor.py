@@ -42,7 +42,7 @@ from actors.subscription.messages import (
     Sealed,
     Told,
 )
-from actors.subscription.record import KIND, SubscriptionRecord, to_json
+from actors.subscription.record import KIND, SubscriptionRecord, host_key, to_json
 from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, seated, step, tell
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
@@ -249,7 +249,7 @@ class SubscriptionActor(Actor):
         record: SubscriptionRecord = self.record
         outcome = message.outcome
         fault = outcome if isinstance(outcome, Fault) else answers.refusal(outcome)
-        seat = answers.seat(outcome) if fault is None else fault
+        seat = answers.seat(outcome, ctx.settings.federation.allowed_networks, record.backend) if fault is None else fault
         if record.state == "cancelled":
             self._give_back(ctx, record, seat)
             return
@@ -474,5 +474,5 @@ class SubscriptionActor(Actor):
 
 def _host_fault(ctx: Context, message: Create) -> Fault | None:
     """Why the host cannot be had, as the unique key would say it later, or None."""
-    taken = ctx.find(KIND.name, "host", f"{message.account_id} {message.local_hostname}")
+    taken = ctx.find(KIND.name, "host", host_key(message.account_id, message.local_hostname))
     return OperatorFault("hostname_taken", "another subscription has this host", 409) if taken is not None else None

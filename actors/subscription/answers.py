@@ -117,8 +117,16 @@ def is_definite(reply: RemoteReply) -> bool:
     return reply.status in DEFINITE or remote_code(reply) in DEFINITE_CODES
 
 
-def seat(reply: RemoteReply) -> Seat | Fault:
-    """The seat in an answer, or why it cannot be used. A TLS backend without a proof, or with another anchor than named, is refused."""
+def seat(reply: RemoteReply, allowed: tuple[str, ...], former: Backend | None) -> Seat | Fault:
+    """The seat in an answer, or why it cannot be used.
+
+    A TLS backend without a proof, or with another anchor than named, is refused; so is a host by which our proxy would call our own
+    machine, and another protocol than that of the former term, for which nothing has been prepared.
+
+    Args:
+        allowed: networks that the operator trusts.
+        former: the backend before a renewal.
+    """
     found = _read(_SEAT, reply.body.get("data"))
     if isinstance(found, Fault):
         return found
@@ -127,6 +135,10 @@ def seat(reply: RemoteReply) -> Seat | Fault:
         return unusable("backend_tls")
     if tls is not None and backend.fingerprint(tls["anchor_pem"]) != tls["anchor_fingerprint"]:
         return unusable("backend_tls.anchor_fingerprint")
+    if backend.misleading(found["backend_host"], allowed) is not None:
+        return unusable("backend_host")
+    if former is not None and found["protocol"] != former.protocol:
+        return unusable("protocol")
     if found["bearer_token"].partition(".")[0] != f"fg-{found['grant_id']}":
         return unusable("bearer_token")
     return Seat(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from actors.offering import backend
 from actors.peer.record import PeerRecord
 from actors.peer.standing import in_force
 from actors.ports import ProxyRoute
@@ -106,6 +107,11 @@ def _due(record: SubscriptionRecord) -> float | None:
     return record.look_at
 
 
+def host_key(account_id: str, local_hostname: str) -> str:
+    """The key under which an account's end of a service is taken once."""
+    return f"{account_id} {backend.forwarded(local_hostname)}"
+
+
 KIND = Kind(
     name="service_subscription",
     record=SubscriptionRecord,
@@ -118,7 +124,7 @@ KIND = Kind(
         "grant_id": record.grant_id,
     },
     unique={"host": "hostname_taken"},
-    keys=lambda record: {"host": f"{record.account_id} {record.local_hostname}" if record.state != "cancelled" else None},
+    keys=lambda record: {"host": host_key(record.account_id, record.local_hostname) if record.state != "cancelled" else None},
     due=_due,
 )
 
@@ -184,7 +190,7 @@ def route_of(record: SubscriptionRecord) -> ProxyRoute:
 
 def to_json(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) -> dict[str, Any]:
     """The form of the operator surface. The bearer is never shown."""
-    backend = record.backend
+    told = record.backend
     return {
         "id": record.id,
         "federation_peer_id": record.federation_peer_id,
@@ -198,9 +204,9 @@ def to_json(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) ->
         "suspension_reason": record.suspension_reason,
         "cancellation_reason": record.cancellation_reason,
         "release_pending": record.release is not None,
-        "protocol": backend.protocol if backend is not None else None,
-        "backend_host": backend.host if backend is not None else None,
-        "backend_port": backend.port if backend is not None else None,
+        "protocol": told.protocol if told is not None else None,
+        "backend_host": told.host if told is not None else None,
+        "backend_port": told.port if told is not None else None,
         "service_offering_id": record.offering_id,
         "grant_id": record.grant_id,
         "permission_scopes": list(record.permission_scopes),

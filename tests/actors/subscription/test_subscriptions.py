@@ -9,15 +9,21 @@ from typing import Any
 import pytest
 
 from actors.approval.messages import Execute
+from actors.offering import backend
+from actors.ports import RemoteReply
+from actors.subscription import answers
+from actors.subscription.record import Backend
 from runtime.actor import Ref
+from runtime.errors import Fault
 from runtime.store.port import Query
 from sim.mishaps import restore
 from sim.world import Reply
 from tests.actors.approval.test_approvals import APPROVALS, another
 from tests.support.grants import PEERS, Peers
-from tests.support.services import OFFERINGS, offer, quiet_peers, step
+from tests.support.services import OFFERINGS, WIKI, offer, quiet_peers, step
 
 SUBSCRIPTIONS = "/api/v1/system/federation/service_subscriptions"
+ID = "0190c0de-0000-7000-8000-0000000000aa"
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 
@@ -438,3 +444,44 @@ def test_an_acknowledgement_counts_on_both_sides_and_for_every_term() -> None:
     id = two.active(acknowledge_residency=True)["id"]
     renewed = two.ask("POST", f"{SUBSCRIPTIONS}/{id}/renew", {})
     assert renewed.status == 200, renewed.body
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "::1", "::ffff:127.0.0.1", "169.254.169.254", "0.0.0.0", "fe80::1", "0x7f000001"]
+)
+def test_no_backend_leads_to_the_machine_of_whoever_dials_it(host: str) -> None:
+    assert backend.misleading(host, ()) is not None
+    assert backend.misleading("10.7.0.9", ()) is backend.misleading("fd00::9", ()) is backend.misleading("wiki.a.example", ()) is None
+
+
+def test_a_provider_cannot_lead_our_proxy_to_our_own_machine() -> None:
+    two = Two(a={"allowed_networks": ("127.0.0.0/8",)})
+    offering = offer(two.peers, backend_host="127.0.0.1", backend_port=3000)
+    refused = two.subscribe()
+    assert (refused.status, refused.body["code"], refused.body["details"]["field"]) == (502, "remote_rejected", "backend_host")
+    two.world.run_for(60.0)
+    assert two.hosts() == []
+    assert two.leases(offering["id"]) == ["cancelled"]
+
+
+def test_an_address_that_subscribers_would_refuse_is_not_offered(two: Two) -> None:
+    refused = two.peers.ask("POST", OFFERINGS, {**WIKI, "backend_host": "127.0.0.1"})
+    assert (refused.status, refused.body["code"], refused.body["details"]["reason"]) == (422, "backend_invalid", "loopback")
+
+
+def test_two_spellings_of_one_forward_are_one_host(two: Two) -> None:
+    offer(two.peers, max_subscribers=None)
+    two.active(local_hostname="localhost:8443")
+    assert two.subscribe(local_hostname="127.0.0.1:8443").body["code"] == "hostname_taken"
+
+
+def test_a_further_term_comes_with_the_protocol_of_the_former() -> None:
+    data = {
+        "grant_id": ID, "bearer_token": f"fg-{ID}.{'A' * 43}", "backend_host": "10.7.0.9", "backend_port": 80, "protocol": "http",
+        "permission_scopes": ["read"], "expires_at": "2030-01-01T00:00:00Z", "service_offering_id": ID,
+    }  # fmt: skip
+    reply = RemoteReply(200, {"success": True, "data": data}, {}, "https://a.example", 0.0)
+    assert isinstance(answers.seat(reply, (), Backend(host="10.7.0.8", port=80, protocol="http")), answers.Seat)
+    refused = answers.seat(reply, (), Backend(host="10.7.0.8", port=80, protocol="tcp"))
+    assert isinstance(refused, Fault)
+    assert refused.details == {"field": "protocol"}
