@@ -42,6 +42,7 @@ from actors.ports import (
 from actors.registry import ACTORS
 from actors.rotation.actor import ROTATED
 from actors.settings import Settings
+from api.archive_log import FailedShipments
 from api.channel import admitted
 from api.events import EventHub
 from api.faces import Door as FacesDoor
@@ -139,6 +140,7 @@ class Composition:
         self.door.access_line = parts.access_line
         self.hub = EventHub(self.store)
         self.engine.on_events.append(self.hub.publish)
+        self.engine.on_events.append(FailedShipments().publish)
         self.made_faces = self.faces()
         self.app = HttpApp(self.made_faces)
         upgrades = {CHANNEL_URL_PATH.encode(): self._hold}

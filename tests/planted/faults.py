@@ -441,9 +441,20 @@ def ended_peerings_not_shipped(patch: Patch) -> None:
     """The run passes over peers whose peering has ended."""
     ship = Archivist._ship
 
-    def choosy(archivist: Any, ctx: Any, run: Any, peer_id: str) -> bool:
-        row = ctx.row("peer", peer_id)
-        return row.record.status != "revoked" and ship(archivist, ctx, run, peer_id)
+    def choosy(archivist: Any, ctx: Any, run: Any, chain: Any) -> bool:
+        row = ctx.row("peer", chain.id)
+        return (row is None or row.record.status != "revoked") and ship(archivist, ctx, run, chain)
+
+    patch.setattr(Archivist, "_ship", choosy)
+
+
+@plant("archive-of-the-platforms-own-chain")
+def only_peers_shipped(patch: Patch) -> None:
+    """The run passes over every chain that is not a peer's."""
+    ship = Archivist._ship
+
+    def choosy(archivist: Any, ctx: Any, run: Any, chain: Any) -> bool:
+        return chain.kind == "peer" and ship(archivist, ctx, run, chain)
 
     patch.setattr(Archivist, "_ship", choosy)
 
