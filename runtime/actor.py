@@ -40,6 +40,22 @@ def handles(message_type: type) -> Callable[[Method], Method]:
     return mark
 
 
+def spared_while(quiet: Callable[[Any, Context], bool]) -> Callable[[Method], Method]:
+    """Mark the handler of a message by which an actor looks again and again: while nothing is to be seen, no turn is taken.
+
+    When a timer would bring such a message to an actor that is at rest, `quiet(actor, ctx)` is asked first. As long as it says True the
+    timer is armed again for as long as before, as the handler itself would have done. It must say True only if all that the handler
+    would do is to arm that timer; it may read `now`, `wall`, `settings` and rows through `ctx`, and must describe no effects and draw
+    nothing. If it raises, the message comes. A handler that was put in the place of a marked one is not marked.
+    """
+
+    def mark(method: Method) -> Method:
+        method.__spared_while__ = quiet  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
 class Activated:
     """Sent by the engine to itself: run `on_activated` as a turn of its own."""
 

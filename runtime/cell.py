@@ -125,20 +125,41 @@ class Cell(Mailbox):
 class ArmedMessage:
     """A message that a timer of an actor brings, called by the timer. An object and no closure, since idle actors hold two or three."""
 
-    __slots__ = ("_arrive", "_cell", "_key", "_message")
+    __slots__ = ("_arrive", "cell", "key", "message")
 
     def __init__(self, arrive: Callable[[Cell], None], cell: Cell, key: str, message: Any) -> None:
         self._arrive = arrive
-        self._cell = cell
-        self._key = key
-        self._message = message
+        self.cell = cell
+        self.key = key
+        self.message = message
 
     def __call__(self) -> None:
-        cell = self._cell
+        cell = self.cell
         if cell.timers is not None:
-            cell.timers.pop(self._key, None)
-        cell.put_system((self._message, None))
+            cell.timers.pop(self.key, None)
+        cell.put_system((self.message, None))
         self._arrive(cell)
+
+
+class ArmedLook(ArmedMessage):
+    """A message by which an actor looks whether there is something to do (see `runtime.actor.spared_while`).
+
+    Args:
+        spare: arms this again instead of the message, if nothing is to be seen; whether it has.
+    """
+
+    __slots__ = ("_spare", "period_s")
+
+    def __init__(
+        self, arrive: Callable[[Cell], None], cell: Cell, key: str, message: Any, period_s: float, spare: Callable[[ArmedLook], bool]
+    ) -> None:
+        super().__init__(arrive, cell, key, message)
+        self.period_s = period_s
+        self._spare = spare
+
+    def __call__(self) -> None:
+        if not self._spare(self):
+            super().__call__()
 
 
 @attrs.define(eq=False)

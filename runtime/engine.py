@@ -22,7 +22,7 @@ from typing import Any, Final
 from runtime.actor import Activated, Actor, CallResult, Due, Ref, Resume
 from runtime.ask_deadlines import AskDeadlines
 from runtime.buggify import Decide, never, site
-from runtime.cell import ArmedMessage, Ask, Cell, Effect, PendingTurn
+from runtime.cell import ArmedLook, ArmedMessage, Ask, Cell, Effect, PendingTurn
 from runtime.clock import Clock
 from runtime.commits import GroupCommit
 from runtime.context import Context
@@ -641,9 +641,30 @@ class Engine:
         if former is not None:
             former.cancel()
 
-        cell.timers[key] = self._timers.add(self.clock.now() + max(0.0, delay_s), ArmedMessage(self._arrive, cell, key, message))
+        arrival: ArmedMessage
+        if hasattr(cell.handlers.get(type(message)), "__spared_while__"):
+            arrival = ArmedLook(self._arrive, cell, key, message, delay_s, self._spare)
+        else:
+            arrival = ArmedMessage(self._arrive, cell, key, message)
+        cell.timers[key] = self._timers.add(self.clock.now() + max(0.0, delay_s), arrival)
         if not self._running:
             self.wake()
+
+    def _spare(self, look: ArmedLook) -> bool:
+        """Arm a look again in place of its turn, if its actor is at rest and says that it would do nothing else (see `spared_while`)."""
+        cell = look.cell
+        quiet = getattr(cell.handlers.get(type(look.message)), "__spared_while__", None)
+        if quiet is None or not cell.parked or cell.timers is None:
+            return False
+        try:
+            spared = quiet(cell.actor, self._ctx)
+        except Exception:
+            # The turn itself shows what is wrong.
+            log.exception("an actor could not tell whether there is something to do", extra={"ref": str(cell.ref)})
+            return False
+        if spared:
+            cell.timers[look.key] = self._timers.add(self._ctx.now + look.period_s, look)
+        return bool(spared)
 
     def disarm(self, cell: Cell, key: str) -> None:
         """Cancel a volatile timer."""

@@ -52,6 +52,13 @@ class Anchors(Moving):
         if ctx.now - self.polled_at >= (BUNDLE_POLLED_AGAIN_S if shows_a_stranger(record) else BUNDLE_POLLED_EVERY_S):
             self._poll(ctx, record, None)
 
+    def anchors_at_rest(self, ctx: Context, record: PeerRecord) -> bool:
+        """Whether it is not yet time to ask for the remote's bundle (again)."""
+        if self.polled_at is None:
+            return False
+        passed_s = ctx.now - self.polled_at
+        return passed_s < BUNDLE_POLLED_AGAIN_S or (passed_s < BUNDLE_POLLED_EVERY_S and not shows_a_stranger(record))
+
     @handles(RotateNow)
     def on_rotate_now(self, message: RotateNow, ctx: Context) -> None:
         """Take the next step of whichever rotation concerns this peer, without waiting for the minute."""

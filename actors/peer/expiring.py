@@ -45,6 +45,14 @@ class Expiring(Actor):
         if tuple(told) != evidence.rotation_told:
             ctx.set_evidence(evolve(evidence, rotation_told=tuple(told)))
 
+    def nothing_ends_soon(self, ctx: Context, record: PeerRecord) -> bool:
+        """Whether there is nothing to tell, and nothing was told that could be taken back."""
+        evidence: PeerEvidence | None = self.evidence
+        if evidence is not None and evidence.rotation_told:
+            return False
+        wall, warn_s = ctx.wall, ctx.settings.federation.cert_warn_s
+        return all(not_after - wall > warn_s for _, not_after in bound_certificates(record))
+
 
 def bound_certificates(record: PeerRecord) -> Iterator[tuple[str, float]]:
     """Every certificate that this peering rests on, with its end. A retiring anchor is meant to end."""

@@ -12,10 +12,10 @@ from actors.peer.anchors import Anchors
 from actors.peer.expiring import Expiring
 from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered, SweepNow
-from actors.peer.record import PeerRecord
+from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.steps import NO_IDENTITY, REMOTE, SYSTEM, Party, call_refusal, is_stale, note, reachable_identity, step, wants_heartbeats
 from actors.ports import RemoteReply, RemoteRequest
-from runtime.actor import handles
+from runtime.actor import handles, spared_while
 from runtime.context import Context
 from runtime.values import evolve
 
@@ -34,7 +34,22 @@ class Liveness(Anchors, Expiring):
         self.watching = True
         ctx.after(LIVENESS_INTERVAL_S, LivenessTick(), "liveness")
 
+    def at_peace(self, ctx: Context) -> bool:
+        """Whether a look would only arm the next one: contact is fresh, nothing ends soon, and no root changes on either side."""
+        record: PeerRecord | None = self.record
+        evidence: PeerEvidence | None = self.evidence
+        if record is None or evidence is None or record.status != "active" or self.looked or not wants_heartbeats(record):
+            return False
+        return (
+            not is_stale(record, evidence, ctx.wall, ctx.settings.federation.stale_after_s)
+            and self.anchors_at_rest(ctx, record)
+            and self.roots_at_rest(ctx, record)
+            and not self.renewal_near(ctx, record)
+            and self.nothing_ends_soon(ctx, record)
+        )
+
     @handles(LivenessTick)
+    @spared_while(at_peace)
     def on_liveness_tick(self, message: LivenessTick, ctx: Context) -> None:
         record: PeerRecord | None = self.record
         if record is None or not wants_heartbeats(record):

@@ -64,6 +64,15 @@ class Moving(Renewal):
         self._follow_parent(ctx, record)
         self.move(ctx, record)
 
+    def roots_at_rest(self, ctx: Context, record: PeerRecord) -> bool:
+        """Whether a look at the roots would find nothing to do. Says no where only the look itself can tell."""
+        if parent_of_ours(record) and len(record.trusted_anchors) > 1:
+            return False
+        rotation = rotation_of(ctx)
+        if rotation is not None and (rotation.notice_id is not None or self._left_by_roots(ctx, record, rotation)):
+            return False
+        return not self.to_move(ctx, record)
+
     def catch_up_with_roots(self, ctx: Context) -> None:
         """On entering memory: what was decided while nobody was there counts before the next look."""
         record: PeerRecord | None = self.record

@@ -75,6 +75,12 @@ class Renewal(Actor):
             return
         self._renew(ctx, record, Renewing())
 
+    def renewal_near(self, ctx: Context, record: PeerRecord) -> bool:
+        """Whether our certificate is so near to its end that it is renewed without being asked for."""
+        federation = ctx.settings.federation
+        outbound = record.outbound
+        return federation.cert_auto_renew and outbound is not None and outbound.not_after - ctx.wall <= federation.cert_renew_at_s
+
     @handles(RenewNow)
     def on_renew_now(self, message: RenewNow, ctx: Context) -> None:
         record: PeerRecord | None = self.record

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.actor import Actor, Ref
+from runtime.actor import Actor, Ref, handles, spared_while
 from runtime.context import Context
 from runtime.crash import Crash, QuarantineFor, RestartAfter
 from runtime.errors import InternalFault
 from runtime.limits import PASSIVATE_AFTER_S, PASSIVATE_BUCKET_S, RECORDER_RETIRED_ACTORS, RECORDER_RING
-from tests.support.engines import AtOnce, Do, Fetch, Fetched, Note, World, add, quarantining
+from runtime.values import Value
+from tests.support.engines import Account, AtOnce, Do, Fetch, Fetched, Note, World, add, quarantining
 
 A, B = Ref("account", "a"), Ref("account", "b")
 Handler = Callable[[Actor, Context], None]
@@ -250,6 +251,94 @@ def test_a_timer_of_the_same_key_is_replaced_and_one_cancelled_is_silent() -> No
     world.run()
     world.advance(10.0)
     assert notes(world) == ["second"]
+
+
+# --- looks that find nothing ---------------------------------------------------------------------------------------
+
+
+class Look(Value, frozen=True):
+    """Sees whether there is anything to do."""
+
+
+class Watchful(Account):
+    """Looks every five seconds. `quiet` is asked first; a function that raises is one that cannot tell."""
+
+    quiet: Callable[[], bool] = staticmethod(lambda: True)
+
+    @handles(Look)
+    @spared_while(lambda actor, ctx: actor.quiet())
+    def on_look(self, message: Look, ctx: Context) -> None:
+        ctx.after(5.0, Look(), "look")
+        ctx.settings.append((self.ref, Note(f"looked at {ctx.now - 1000.0:g}")))
+
+
+def watchful(quiet: Callable[[], bool]) -> World:
+    """A world whose actor A has looked once, at 5 s."""
+    world = World()
+    world.engine.swap_actors("account", Watchful)
+    world.engine.tell(A, Do(lambda actor, ctx: (setattr(actor, "quiet", quiet), ctx.after(5.0, Look(), "look"))))
+    world.run()
+    return world
+
+
+def pass_seconds(world: World, seconds: int) -> None:
+    for _ in range(seconds):
+        world.advance(1.0)
+
+
+def test_a_look_is_spared_while_there_is_nothing_to_see_and_comes_at_the_time_at_which_it_would_have_come() -> None:
+    nothing = True
+    world = watchful(lambda: nothing)
+    pass_seconds(world, 17)
+    assert notes(world) == []
+    assert world.engine.state(A)["timers"] == ["look"]
+    nothing = False
+    pass_seconds(world, 10)
+    assert notes(world) == ["looked at 20", "looked at 25"]
+
+
+def test_who_cannot_tell_looks() -> None:
+    world = watchful(lambda: bool(1 / 0))
+    pass_seconds(world, 5)
+    assert notes(world) == ["looked at 5"]
+
+
+def test_an_actor_that_has_something_to_do_looks_in_its_turn() -> None:
+    world = World(hold=True)
+    world.engine.swap_actors("account", Watchful)
+    world.engine.tell(A, Do(lambda actor, ctx: ctx.after(5.0, Look(), "look")))
+    world.run()
+    world.engine.tell(A, Do(add("one")))
+    world.run()
+    assert world.engine.state(A)["committing"]
+    pass_seconds(world, 6)
+    assert notes(world) == []
+    world.store.flush()
+    world.run()
+    assert notes(world) == ["looked at 6"]
+
+
+def test_a_handler_in_the_place_of_the_one_that_is_spared_hears_of_every_look() -> None:
+    world = watchful(lambda: True)
+    other = type("Other", (Watchful,), {})
+    other.handlers = {**Watchful.handlers, Look: lambda actor, message, ctx: ctx.settings.append((actor.ref, Note("other")))}
+    world.engine.swap_actors("account", other)
+    pass_seconds(world, 6)
+    assert notes(world) == ["other"]
+
+
+def test_a_look_that_is_spared_can_be_cancelled_and_ends_with_the_life_of_its_actor() -> None:
+    world = watchful(lambda: True)
+    pass_seconds(world, 7)
+    world.engine.tell(A, Do(lambda actor, ctx: ctx.cancel("look")))
+    world.run()
+    assert world.engine.state(A)["timers"] == []
+    world.engine.tell(A, Do(lambda actor, ctx: ctx.after(5.0, Look(), "look")))
+    world.run()
+    pass_seconds(world, 7)
+    world.engine.tell(A, Do(lambda actor, ctx: 1 / 0))  # type: ignore[arg-type, return-value]
+    world.run()
+    assert world.engine.state(A)["timers"] == []
 
 
 @pytest.mark.parametrize(("times", "ran", "outcome"), [(1, 2, "answer"), (2, 2, "internal_error")])
