@@ -20,6 +20,7 @@ import actors.migration.giving
 import actors.mirror.shelf
 import actors.peer.calling
 import actors.peer.cascade
+import actors.peer.certifying
 import actors.peer.ending
 import actors.peer.heartbeats
 import actors.peer.minting
@@ -455,3 +456,22 @@ def starts_of_a_home_ignored(patch: Patch) -> None:
         return former(ctx, origin, known, same)
 
     patch.setattr(actors.mirror.shelf, "_outcome", outcome)
+
+
+@plant("child-ends-with-all-its-certificates")
+def serials_of_a_child_forgotten(patch: Patch) -> None:
+    """Of the certificates that a child holds its parent remembers the newest alone, so that the end of the peering revokes no other."""
+    former = actors.peer.certifying.with_issued
+    patch.setattr(actors.peer.certifying, "with_issued", lambda ctx, record, signed: evolve(former(ctx, record, signed), issued_before=()))
+
+
+@plant("rotation-following-side-crashes")
+def laggards_left_behind(patch: Patch) -> None:
+    """A rotation ends at its first look, whether or not the peers have followed."""
+    patch.setattr(actors.rotation.actor.RotationActor, "_behind", lambda actor, ctx, record, peers: [])
+
+
+@plant("revoked-between-pages")
+def buried_at_once(patch: Patch) -> None:
+    """Whose peering has ended is a stranger at once, and never hears that it has ended."""
+    patch.setattr(actors.peer.cascade, "TOMBSTONE_S", 0.0)
