@@ -32,6 +32,7 @@ from actors.door.shapes import (
     Spot,
     Text,
 )
+from actors.findings import KINDS
 from actors.peer.endpoints import Endpoint, parse_endpoints
 from actors.prefixes import parse_prefix
 from actors.problems import Problem
@@ -750,7 +751,7 @@ PEER_FILTERS = (
 GOVERNANCE_FILTERS = (
     Field("peer_id", Identifier()),
     Field("severity", ListOf(Choice(SEVERITIES), len(SEVERITIES)), description="One or more, separated by commas."),
-    Field("kind", Text(chars_max=64, pattern="[a-z_]+")),
+    Field("kind", Choice(tuple(KINDS))),
 )
 AUDIT_FILTERS = (Field("after_sequence", Integer(), default=0, description="Continue behind this entry."), LIMIT)
 EVENT_FILTERS = (Field("cursor", Integer(), description="Continue behind this event; only new ones when absent."),)

@@ -126,7 +126,8 @@ class Shape(abc.ABC):
         """JSON Schema of the value; named parts are added to `schemas` and referred to."""
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# With those of Unicode: terminals obey U+009B like Escape-[, and what reorders the text around it makes one name look like another.
+_CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069]")
 _LINE = re.compile(r"[\t\n\r]")
 
 
@@ -137,7 +138,7 @@ class Text(Shape):
     Attributes:
         chars_min, chars_max: length in code points.
         pattern: the whole text must match it (the common subset of Python's and ECMAScript's expressions).
-        lines: whether tabs and line breaks are allowed; other control characters never are.
+        lines: whether tabs and line breaks are allowed; other control characters, and such as reorder the text around them, never are.
         trim: whether surrounding white space is dropped first.
         format: the `format` keyword of the schema.
         secret: the checked value is a `Secret`, and the schema marks it write-only.

@@ -108,7 +108,7 @@ class GrantDesk(Trail):
     def on_delivered(self, message: Delivered, ctx: Context) -> None:
         record, _, asked, address = message.tag
         reply = message.outcome
-        if isinstance(reply, RemoteReply) and reply.status in (200, 201):
+        if isinstance(reply, RemoteReply) and reply.status in (200, 201) and _acknowledged(reply):
             told = projection.issued(record, peer_of(ctx, ctx.ref.id), ctx.wall, None, asked.warnings, delivered=True)
             remember_outcome(ctx, asked.mark, told)
             ctx.answer(address, Issued(record, None, asked.warnings, delivered=True))
@@ -436,6 +436,12 @@ def _fault(record: GrantRecord | None, operation: Operation, wall: float, expect
     if found in OPERATIONS[operation]:
         return None
     return HAS_EXPIRED if found == "expired" else ALREADY_REVOKED
+
+
+def _acknowledged(reply: RemoteReply) -> bool:
+    """Whether the holder says that it has the bearer. Any other success may come from somebody who has not read it, and we show it once."""
+    data = reply.body.get("data")
+    return isinstance(data, dict) and data.get("acknowledged") is True
 
 
 def _outline(record: GrantRecord) -> dict[str, Any]:

@@ -296,10 +296,18 @@ def test_a_body_made_of_mistakes_costs_a_bounded_answer() -> None:
     assert len(json.dumps(dict(fault.details))) < 8_192
 
 
-@pytest.mark.parametrize("text", ["a\x00b", "a\x1bb", "a\nb", "x" * 65])
+@pytest.mark.parametrize(
+    "text", ["a\x00b", "a\x1bb", "a\nb", "x" * 65, "a\x9b2Jb", "a\x85b", "a\u2028b", "a\u202eb", "a\u2066b"], ids=ascii
+)
 def test_text_refuses_control_characters_and_excess(text: str) -> None:
     shape = Object((Field("name", Text(chars_max=64)),))
     assert codes(refused(shape, {"name": text})) == {"name": "invalid_parameter"}
+
+
+def test_findings_are_filtered_by_a_kind_that_there_is() -> None:
+    filters = Object(bodies.GOVERNANCE_FILTERS)
+    assert codes(refused(filters, {"kind": "expired_trust"})) == {"kind": "invalid_parameter"}
+    assert read_body(filters, b'{"kind": "expired_trust_jwt"}', JSON)["kind"] == "expired_trust_jwt"
 
 
 def test_a_field_cannot_be_declared_twice() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.door.call import Call
+from actors.door.call import Answer, Call
 from actors.grant.projection import to_holder
 from actors.limits import GRANTS_ANNOUNCED_PER_PEER_MAX, NEWS_WAITING_MAX, RECEIVED_GRANTS_PER_PEER_MAX
 from actors.peer.messages import Tell
@@ -155,6 +155,21 @@ def test_a_grant_that_could_not_be_delivered_is_announced(two: Peers) -> None:
     two.b.start()
     assert two.world.run_until(lambda: told_events(two) == ["announced"], 120.0)
     assert receive(two, reply.data["bearer_token"]).status == 201
+
+
+@pytest.mark.parametrize("data", [None, {}, [], {"acknowledged": "yes"}], ids=str)
+def test_a_delivery_counts_only_if_the_holder_says_that_it_has_the_bearer(two: Peers, data: Any) -> None:
+    handle = two.b.handle
+
+    def indifferent(call: Call, done: Any, *rest: Any) -> None:
+        if call.path.endswith("/grant_deliveries"):
+            done(Answer(200, {"success": True, "data": data}, {}))
+        else:
+            handle(call, done, *rest)
+
+    two.b.handle = indifferent  # type: ignore[method-assign]
+    told = two.ask("POST", "", {**SEED_BODY, "deliver": True}).data
+    assert (told["delivered"], told["bearer_token"] is not None, told["warnings"]) == (False, True, ["not_delivered:remote_rejected"])
 
 
 @pytest.mark.parametrize("reached", [True, False])
