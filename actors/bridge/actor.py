@@ -21,7 +21,6 @@ from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such bridge", 404)
@@ -132,8 +131,8 @@ def creation_fault(ctx: Context, message: Create, peer: PeerRecord | None) -> Fa
         return OperatorFault("peer_not_found", "there is no such peer", 404)
     if peer.status == "revoked":
         return OperatorFault("peer_revoked", "this peering has ended", 409)
-    networks = ctx.query(Query(RESOURCE.name, ((Condition("id", "=", message.sdwan_network_id),),), limit=1))
-    network = networks[0].record if networks else None
+    row = ctx.row(RESOURCE.name, message.sdwan_network_id)
+    network = row.record if row is not None else None
     if network is None or network.account_id != message.account_id or network.kind != "SdwanNetwork" or not network.lives:
         return OperatorFault("network_not_found", "there is no such overlay network here", 422, {"field": "sdwan_network_id"})
     return None

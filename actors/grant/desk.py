@@ -297,8 +297,8 @@ class GrantDesk(Trail):
     # --- rows ----------------------------------------------------------------------------------------------------
 
     def _grant(self, ctx: Context, grant_id: str) -> GrantRecord | None:
-        rows = ctx.query(Query(GRANT.name, ((Condition("id", "=", grant_id),),), limit=1))
-        record: GrantRecord | None = rows[0].record if rows else None
+        row = ctx.row(GRANT.name, grant_id)
+        record: GrantRecord | None = row.record if row is not None else None
         return record if record is not None and record.federation_peer_id == ctx.ref.id else None
 
     def _in_slot(self, ctx: Context, key: str) -> GrantRecord | None:

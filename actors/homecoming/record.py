@@ -16,7 +16,7 @@ import attrs
 
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
-from actors.settings import Identity
+from runtime.context import Context
 from runtime.errors import InternalFault, OperatorFault
 from runtime.store.port import Condition, Kind, Query, Row
 
@@ -70,7 +70,8 @@ def unanswered(account_id: str, query: Callable[[Query], list[Row]]) -> tuple[st
     return tuple(row.record.id for row in query(Query(KIND.name, (mine,))))
 
 
-def in_question(account_id: str, query: Callable[[Query], list[Row]], identity: Identity) -> bool:
+def in_question(account_id: str, ctx: Context) -> bool:
     """Whether records of the account may have moved without this copy knowing."""
-    rows = query(Query(CONTINUITY.name, ((Condition("id", "=", identity.instance_id),),), limit=1))
-    return frozen_by(rows[0].record if rows else None, identity) is not None or bool(unanswered(account_id, query))
+    identity = ctx.settings.identity
+    row = ctx.row(CONTINUITY.name, identity.instance_id)
+    return frozen_by(row.record if row is not None else None, identity) is not None or bool(unanswered(account_id, ctx.query))

@@ -17,7 +17,6 @@ from actors.rotation.record import signing_root
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
-from runtime.store.port import Condition, Query
 
 
 class ArrivalActor(Actor):
@@ -65,5 +64,5 @@ class StagedStepActor(Actor):
 
 def current(ctx: Context) -> ArrivalRecord | None:
     """The committed row, which another actor writes."""
-    rows = ctx.query(Query(ARRIVAL.name, ((Condition("id", "=", ctx.ref.id),),), limit=1))
-    return rows[0].record if rows else None
+    row = ctx.row(ARRIVAL.name, ctx.ref.id)
+    return row.record if row is not None else None

@@ -27,7 +27,7 @@ class Giving(Writing):
         committed.load(message.ids)
         records = [committed.record(id) for id in message.ids]
         fault = next((fault for record in records if (fault := freeze_fault(record, ctx.ref.id, message.migration_id)) is not None), None)
-        if fault is None and not message.claimed and in_question(ctx.ref.id, ctx.query, ctx.settings.identity):
+        if fault is None and not message.claimed and in_question(ctx.ref.id, ctx):
             fault = IN_QUESTION
         if fault is None:
             free = [record for record in records if record is not None and record.frozen_by is None]

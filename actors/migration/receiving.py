@@ -28,7 +28,6 @@ from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
 UNKNOWN: Final = OperatorFault("migration_not_found", "there is no such migration here", 404)
@@ -240,8 +239,8 @@ def gone(record: ResourceRecord, wall: float) -> ResourceRecord:
 
 def arrival(ctx: Context, id: str) -> ArrivalRecord | None:
     """The arrival of this id, if it is one of the catalogue's account."""
-    rows = ctx.query(Query(ARRIVAL.name, ((Condition("id", "=", id),),), limit=1))
-    found: ArrivalRecord | None = rows[0].record if rows else None
+    row = ctx.row(ARRIVAL.name, id)
+    found: ArrivalRecord | None = row.record if row is not None else None
     return found if found is not None and found.account_id == ctx.ref.id else None
 
 

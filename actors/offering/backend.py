@@ -15,7 +15,6 @@ from actors.certificates import pem_to_der
 from actors.offering.record import OfferingRecord
 from actors.resource.record import KIND as RESOURCE
 from runtime.context import Context
-from runtime.store.port import Condition, Query
 from runtime.values import Value
 
 HOST_CHARS_MAX: Final = 253
@@ -113,8 +112,8 @@ def address(ctx: Context, offering: OfferingRecord) -> str | None:
 
 def vip_address(ctx: Context, account_id: str, id: str) -> str | None:
     """The address of a `VirtualIp` of the catalogue, or None if there is no such."""
-    rows = ctx.query(Query(RESOURCE.name, ((Condition("id", "=", id),),), limit=1))
-    record = rows[0].record if rows else None
+    row = ctx.row(RESOURCE.name, id)
+    record = row.record if row is not None else None
     if record is None or record.account_id != account_id or record.kind != "VirtualIp" or not record.lives:
         return None
     return str(ipaddress.ip_interface(record.attributes["cidr"]).ip)

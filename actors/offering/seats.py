@@ -50,15 +50,15 @@ class Seats(Actor):
 
     def lease(self, ctx: Context, lease_id: str | None) -> LeaseRecord | None:
         """A lease of this offering."""
-        rows = ctx.query(Query(LEASE.name, ((Condition("id", "=", lease_id),),), limit=1)) if lease_id is not None else []
-        record: LeaseRecord | None = rows[0].record if rows else None
+        row = ctx.row(LEASE.name, lease_id) if lease_id is not None else None
+        record: LeaseRecord | None = row.record if row is not None else None
         return record if record is not None and record.offering_id == ctx.ref.id else None
 
     def by_key(self, ctx: Context, peer_id: str, key: str) -> LeaseRecord | None:
         """The lease, living or not, that this request of the peer has obtained; of any offering."""
         found = ctx.find(LEASE.name, "key", lease_key(peer_id, key))
-        rows = ctx.query(Query(LEASE.name, ((Condition("id", "=", found),),), limit=1)) if found is not None else []
-        return rows[0].record if rows else None
+        row = ctx.row(LEASE.name, found) if found is not None else None
+        return row.record if row is not None else None
 
     def live(self, ctx: Context, limit: int | None = None) -> list[LeaseRecord]:
         """Leases that have a seat, oldest first."""
@@ -67,8 +67,8 @@ class Seats(Actor):
 
     def grant(self, ctx: Context, grant_id: str) -> GrantRecord | None:
         """The committed row of a grant."""
-        rows = ctx.query(Query(GRANT.name, ((Condition("id", "=", grant_id),),), limit=1))
-        return rows[0].record if rows else None
+        row = ctx.row(GRANT.name, grant_id)
+        return row.record if row is not None else None
 
     def stands(self, ctx: Context, lease: LeaseRecord | None, peer: PeerRecord | None) -> bool:
         """Whether the lease gives access now: it lives, its peering is the present one, and nobody has ended its grant."""

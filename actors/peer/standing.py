@@ -12,15 +12,14 @@ from actors.peer.lifecycle import REACHABLE, inbound_refusal
 from actors.peer.record import KIND, PeerRecord
 from runtime.context import Context
 from runtime.errors import OperatorFault
-from runtime.store.port import Condition, Query
 
 PEER_NOT_FOUND: Final = OperatorFault("peer_not_found", "there is no such platform peer", 404)
 
 
 def peer_of(ctx: Context, peer_id: str) -> PeerRecord | None:
     """The committed record of a peer, or None if there is none."""
-    rows = ctx.query(Query(KIND.name, ((Condition("id", "=", peer_id),),), limit=1))
-    return rows[0].record if rows else None
+    row = ctx.row(KIND.name, peer_id)
+    return row.record if row is not None else None
 
 
 def in_force(record: PeerRecord | None, peering_epoch: int, wall: float) -> bool:

@@ -49,7 +49,7 @@ from runtime.cell import Ask
 from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
-from runtime.store.port import Condition, Query, Row
+from runtime.store.port import Row
 from runtime.values import evolve
 
 NOT_FOUND = OperatorFault("not_found", "there is no such received grant", 404)
@@ -310,8 +310,7 @@ class ReceivedGrantActor(Actor):
         ctx.emit(f"federation.received_grant.{what}", "low", record.account_id, **about, **facts)
 
     def _peer(self, ctx: Context, peer_id: str) -> Row | None:
-        rows = ctx.query(Query(PEER.name, ((Condition("id", "=", peer_id),),), limit=1))
-        return rows[0] if rows else None
+        return ctx.row(PEER.name, peer_id)
 
 
 def taken_in(

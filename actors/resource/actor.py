@@ -104,7 +104,7 @@ class CatalogueActor(Receiving):
 
     def _in_question(self, ctx: Context) -> bool:
         """Whether records of an earlier copy may have moved since, so that none of them may be changed."""
-        return in_question(ctx.ref.id, ctx.query, ctx.settings.identity)
+        return in_question(ctx.ref.id, ctx)
 
     @handles(Forget)
     def on_forget(self, message: Forget, ctx: Context) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.actor import Actor
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("runtime", "actors", "net", "sim", "api")
 FUNCTION_LINES_MAX = 60
@@ -109,6 +111,23 @@ def waiting_code(tree: ast.Module) -> Iterator[str]:
             yield f"line {node.lineno}: {type(node).__name__}"
 
 
+def queries_for_one_row(tree: ast.Module) -> Iterator[str]:
+    """There is one way to read the row of an id, which also remembers it: `row`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Condition":
+            told = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            if told[:2] == ["id", "="]:
+                yield f"line {node.lineno}: asks for the row of one id by a query; use row"
+
+
+def hooks_of_nobody(tree: ast.Module) -> Iterator[str]:
+    """A method `on_…` handles a message, or overrides a hook that every actor has; one that does neither is never called."""
+    for owner in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        for node in handlers(ast.Module(owner.body, [])):
+            if not node.decorator_list and not hasattr(Actor, node.name):
+                yield f"{owner.name}.{node.name}: overrides nothing and handles nothing"
+
+
 def missing_docstring(tree: ast.Module) -> Iterator[str]:
     """Each file says what lives in it."""
     if not ast.get_docstring(tree):
@@ -150,6 +169,8 @@ def complaints(rule: Rule, trees: dict[str, ast.Module]) -> list[str]:
         (impure_imports, "def f():\n    import os.path"),
         (impure_imports, "from net.tls import x"),
         (waiting_code, "class A:\n    async def on_accept(self): ..."),
+        (queries_for_one_row, 'ctx.query(Query("peer", ((Condition("id", "=", id),),)))'),
+        (hooks_of_nobody, "class A:\n    def on_activate(self): ..."),
         (missing_docstring, "import re"),
         (missing_docstring, ""),
         (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES_MAX),
@@ -167,6 +188,8 @@ def test_a_rule_notices_what_breaks_it(rule: Rule, snippet: str) -> None:
         (clocks_and_entropy, "import os\nos.environ"),
         (impure_imports, "import timeit_like\nfrom runtime.random import Randomness"),
         (waiting_code, "class A:\n    def on_accept(self): ..."),
+        (queries_for_one_row, 'ctx.query(Query("peer", ((Condition("id", ">", id), Condition("peer_id", "=", id)),)))'),
+        (hooks_of_nobody, "class A:\n    @handles(B)\n    def on_b(self): ...\n    def on_activated(self): ..."),
         (missing_docstring, '"""What lives here."""'),
         (long_functions, "def f():\n" + "    pass\n" * (FUNCTION_LINES_MAX - 1)),
     ],
@@ -194,6 +217,14 @@ def test_handlers_are_plain_functions() -> None:
     actors = {path: tree for path, tree in trees.items() if path.endswith("/actor.py")}
     assert any(handlers(tree) for tree in actors.values()), "the rule must have something to look at"
     assert complaints(waiting_code, trees) == []
+
+
+def test_one_row_is_read_in_one_way() -> None:
+    assert complaints(queries_for_one_row, sources("actors")) == []
+
+
+def test_what_looks_like_a_hook_is_one() -> None:
+    assert complaints(hooks_of_nobody, sources("actors")) == []
 
 
 def test_every_file_begins_with_a_docstring() -> None:
