@@ -347,10 +347,11 @@ def _note_echo(ctx: Context, epoch: int, mark: int, history: int) -> str | None:
     That is said again with every echo, so that it is not lost with a crash.
     """
     identity = ctx.settings.identity
+    if epoch == identity.boot_epoch and mark in (0, identity.start_mark) and history <= identity.history:
+        # The common case, which every heartbeat meets twice.
+        return None
     if epoch > identity.boot_epoch:
         ctx.send(Ref(CONTINUITY.name, identity.instance_id), EpochClaimed(ctx.ref.id, epoch))
-    if says_more(None, identity, epoch, mark, history) is None:
-        return None
     more = says_more(_continuity(ctx), identity, epoch, mark, history)
     if more is not None:
         ctx.send(Ref(CONTINUITY.name, identity.instance_id), LaterStateClaimed(ctx.ref.id, epoch, mark, history))

@@ -23,7 +23,7 @@ UNFREEZE: Final = Object(
 CONTINUITY: Final = Object(
     (
         Field("frozen", Boolean(), required=True),
-        Field("cause", Choice(("restored", "echo")), nullable=True, description="`echo`: a peer acknowledged a start in our future."),
+        Field("cause", Choice(("restored", "echo")), nullable=True, description="`echo`: a peer has heard of more than these data hold."),
         Field("frozen_at", Instant(), nullable=True),
         Field("closing", Boolean(), required=True, description="Whether a decision is still on its way to the peers."),
         Field("boot_epoch", Integer(), required=True),

@@ -190,15 +190,50 @@ def test_the_same_copy_put_back_twice_is_noticed_twice_and_decided_once_each_tim
         assert frozen(two.a) is None
 
 
+def test_what_peers_have_heard_does_not_freeze_again_what_a_restore_by_command_has_frozen(two: Pair) -> None:
+    copy = two.a.store.image()
+    something_ends(two)
+    two.network.advance(70.0)
+    two.a.store, two.a.restored_at_epoch = copy, 1
+    two.a.restart()
+    two.network.advance(70.0)
+    record = continuity(two.a)
+    assert record is not None
+    assert (frozen(two.a), record.frozen_at, record.claimants, record.claimed_history > 0) == ("restored", None, (), True)
+    assert two.a.events().count("federation.trust.frozen") == 0
+
+
+def test_a_start_tells_of_what_was_committed_before_it(two: Pair) -> None:
+    two.network.advance(70.0)
+    two.a.restart()
+    held = two.a.store.last_cursor()
+    two.network.advance(70.0)
+    heard = two.b.evidence(two.at_b.peer_id)
+    assert (heard.remote_boot_epoch, heard.remote_mark) == (2, two.a.settings.identity.start_mark)
+    assert 0 < held <= heard.remote_history <= two.a.store.last_cursor()
+    assert 0 < heard.former_history <= held
+
+
+def test_a_second_decision_in_one_start_reaches_every_peer_again(two: Pair) -> None:
+    for number, kept in ((98, True), (99, False)):
+        echo = {"epoch": 1, "sequence": 1, "history": number * LEAP}
+        body = json.dumps({"boot_epoch": 1, "sequence": number, "last_ack": echo}).encode()
+        two.a.call("POST", "/federation_api/heartbeat", body, lambda answer: None, presented(two.b, two.at_b.peer_id))
+        two.network.run()
+        assert frozen(two.a) == "echo"
+        assert isinstance(decide(two.a, "restored", keep_peerings=kept), Decided)
+        two.network.advance(5.0)
+        assert frozen(two.a) is None
+    assert two.a.record(two.at_a.peer_id).status == "suspended"
+    assert [entry.action for entry in two.a.chain(two.at_a.peer_id)].count("peer.restored") == 2
+
+
 def test_a_copy_made_after_a_decision_is_noticed_without_a_start_in_between(two: Pair) -> None:
     put_back_at_once(two, two.a.store.image())
     decide(two.a, "restored", keep_peerings=True)
     two.network.advance(70.0)
     put_back_at_once(two, two.a.store.image())
     assert frozen(two.a) == "echo"
-    assert isinstance(decide(two.a, "restored"), Decided)
-    two.network.advance(5.0)
-    assert two.a.record(two.at_a.peer_id).status == "suspended", "the second decision of one start reached no peer"
 
 
 def test_the_number_of_a_liar_who_is_believed_is_not_taken_over(two: Pair) -> None:
