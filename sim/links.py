@@ -33,7 +33,10 @@ REORDER_DELAY_MAX_S: Final = 0.25
 
 
 class Latency(Protocol):
-    """How long something is under way, seconds."""
+    """How long something is under way, seconds; `longest_s` is what no draw exceeds."""
+
+    @property
+    def longest_s(self) -> float: ...
 
     def draw(self, chance: random.Random) -> float: ...
 
@@ -43,6 +46,10 @@ class Fixed:
     """Always the same."""
 
     seconds: float
+
+    @property
+    def longest_s(self) -> float:
+        return self.seconds
 
     def draw(self, chance: random.Random) -> float:
         return self.seconds
@@ -55,6 +62,10 @@ class Uniform:
     least_s: float
     most_s: float
 
+    @property
+    def longest_s(self) -> float:
+        return max(self.least_s, self.most_s)
+
     def draw(self, chance: random.Random) -> float:
         return self.least_s + (self.most_s - self.least_s) * chance.random()
 
@@ -65,6 +76,10 @@ class LogNormal:
 
     median_s: float
     sigma: float
+
+    @property
+    def longest_s(self) -> float:
+        return math.inf
 
     def draw(self, chance: random.Random) -> float:
         return self.median_s * math.exp(self.sigma * chance.gauss(0.0, 1.0))
@@ -77,6 +92,10 @@ class Bimodal:
     usual: Latency
     slow: Latency
     slow_share: float
+
+    @property
+    def longest_s(self) -> float:
+        return max(self.usual.longest_s, self.slow.longest_s)
 
     def draw(self, chance: random.Random) -> float:
         return (self.slow if chance.random() < self.slow_share else self.usual).draw(chance)
@@ -163,6 +182,19 @@ class Link:
     def is_cut(self, now: float) -> bool:
         """Whether nothing passes at `now`."""
         return self.cut or (self.flap is not None and self.flap.down(now))
+
+    def calm_s(self, now: float) -> float:
+        """After how long at most any frame that is sent now has arrived, whatever chance says; infinity if one might not arrive."""
+        if (
+            self.cut
+            or self.flap is not None
+            or self.loss
+            or self.burst is not None
+            or self.bytes_per_s is not None
+            or self.stalled_until > now
+        ):
+            return math.inf
+        return self.latency.longest_s + self.jitter_s
 
     def transit(self, now: float, size: int, kind: Kind, chance: random.Random) -> Transit:
         """What becomes of `size` bytes that are sent at `now`."""

@@ -115,6 +115,13 @@ class Path:
             self._last_back = arrives_at
         return Transit((arrives_at - now,))
 
+    def calm(self, within_s: float, now: float) -> bool:
+        """Whether a frame that is sent now reaches the other end and an answer comes back within a time, whatever chance says. Says no
+        where that must be tried: at boxes, which remember what passes, and at faults."""
+        if self.state != "open" or self._crossed or self._late_out_s or self._late_back_s:
+            return False
+        return self._out.calm_s(now) + self._back.calm_s(now) <= within_s
+
     def is_cut(self, direction: Direction, now: float) -> bool:
         """Whether what would arrive now is lost: a cut takes what is under way, too."""
         return (self._out if direction == "out" else self._back).is_cut(now)

@@ -81,6 +81,10 @@ class RelayedPath(Path):
         self._spent(direction, size)
         return Transit((taken_s,))
 
+    def calm(self, within_s: float, now: float) -> bool:
+        """Never said of a way through a hub: it counts what passes, and may refuse it."""
+        return False
+
     def is_cut(self, direction: Direction, now: float) -> bool:
         ways = (("out", self._first), ("back", self._leg)) if direction == "out" else (("out", self._leg), ("back", self._first))
         return any(path.is_cut(way, now) for way, path in ways)  # type: ignore[arg-type]

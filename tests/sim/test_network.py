@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import statistics
 
@@ -34,6 +35,69 @@ def path_between(net: Network, one: str, other: str, now: float = 0.0) -> Path:
 
 
 # --- links ----------------------------------------------------------------------------------------------------------
+
+
+TIMES = st.floats(0.0, 8.0)
+LATENCIES = st.one_of(
+    TIMES.map(Fixed),
+    st.tuples(TIMES, TIMES).map(lambda bounds: Uniform(*bounds)),
+    st.builds(Bimodal, TIMES.map(Fixed), TIMES.map(Fixed), st.floats(0.0, 1.0)),
+    st.just(LogNormal(0.045, 0.3)),
+)
+LINKS = st.builds(
+    Link,
+    latency=LATENCIES,
+    jitter_s=st.just(0.0) | TIMES,
+    bytes_per_s=st.none() | st.floats(1.0, 1e4),
+    queue_bytes_max=st.just(math.inf) | st.just(5.0),
+    loss=st.just(0.0) | st.floats(0.0, 1.0),
+    burst=st.none() | st.just(Burst(0.5, 0.5)),
+    cut=st.booleans(),
+    flap=st.none() | st.just(Flap(1.0, 1.0)),
+    stalled_until=st.just(0.0) | st.floats(0.0, 30.0),
+)
+
+
+def joined(seed: int = 1) -> Network:
+    """Two hosts that can reach each other."""
+    net = network(seed)
+    net.add("a", up)
+    net.add("b", up)
+    return net
+
+
+@given(out=LINKS, back=LINKS, nature=st.booleans(), now=st.floats(0.0, 40.0), seed=st.integers(0, 9))
+def test_on_a_calm_path_every_frame_is_answered_in_time(out: Link, back: Link, nature: bool, now: float, seed: int) -> None:
+    net = joined(seed)
+    path = path_between(net, "a", "b")
+    for link, drawn in ((net.links.between("a", "b"), out), (net.links.between("b", "a"), back)):
+        for name in ("latency", "jitter_s") if nature else Link.__match_args__:
+            setattr(link, name, getattr(drawn, name))
+    if not path.calm(10.0, now):
+        return
+    for _ in range(20):
+        there_s, back_s = path.transit("out", 6, "frame", now).delay_s, path.transit("back", 6, "frame", now).delay_s
+        assert there_s is not None
+        assert back_s is not None
+        assert there_s + back_s <= 10.0
+
+
+def test_a_path_is_calm_by_itself_and_not_through_a_box_or_with_any_fault() -> None:
+    net = joined()
+    path = path_between(net, "a", "b")
+    assert path.calm(10.0, 0.0)
+    assert not path.calm(0.03, 0.0)
+    path.delay("a", 1.0)
+    assert not path.calm(10.0, 0.0)
+    path.delay("a", 0.0)
+    link = net.links.between("b", "a")
+    for name, fault in (("cut", True), ("loss", 0.01), ("burst", Burst(0.5, 0.5)), ("flap", Flap(1.0, 1.0)), ("stalled_until", 5.0)):
+        setattr(link, name, fault)
+        assert not path.calm(10.0, 0.0), name
+        link.heal()
+        assert path.calm(10.0, 0.0)
+    path.lose()
+    assert not path.calm(10.0, 0.0)
 
 
 @pytest.mark.parametrize(
