@@ -262,7 +262,8 @@ def _turn(encoder: Encoder, entry: Recorded) -> dict[str, Any]:
 def replace_texts(value: Any, derived: Mapping[str, str]) -> Any:
     """`value` with every text that `derived` knows replaced, wherever it stands in a longer one too; of two that begin there, the longer.
 
-    The work grows with the length of the texts, and not with how many are known: a platform with a thousand peers knows thousands.
+    The work grows with the length of the texts (each counts once, however often it stands there), and not with how many are known: a
+    platform with a thousand peers knows thousands.
     """
     wanted = sorted((text for text in derived if text), key=len, reverse=True)
     if not wanted:
@@ -284,9 +285,15 @@ def replace_texts(value: Any, derived: Mapping[str, str]) -> Any:
                 done = at = at + len(found)
         return "".join((*parts, text[done:])) if parts else text
 
+    # The turns of one actor say the same certificates, addresses and ids over and over.
+    seen: dict[str, str] = {}
+
     def walk(each: Any) -> Any:
         if isinstance(each, str):
-            return replaced(each)
+            told = seen.get(each)
+            if told is None:
+                told = seen[each] = replaced(each)
+            return told
         if isinstance(each, list):
             return [walk(item) for item in each]
         return {name: walk(item) for name, item in each.items()} if isinstance(each, dict) else each
