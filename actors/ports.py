@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from actors.limits import REPLY_BYTES_MAX
-from runtime.secret import Secret
+from runtime.secret import Secret, masked
 from runtime.values import Value
 
 # --- Remote: calls to other platforms -------------------------------------------------------------------------------
@@ -95,6 +95,10 @@ class RemoteReply(Value, frozen=True):
     url: str
     elapsed_s: float
     chain_fingerprints: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        # Crash reports and the last turns of an actor show what it was told, and a peer sends bearers in the open.
+        return f"RemoteReply(status={self.status}, body={masked(self.body)}, headers={masked(self.headers)}, url={self.url!r})"
 
 
 class OpenChannel(Value, frozen=True):

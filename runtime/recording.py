@@ -13,7 +13,6 @@ import base64
 import hashlib
 import hmac
 import importlib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -23,22 +22,15 @@ from runtime.actor import Ref
 from runtime.cell import Ask
 from runtime.engine import Engine
 from runtime.recorder import Checkpoint, Recorded
-from runtime.secret import Secret
+from runtime.secret import BEARING_KEYS, SECRET_PART, Secret
 from runtime.values import Value, fields_of
 
 FORMAT: Final = 1
 TAG: Final = "$"
 TRUSTED: Final = ("actors.", "runtime.")
 """Packages whose attrs classes a document may name."""
-BEARING_KEYS: Final = frozenset(
-    {"acceptance_token", "bearer_token", "invitation", "password", "bootstrap_token", "access_token", "refresh_token", "secret"}
-)
-"""Keys under which a body from elsewhere carries a secret in the open."""
 _BEGINNING_CHARS: Final = 8
 """By so many characters at most it is decided whether a known text may begin at a place."""
-
-_SECRET_PART: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
-"""32 bytes as URL-safe base64: the secret part of every token of this protocol."""
 
 
 class NotRecordableError(ValueError):
@@ -72,7 +64,7 @@ class Disguise:
 
     def text(self, value: str) -> str:
         """Another text: of a token only the secret part is another."""
-        replaced = _SECRET_PART.sub(lambda found: _text(self.secret_bytes(_bytes(found[0]))), value)
+        replaced = SECRET_PART.sub(lambda found: _text(self.secret_bytes(_bytes(found[0]))), value)
         if replaced == value:
             replaced = f"secret-{hmac.digest(self._key, value.encode(), 'sha256').hex()[:16]}"
         self._learn(value, replaced)

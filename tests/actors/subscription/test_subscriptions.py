@@ -485,3 +485,21 @@ def test_a_further_term_comes_with_the_protocol_of_the_former() -> None:
     refused = answers.seat(reply, (), Backend(host="10.7.0.8", port=80, protocol="tcp"))
     assert isinstance(refused, Fault)
     assert refused.details == {"field": "protocol"}
+
+
+def test_the_last_turns_of_a_subscription_hold_no_bearer(two: Two) -> None:
+    offer(two.peers)
+    subscription = two.active()
+    header = two.routes()["http"]["middlewares"][f"sub-{subscription['id']}"]["headers"]["customRequestHeaders"]["Authorization"]
+    shown = two.ask("GET", f"/api/v1/system/actors/service_subscription/{subscription['id']}")
+    assert "Answered" in [turn["message"] for turn in shown.data["actor"]["turns"]]
+    assert header.partition(".")[2] not in repr(shown.body)
+
+
+def test_an_answer_shows_its_text_without_what_is_secret_in_it() -> None:
+    secret = "k" * 43
+    data = {"bearer_token": f"fg-{ID}", "list": [f"fg-{ID}.{secret}", {"password": "short", "slug": "wiki"}]}
+    shown = repr(RemoteReply(200, {"data": data}, {"x": secret}, "https://a.example", 0.5))
+    assert "wiki" in shown
+    assert "200" in shown
+    assert not [hidden for hidden in (secret, "short", f"'fg-{ID}'") if hidden in shown]
