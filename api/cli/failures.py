@@ -75,6 +75,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "not_logged_in": "run `powernode login`, or give a token in POWERNODE_TOKEN or --token-file",
     "peer_ambiguous": "name the peer by its full id",
     "peer_exists": "see it with `powernode peers show`; for a new token use `powernode peers regenerate`",
+    "peer_not_found": "list the peers that there are with `powernode peers list`",
     "peer_suspended": "the peering is suspended; resume it first",
     "rate_limited": "wait for the time named above, then try again",
     "remote_error": "the other platform failed; its operator finds the reason in its log; try again later",

@@ -29,6 +29,7 @@ RENEWED = {**SESSION, "access_token": "access-2", "refresh_token": "refresh-2"}
         (refused(401, "unauthenticated"), 3),
         (refused(403, "forbidden"), 3),
         (refused(404, "not_found"), 4),
+        (refused(404, "peer_not_found"), 4),
         (refused(409, "peer_suspended"), 5),
         (refused(422, "invalid_transition"), 1),
         (refused(429, "rate_limited"), 1),
