@@ -89,9 +89,13 @@ class Leaks(Checker):
             left = {name: state[name] for name in ("mailbox", "open_calls", "held_asks") if state[name]}
             if left:
                 self.complain(host, f"{ref} is at rest and still has {left}")
-            elif engine.holds_work(ref) and not (ref.kind == "grant" and "write" in state["timers"]):
-                # What a grant's use has shown is written a while later, and held until then.
+            elif engine.holds_work(ref) and not _counts(ref.kind, state["timers"]):
                 self.complain(host, f"{ref} is at rest and still keeps a slot for work that has ended")
             record = self.facts.peers[host.name].get(ref.id) if ref.kind == "peer" else None
             if record is not None and record.status in ENDED and state["timers"]:
                 self.complain(host, f"{ref} is {record.status} and keeps the timers {', '.join(state['timers'])}")
+
+
+def _counts(kind: str, timers: Any) -> bool:
+    """Whether an actor only counts: what a grant's use has shown is written a while later, and so is how often calls were denied."""
+    return (kind == "grant" and "write" in timers) or (kind == "grant_book" and any(each.startswith("tell ") for each in timers))

@@ -250,3 +250,11 @@ def test_a_child_may_be_active_by_the_calls_of_a_parent_that_takes_its_own_no_mo
 
 def test_what_only_shares_overlay_networks_may_stand_beside_the_platform_of_the_same_place() -> None:
     assert held(1, "2s", PEERED[0], {"t": 1, "do": "overlay_peer", "on": "a", "peer": "b", "step": "propose"}) == ()
+
+
+def test_denials_that_are_still_being_counted_are_no_leak() -> None:
+    steps: tuple[dict[str, Any], ...] = (
+        {"t": 10, "do": "issue_grant", "on": "a", "peer": "b"},
+        {"t": 30, "do": "attack_bearer", "on": "a", "by": "b", "issuer": "a", "holder": "b", "call": "announce"},
+    )
+    assert held(1, "", *PEERED, *steps, world={"seed": 1, "for": "40s", "converge": True}) == ()
