@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from api.cli.application import Application, connected
+from api.cli.audit_ledger import LEDGER, Kept
 from api.cli.audit_verdicts import Verdict, chain_problem
 from api.cli.client import Client, segment
 from api.cli.failures import Exit, Failure
@@ -49,27 +50,49 @@ audit = LazyGroup(
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
     help="Read this data folder instead of asking a daemon, its archive included.",
 )  # fmt: skip
+@click.option(
+    "--kept", metavar="N:HASH", help="With --data: what an earlier verification said of the ledger; nothing before it may have changed."
+)
 @connected
-def verify(chain: str | None, data: Path | None) -> None:
+def verify(chain: str | None, data: Path | None, kept: str | None) -> None:
     """Verify audit chains, link by link; exit 1 if one is broken.
 
     Without CHAIN every chain is verified: those of peers, of ended peerings too, of service offerings and approvals, and the platform's
-    own. With --data the shipments and the archive are compared as well; nothing is changed in the folder, and a daemon may run on it.
+    own. With --data the shipments, the archive and the ledger are compared as well, so that entries cut off the end of a chain are noticed;
+    nothing is changed in the folder, and a daemon may run on it. Note the head of the ledger elsewhere, and give it with --kept next time.
     """
     from api.cli.audit_folder import verdicts_of_folder
 
+    if kept is not None and data is None:
+        raise click.UsageError("--kept needs --data: only the file shows its ledger")
     application = click.get_current_context().ensure_object(Application)
-    verdicts = verdicts_of_folder(data, chain) if data is not None else list(_of_daemon(application, chain))
+    verdicts = verdicts_of_folder(data, chain, _kept(kept)) if data is not None else list(_of_daemon(application, chain))
     for verdict in verdicts:
         if application.as_json:
             emit_json(dict(verdict.document()))
         else:
-            shipped = f", {verdict.shipments} shipments" if verdict.shipments else ""
-            say(f"{verdict.chain}  {verdict.kind or 'unknown'}  {verdict.entries} entries{shipped}  {verdict.problem or 'whole'}")
+            say(_line(verdict))
     broken = [verdict for verdict in verdicts if verdict.problem is not None]
-    note(f"{len(verdicts)} chains verified, {len(broken)} broken")
+    note(f"{sum(verdict.kind != LEDGER for verdict in verdicts)} chains verified, {len(broken)} broken")
     if broken:
-        raise Failure("audit_broken", "an audit chain was changed; compare it with a backup or the archive", Exit.FAILURE)
+        raise Failure(
+            "audit_broken", "an audit chain was changed; compare it with a backup, the archive, and what peers have of it", Exit.FAILURE
+        )
+
+
+def _line(verdict: Verdict) -> str:
+    told = verdict.problem or "whole"
+    if verdict.head is not None:
+        return f"ledger  {verdict.entries} entries  {told}  head {verdict.head}"
+    shipped = f", {verdict.shipments} shipments" if verdict.shipments else ""
+    return f"{verdict.chain}  {verdict.kind or 'unknown'}  {verdict.entries} entries{shipped}  {told}"
+
+
+def _kept(text: str | None) -> Kept | None:
+    try:
+        return None if text is None else Kept.parse(text)
+    except ValueError:
+        raise click.UsageError("--kept is what a verification printed behind `head`: a number, a colon and 64 hexadecimal digits") from None
 
 
 def _of_daemon(application: Application, chain: str | None) -> Iterator[Verdict]:

@@ -18,6 +18,8 @@ from actors.continuity.record import KIND as CONTINUITY
 from actors.peer.record import KIND as PEER
 from actors.registry import DOMAIN_VERSION, KINDS
 from actors.rotation.record import KIND as ROTATION
+from api.cli import audit_ledger
+from api.cli.audit_ledger import Kept, Ledger
 from api.cli.audit_verdicts import Verdict, chain_problem
 from api.cli.failures import Exit, Failure
 from api.cli.peer_names import one_peer
@@ -34,8 +36,11 @@ ARCHIVE: Final = "archive"
 """The folder of shipments in a data folder."""
 
 
-def verdicts_of_folder(data: Path, peer: str | None) -> list[Verdict]:
-    """A verdict for the chain of `peer`, or for every chain that there is, or should be.
+def verdicts_of_folder(data: Path, peer: str | None, kept: Kept | None) -> list[Verdict]:
+    """A verdict for the chain of `peer`, or for every chain that there is, or should be; the last one is about the ledger.
+
+    Args:
+        kept: what was noted of the ledger at an earlier verification.
 
     Raises:
         Failure: the folder holds no store, it cannot be read, or no peer is called so.
@@ -46,17 +51,18 @@ def verdicts_of_folder(data: Path, peer: str | None) -> list[Verdict]:
     try:
         store = look(path, KINDS, DOMAIN_VERSION)
         try:
-            return [_verdict(store, data, chain) for chain in _chains(store, peer)]
+            ledger = audit_ledger.read(store, kept)
+            return [*(_verdict(store, data, chain, ledger) for chain in _chains(store, peer, ledger)), ledger.verdict()]
         finally:
             store.close()
     except StoreError as error:
         raise Failure("audit_unreadable", str(error), Exit.FAILURE) from error
 
 
-def _chains(store: SqliteReader, peer: str | None) -> list[str]:
+def _chains(store: SqliteReader, peer: str | None, ledger: Ledger) -> list[str]:
     """Every peer has a chain, so a peer without one counts, too."""
     peers = store.ids(PEER.name)
-    known = dict.fromkeys([*peers, *sorted(store.chains())])
+    known = dict.fromkeys([*peers, *sorted({*store.chains(), *ledger.chains})])
     if peer is None:
         return list(known)
     if peer == "platform":
@@ -82,7 +88,7 @@ def _named(store: SqliteReader, peers: list[str]) -> Iterator[Mapping[str, objec
         yield {"id": id, "remote_instance_url": url, "status": status}
 
 
-def _verdict(store: SqliteReader, data: Path, chain: str) -> Verdict:
+def _verdict(store: SqliteReader, data: Path, chain: str, ledger: Ledger) -> Verdict:
     count, shipped = 0, list[ShipmentRecord]()
     try:
         head, problem = GENESIS, None
@@ -91,7 +97,8 @@ def _verdict(store: SqliteReader, data: Path, chain: str) -> Verdict:
             count, head = entries[-1].sequence, entries[-1].hash
         mine = Query(SHIPMENT.name, ((Condition("chain", "=", chain),),), newest_first=False)
         shipped = [row.record for row in store.query(mine)]
-        problem = problem or chain_problem(None, count) or _shipments_problem(store, data, chain, shipped, count) or _stray(store, chain)
+        problem = problem or chain_problem(None, count) or _shipments_problem(store, data, chain, shipped, count)
+        problem = problem or ledger.problem_of(chain, count, head) or _stray(store, chain)
     except StoreError as error:
         problem = str(error)
     return Verdict(chain, _kind(store, chain), count, len(shipped), problem)

@@ -18,6 +18,7 @@ class Verdict:
     Attributes:
         kind: what that is; None if it is nothing that is known.
         problem: None: it is whole.
+        head: of the ledger: its last position and the hash over all of it, to be kept elsewhere.
     """
 
     chain: str
@@ -25,12 +26,13 @@ class Verdict:
     entries: int
     shipments: int
     problem: str | None
+    head: str | None = None
 
     def document(self) -> Mapping[str, Any]:
         """For machines."""
         peer_id = self.chain if self.kind == "peer" else None
         about = {"chain": self.chain, "kind": self.kind, "federation_peer_id": peer_id}
-        return {**about, "entries": self.entries, "shipments": self.shipments, "problem": self.problem}
+        return {**about, "entries": self.entries, "shipments": self.shipments, "problem": self.problem, "head": self.head}
 
 
 def chain_problem(broken_from: int | None, entries: int) -> str | None:

@@ -32,6 +32,11 @@ def link(draft: AuditDraft, sequence: int, previous_hash: str) -> AuditEntry:
     )
 
 
+def total(previous: str, chain: str, sequence: int, hash: str) -> str:
+    """The hash over the ledger up to and with this entry; `previous` is the one before (`GENESIS` for the first)."""
+    return hashlib.sha256(f"{previous} {sequence} {hash} {chain}".encode()).hexdigest()
+
+
 def verify(entries: Iterable[AuditEntry], after_sequence: int = 0, previous_hash: str = GENESIS) -> int | None:
     """The sequence number at which the chain first breaks, or None if it is whole.
 

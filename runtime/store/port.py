@@ -118,6 +118,22 @@ class AuditEntry(Value, frozen=True):
     hash: str
 
 
+class LedgerEntry(Value, frozen=True):
+    """A line of the ledger, which has every audit entry of every chain in the order in which they were written.
+
+    Attributes:
+        position: from 1 without gaps.
+        hash: that of the audit entry.
+        total: hash over this line and all before it.
+    """
+
+    position: int
+    chain: str
+    sequence: int
+    hash: str
+    total: str
+
+
 class EventDraft(Value, frozen=True):
     """An event without its number: the writer assigns the cursor."""
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtime.store.chain import GENESIS, link
+from runtime.store.chain import GENESIS, link, total
 from runtime.store.codec import encode_json
 from runtime.store.port import (
     AuditDraft,
@@ -57,6 +57,7 @@ class BatchWriter:
         self._tables = tables
         self._heads: dict[str, tuple[int, str]] = {}
         self._cursor: int | None = None
+        self._ledger: tuple[int, str] | None = None
 
     def apply(self, units: Sequence[Unit]) -> BatchResult:
         """Commit the batch and say what became of each unit; `Unknown` if SQLite failed rather than refused, or anything unforeseen did."""
@@ -93,6 +94,7 @@ class BatchWriter:
     def _forget_numbers(self) -> None:
         self._heads.clear()
         self._cursor = None
+        self._ledger = None
 
     def _write_all(self, unit: Unit) -> Committed:
         events: list[Event] = []
@@ -160,7 +162,20 @@ class BatchWriter:
             ),
         )
         self._heads[draft.chain] = (entry.sequence, entry.hash)
+        self._enter(entry)
         return entry
+
+    def _enter(self, entry: AuditEntry) -> None:
+        """The ledger remembers that there was such an entry, so that none can be cut off the end of its chain alone."""
+        if self._ledger is None:
+            newest = "select position, total from store_audit_ledger order by position desc limit 1"
+            self._ledger = self._db.execute(newest).fetchone() or (0, GENESIS)
+        position, former = self._ledger
+        self._ledger = position + 1, total(former, entry.chain, entry.sequence, entry.hash)
+        self._db.execute(
+            "insert into store_audit_ledger (position, chain, sequence, hash, total) values (?, ?, ?, ?, ?)",
+            (position + 1, entry.chain, entry.sequence, entry.hash, self._ledger[1]),
+        )
 
     def _append_event(self, draft: EventDraft) -> Event:
         if self._cursor is None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from runtime.store.codec import decode_json
-from runtime.store.port import AuditEntry, Event, Kind, Query, Row, StoreError
+from runtime.store.port import AuditEntry, Event, Kind, LedgerEntry, Query, Row, StoreError
 from runtime.store.projection import check_kinds
 from runtime.store.sqlite_schema import is_current
 from runtime.store.sqlite_table import Table
@@ -76,6 +76,16 @@ class SqliteReader:
     def audit_head(self, chain: str) -> AuditEntry | None:
         found = self._fetch(_AUDIT_HEAD, (chain,))
         return _entry(*found[0]) if found else None
+
+    def ledger(self, after: int, limit: int) -> list[LedgerEntry]:
+        """Lines of the audit ledger behind the position `after`, ascending."""
+        statement = "select position, chain, sequence, hash, total from store_audit_ledger where position > ? order by position limit ?"
+        return [LedgerEntry(*found) for found in self._fetch(statement, (after, limit))]
+
+    def ledger_end(self) -> int:
+        """The highest position that the ledger has ever had."""
+        found = self._fetch("select seq from sqlite_sequence where name = 'store_audit_ledger'")
+        return int(found[0][0]) if found else 0
 
     def ids(self, kind: str) -> list[str]:
         """Every id of a kind, ascending; the rows may be unreadable."""

@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from runtime.store.chain import GENESIS, total
 from runtime.store.codec import CodecError, canonical_json
 from runtime.store.port import Column, StoreError
 from runtime.store.sqlite_table import Table, key_column, quoted
@@ -59,7 +60,31 @@ def _create_logs(db: Database) -> None:
     )
 
 
-MIGRATIONS: Sequence[Callable[[Database], None]] = (_create_logs,)
+def _create_ledger(db: Database) -> None:
+    """Every audit entry once more, by its hash and in the order of writing. What was cut off a chain before this cannot be known."""
+    # With `autoincrement` SQLite keeps the highest position ever given elsewhere in the file.
+    db.execute(
+        "create table store_audit_ledger (position integer primary key autoincrement, chain text not null, sequence integer not null, "
+        "hash text not null, total text not null)"
+    )
+    former = GENESIS
+    entries = db.conn.execute("select chain, sequence, hash from store_audit order by rowid")
+    for position, (chain, sequence, hash) in enumerate(entries, start=1):
+        former = total(former, chain, sequence, hash)
+        db.conn.execute("insert into store_audit_ledger values (?, ?, ?, ?, ?)", (position, chain, sequence, hash, former))
+    for operation in ("update", "delete"):
+        db.execute(
+            f"create trigger store_audit_ledger_no_{operation} before {operation} on store_audit_ledger "
+            "begin select raise(abort, 'the audit ledger is written once'); end"
+        )
+    db.execute(
+        "create trigger store_audit_ledger_gapless before insert on store_audit_ledger "
+        "when new.position is not 1 + (select coalesce(max(position), 0) from store_audit_ledger) "
+        "begin select raise(abort, 'audit positions have no gap'); end"
+    )
+
+
+MIGRATIONS: Sequence[Callable[[Database], None]] = (_create_logs, _create_ledger)
 """Applied in order, each once. Append; never edit one that has been released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Final
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,7 +20,8 @@ from actors.ports import StoreObject
 from actors.registry import DOMAIN_VERSION, KINDS
 from api.cli.root import cli
 from net.archive import FolderArchive
-from runtime.store.port import AuditDraft, Put, Unit, Write
+from runtime.store.chain import GENESIS, link
+from runtime.store.port import AuditDraft, AuditEntry, Put, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.values import evolve
 
@@ -105,6 +107,75 @@ def test_entries_cut_off_the_end_are_found_if_the_archive_has_them(data: Path) -
     done = verify(data)
     assert done.exit_code == 1
     assert f"ends at entry {SHIPPED - 1}, but the archive has entry {SHIPPED}" in done.output
+
+
+CUT: Final = f"delete from store_audit where sequence > {SHIPPED}"
+"""Cut off the end of a chain what is not in the archive."""
+
+
+def test_entries_cut_off_the_end_before_they_were_shipped_are_found(data: Path) -> None:
+    tamper(data, CUT)
+    done = verify(data)
+    assert done.exit_code == 1
+    assert f"ends at entry {SHIPPED}, but {ENTRIES} were written: the last were cut off" in done.output
+    assert "1 chains verified, 1 broken" in done.output
+
+
+def test_what_is_written_behind_a_cut_does_not_hide_it(data: Path) -> None:
+    tamper(data, CUT)
+    store = SqliteStore.open(data / DATABASE_NAME, KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
+    _commit(store, *(AuditDraft(PEER_ID, "peer.updated", float(number), "user", None, {}) for number in range(SHIPPED, ENTRIES)))
+    store.close()
+    assert f"entry {SHIPPED + 1} was written anew: the former ones were cut off" in verify(data).output
+
+
+def test_a_chain_written_anew_as_a_whole_is_found(data: Path) -> None:
+    tamper(data, "delete from audit_shipment")
+    made, head = list[AuditEntry](), GENESIS
+    for number in range(1, ENTRIES + 1):
+        made.append(link(AuditDraft(PEER_ID, "peer.updated", 1.0, "user", None, {}), number, head))
+        head = made[-1].hash
+    for entry in made:
+        tamper(data, f"update store_audit set payload = x'7b7d', at = 1.0, previous_hash = '{entry.previous_hash}', hash = '{entry.hash}' "
+               f"where sequence = {entry.sequence}")  # fmt: skip
+    assert f"entry {ENTRIES} is not the one that was written" in verify(data).output
+
+
+def test_a_ledger_cut_too_is_found_by_what_sqlite_keeps_and_without_that_by_a_head_that_was_kept(data: Path) -> None:
+    (head,) = (line.rpartition(" ")[2] for line in verify(data).output.splitlines() if line.startswith("ledger "))
+    assert head.startswith(f"{ENTRIES}:")
+    assert verify(data, "--kept", head).exit_code == 0
+    tamper(data, CUT)
+    tamper(data, f"delete from store_audit_ledger where position > {SHIPPED}")
+    assert f"ends at position {SHIPPED}, but there were {ENTRIES}" in verify(data).output
+    tamper(data, f"update sqlite_sequence set seq = {SHIPPED}")
+    assert verify(data).exit_code == 0
+    done = verify(data, "--kept", head)
+    assert done.exit_code == 1
+    assert "is not the one whose head was kept" in done.output
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("update store_audit_ledger set hash = '0' where position = 6", "broken from position 6 on"),
+        ("delete from store_audit_ledger where position = 2", "broken from position 2 on"),
+        ("delete from store_audit_ledger", f"ends at position 0, but there were {ENTRIES}"),
+        ("drop table store_audit_ledger", "no such table"),
+    ],
+)
+def test_a_ledger_that_was_changed_is_found(data: Path, statement: str, word: str) -> None:
+    tamper(data, statement)
+    done = verify(data)
+    assert done.exit_code == 1
+    assert word in done.output
+
+
+@pytest.mark.parametrize("arguments", [("--data", ".", "--kept", "7"), ("--kept", f"7:{'0' * 64}")])
+def test_a_head_that_is_none_or_has_nothing_to_be_compared_with_is_refused(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(cli, ["audit", "verify", *arguments])
+    assert done.exit_code == 2
+    assert "--kept" in done.output
 
 
 def test_a_file_that_is_damaged_is_said_to_be_so(data: Path) -> None:

@@ -28,6 +28,7 @@ from runtime.store.port import (
     Put,
     PutEvidence,
     Query,
+    Refused,
     Row,
     StoreError,
     Unit,
@@ -282,6 +283,51 @@ def test_the_logs_are_written_once_and_gapless(tmp_path: Path, statement: str) -
     with pytest.raises(sqlite3.IntegrityError, match=r"written once|no gap"):
         raw(path, statement)
     assert verify(store.audit("p", 0, 9)) is None
+    store.close()
+
+
+def test_the_ledger_of_a_store_that_had_none_is_made_of_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = open_store(path)
+    for chain in ("p", "q", "p"):
+        ok(store, AuditDraft(chain, "x", 1.0, "system", None, {}))
+    whole = store.ledger(0, 9)
+    store.close()
+    assert [(line.position, line.chain, line.sequence) for line in whole] == [(1, "p", 1), (2, "q", 1), (3, "p", 2)]
+    raw(path, "drop table store_audit_ledger")
+    raw(path, "pragma user_version = 1")
+    again = open_store(path)
+    assert again.ledger(0, 9) == whole
+    ok(again, AuditDraft("q", "x", 1.0, "system", None, {}))
+    assert (again.ledger(3, 9)[0].sequence, again.ledger_end()) == (2, 4)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update store_audit_ledger set hash = ''",
+        "delete from store_audit_ledger",
+        "insert into store_audit_ledger values (3, 'p', 2, '', '')",
+    ],
+)
+def test_the_ledger_is_written_once_and_gapless(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "s.db"
+    store = open_store(path)
+    ok(store, AuditDraft("p", "x", 1.0, "system", None, {}))
+    with pytest.raises(sqlite3.IntegrityError, match=r"written once|no gap"):
+        raw(path, statement)
+    store.close()
+
+
+def test_a_unit_that_is_refused_leaves_nothing_in_the_ledger(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "s.db")
+    ok(store, Put("item", Item("a", 1)), AuditDraft("p", "x", 1.0, "system", None, {}))
+    refused = commit(store, AuditDraft("p", "y", 1.0, "system", None, {}), Put("item", Item("a", 1)))
+    assert isinstance(refused, tuple)
+    assert isinstance(refused[0], Refused)
+    ok(store, AuditDraft("p", "z", 1.0, "system", None, {}))
+    assert [(line.position, line.sequence) for line in store.ledger(0, 9)] == [(1, 1), (2, 2)]
     store.close()
 
 

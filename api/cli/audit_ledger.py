@@ -1,0 +1,96 @@
+"""The ledger of a store: every audit entry of every chain once more, in the order of writing, so that none can be cut off a chain alone.
+
+Lives here: reading it, and what it says of a chain. It is in the same file as the chains: whoever rewrites both, and the end that SQLite
+keeps, is found by a head that was kept elsewhere, and by nothing else here. Must not live here: the chains themselves (`audit_folder`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import attrs
+
+from api.cli.audit_verdicts import Verdict
+from runtime.store.chain import GENESIS, total
+from runtime.store.port import LedgerEntry
+from runtime.store.sqlite_reader import SqliteReader
+
+LEDGER: Final = "ledger"
+LINES_READ: Final = 5_000
+
+
+@attrs.frozen
+class Kept:
+    """The head of a ledger as it was once: its last position, and the hash over everything up to that."""
+
+    position: int
+    total: str
+
+    @classmethod
+    def parse(cls, text: str) -> Kept:
+        """From `position:hash`.
+
+        Raises:
+            ValueError: it is nothing of the kind.
+        """
+        found = re.fullmatch(r"(\d{1,15}):([0-9a-f]{64})", text.strip())
+        if found is None:
+            raise ValueError("no head of a ledger")
+        return cls(int(found[1]), found[2])
+
+
+@attrs.define
+class Ledger:
+    """What a ledger says: of each chain the last entry and its hash, and what is wrong with it."""
+
+    chains: dict[str, tuple[int, str]] = attrs.field(factory=dict)
+    anew: dict[str, int] = attrs.field(factory=dict)
+    position: int = 0
+    total: str = GENESIS
+    problem: str | None = None
+
+    def take(self, line: LedgerEntry) -> None:
+        """One line more."""
+        if line.position != self.position + 1 or line.total != total(self.total, line.chain, line.sequence, line.hash):
+            self.problem = self.problem or f"broken from position {self.position + 1} on"
+        self.position, self.total = line.position, line.total
+        before = self.chains.get(line.chain, (0, ""))[0]
+        if line.sequence != before + 1:
+            self.anew.setdefault(line.chain, line.sequence)
+        self.chains[line.chain] = (line.sequence, line.hash)
+
+    def problem_of(self, chain: str, count: int, head: str) -> str | None:
+        """What is wrong with a chain of so many entries, the last of which has the hash `head`."""
+        if chain in self.anew:
+            return f"entry {self.anew[chain]} was written anew: the former ones were cut off"
+        written, hash = self.chains.get(chain, (0, GENESIS))
+        if written > count:
+            return f"ends at entry {count}, but {written} were written: the last were cut off"
+        if written < count:
+            return f"entry {written + 1} is not in the ledger"
+        return None if hash == head else f"entry {count} is not the one that was written"
+
+    def verdict(self) -> Verdict:
+        """About the ledger itself."""
+        return Verdict(LEDGER, LEDGER, self.position, 0, self.problem, f"{self.position}:{self.total}")
+
+
+def read(store: SqliteReader, kept: Kept | None) -> Ledger:
+    """The whole ledger, line by line.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    found = Ledger()
+    as_kept = kept is None or (kept.position == 0 and kept.total == GENESIS)
+    while lines := store.ledger(found.position, LINES_READ):
+        for line in lines:
+            found.take(line)
+            as_kept = as_kept or (kept is not None and (line.position, line.total) == (kept.position, kept.total))
+    end = store.ledger_end()
+    if end != found.position:
+        found.problem = found.problem or f"ends at position {found.position}, but there were {end}: the last were cut off"
+    if not as_kept:
+        found.problem = found.problem or "is not the one whose head was kept: it was rewritten, or is an earlier one"
+    return found
