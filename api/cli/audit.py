@@ -74,6 +74,8 @@ def verify(chain: str | None, data: Path | None, kept: str | None) -> None:
             say(_line(verdict))
     broken = [verdict for verdict in verdicts if verdict.problem is not None]
     note(f"{sum(verdict.kind != LEDGER for verdict in verdicts)} chains verified, {len(broken)} broken")
+    if data is None:
+        note("link by link; entries cut off the end are noticed on the platform's host, with --data DIR")
     if broken:
         raise Failure(
             "audit_broken", "an audit chain was changed; compare it with a backup, the archive, and what peers have of it", Exit.FAILURE
@@ -100,7 +102,7 @@ def _of_daemon(application: Application, chain: str | None) -> Iterator[Verdict]
     only = None if chain is None else _resolved(client, chain)
     found = {str(row["id"]): row for row in client.pages(CHAINS)}
     if only is not None and only not in found:
-        raise Failure("not_found", f"there is no audit chain {only}", Exit.NOT_FOUND)
+        raise Failure("not_found", f"there is no audit chain {only}; `powernode audit chains` lists them", Exit.NOT_FOUND)
     for row in found.values() if only is None else (found[only],):
         id, kind = str(row["id"]), str(row["kind"])
         told = application.run(trail, client, _path(id, "entries"), None)
@@ -121,7 +123,11 @@ def _resolved(client: Client, name: str) -> str:
     if name == PLATFORM:
         own = [str(row["id"]) for row in client.pages(CHAINS) if row.get("kind") == PLATFORM]
         if not own:
-            raise Failure("not_found", "the platform's own chain has no entry yet", Exit.NOT_FOUND)
+            raise Failure(
+                "not_found",
+                "the platform's own chain has no entry yet: its root was never rotated, and its trust never frozen",
+                Exit.NOT_FOUND,
+            )
         return own[0]
     return client.application.run(find_peer_id, client, name)
 
@@ -171,7 +177,7 @@ def shipments(chain: str) -> None:
     listing(
         client.application,
         rows,
-        ("number", "entries", "status", "until", "shipped", "sha256"),
+        ("number", "entries", "status", "until", "shipped", "sha256", "error"),
         lambda row, now: (
             row.get("number"),
             f"{row.get('first_sequence')}–{row.get('last_sequence')}",
@@ -179,6 +185,7 @@ def shipments(chain: str) -> None:
             row.get("period_end"),
             ago(row.get("shipped_at"), now),
             str(row.get("sha256"))[:12],
+            row.get("error"),
         ),
         empty="nothing has been shipped; entries are once they are older than `federation.audit_boundary`",
     )
@@ -194,6 +201,8 @@ def ship() -> None:
         emit_json(told)
     else:
         block(dict(told).items())
+    if not told.get("shipped") and not told.get("failures"):
+        note("nothing new is old enough: an entry is shipped once it is older than `federation.audit_boundary`")
     if told.get("failures"):
         raise Failure("audit_seal_failed", "not everything is safely in the archive; `powernode findings list` says why", Exit.FAILURE)
 

@@ -68,7 +68,11 @@ def _chains(store: SqliteReader, peer: str | None, ledger: Ledger) -> list[str]:
     if peer == "platform":
         own = [chain for chain in known if _kind(store, chain) == peer]
         if not own:
-            raise Failure("not_found", "the platform's own chain has no entry yet", Exit.NOT_FOUND)
+            raise Failure(
+                "not_found",
+                "the platform's own chain has no entry yet: its root was never rotated, and its trust never frozen",
+                Exit.NOT_FOUND,
+            )
         return own
     if is_uuid(peer.lower()):
         found = peer.lower()

@@ -71,7 +71,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "invalid_ttl": "give a time between one minute and 30 days, as in --ttl 1h",
     "login_failed": "check the email address and the password; an operator who may can set a new one: `powernode operators passwd`",
     "no_outbound_identity": "this platform has no certificate for that peer; see `powernode peers trust PEER`",
-    "not_found": "list what there is with `powernode peers list`, `powernode operators list`, `powernode resources list KIND` and so on",
+    "not_found": "list what there is with `powernode peers list`, `powernode operators list`, `powernode resources list KIND`, "
+    "`powernode audit chains` and so on",
     "not_logged_in": "run `powernode login`, or give a token in POWERNODE_TOKEN or --token-file",
     "peer_ambiguous": "name the peer by its full id",
     "peer_exists": "see it with `powernode peers show`; for a new token use `powernode peers regenerate`",
