@@ -10,7 +10,7 @@ import heapq
 import logging
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -67,6 +67,9 @@ class Disk:
 _COMMITTED: Final = Committed()
 """The outcome of a unit without events and audit entries."""
 
+_NEVER: Final[tuple[Any, dict[str, Scalar]]] = (None, {})
+"""What is known of a row that no query has looked at."""
+
 
 class _RefusalError(Exception):
     """Ends one unit; carries the answer."""
@@ -84,6 +87,7 @@ class _Table:
         self.rows: dict[str, Row] = {}
         self.ids: list[str] = []
         self.holders: dict[str, dict[str, str]] = {key: {} for key in kind.unique}
+        self._projected: dict[str, tuple[Any, dict[str, Scalar]]] = {}
         self._codec = Codec(kind.record) if strict else None
         self._evidence_codec = Codec(kind.evidence) if strict and kind.evidence is not None else None
 
@@ -92,6 +96,7 @@ class _Table:
         other = _Table.__new__(_Table)
         other.kind, other._codec, other._evidence_codec = self.kind, self._codec, self._evidence_codec
         other.rows, other.ids = dict(self.rows), list(self.ids)
+        other._projected = {}
         other.holders = {key: dict(held) for key, held in self.holders.items()}
         return other
 
@@ -131,6 +136,7 @@ class _Table:
         if row is None:
             if former is not None:
                 del self.rows[id]
+                self._projected.pop(id, None)
                 del self.ids[bisect_left(self.ids, id)]
             return
         if former is None:
@@ -141,14 +147,20 @@ class _Table:
                 if value is not None:
                     self.holders[key][value] = id
 
-    def columns(self, id: str, row: Row) -> dict[str, Scalar]:
-        return {"id": id, **record_columns(self.kind, row.record), **evidence_columns(self.kind, row.evidence)}
-
     def matching(self, query: Query, ids: Sequence[str]) -> Iterator[Row]:
+        of_evidence = any(c.column in self.kind.evidence_columns for conjunction in query.any_of for c in conjunction)
         for id in ids:
             row = self.rows[id]
-            if not query.any_of or satisfies(self.columns(id, row), query):
+            if not query.any_of or satisfies(self._columns(id, row, of_evidence), query):
                 yield row
+
+    def _columns(self, id: str, row: Row, of_evidence: bool) -> Mapping[str, Scalar]:
+        """What a query compares. A record is projected once, however often it is asked for; its evidence changes too often for that."""
+        record, columns = self._projected.get(id, _NEVER)
+        if record is not row.record:
+            columns = {"id": id, **record_columns(self.kind, row.record)}
+            self._projected[id] = (row.record, columns)
+        return {**columns, **evidence_columns(self.kind, row.evidence)} if of_evidence else columns
 
 
 class _State:
