@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,19 @@ Rule = Callable[[ast.Module], Iterator[str]]
 def sources(*packages: str) -> dict[str, ast.Module]:
     """The syntax tree of every file of these packages, by path from the root."""
     files = sorted(file for package in packages for file in (ROOT / package).rglob("*.py"))
-    return {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    return {file.relative_to(ROOT).as_posix(): parsed(file) for file in files}
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_trees() -> Iterator[None]:
+    """They are large, and nobody needs them once the rules have been applied."""
+    yield
+    parsed.cache_clear()
 
 
 def imported_names(tree: ast.Module) -> dict[str, str]:

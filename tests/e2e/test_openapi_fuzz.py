@@ -14,7 +14,6 @@ from tests.support.daemons import PEERS, daemons
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 SEED = 1
-EXAMPLES_PER_OPERATION = 3
 # Ends the session that the requests are made with.
 EXCLUDED = "/api/v1/auth/logout"
 GENEROUS = "accept_block_after = 1000000\n" + "".join(
@@ -33,7 +32,8 @@ parameters = {{ "path.id" = "{operator}" }}
 """
 
 
-def test_no_answer_is_undocumented_or_a_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("phases", "examples"), [("fuzzing", 2), pytest.param("coverage,fuzzing", 5, marks=pytest.mark.sweep)])
+def test_no_answer_is_undocumented_or_a_failure(tmp_path: Path, phases: str, examples: int) -> None:
     with daemons(tmp_path, "a", more=GENEROUS) as (daemon,):
         peer = daemon.call("POST", PEERS, {"remote_instance_url": "https://127.0.0.1:9"}).data["peer"]["id"]
         # Not the operator who asks, because the requests may well disable this one.
@@ -44,7 +44,7 @@ def test_no_answer_is_undocumented_or_a_failure(tmp_path: Path) -> None:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration), "run", f"{daemon.url}/api/openapi.json"),
             *("--header", f"Authorization: Bearer {daemon.token}", "--checks", "not_a_server_error,status_code_conformance"),
-            *("--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES_PER_OPERATION), "--seed", str(SEED)),
+            *("--phases", phases, "--max-examples", str(examples), "--seed", str(SEED)),
             *("--exclude-path", EXCLUDED, "--continue-on-failure", "--no-color"),
         ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=800, check=False)

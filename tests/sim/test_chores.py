@@ -17,7 +17,7 @@ from sim.scenario.stage import Stage
 FILE = Path(__file__).parent.parent.parent / "scenarios/chores.toml"
 
 
-@pytest.mark.parametrize("level", ["frames", "sockets"])
+@pytest.mark.parametrize("level", ["frames", pytest.param("sockets", marks=pytest.mark.sweep)])
 def test_audit_chains_are_shipped_and_peers_looked_over_without_a_step_that_asks_for_it(level: str) -> None:
     scenario = load(FILE)
     stages: list[Stage] = []

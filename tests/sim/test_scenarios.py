@@ -39,7 +39,7 @@ def test_there_are_scenarios() -> None:
     assert len(FILES) >= 25
 
 
-@scenario("scenarios/*.toml", seeds=2, where=small)
+@scenario("scenarios/*.toml", seeds=1, where=small)
 def test_a_shipped_scenario_passes(result: Result) -> None:
     assert result.turns
 

@@ -16,6 +16,8 @@ from runtime.errors import Fault
 from tests.support.federation import Pair, Platform, pair
 
 CERTIFICATE = "/federation_api/certificate"
+SELDOM_S = 600.0
+"""Between heartbeats, where days go by and only certificates matter."""
 
 
 def parent_and_child(**federation: Any) -> Pair:
@@ -182,7 +184,7 @@ def alarms(platform: Platform, certificate: str = "outbound") -> list[tuple[str,
 
 
 def test_operators_are_told_once_of_a_certificate_that_ends_and_once_that_it_has_ended() -> None:
-    two = pair(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S, cert_auto_renew=False)
+    two = pair(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S, cert_auto_renew=False, heartbeat_interval_s=SELDOM_S)
     two.accept()
     two.network.advance(DAY_S - 600.0)
     assert alarms(two.a) == []
@@ -196,14 +198,14 @@ def test_operators_are_told_once_of_a_certificate_that_ends_and_once_that_it_has
 
 
 def test_a_certificate_that_renews_itself_calls_for_nobody() -> None:
-    two = pair(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S)
+    two = pair(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S, heartbeat_interval_s=SELDOM_S)
     two.accept()
     two.network.advance(5 * DAY_S)
     assert alarms(two.a) == alarms(two.b) == []
 
 
 def test_a_renewal_that_fails_calls_for_operators_until_it_succeeds() -> None:
-    two = parent_and_child(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S)
+    two = parent_and_child(cert_ttl_s=2 * DAY_S, cert_warn_s=DAY_S, cert_renew_at_s=DAY_S, heartbeat_interval_s=SELDOM_S)
     two.network.lost_requests[CERTIFICATE] = 1
     two.network.advance(DAY_S + 3_600.0)
     assert alarms(two.b) == [("medium", "cert_expiring")]
