@@ -101,10 +101,10 @@ def test_a_page_holds_each_text_once_and_every_event_finds_its_own() -> None:
             assert shown is None or repr(value).startswith(shown[:DETAIL_CHARS_MAX])
 
 
-def test_a_page_of_ten_thousand_events_stays_small() -> None:
+def test_a_page_of_many_thousand_events_stays_small() -> None:
     scenario, film = filmed("eight-platforms")
-    assert len(film.events) > 10_000
-    assert len(render(scenario, film)) < 8_000_000
+    assert len(film.events) > 5_000
+    assert len(render(scenario, film)) < 800 * len(film.events)
 
 
 def test_no_text_of_a_run_can_leave_its_place_in_the_page() -> None:
