@@ -27,6 +27,7 @@ class KeptCatalogue(Value, frozen=True, kw_only=True):
     """A peer's catalogue; its id is the peer's. Times are seconds since the epoch.
 
     Attributes:
+        complete: whether that is all; a peer may offer more than is fetched.
         observed_at: when all of it was seen.
         peering_epoch: of the peering in which it was seen.
     """
@@ -36,6 +37,7 @@ class KeptCatalogue(Value, frozen=True, kw_only=True):
     account_id: str
     peering_epoch: int
     entries: tuple[Mapping[str, Any], ...]
+    complete: bool = True
     observed_at: float
 
 
@@ -96,7 +98,12 @@ class PeerCatalogueActor(Actor):
         entries = tuple(self.entries)
         ctx.save(
             KeptCatalogue(
-                id=ctx.ref.id, account_id=peer.account_id, peering_epoch=peer.peering_epoch, entries=entries, observed_at=ctx.wall
+                id=ctx.ref.id,
+                account_id=peer.account_id,
+                peering_epoch=peer.peering_epoch,
+                entries=entries,
+                complete=page.following is None,
+                observed_at=ctx.wall,
             )
         )
         self._answer(ctx, Seen(ctx.record))

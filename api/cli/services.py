@@ -13,7 +13,7 @@ from api.cli.confirming import YES, confirm
 from api.cli.lazy import Command, LazyGroup
 from api.cli.offerings import part_of
 from api.cli.option_types import DaysType
-from api.cli.output import block, emit_json, listing, say
+from api.cli.output import block, emit_json, listing, note, say
 from api.cli.peers import resolved
 from api.cli.text import clean
 
@@ -40,10 +40,10 @@ services = LazyGroup(
 def catalog(peer: str) -> None:
     """Browse what a peer offers. While it is away, what was seen last is shown with its age."""
     client, peer_id = resolved(peer)
-    rows = client.get(f"/federation/peers/{segment(peer_id)}/catalog").data
+    answer = client.get(f"/federation/peers/{segment(peer_id)}/catalog")
     listing(
         client.application,
-        rows,
+        answer.data,
         ("slug", "name", "protocol", "status", "open", "seen"),
         lambda row, _: (
             row.get("slug"),
@@ -55,6 +55,8 @@ def catalog(peer: str) -> None:
         ),
         empty="the peer offers nothing to this platform",
     )
+    if answer.meta.get("complete") is False:
+        note("the peer offers more than is fetched; what is not shown here can be subscribed to by its slug")
 
 
 @click.command(cls=Command)

@@ -63,7 +63,8 @@ def browse_catalog(door: Door, request: Request) -> None:
     def answered(seen: Seen) -> None:
         data = catalogue_to_json(seen, door.engine.clock.wall())
         fresh = seen.stale_because is None
-        request.ok(data, meta={"count": len(data), "fresh": fresh, "stale_because": seen.stale_because})
+        complete = seen.catalogue.complete
+        request.ok(data, meta={"count": len(data), "complete": complete, "fresh": fresh, "stale_because": seen.stale_because})
 
     door.relay(request, Ref(CATALOGUE.name, peer.id), Browse(), answered)
 

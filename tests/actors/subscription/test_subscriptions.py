@@ -11,7 +11,7 @@ import pytest
 from actors.approval.messages import Execute
 from actors.offering import backend
 from actors.ports import RemoteReply
-from actors.subscription import answers
+from actors.subscription import answers, catalogue
 from actors.subscription.record import Backend
 from runtime.actor import Ref
 from runtime.errors import Fault
@@ -122,6 +122,16 @@ def test_the_catalogue_is_fresh_while_the_peer_answers_and_aged_while_it_is_away
     assert (kept.status, kept.data[0]["slug"], kept.data[0]["fresh"]) == (200, "wiki", False)
     assert kept.data[0]["age_seconds"] >= HOUR
     assert kept.body["meta"]["stale_because"] is not None
+
+
+def test_a_catalogue_of_which_not_all_is_fetched_says_so(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(two.peers)
+    assert two.ask("GET", f"{two.there}/catalog").body["meta"]["complete"] is True
+    offer(two.peers, slug="files", name="Files")
+    monkeypatch.setattr(catalogue, "PATH", "/federation_api/service_catalog?limit=1")
+    monkeypatch.setattr(catalogue, "PAGES_MAX", 1)
+    cut = two.ask("GET", f"{two.there}/catalog")
+    assert (len(cut.data), cut.body["meta"]["complete"]) == (1, False)
 
 
 def test_what_the_provider_refuses_ends_the_subscription_and_frees_its_host(two: Two) -> None:
