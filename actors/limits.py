@@ -194,7 +194,7 @@ SHIPMENT_ENTRIES_MAX: Final = 5_000
 """Audit entries in one shipment."""
 
 SHIPMENT_CHAINS_SLICE: Final = 50
-"""Peers that one turn of the archivist looks at."""
+"""Audit chains that one turn of the archivist looks at."""
 
 EXCERPT_ENTRIES_MAX: Final = 5_000
 EXCERPT_ENTRIES_DEFAULT: Final = 1_000

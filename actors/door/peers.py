@@ -109,18 +109,18 @@ def get_peer_trust(door: Door, request: Request) -> None:
 
 
 def list_peer_audit_log(door: Door, request: Request) -> None:
-    show_audit_log(door, request, own_row(door, request))
+    show_audit_log(door, request, own_row(door, request).record.id)
 
 
-def show_audit_log(door: Door, request: Request, row: Row) -> None:
-    """The chain of one peer, oldest first; a cancelled or revoked peer keeps its chain."""
+def show_audit_log(door: Door, request: Request, chain: str, *, named: str = "federation_peer_id") -> None:
+    """An audit chain, oldest first, each entry with the id of the chain under `named`; a cancelled or revoked peer keeps its chain."""
     after, limit = request.query["after_sequence"], request.query["limit"]
-    entries = door.engine.store.audit(row.record.id, after, limit)
-    data = [{"federation_peer_id": row.record.id, **shown_entry(entry)} for entry in entries]
+    entries = door.engine.store.audit(chain, after, limit)
+    data = [{named: entry.chain, **_shown_entry(entry)} for entry in entries]
     request.ok(data, meta={"count": len(data), "next_after_sequence": entries[-1].sequence if len(entries) == limit else None})
 
 
-def shown_entry(entry: AuditEntry) -> dict[str, Any]:
+def _shown_entry(entry: AuditEntry) -> dict[str, Any]:
     """An audit entry for operators, without the name of its chain; with that its hash can be computed from it."""
     return {
         "sequence": entry.sequence,

@@ -15,7 +15,7 @@ import msgspec
 
 from api.cli.application import Application, connected
 from api.cli.audit_ledger import LEDGER, Kept
-from api.cli.audit_verdicts import Verdict, chain_problem
+from api.cli.audit_verdicts import PLATFORM, Verdict, chain_problem, no_chain
 from api.cli.client import Client, segment
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
@@ -26,8 +26,6 @@ from runtime.store.chain import verify as broken_at
 from runtime.store.port import AuditEntry
 
 CHAINS: Final = "/platform/audit/chains"
-PLATFORM: Final = "platform"
-"""The kind of the platform's own chain, and how people name it."""
 
 audit = LazyGroup(
     "audit",
@@ -99,12 +97,13 @@ def _kept(text: str | None) -> Kept | None:
 
 def _of_daemon(application: Application, chain: str | None) -> Iterator[Verdict]:
     client = Client(application)
-    only = None if chain is None else _resolved(client, chain)
-    found = {str(row["id"]): row for row in client.pages(CHAINS)}
-    if only is not None and only not in found:
-        raise Failure("not_found", f"there is no audit chain {only}; `powernode audit chains` lists them", Exit.NOT_FOUND)
-    for row in found.values() if only is None else (found[only],):
-        id, kind = str(row["id"]), str(row["kind"])
+    found = {str(row["id"]): str(row["kind"]) for row in client.pages(CHAINS)}
+    if chain is not None:
+        only = _own(found) if chain == PLATFORM else _resolved(client, chain)
+        if only not in found:
+            raise no_chain(only)
+        found = {only: found[only]}
+    for id, kind in found.items():
         told = application.run(trail, client, _path(id, "entries"), None)
         try:
             entries = [_entry(each) for each in told]
@@ -121,15 +120,16 @@ def _path(chain: str, what: str) -> str:
 def _resolved(client: Client, name: str) -> str:
     """The id of the chain that `name` means."""
     if name == PLATFORM:
-        own = [str(row["id"]) for row in client.pages(CHAINS) if row.get("kind") == PLATFORM]
-        if not own:
-            raise Failure(
-                "not_found",
-                "the platform's own chain has no entry yet: its root was never rotated, and its trust never frozen",
-                Exit.NOT_FOUND,
-            )
-        return own[0]
+        return _own({str(row["id"]): str(row["kind"]) for row in client.pages(CHAINS)})
     return client.application.run(find_peer_id, client, name)
+
+
+def _own(kinds: Mapping[str, str]) -> str:
+    """The platform's own chain among these."""
+    own = next((id for id, kind in kinds.items() if kind == PLATFORM), None)
+    if own is None:
+        raise no_chain(PLATFORM)
+    return own
 
 
 @click.command(cls=Command)

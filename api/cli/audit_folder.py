@@ -20,7 +20,7 @@ from actors.registry import DOMAIN_VERSION, KINDS
 from actors.rotation.record import KIND as ROTATION
 from api.cli import audit_ledger
 from api.cli.audit_ledger import Kept, Ledger
-from api.cli.audit_verdicts import Verdict, chain_problem
+from api.cli.audit_verdicts import PLATFORM, Verdict, chain_problem, no_chain
 from api.cli.failures import Exit, Failure
 from api.cli.peer_names import one_peer
 from runtime.ids import is_uuid
@@ -36,8 +36,8 @@ ARCHIVE: Final = "archive"
 """The folder of shipments in a data folder."""
 
 
-def verdicts_of_folder(data: Path, peer: str | None, kept: Kept | None) -> list[Verdict]:
-    """A verdict for the chain of `peer`, or for every chain that there is, or should be; the last one is about the ledger.
+def verdicts_of_folder(data: Path, name: str | None, kept: Kept | None) -> list[Verdict]:
+    """A verdict for the chain of `name`, or for every chain that there is, or should be; the last one is about the ledger.
 
     Args:
         kept: what was noted of the ledger at an earlier verification.
@@ -52,34 +52,28 @@ def verdicts_of_folder(data: Path, peer: str | None, kept: Kept | None) -> list[
         store = look(path, KINDS, DOMAIN_VERSION)
         try:
             ledger = audit_ledger.read(store, kept)
-            return [*(_verdict(store, data, chain, ledger) for chain in _chains(store, peer, ledger)), ledger.verdict()]
+            return [*(_verdict(store, data, chain, ledger) for chain in _chains(store, name, ledger)), ledger.verdict()]
         finally:
             store.close()
     except StoreError as error:
         raise Failure("audit_unreadable", str(error), Exit.FAILURE) from error
 
 
-def _chains(store: SqliteReader, peer: str | None, ledger: Ledger) -> list[str]:
+def _chains(store: SqliteReader, name: str | None, ledger: Ledger) -> list[str]:
     """Every peer has a chain, so a peer without one counts, too."""
     peers = store.ids(PEER.name)
     known = dict.fromkeys([*peers, *sorted({*store.chains(), *ledger.chains})])
-    if peer is None:
+    if name is None:
         return list(known)
-    if peer == "platform":
-        own = [chain for chain in known if _kind(store, chain) == peer]
-        if not own:
-            raise Failure(
-                "not_found",
-                "the platform's own chain has no entry yet: its root was never rotated, and its trust never frozen",
-                Exit.NOT_FOUND,
-            )
-        return own
-    if is_uuid(peer.lower()):
-        found = peer.lower()
-        if found not in known:
-            raise Failure("not_found", f"there is no audit chain {found}", Exit.NOT_FOUND)
-        return [found]
-    return [one_peer(list(_named(store, peers)), peer)]
+    if name == PLATFORM:
+        found = [chain for chain in known if _kind(store, chain) == PLATFORM]
+    elif is_uuid(name.lower()):
+        found = [chain for chain in known if chain == name.lower()]
+    else:
+        found = [one_peer(list(_named(store, peers)), name)]
+    if not found:
+        raise no_chain(name)
+    return found
 
 
 def _named(store: SqliteReader, peers: list[str]) -> Iterator[Mapping[str, object]]:
@@ -111,7 +105,7 @@ def _verdict(store: SqliteReader, data: Path, chain: str, ledger: Ledger) -> Ver
 def _kind(store: SqliteReader, chain: str) -> str | None:
     """What a chain tells of; None if nothing of that name is in the store."""
     of_rows: dict[str, tuple[Kind, ...]] = {name: (kind,) for name, kind in OWNERS.items()}
-    for name, kinds in (*of_rows.items(), ("platform", (CONTINUITY, ROTATION))):
+    for name, kinds in (*of_rows.items(), (PLATFORM, (CONTINUITY, ROTATION))):
         try:
             if any(store.has(kind.name, chain) for kind in kinds):
                 return name

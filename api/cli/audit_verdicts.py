@@ -1,14 +1,20 @@
 """What a verification of an audit chain has found, and the words for it.
 
-Lives here: the verdict, as people and machines get it. Must not live here: where the entries come from (`audit`, `audit_folder`).
+Lives here: the verdict, as people and machines get it, and what is said of a chain that is not there. Must not live here: where the entries
+come from (`audit`, `audit_folder`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
+
+from api.cli.failures import Exit, Failure
+
+PLATFORM: Final = "platform"
+"""The kind of the platform's own chain, and how people name it."""
 
 
 @attrs.frozen
@@ -40,3 +46,12 @@ def chain_problem(broken_from: int | None, entries: int) -> str | None:
     if broken_from is not None:
         return f"broken from entry {broken_from} on"
     return None if entries else "all entries are gone"
+
+
+def no_chain(name: str) -> Failure:
+    """There is no audit chain of this name."""
+    if name == PLATFORM:
+        text = "the platform's own chain has no entry yet: its root was never rotated, and its trust never frozen"
+    else:
+        text = f"there is no audit chain {name}; `powernode audit chains` lists them"
+    return Failure("not_found", text, Exit.NOT_FOUND)

@@ -88,7 +88,7 @@ class Shipments(Checker):
             self.complain(host, f"{record.id}: a shipment fails ({record.error}), and nothing is wrong with the archive")
 
     def _follows(self, host: Any, record: Any) -> None:
-        """Shipments of a peer follow each other without gap, so that no entry is in two of them or in none."""
+        """Shipments of a chain follow each other without gap, so that no entry is in two of them or in none."""
         others = [each for each in _shipments(host, record.chain) if each.id != record.id]
         last = max(others, key=lambda each: each.number, default=None)
         expected = (1, 1, FIRST, None) if last is None else (last.number + 1, last.last_sequence + 1, last.head_hash, last.sha256)

@@ -11,7 +11,7 @@ from actors.audit_archive.messages import ShipNow, Shipped
 from actors.audit_archive.record import ARCHIVE, SHIPMENT
 from actors.door import cursors, shapes
 from actors.door.callers import admitted_caller
-from actors.door.peers import own_row, shown_entry
+from actors.door.peers import own_row, show_audit_log
 from actors.limits import PAGE_MAX
 from actors.peer.messages import AskExcerpts, ExcerptsRead
 from actors.peer.record import KIND as PEER
@@ -61,10 +61,7 @@ def _own_chain(door: Door, request: Request) -> Chain:
 
 
 def list_audit_entries(door: Door, request: Request) -> None:
-    chain, limit = _own_chain(door, request), request.query["limit"]
-    entries = door.engine.store.audit(chain.id, request.query["after_sequence"], limit)
-    data = [{"chain": entry.chain, **shown_entry(entry)} for entry in entries]
-    request.ok(data, meta={"count": len(data), "next_after_sequence": entries[-1].sequence if len(entries) == limit else None})
+    show_audit_log(door, request, _own_chain(door, request).id, named="chain")
 
 
 def list_chain_shipments(door: Door, request: Request) -> None:

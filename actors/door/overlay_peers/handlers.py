@@ -178,7 +178,7 @@ def revoke_overlay_peer(door: Door, request: Request) -> None:
 
 
 def list_overlay_peer_audit_log(door: Door, request: Request) -> None:
-    show_audit_log(door, request, own_row_of_any_kind(door, request))
+    show_audit_log(door, request, own_row_of_any_kind(door, request).record.id)
 
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
