@@ -124,6 +124,11 @@ class Context:
         """Committed entries of one audit chain, ascending."""
         return self.engine.store.audit(chain, after_sequence, limit)
 
+    def ledger_head(self) -> str | None:
+        """The head of the ledger of all audit chains as committed, `position:total`; None while nothing is in it."""
+        last = self.engine.store.ledger_head()
+        return None if last is None else last.head
+
     @property
     def history(self) -> int:
         """How many events are committed: it rises with what has happened here, and once read never falls, not even by a crash."""

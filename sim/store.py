@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from runtime.random import Randomness
-from runtime.store.chain import GENESIS, link
+from runtime.store.chain import GENESIS, link, total
 from runtime.store.codec import Codec, encode_json
 from runtime.store.port import (
     AuditDraft,
@@ -27,6 +27,7 @@ from runtime.store.port import (
     Event,
     EventDraft,
     Kind,
+    LedgerEntry,
     Put,
     PutEvidence,
     Query,
@@ -170,6 +171,7 @@ class _State:
         self.tables = {name: _Table(kind, strict) for name, kind in check_kinds(kinds).items()}
         self.events: list[Event] = []
         self.chains: dict[str, list[AuditEntry]] = {}
+        self.ledger: LedgerEntry | None = None
         self.meta: dict[str, str] = {}
         self._strict = strict
         self._former: list[tuple[str, str, Row | None]] = []
@@ -180,6 +182,7 @@ class _State:
         other._strict = self._strict
         other.tables = {name: table.copy() for name, table in self.tables.items()}
         other.events, other.meta = list(self.events), dict(self.meta)
+        other.ledger = self.ledger
         other.chains = {chain: list(entries) for chain, entries in self.chains.items()}
         other._former = []
         return other
@@ -189,6 +192,7 @@ class _State:
         self._former = []
         events: list[Event] = []
         entries: list[AuditEntry] = []
+        ledger = self.ledger
         try:
             for write in unit.writes:
                 if type(write) is PutEvidence:
@@ -202,11 +206,11 @@ class _State:
                 elif isinstance(write, Delete):
                     self._replace(self.tables[write.kind], write.id, None)
         except _RefusalError as refusal:
-            self._undo(events, entries)
+            self._undo(events, entries, ledger)
             return refusal.refused
         except Exception as error:
             _log.exception("a unit was refused: %s", type(error).__name__)
-            self._undo(events, entries)
+            self._undo(events, entries, ledger)
             return Refused("constraint", next((str(w.kind) for w in unit.writes if isinstance(w, Put | Delete | PutEvidence)), ""))
         return Committed(tuple(events), tuple(entries)) if events or entries else _COMMITTED
 
@@ -214,7 +218,8 @@ class _State:
         """The rows as they were before each write of the last unit: kind, id, row."""
         return self._former
 
-    def _undo(self, events: list[Event], entries: list[AuditEntry]) -> None:
+    def _undo(self, events: list[Event], entries: list[AuditEntry], ledger: LedgerEntry | None) -> None:
+        self.ledger = ledger
         for kind, id, row in reversed(self._former):
             self.tables[kind].replace(id, row)
         if events:
@@ -248,6 +253,10 @@ class _State:
         chain = self.chains.setdefault(draft.chain, [])
         entry = link(draft, len(chain) + 1, chain[-1].hash if chain else GENESIS)
         chain.append(entry)
+        position, former = (0, GENESIS) if self.ledger is None else (self.ledger.position, self.ledger.total)
+        self.ledger = LedgerEntry(
+            position + 1, entry.chain, entry.sequence, entry.hash, total(former, entry.chain, entry.sequence, entry.hash)
+        )
         return entry
 
     def _append_event(self, draft: EventDraft) -> Event:
@@ -407,6 +416,10 @@ class MemoryStore:
         self._check_open()
         entries = self._state.chains.get(chain)
         return entries[-1] if entries else None
+
+    def ledger_head(self) -> LedgerEntry | None:
+        self._check_open()
+        return self._state.ledger
 
     def meta_get(self, key: str) -> str | None:
         self._check_open()

@@ -122,7 +122,7 @@ class Archivist(Actor):
         entries = self._ripe(ctx, chain.id, 0 if former is None else former.last_sequence)
         if not entries:
             return False
-        made, content = shipment(ctx.new_id(), ctx.ref.id, chain, entries, former, ctx.wall)
+        made, content = shipment(ctx.new_id(), ctx.ref.id, chain, entries, former, ctx.wall, ctx.ledger_head())
         self._write(ctx, run, evolve(made, version=1), None, content)
         return True
 

@@ -48,6 +48,7 @@ class ShipmentRecord:
         first_sequence, last_sequence: the entries in it, both inclusive; shipments of a chain follow each other without gap.
         previous_hash, head_hash: hash of the entry before the first one, and of the last one.
         previous_sha256: digest of the former shipment of this chain; None for the first.
+        ledger_head: the ledger of the store when the entries were chosen, `position:total`; None of shipments of earlier releases.
         sha256: digest of the object that was meant to be written.
         path: where it stands in the archive; never shown to a remote.
     """
@@ -63,6 +64,7 @@ class ShipmentRecord:
     previous_hash: str
     head_hash: str
     previous_sha256: str | None
+    ledger_head: str | None = None
     sha256: str
     path: str
     period_start: float
@@ -99,6 +101,7 @@ class ShipmentRecord:
             "head_hash": self.head_hash,
             "sha256": self.sha256,
             "previous_sha256": self.previous_sha256,
+            "ledger_head": self.ledger_head,
             "path": self.path,
             "status": self.state,
             "attempts": self.attempts,
@@ -141,14 +144,20 @@ def next_run(wall: float) -> float:
 
 
 def shipment(
-    id: str, account_id: str, chain: Chain, entries: Sequence[AuditEntry], former: ShipmentRecord | None, wall: float
+    id: str,
+    account_id: str,
+    chain: Chain,
+    entries: Sequence[AuditEntry],
+    former: ShipmentRecord | None,
+    wall: float,
+    ledger_head: str | None = None,
 ) -> tuple[ShipmentRecord, bytes]:
     """A new shipment of `entries`, which follow on `former`, and the bytes of its object."""
     first, last = entries[0], entries[-1]
     record = ShipmentRecord(
         id=id, account_id=account_id, chain=chain.id, chain_kind=chain.kind, number=1 if former is None else former.number + 1,
         first_sequence=first.sequence, last_sequence=last.sequence, previous_hash=first.previous_hash, head_hash=last.hash,
-        previous_sha256=None if former is None else former.sha256, sha256="", path="",
+        previous_sha256=None if former is None else former.sha256, ledger_head=ledger_head, sha256="", path="",
         period_start=min(entry.at for entry in entries), period_end=max(entry.at for entry in entries), created_at=wall,
     )  # fmt: skip
     content = object_bytes(record, entries)
@@ -168,6 +177,8 @@ def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
     about = (
         {"federation_peer_id": record.chain} if record.chain_kind == "peer" else {"chain": record.chain, "chain_kind": record.chain_kind}
     )
+    # What an earlier release has chosen and not yet written is written as that release would have.
+    ledger = {} if record.ledger_head is None else {"ledger_head": record.ledger_head}
     return {
         "format": FORMAT,
         "shipment": record.id,
@@ -178,6 +189,7 @@ def manifest_of(record: ShipmentRecord) -> dict[str, Any]:
         "last_sequence": record.last_sequence,
         "previous_hash": record.previous_hash,
         "previous_sha256": record.previous_sha256,
+        **ledger,
     }
 
 

@@ -6,6 +6,7 @@ verdict. Must not live here: the command (`audit`), how entries are hashed (`run
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ from runtime.store.sqlite_reader import SqliteReader, look
 
 ENTRIES_READ: Final = 5_000
 
+MANIFEST_BYTES_MAX: Final = 65_536
+
 ARCHIVE: Final = "archive"
 """The folder of shipments in a data folder."""
 
@@ -51,7 +54,8 @@ def verdicts_of_folder(data: Path, name: str | None, kept: Kept | None) -> list[
     try:
         store = look(path, KINDS, DOMAIN_VERSION)
         try:
-            ledger = audit_ledger.read(store, kept)
+            # What somebody kept comes first: it is the stronger witness.
+            ledger = audit_ledger.read(store, [*(() if kept is None else (kept,)), *_shipped_heads(data)])
             return [*(_verdict(store, data, chain, ledger) for chain in _chains(store, name, ledger)), ledger.verdict()]
         finally:
             store.close()
@@ -145,12 +149,26 @@ def _shipment_problem(store: SqliteReader, data: Path, record: ShipmentRecord, f
 
 def _last_sequence(path: Path) -> int:
     """The last entry that an object of the archive says to hold; 0 if it says nothing that can be read."""
+    last = _manifest(path).get("last_sequence")
+    return last if isinstance(last, int) else 0
+
+
+def _shipped_heads(data: Path) -> Iterator[Kept]:
+    """The heads of the ledger that the objects of the archive carry; those of earlier releases carry none."""
+    for path in sorted((data / ARCHIVE).glob("*/*/*.jsonl")):
+        told = _manifest(path)
+        with contextlib.suppress(ValueError):
+            yield Kept.parse(str(told.get("ledger_head")), f"shipment {told.get('number')} of {path.parent.name}")
+
+
+def _manifest(path: Path) -> Mapping[str, object]:
+    """The first line of an object of the archive; nothing if it is none."""
     try:
         with path.open("rb") as lines:
-            last = json.loads(lines.readline()).get("last_sequence")
-    except (OSError, ValueError, AttributeError):
-        return 0
-    return last if isinstance(last, int) else 0
+            found = json.loads(lines.readline(MANIFEST_BYTES_MAX))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _stray(store: SqliteReader, chain: str) -> str | None:

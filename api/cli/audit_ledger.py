@@ -1,12 +1,14 @@
 """The ledger of a store: every audit entry of every chain once more, in the order of writing, so that none can be cut off a chain alone.
 
 Lives here: reading it, and what it says of a chain. It is in the same file as the chains: whoever rewrites both, and the end that SQLite
-keeps, is found by a head that was kept elsewhere, and by nothing else here. Must not live here: the chains themselves (`audit_folder`).
+keeps, is found by a head that was kept elsewhere, in a shipment or by somebody. Must not live here: the chains themselves, and the archive
+(`audit_folder`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -22,13 +24,14 @@ LINES_READ: Final = 5_000
 
 @attrs.frozen
 class Kept:
-    """The head of a ledger as it was once: its last position, and the hash over everything up to that."""
+    """The head of a ledger as it was once: its last position, and the hash over everything up to that; `by` says who kept it."""
 
     position: int
     total: str
+    by: str | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Kept:
+    def parse(cls, text: str, by: str | None = None) -> Kept:
         """From `position:hash`.
 
         Raises:
@@ -37,7 +40,12 @@ class Kept:
         found = re.fullmatch(r"(\d{1,15}):([0-9a-f]{64})", text.strip())
         if found is None:
             raise ValueError("no head of a ledger")
-        return cls(int(found[1]), found[2])
+        return cls(int(found[1]), found[2], by)
+
+    def broken(self) -> str:
+        """What a ledger is that does not have this head."""
+        kept = "whose head was kept" if self.by is None else f"whose head {self.by} has"
+        return f"is not the one {kept}: it was rewritten, or is an earlier one"
 
 
 @attrs.define
@@ -76,21 +84,22 @@ class Ledger:
         return Verdict(LEDGER, LEDGER, self.position, 0, self.problem, f"{self.position}:{self.total}")
 
 
-def read(store: SqliteReader, kept: Kept | None) -> Ledger:
-    """The whole ledger, line by line.
+def read(store: SqliteReader, kept: Sequence[Kept]) -> Ledger:
+    """The whole ledger, line by line, compared with the heads that were kept of it.
 
     Raises:
         StoreError: it cannot be read.
     """
-    found = Ledger()
-    as_kept = kept is None or (kept.position == 0 and kept.total == GENESIS)
+    found, unmet = Ledger(), [each for each in kept if (each.position, each.total) != (0, GENESIS)]
+    sought = {each.position for each in unmet}
     while lines := store.ledger(found.position, LINES_READ):
         for line in lines:
             found.take(line)
-            as_kept = as_kept or (kept is not None and (line.position, line.total) == (kept.position, kept.total))
+            if line.position in sought:
+                unmet = [each for each in unmet if (each.position, each.total) != (line.position, line.total)]
     end = store.ledger_end()
     if end != found.position:
         found.problem = found.problem or f"ends at position {found.position}, but there were {end}: the last were cut off"
-    if not as_kept:
-        found.problem = found.problem or "is not the one whose head was kept: it was rewritten, or is an earlier one"
+    if unmet:
+        found.problem = found.problem or unmet[0].broken()
     return found

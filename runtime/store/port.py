@@ -133,6 +133,11 @@ class LedgerEntry(Value, frozen=True):
     hash: str
     total: str
 
+    @property
+    def head(self) -> str:
+        """The ledger up to and with this line in one word, to be kept elsewhere: `position:total`."""
+        return f"{self.position}:{self.total}"
+
 
 class EventDraft(Value, frozen=True):
     """An event without its number: the writer assigns the cursor."""
@@ -281,6 +286,10 @@ class Store(Protocol):
 
     def audit_head(self, chain: str) -> AuditEntry | None:
         """The last entry of one chain, or None if it has none."""
+        ...
+
+    def ledger_head(self) -> LedgerEntry | None:
+        """The last line of the ledger, or None if nothing has been written to any chain."""
         ...
 
     def commit(self, units: Sequence[Unit], done: Callable[[BatchResult], None]) -> None:

@@ -21,6 +21,7 @@ from runtime.store.sqlite_table import Table
 
 _ENTRY = "select chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash from store_audit where chain = ?"
 _AUDIT = f"{_ENTRY} and sequence > ? order by sequence limit ?"
+_LEDGER = "select position, chain, sequence, hash, total from store_audit_ledger"
 _AUDIT_HEAD = f"{_ENTRY} order by sequence desc limit 1"
 
 
@@ -79,8 +80,11 @@ class SqliteReader:
 
     def ledger(self, after: int, limit: int) -> list[LedgerEntry]:
         """Lines of the audit ledger behind the position `after`, ascending."""
-        statement = "select position, chain, sequence, hash, total from store_audit_ledger where position > ? order by position limit ?"
-        return [LedgerEntry(*found) for found in self._fetch(statement, (after, limit))]
+        return [LedgerEntry(*found) for found in self._fetch(f"{_LEDGER} where position > ? order by position limit ?", (after, limit))]
+
+    def ledger_head(self) -> LedgerEntry | None:
+        found = self._fetch(f"{_LEDGER} order by position desc limit 1")
+        return LedgerEntry(*found[0]) if found else None
 
     def ledger_end(self) -> int:
         """The highest position that the ledger has ever had."""

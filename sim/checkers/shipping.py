@@ -42,6 +42,7 @@ def _content(record: Any, entries: Sequence[Any]) -> bytes:
         "last_sequence": entries[-1].sequence,
         "previous_hash": entries[0].previous_hash,
         "previous_sha256": record.previous_sha256,
+        **({} if record.ledger_head is None else {"ledger_head": record.ledger_head}),
     }
     names = ("chain", "sequence", "action", "at", "actor_kind", "actor_id", "payload", "previous_hash", "hash")
     lines = [manifest, *({name: getattr(entry, name) for name in names} for entry in entries)]
@@ -56,6 +57,12 @@ class Shipments(Checker):
         super().__init__(*given)
         self._offsets: dict[str, float] = {}
         self._chains: dict[str, set[str]] = {}
+        self._ledgers: dict[str, list[str]] = {}
+
+    def on_replaced(self, host: Any) -> None:
+        # The order in which the entries of an image were written is in its ledger only.
+        last = host.store.ledger_head()
+        self._ledgers[host.name] = [] if last is None else [last.head]
 
     def on_change(self, commit: Commit) -> None:
         self._chains.setdefault(commit.host.name, set()).update(entry.chain for entry in commit.entries)
@@ -64,11 +71,20 @@ class Shipments(Checker):
                 self._shipment(change, commit)
             elif change.kind == RUNS and _ended_well(change):
                 self._nothing_left(commit)
+        self._written(commit)
 
     def on_rest(self, host: Any) -> None:
         for row in host.store.query(Query(SHIPMENT, newest_first=False)):
             if row.record.state == VERIFIED and not self._holds(host, row.record):
                 self.complain(host, f"{row.record.id}: the archive does not hold what was verified")
+
+    def _written(self, commit: Commit) -> None:
+        """The ledger, a second time: one line for each entry of any chain, in the order of writing, hashed over all lines before it."""
+        heads = self._ledgers.setdefault(commit.host.name, [])
+        for entry in commit.entries:
+            position, former = heads[-1].split(":") if heads else ("0", FIRST)
+            line = f"{former} {entry.sequence} {entry.hash} {entry.chain}"
+            heads.append(f"{int(position) + 1}:{hashlib.sha256(line.encode()).hexdigest()}")
 
     def _shipment(self, change: Change, commit: Commit) -> None:
         host, before, after = commit.host, change.before, change.after
@@ -80,6 +96,8 @@ class Shipments(Checker):
         if former is not None and (former.state == VERIFIED or _place(former) != _place(record)):
             self.complain(host, f"{record.id}: a shipment changes after it was verified, or holds other entries than before")
         if former is None:
+            if record.ledger_head not in self._ledgers.get(host.name, ()):
+                self.complain(host, f"{record.id}: a shipment carries no head that the ledger has ever had")
             self._follows(host, record)
             self._all_old(commit, record)
         if record.state == VERIFIED and not self._holds(host, record):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.store.chain import GENESIS, verify
+from runtime.store.chain import GENESIS, total, verify
 from runtime.store.port import (
     AuditDraft,
     BatchResult,
@@ -21,6 +21,7 @@ from runtime.store.port import (
     Delete,
     EventDraft,
     Kind,
+    LedgerEntry,
     Put,
     PutEvidence,
     Query,
@@ -281,6 +282,17 @@ def test_each_chain_is_numbered_and_linked_by_itself(harness: Harness) -> None:
     assert harness.store.audit("nobody", 0, 10) == []
     assert harness.store.audit_head("p") == entries[-1]
     assert harness.store.audit_head("nobody") is None
+
+
+def test_the_ledger_has_the_entries_of_all_chains_and_none_of_a_refused_unit(harness: Harness) -> None:
+    assert harness.store.ledger_head() is None
+    first = harness.ok(audit("p", n=1), audit("q", n=2)).entries
+    harness.refused(audit("p", n=3), Put("ship", Ship("a", 1, "n1", "dk"), 7))
+    entries = [*first, *harness.ok(audit("p", n=4)).entries]
+    expected = GENESIS
+    for entry in entries:
+        expected = total(expected, entry.chain, entry.sequence, entry.hash)
+    assert harness.store.ledger_head() == LedgerEntry(3, "p", 2, entries[-1].hash, expected)
 
 
 def test_a_draft_with_a_whole_number_of_seconds_verifies_after_storage(harness: Harness) -> None:

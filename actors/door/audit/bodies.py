@@ -11,6 +11,8 @@ from actors.limits import EXCERPT_ENTRIES_DEFAULT, EXCERPT_ENTRIES_MAX, PAGE_MAX
 _TIME: Final = Text(chars_min=1, chars_max=40)
 _DIGEST: Final = Text(chars_max=64, pattern="[0-9a-f]{64}")
 
+_LEDGER_HEAD: Final = Text(chars_max=80, pattern="[0-9]+:[0-9a-f]{64}")
+
 CHAIN_KIND: Final = Choice((*OWNERS, "platform"))
 
 CHAIN: Final = Object(
@@ -58,6 +60,7 @@ SHIPMENT: Final = Object(
         Field("head_hash", _DIGEST, required=True, description="Hash of the last entry."),
         Field("sha256", _DIGEST, required=True, description="Digest of the object."),
         Field("previous_sha256", _DIGEST, nullable=True, description="Digest of the former shipment of this chain."),
+        Field("ledger_head", _LEDGER_HEAD, nullable=True, description="The ledger when the entries were chosen; absent from older ones."),
         Field("path", Text(), required=True, description="Where the object stands in the archive."),
         Field("status", Choice(("pending", "sealed", "verified", "failed")), required=True),
         Field("attempts", Integer(1), required=True),

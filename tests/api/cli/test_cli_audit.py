@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actors.audit_archive.chains import Chain
-from actors.audit_archive.record import SHIPMENT, shipment
+from actors.audit_archive.record import SHIPMENT, object_bytes, shipment
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import ContinuityRecord
 from actors.peer.record import KIND as PEER
@@ -21,7 +22,7 @@ from actors.registry import DOMAIN_VERSION, KINDS
 from api.cli.root import cli
 from net.archive import FolderArchive
 from runtime.store.chain import GENESIS, link
-from runtime.store.port import AuditDraft, AuditEntry, Put, Unit, Write
+from runtime.store.port import AuditDraft, AuditEntry, Put, Query, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.values import evolve
 
@@ -40,8 +41,10 @@ def data(tmp_path: Path) -> Path:
     )  # fmt: skip
     drafts = tuple(AuditDraft(PEER_ID, "peer.updated", float(number), "user", None, {"number": number}) for number in range(ENTRIES))
     _commit(store, Put(PEER.name, record), *drafts)
+    head = store.ledger_head()
+    assert head is not None
     made, content = shipment(
-        "01890000-0000-7000-8000-000000000002", "account", Chain(PEER_ID, "peer"), store.audit(PEER_ID, 0, SHIPPED), None, 9.0
+        "01890000-0000-7000-8000-000000000002", "account", Chain(PEER_ID, "peer"), store.audit(PEER_ID, 0, SHIPPED), None, 9.0, head.head
     )
     FolderArchive(tmp_path / "archive").handle(StoreObject(made.path, content))
     _commit(store, Put(SHIPMENT.name, evolve(made, version=1, state="verified", shipped_at=9.0)))
@@ -149,10 +152,50 @@ def test_a_ledger_cut_too_is_found_by_what_sqlite_keeps_and_without_that_by_a_he
     tamper(data, f"delete from store_audit_ledger where position > {SHIPPED}")
     assert f"ends at position {SHIPPED}, but there were {ENTRIES}" in verify(data).output
     tamper(data, f"update sqlite_sequence set seq = {SHIPPED}")
+    forget_heads(data)
     assert verify(data).exit_code == 0
     done = verify(data, "--kept", head)
     assert done.exit_code == 1
     assert "is not the one whose head was kept" in done.output
+
+
+def forget_heads(data: Path) -> None:
+    """As if the shipments were an earlier release's, which carried no head of the ledger: the rest of them stays true."""
+    store = SqliteStore.open(data / DATABASE_NAME, KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
+    (row,) = store.query(Query(SHIPMENT.name))
+    former = evolve(row.record, ledger_head=None)
+    content = object_bytes(former, store.audit(PEER_ID, 0, SHIPPED))
+    _commit(store, Put(SHIPMENT.name, evolve(former, sha256=hashlib.sha256(content).hexdigest(), version=2), 1))
+    store.close()
+    path = data / "archive" / former.path
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def test_chains_and_ledger_rewritten_together_are_found_by_the_head_that_a_shipment_has(data: Path) -> None:
+    tamper(data, CUT)
+    tamper(data, f"delete from store_audit_ledger where position > {SHIPPED}")
+    tamper(data, f"update sqlite_sequence set seq = {SHIPPED}")
+    store = SqliteStore.open(data / DATABASE_NAME, KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
+    _commit(store, *(AuditDraft(PEER_ID, "peer.updated", float(number), "user", None, {}) for number in range(SHIPPED, ENTRIES + 2)))
+    store.close()
+    done = verify(data)
+    assert done.exit_code == 1
+    assert f"is not the one whose head shipment 1 of {PEER_ID} has" in done.output
+
+
+def test_an_object_that_is_no_shipment_says_nothing_of_the_ledger(data: Path) -> None:
+    folder = data / "archive" / "account" / OTHER_ID
+    folder.mkdir()
+    for name, content in {
+        "a": b"\xff",
+        "b": b"[1]",
+        "c": b'{"ledger_head": 7}',
+        "d": b'{"ledger_head": "7:xy"}',
+        "e": b"[" * 60_000,
+    }.items():
+        (folder / f"{name}.jsonl").write_bytes(content)
+    assert verify(data).exit_code == 0
 
 
 @pytest.mark.parametrize(
