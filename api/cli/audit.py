@@ -14,8 +14,7 @@ import click
 import msgspec
 
 from api.cli.application import Application, connected
-from api.cli.audit_ledger import LEDGER, Kept
-from api.cli.audit_verdicts import PLATFORM, Verdict, chain_problem, no_chain
+from api.cli.audit_verdicts import LEDGER, PLATFORM, Verdict, no_chain
 from api.cli.client import Client, segment
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
@@ -23,6 +22,7 @@ from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.peer_names import find_peer_id, peer_path
 from api.cli.peers import print_trail, resolved, trail
 from runtime.store.chain import verify as broken_at
+from runtime.store.ledger import Kept, chain_problem
 from runtime.store.port import AuditEntry
 
 CHAINS: Final = "/platform/audit/chains"

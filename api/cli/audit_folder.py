@@ -19,19 +19,14 @@ from actors.continuity.record import KIND as CONTINUITY
 from actors.peer.record import KIND as PEER
 from actors.registry import DOMAIN_VERSION, KINDS
 from actors.rotation.record import KIND as ROTATION
-from api.cli import audit_ledger
-from api.cli.audit_ledger import Kept, Ledger
-from api.cli.audit_verdicts import PLATFORM, Verdict, chain_problem, no_chain
+from api.cli.audit_verdicts import LEDGER, PLATFORM, Verdict, no_chain
 from api.cli.failures import Exit, Failure
 from api.cli.peer_names import one_peer
 from runtime.ids import is_uuid
-from runtime.store.chain import GENESIS
-from runtime.store.chain import verify as broken_at
+from runtime.store.ledger import Kept, Ledger, read_ledger, walk
 from runtime.store.port import Condition, Kind, Query, StoreError
 from runtime.store.sqlite import DATABASE_NAME
 from runtime.store.sqlite_reader import SqliteReader, look
-
-ENTRIES_READ: Final = 5_000
 
 MANIFEST_BYTES_MAX: Final = 65_536
 
@@ -55,8 +50,8 @@ def verdicts_of_folder(data: Path, name: str | None, kept: Kept | None) -> list[
         store = look(path, KINDS, DOMAIN_VERSION)
         try:
             # What somebody kept comes first: it is the stronger witness.
-            ledger = audit_ledger.read(store, [*(() if kept is None else (kept,)), *_shipped_heads(data)])
-            return [*(_verdict(store, data, chain, ledger) for chain in _chains(store, name, ledger)), ledger.verdict()]
+            ledger = read_ledger(store, [*(() if kept is None else (kept,)), *_shipped_heads(data)])
+            return [*(_verdict(store, data, chain, ledger) for chain in _chains(store, name, ledger)), _of_ledger(ledger)]
         finally:
             store.close()
     except StoreError as error:
@@ -93,17 +88,19 @@ def _named(store: SqliteReader, peers: list[str]) -> Iterator[Mapping[str, objec
 def _verdict(store: SqliteReader, data: Path, chain: str, ledger: Ledger) -> Verdict:
     count, shipped = 0, list[ShipmentRecord]()
     try:
-        head, problem = GENESIS, None
-        while problem is None and (entries := store.audit(chain, count, ENTRIES_READ)):
-            problem = chain_problem(broken_at(entries, count, head), len(entries))
-            count, head = entries[-1].sequence, entries[-1].hash
+        walked = walk(store, chain)
+        count = walked.count
         mine = Query(SHIPMENT.name, ((Condition("chain", "=", chain),),), newest_first=False)
         shipped = [row.record for row in store.query(mine)]
-        problem = problem or chain_problem(None, count) or _shipments_problem(store, data, chain, shipped, count)
-        problem = problem or ledger.problem_of(chain, count, head) or _stray(store, chain)
+        problem = walked.problem() or _shipments_problem(store, data, chain, shipped, count)
+        problem = problem or ledger.problem_of(chain, count, walked.head) or _stray(store, chain)
     except StoreError as error:
         problem = str(error)
     return Verdict(chain, _kind(store, chain), count, len(shipped), problem)
+
+
+def _of_ledger(ledger: Ledger) -> Verdict:
+    return Verdict(LEDGER, LEDGER, ledger.position, 0, ledger.problem, ledger.head)
 
 
 def _kind(store: SqliteReader, chain: str) -> str | None:

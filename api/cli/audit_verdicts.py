@@ -13,6 +13,9 @@ import attrs
 
 from api.cli.failures import Exit, Failure
 
+LEDGER: Final = "ledger"
+"""The kind of the verdict about the ledger of all chains."""
+
 PLATFORM: Final = "platform"
 """The kind of the platform's own chain, and how people name it."""
 
@@ -39,13 +42,6 @@ class Verdict:
         peer_id = self.chain if self.kind == "peer" else None
         about = {"chain": self.chain, "kind": self.kind, "federation_peer_id": peer_id}
         return {**about, "entries": self.entries, "shipments": self.shipments, "problem": self.problem, "head": self.head}
-
-
-def chain_problem(broken_from: int | None, entries: int) -> str | None:
-    """The problem of a chain with so many entries that breaks first at entry `broken_from` (None: nowhere)."""
-    if broken_from is not None:
-        return f"broken from entry {broken_from} on"
-    return None if entries else "all entries are gone"
 
 
 def no_chain(name: str) -> Failure:

@@ -86,12 +86,17 @@ def restore(data: Path, vault_key: Path | None, archive: Path) -> None:
         emit_json({"data": str(data), **attrs.asdict(restored)})
     else:
         say(f"{data}: restored, epoch {restored.boot_epoch}, {sum(restored.changed.values())} records closed")
+        if restored.ledger_head is not None:
+            note(f"head of the audit ledger: {restored.ledger_head}; compare it with one that you kept: `powernode audit verify --kept`")
         note("trust is frozen until you have decided what still holds: start the daemon, then `powernode trust show`")
         if not (data / _VAULT_KEY).exists():
             note(f"put the platform's master key at {data / _VAULT_KEY}, or name it as vault.key_file, before you start the daemon")
-    for chain, sequence in restored.broken_chains.items():
-        note(f"warning: the audit trail {chain} does not verify from entry {sequence} on; the backup was altered")
-    if restored.broken_chains:
+    for chain, problem in restored.audit_problems.items():
+        note(f"warning: the audit chain {chain} is not as it was written: {problem}; the backup was altered")
+    if restored.ledger_problem is not None:
+        note(f"warning: the ledger of the audit chains is not as it was written: {restored.ledger_problem}; the backup was altered")
+    if restored.audit_problems or restored.ledger_problem is not None:
+        note(f"`powernode audit verify --data {data}` names everything that is wrong; compare with the archive, and with what peers have")
         click.get_current_context().exit(int(Exit.FAILURE))
 
 

@@ -25,9 +25,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from runtime.store.chain import verify
 from runtime.store.codec import encode_json
-from runtime.store.port import AuditEntry, BatchResult, Committed, Delete, Kind, Put, Query, Store, StoreError, Unit, Write
+from runtime.store.ledger import read_ledger, walk
+from runtime.store.port import BatchResult, Committed, Delete, Kind, Put, Query, Store, StoreError, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.store.sqlite_schema import stored_versions
 from runtime.values import evolve
@@ -80,12 +80,18 @@ class Restored:
         boot_epoch: the epoch after it was raised.
         changed: rows that the domain changed or removed, by kind.
         broken_chains: audit chains that do not verify, with the first bad sequence; empty for an untouched backup.
+        audit_problems: what else is wrong, too: each audit chain that is not what the ledger says, or cannot be read, with a sentence.
+        ledger_problem: what is wrong with the ledger of all chains itself; None for an untouched backup.
+        ledger_head: its last position and the hash over all of it, `position:total`, to be compared with one that was kept.
     """
 
     manifest: Manifest
     boot_epoch: int
     changed: Mapping[str, int]
     broken_chains: Mapping[str, int]
+    audit_problems: Mapping[str, str]
+    ledger_problem: str | None
+    ledger_head: str | None
 
 
 def backup(
@@ -318,10 +324,31 @@ def _rejuvenate(database: Path, manifest: Manifest, kinds: Sequence[Kind], domai
     store = SqliteStore.open(database, kinds, deliver=lambda callback: callback(), domain_version=domain_version)
     try:
         epoch, changed = rejuvenate(store, on_restore)
-        broken = {chain: bad for chain in store.chains() if (bad := verify(_entries(store, chain))) is not None}
+        return Restored(manifest, epoch, changed, *_examine(store))
     finally:
         store.close()
-    return Restored(manifest, epoch, changed, broken)
+
+
+def _examine(store: SqliteStore) -> tuple[dict[str, int], dict[str, str], str | None, str | None]:
+    """What the audit trail is like. Nothing that is wrong with it keeps a platform from being restored: the operator is told."""
+    broken, problems = dict[str, int](), dict[str, str]()
+    ledger, unread = None, None
+    try:
+        ledger = read_ledger(store)
+    except StoreError as error:
+        unread = str(error)
+    for chain in dict.fromkeys([*store.chains(), *(() if ledger is None else ledger.chains)]):
+        try:
+            walked = walk(store, chain)
+        except StoreError as error:
+            problems[chain] = str(error)
+            continue
+        if walked.broken_from is not None:
+            broken[chain] = walked.broken_from
+        problem = walked.problem() or (None if ledger is None else ledger.problem_of(chain, walked.count, walked.head))
+        if problem is not None:
+            problems[chain] = problem
+    return broken, problems, *((unread, None) if ledger is None else (ledger.problem, ledger.head))
 
 
 def rejuvenate(store: Store, on_restore: OnRestore) -> tuple[int, dict[str, int]]:
@@ -346,13 +373,6 @@ def _changes(store: Store, kind: str, change: Callable[[Any], Any]) -> Iterator[
             yield Delete(kind, row.record.id)
         elif after is not row.record:
             yield Put(kind, after, row.record.version)
-
-
-def _entries(store: SqliteStore, chain: str) -> Iterator[AuditEntry]:
-    after = 0
-    while entries := store.audit(chain, after, 1000):
-        yield from entries
-        after = entries[-1].sequence
 
 
 def _commit(store: Store, unit: Unit) -> None:

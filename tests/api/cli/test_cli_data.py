@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from actors.hub.record import HubRecord
 from actors.ports import RootKey
-from actors.registry import KINDS
+from actors.registry import DOMAIN_VERSION, KINDS
 from actors.rotation.record import Root, RotationRecord
 from api.cli import daemon_checks, data_checks
 from api.cli.doctor import survey
@@ -27,7 +28,7 @@ from net.credentials import Credentials
 from net.folder_lock import FolderLock
 from net.vault import Vault
 from runtime.random import SeededRandomness
-from runtime.store.port import EventDraft, Put, Unit
+from runtime.store.port import AuditDraft, EventDraft, Put, Unit
 from runtime.store.sqlite import SqliteStore
 from tests.support.daemons import PATIENCE_S
 from tests.support.operator_api import TOKEN, WALL, OperatorApi, Run, SystemTime, TransportFailed, lines, listing, peer, refused
@@ -346,4 +347,20 @@ def test_nothing_is_overwritten(run: Run, data: Path, tmp_path: Path) -> None:
     assert run("backup", "--data", str(data), str(archive)).exit_code == 0
     assert run("backup", "--data", str(data), str(archive)).exit_code == 1
     assert run("restore", "--data", str(data), str(archive)).exit_code == 1
+
+
+def test_a_restore_says_that_entries_were_cut_off_an_audit_chain(run: Run, data: Path, tmp_path: Path) -> None:
+    store = SqliteStore.open(store_file(data), KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
+    store.commit([Unit(tuple(AuditDraft("x", "said", 1.0, "system", None, {"n": number}) for number in range(3)))], lambda result: None)
+    store.close()
+    with sqlite3.connect(store_file(data)) as database:
+        database.execute("drop trigger store_audit_no_delete")
+        database.execute("delete from store_audit where sequence = 3")
+    archive, fresh = tmp_path / "backup.zip", tmp_path / "fresh"
+    assert run("backup", "--data", str(data), str(archive)).exit_code == 0
+    result = run("restore", "--data", str(fresh), str(archive))
+    assert result.exit_code == 1
+    assert "ends at entry 2, but 3 were written: the last were cut off; the backup was altered" in " ".join(result.stderr.split())
+    assert "head of the audit ledger: 3:" in result.stderr
+    assert store_file(fresh).exists()
     assert run("backup", "--data", str(tmp_path / "nothing"), str(tmp_path / "other.zip")).exit_code == 4

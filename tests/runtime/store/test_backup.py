@@ -92,7 +92,9 @@ def test_a_backup_says_what_it_is(home: Path, tmp_path: Path) -> None:
 def test_restore_brings_back_rows_logs_and_files_with_a_higher_epoch(home: Path, tmp_path: Path) -> None:
     save(home, tmp_path / "b")
     restored = restore(tmp_path / "b", tmp_path / "new", [TICKET])
-    assert (restored.boot_epoch, restored.broken_chains) == (6, {})
+    assert (restored.boot_epoch, restored.broken_chains, restored.audit_problems, restored.ledger_problem) == (6, {}, {}, None)
+    assert restored.ledger_head is not None
+    assert restored.ledger_head.startswith("3:")
     store, original = open_store(tmp_path / "new" / DATABASE_NAME), open_store(home / "live.db")
     assert store.query(Query("ticket")) == original.query(Query("ticket"))
     assert store.events(0, 99) == original.events(0, 99)
@@ -276,7 +278,41 @@ def test_a_broken_chain_is_reported_but_restored(home: Path, tmp_path: Path) -> 
     connection.execute("update store_audit set action = 'forged' where sequence = 2")
     connection.close()
     save(home, tmp_path / "b")
-    assert restore(tmp_path / "b", tmp_path / "new", [TICKET]).broken_chains == {"p": 2}
+    restored = restore(tmp_path / "b", tmp_path / "new", [TICKET])
+    assert restored.broken_chains == {"p": 2}
+    assert restored.audit_problems == {"p": "broken from entry 2 on"}
+    assert restored.ledger_problem is None
+
+
+@pytest.mark.parametrize(
+    ("statements", "problems", "ledger_problem"),
+    [
+        (["delete from store_audit where sequence = 3"], {"p": "ends at entry 2, but 3 were written: the last were cut off"}, None),
+        (["delete from store_audit"], {"p": "all entries are gone"}, None),
+        (["update store_audit set payload = x'00' where sequence = 3"], {"p": "audit entry 3 of p is unreadable"}, None),
+        (
+            ["delete from store_audit where sequence = 3", "delete from store_audit_ledger where position = 3"],
+            {},
+            "ends at position 2, but there were 3: the last were cut off",
+        ),
+        (["update store_audit_ledger set hash = ''"], {"p": "entry 3 is not the one that was written"}, "broken from position 1 on"),
+    ],
+)
+def test_what_the_ledger_of_a_backup_says_is_told_and_restored(
+    home: Path, tmp_path: Path, statements: list[str], problems: dict[str, str], ledger_problem: str | None
+) -> None:
+    connection = sqlite3.connect(home / "live.db", isolation_level=None)
+    for (name,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+        connection.execute(f"drop trigger {name}")
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    save(home, tmp_path / "b")
+    restored = restore(tmp_path / "b", tmp_path / "new", [TICKET])
+    assert {chain: told.partition(":")[0] for chain, told in restored.audit_problems.items()} == {
+        chain: told.partition(":")[0] for chain, told in problems.items()
+    }
+    assert restored.ledger_problem == ledger_problem
 
 
 def test_a_damaged_database_makes_no_backup(home: Path, tmp_path: Path) -> None:

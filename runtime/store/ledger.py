@@ -1,8 +1,8 @@
 """The ledger of a store: every audit entry of every chain once more, in the order of writing, so that none can be cut off a chain alone.
 
-Lives here: reading it, and what it says of a chain. It is in the same file as the chains: whoever rewrites both, and the end that SQLite
-keeps, is found by a head that was kept elsewhere, in a shipment or by somebody. Must not live here: the chains themselves, and the archive
-(`audit_folder`).
+Lives here: reading it, reading a chain, and what the two say of each other, as words for people. It is in the same file as the chains:
+whoever rewrites both, and the end that SQLite keeps, is found by a head that was kept elsewhere, in a shipment or by somebody. Must not
+live here: how an entry is hashed (`chain`), and the archive (`api.cli.audit_folder`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import Final
 
 import attrs
 
-from api.cli.audit_verdicts import Verdict
-from runtime.store.chain import GENESIS, total
+from runtime.store.chain import GENESIS, total, verify
 from runtime.store.port import LedgerEntry
 from runtime.store.sqlite_reader import SqliteReader
 
-LEDGER: Final = "ledger"
 LINES_READ: Final = 5_000
 
 
@@ -58,6 +56,11 @@ class Ledger:
     total: str = GENESIS
     problem: str | None = None
 
+    @property
+    def head(self) -> str:
+        """To be kept elsewhere."""
+        return f"{self.position}:{self.total}"
+
     def take(self, line: LedgerEntry) -> None:
         """One line more."""
         if line.position != self.position + 1 or line.total != total(self.total, line.chain, line.sequence, line.hash):
@@ -79,12 +82,8 @@ class Ledger:
             return f"entry {written + 1} is not in the ledger"
         return None if hash == head else f"entry {count} is not the one that was written"
 
-    def verdict(self) -> Verdict:
-        """About the ledger itself."""
-        return Verdict(LEDGER, LEDGER, self.position, 0, self.problem, f"{self.position}:{self.total}")
 
-
-def read(store: SqliteReader, kept: Sequence[Kept]) -> Ledger:
+def read_ledger(store: SqliteReader, kept: Sequence[Kept] = ()) -> Ledger:
     """The whole ledger, line by line, compared with the heads that were kept of it.
 
     Raises:
@@ -103,3 +102,38 @@ def read(store: SqliteReader, kept: Sequence[Kept]) -> Ledger:
     if unmet:
         found.problem = found.problem or unmet[0].broken()
     return found
+
+
+@attrs.frozen
+class Walked:
+    """A chain as it was read: how many entries there are up to its first break, the hash of the last of them, and where it breaks."""
+
+    count: int
+    head: str
+    broken_from: int | None
+
+    def problem(self) -> str | None:
+        """What is wrong with the chain by itself."""
+        return chain_problem(self.broken_from, self.count)
+
+
+def chain_problem(broken_from: int | None, entries: int) -> str | None:
+    """The problem of a chain with so many entries that breaks first at entry `broken_from` (None: nowhere)."""
+    if broken_from is not None:
+        return f"broken from entry {broken_from} on"
+    return None if entries else "all entries are gone"
+
+
+def walk(store: SqliteReader, chain: str) -> Walked:
+    """A whole chain, link by link.
+
+    Raises:
+        StoreError: an entry cannot be read.
+    """
+    count, head = 0, GENESIS
+    while entries := store.audit(chain, count, LINES_READ):
+        broken = verify(entries, count, head)
+        count, head = entries[-1].sequence, entries[-1].hash
+        if broken is not None:
+            return Walked(count, head, broken)
+    return Walked(count, head, None)
