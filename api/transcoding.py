@@ -53,6 +53,12 @@ _COMMON_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 _TLS_HEADERS: Final = ((b"strict-transport-security", b"max-age=31536000"),)
+_STANDING_HEADERS: Final = {
+    (tls, body): (_COMMON_HEADERS if body else _COMMON_HEADERS[1:]) + (_TLS_HEADERS if tls else ())
+    for tls in (False, True)
+    for body in (False, True)
+}
+"""By whether TLS is spoken and whether there is a body."""
 _NOT_SENT_BY_DOOR: Final = frozenset({"content-length", "transfer-encoding", "connection", "x-request-id"})
 _BODILESS: Final = frozenset({204, 304})
 
@@ -182,10 +188,7 @@ def wire(answer: Answer, request_id: str, scope: Scope) -> Wire:
         body = msgspec.json.encode(answer.body)
     if answer.status in _BODILESS:
         body = b""
-    headers = [(b"x-request-id", request_id.encode("latin-1"))]
-    headers += _COMMON_HEADERS if body else _COMMON_HEADERS[1:]
-    if source_of(scope).face == "tls":
-        headers += _TLS_HEADERS
+    headers = [(b"x-request-id", request_id.encode("latin-1")), *_STANDING_HEADERS[source_of(scope).face == "tls", bool(body)]]
     for name, value in answer.headers.items():
         lower = name.lower()
         if lower not in _NOT_SENT_BY_DOOR:

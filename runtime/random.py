@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from typing import Protocol
+import struct
+from collections import deque
+from typing import Final, Protocol
 
 
 class Randomness(Protocol):
@@ -24,11 +26,39 @@ class Randomness(Protocol):
         ...
 
 
-class SystemRandomness:
-    """Chance from the operating system; streams share its entropy pool."""
+WORD_BITS: Final = 64
+WORDS_AT_ONCE: Final = 512
+
+
+class _EntropyByTheWord(random.SystemRandom):
+    """The operating system's entropy, asked for many words at a time: an id needs two draws, and each call of a peer an id.
+
+    Safe for use by several threads: a word is taken by one operation that cannot be interrupted, and never given twice. The words
+    wait in memory until they are drawn, so nothing that must stay secret is drawn from here (see `SystemRandomness.token_bytes`).
+    """
 
     def __init__(self) -> None:
-        self._system = random.SystemRandom()
+        super().__init__()
+        self._words: deque[int] = deque()
+
+    def getrandbits(self, k: int, /) -> int:
+        if not 0 < k <= WORD_BITS:
+            return super().getrandbits(k)
+        while True:
+            try:
+                return self._words.pop() >> (WORD_BITS - k)
+            except IndexError:
+                self._words.extend(struct.unpack(f"={WORDS_AT_ONCE}Q", os.urandom(8 * WORDS_AT_ONCE)))
+
+    def random(self) -> float:
+        return self.getrandbits(53) * 2.0**-53
+
+
+class SystemRandomness:
+    """Chance from the operating system; streams share its entropy."""
+
+    def __init__(self) -> None:
+        self._system = _EntropyByTheWord()
 
     def stream(self, name: str) -> random.Random:
         return self._system

@@ -250,9 +250,23 @@ def holds(ask: Ask) -> bool:
     return fits and bearer.grant_id == grant.id and grant.federation_peer_id == peer.id
 
 
+_ALLOWED: Final = Verdict(tuple(_PASSED.values()), None)
+
+
 def decide(ask: Ask) -> Verdict:
     """Judge a call: every step with its verdict, and the first refusal in their order."""
     held = holds(ask)
+    if held:
+        for step in STEPS:
+            if step.check(ask) is not None:
+                break
+        else:
+            return _ALLOWED
+    return _refused(ask, held)
+
+
+def _refused(ask: Ask, held: bool) -> Verdict:
+    """The verdict on a call that is not served: what each step says, as far as it can be judged."""
     outcomes: list[Outcome] = []
     first: Fault | None = None
     for step in STEPS:
