@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runtime.actor import Actor, CallResult, Ref
 from runtime.ids import uuid7
 from runtime.secret import Secret
-from runtime.store.port import AuditDraft, AuditEntry, Delete, EventDraft, Put, Query, Row, Write
+from runtime.store.port import AuditDraft, AuditEntry, Delete, EventDraft, Prune, Pruned, Put, Query, Row, Write
 from runtime.values import evolve
 
 if TYPE_CHECKING:
@@ -124,6 +124,14 @@ class Context:
         """Committed entries of one audit chain, ascending."""
         return self.engine.store.audit(chain, after_sequence, limit)
 
+    def audit_pruned(self, chain: str) -> Pruned | None:
+        """Up to where an audit chain was pruned; None if it is there from its beginning."""
+        return self.engine.store.audit_pruned(chain)
+
+    def audit_head(self, chain: str) -> AuditEntry | None:
+        """The last committed entry of an audit chain."""
+        return self.engine.store.audit_head(chain)
+
     def ledger_head(self) -> str | None:
         """The head of the ledger of all audit chains as committed, `position:total`; None while nothing is in it."""
         last = self.engine.store.ledger_head()
@@ -169,6 +177,10 @@ class Context:
     def audit_in(self, chain: str, action: str, actor_kind: str, actor_id: str | None, **payload: Any) -> None:
         """Append to another actor's audit chain, for what concerns that one."""
         self._write(f"audit {action}", AuditDraft(chain, action, self.wall, actor_kind, actor_id, payload))
+
+    def prune_audit(self, chain: str, sequence: int, hash: str, held_by: str) -> None:
+        """Remove the entries of an audit chain up to and with `sequence`, whose hash is `hash`, as `held_by` holds the last of them."""
+        self._write(f"prune {chain}", Prune(chain, sequence, hash, held_by, self.wall))
 
     def emit(self, kind: str, severity: Literal["low", "medium", "high", "critical"], account_id: str | None, **payload: Any) -> None:
         """Append an event to the store's log; subscribers see it after the commit."""

@@ -28,6 +28,8 @@ from runtime.store.port import (
     EventDraft,
     Kind,
     LedgerEntry,
+    Prune,
+    Pruned,
     Put,
     PutEvidence,
     Query,
@@ -172,6 +174,7 @@ class _State:
         self.events: list[Event] = []
         self.chains: dict[str, list[AuditEntry]] = {}
         self.ledger: LedgerEntry | None = None
+        self.pruned: dict[str, Pruned] = {}
         self.meta: dict[str, str] = {}
         self._strict = strict
         self._former: list[tuple[str, str, Row | None]] = []
@@ -182,7 +185,7 @@ class _State:
         other._strict = self._strict
         other.tables = {name: table.copy() for name, table in self.tables.items()}
         other.events, other.meta = list(self.events), dict(self.meta)
-        other.ledger = self.ledger
+        other.ledger, other.pruned = self.ledger, dict(self.pruned)
         other.chains = {chain: list(entries) for chain, entries in self.chains.items()}
         other._former = []
         return other
@@ -192,6 +195,7 @@ class _State:
         self._former = []
         events: list[Event] = []
         entries: list[AuditEntry] = []
+        prunings: list[Pruned] = []
         ledger = self.ledger
         try:
             for write in unit.writes:
@@ -203,6 +207,8 @@ class _State:
                     entries.append(self._append_entry(write))
                 elif isinstance(write, EventDraft):
                     events.append(self._append_event(write))
+                elif isinstance(write, Prune):
+                    prunings.append(self._check_prune(write))
                 elif isinstance(write, Delete):
                     self._replace(self.tables[write.kind], write.id, None)
         except _RefusalError as refusal:
@@ -212,6 +218,9 @@ class _State:
             _log.exception("a unit was refused: %s", type(error).__name__)
             self._undo(events, entries, ledger)
             return Refused("constraint", next((str(w.kind) for w in unit.writes if isinstance(w, Put | Delete | PutEvidence)), ""))
+        # Nothing can refuse the unit any more, so that no pruned entry need be brought back.
+        for pruned in prunings:
+            self._prune(pruned)
         return Committed(tuple(events), tuple(entries)) if events or entries else _COMMITTED
 
     def former(self) -> Sequence[tuple[str, str, Row | None]]:
@@ -251,13 +260,25 @@ class _State:
 
     def _append_entry(self, draft: AuditDraft) -> AuditEntry:
         chain = self.chains.setdefault(draft.chain, [])
-        entry = link(draft, len(chain) + 1, chain[-1].hash if chain else GENESIS)
+        entry = link(draft, chain[-1].sequence + 1, chain[-1].hash) if chain else link(draft, 1, GENESIS)
         chain.append(entry)
         position, former = (0, GENESIS) if self.ledger is None else (self.ledger.position, self.ledger.total)
         self.ledger = LedgerEntry(
             position + 1, entry.chain, entry.sequence, entry.hash, total(former, entry.chain, entry.sequence, entry.hash)
         )
         return entry
+
+    def _check_prune(self, write: Prune) -> Pruned:
+        entries = self.chains.get(write.chain, [])
+        index = write.sequence - entries[0].sequence if entries else -1
+        if self.ledger is None or not 0 <= index < len(entries) - 1 or entries[index].hash != write.hash:
+            raise _RefusalError(Refused("constraint"))
+        return Pruned(write.chain, write.sequence, write.hash, self.ledger.head, write.held_by, float(write.at))
+
+    def _prune(self, pruned: Pruned) -> None:
+        entries = self.chains[pruned.chain]
+        self.chains[pruned.chain] = [entry for entry in entries if entry.sequence > pruned.sequence]
+        self.pruned[pruned.chain] = pruned
 
     def _append_event(self, draft: EventDraft) -> Event:
         if self._strict:
@@ -409,13 +430,18 @@ class MemoryStore:
 
     def audit(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
         self._check_open()
-        start = max(after_sequence, 0)
+        pruned = self._state.pruned.get(chain)
+        start = max(after_sequence - (0 if pruned is None else pruned.sequence), 0)
         return self._state.chains.get(chain, [])[start : start + max(limit, 0)]
 
     def audit_head(self, chain: str) -> AuditEntry | None:
         self._check_open()
         entries = self._state.chains.get(chain)
         return entries[-1] if entries else None
+
+    def audit_pruned(self, chain: str) -> Pruned | None:
+        self._check_open()
+        return self._state.pruned.get(chain)
 
     def ledger_head(self) -> LedgerEntry | None:
         self._check_open()

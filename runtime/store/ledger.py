@@ -106,15 +106,19 @@ def read_ledger(store: SqliteReader, kept: Sequence[Kept] = ()) -> Ledger:
 
 @attrs.frozen
 class Walked:
-    """A chain as it was read: how many entries there are up to its first break, the hash of the last of them, and where it breaks."""
+    """A chain as it was read: how many entries there are up to its first break, the hash of the last of them, and where it breaks.
+
+    Of them the first `pruned` are not in the store any more; their hashes are not looked at.
+    """
 
     count: int
     head: str
     broken_from: int | None
+    pruned: int
 
     def problem(self) -> str | None:
         """What is wrong with the chain by itself."""
-        return chain_problem(self.broken_from, self.count)
+        return chain_problem(self.broken_from, self.count - self.pruned)
 
 
 def chain_problem(broken_from: int | None, entries: int) -> str | None:
@@ -125,15 +129,19 @@ def chain_problem(broken_from: int | None, entries: int) -> str | None:
 
 
 def walk(store: SqliteReader, chain: str) -> Walked:
-    """A whole chain, link by link.
+    """A whole chain, link by link, from where it was pruned on.
 
     Raises:
         StoreError: an entry cannot be read.
     """
-    count, head = 0, GENESIS
+    pruned = store.audit_pruned(chain)
+    start, head = (0, GENESIS) if pruned is None else (pruned.sequence, pruned.hash)
+    count = start
+    if any(entry.sequence <= start for entry in store.audit(chain, 0, 1)):
+        return Walked(start, head, 1, start)
     while entries := store.audit(chain, count, LINES_READ):
         broken = verify(entries, count, head)
         count, head = entries[-1].sequence, entries[-1].hash
         if broken is not None:
-            return Walked(count, head, broken)
-    return Walked(count, head, None)
+            return Walked(count, head, broken, start)
+    return Walked(count, head, None, start)

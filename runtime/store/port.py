@@ -139,6 +139,34 @@ class LedgerEntry(Value, frozen=True):
         return f"{self.position}:{self.total}"
 
 
+class Prune(Value, frozen=True):
+    """Remove the entries of `chain` up to and with number `sequence`, whose hash must be `hash`; an anchor of what they were remains.
+
+    The last entry of a chain always stays. `held_by` is the id of what holds the last of them from now on, `at` the wall time, seconds.
+    """
+
+    chain: str
+    sequence: int
+    hash: str
+    held_by: str
+    at: float
+
+
+class Pruned(Value, frozen=True):
+    """What remains of entries that were removed: the last one's number and hash, and who holds it. It is written once.
+
+    Attributes:
+        ledger_head: the ledger when they were removed, `position:total`; it still has a line for each of them.
+    """
+
+    chain: str
+    sequence: int
+    hash: str
+    ledger_head: str
+    held_by: str
+    at: float
+
+
 class EventDraft(Value, frozen=True):
     """An event without its number: the writer assigns the cursor."""
 
@@ -160,7 +188,7 @@ class Event(Value, frozen=True):
     payload: Mapping[str, Any]
 
 
-Write = Put | Delete | PutEvidence | AuditDraft | EventDraft
+Write = Put | Delete | PutEvidence | AuditDraft | EventDraft | Prune
 
 
 class Unit(Value, frozen=True):
@@ -281,11 +309,15 @@ class Store(Protocol):
         ...
 
     def audit(self, chain: str, after_sequence: int, limit: int) -> list[AuditEntry]:
-        """Entries of one chain with a greater sequence, ascending."""
+        """Entries of one chain with a greater sequence, ascending; those that were pruned are not among them."""
         ...
 
     def audit_head(self, chain: str) -> AuditEntry | None:
         """The last entry of one chain, or None if it has none."""
+        ...
+
+    def audit_pruned(self, chain: str) -> Pruned | None:
+        """Up to where one chain was pruned, or None if it is there from its beginning."""
         ...
 
     def ledger_head(self) -> LedgerEntry | None:

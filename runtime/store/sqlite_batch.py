@@ -21,6 +21,7 @@ from runtime.store.port import (
     Delete,
     Event,
     EventDraft,
+    Prune,
     Put,
     PutEvidence,
     Refused,
@@ -104,6 +105,8 @@ class BatchWriter:
                 events.append(self._append_event(write))
             elif isinstance(write, AuditDraft):
                 entries.append(self._append_entry(write))
+            elif isinstance(write, Prune):
+                self._prune(write)
             else:
                 self._write_row(write)
         return Committed(tuple(events), tuple(entries))
@@ -141,10 +144,7 @@ class BatchWriter:
         return Refused("constraint", write.kind)
 
     def _append_entry(self, draft: AuditDraft) -> AuditEntry:
-        head = self._heads.get(draft.chain)
-        if head is None:
-            newest = "select sequence, hash from store_audit where chain = ? order by sequence desc limit 1"
-            head = self._db.execute(newest, (draft.chain,)).fetchone() or (0, GENESIS)
+        head = self._head(draft.chain)
         entry = link(draft, head[0] + 1, head[1])
         self._db.execute(
             "insert into store_audit (chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash) "
@@ -165,17 +165,40 @@ class BatchWriter:
         self._enter(entry)
         return entry
 
-    def _enter(self, entry: AuditEntry) -> None:
-        """The ledger remembers that there was such an entry, so that none can be cut off the end of its chain alone."""
+    def _head(self, chain: str) -> tuple[int, str]:
+        """Number and hash of the last entry of a chain."""
+        head = self._heads.get(chain)
+        if head is None:
+            newest = "select sequence, hash from store_audit where chain = ? order by sequence desc limit 1"
+            head = self._db.execute(newest, (chain,)).fetchone() or (0, GENESIS)
+        return head
+
+    def _ledger_end(self) -> tuple[int, str]:
         if self._ledger is None:
             newest = "select position, total from store_audit_ledger order by position desc limit 1"
             self._ledger = self._db.execute(newest).fetchone() or (0, GENESIS)
-        position, former = self._ledger
+        return self._ledger
+
+    def _enter(self, entry: AuditEntry) -> None:
+        """The ledger remembers that there was such an entry, so that none can be cut off the end of its chain alone."""
+        position, former = self._ledger_end()
         self._ledger = position + 1, total(former, entry.chain, entry.sequence, entry.hash)
         self._db.execute(
             "insert into store_audit_ledger (position, chain, sequence, hash, total) values (?, ?, ?, ?, ?)",
             (position + 1, entry.chain, entry.sequence, entry.hash, self._ledger[1]),
         )
+
+    def _prune(self, write: Prune) -> None:
+        head, _ = self._head(write.chain)
+        found = self._db.execute("select hash from store_audit where chain = ? and sequence = ?", (write.chain, write.sequence)).fetchone()
+        if found != (write.hash,) or write.sequence >= head:
+            raise _RefusalError(Refused("constraint"))
+        position, whole = self._ledger_end()
+        self._db.execute(
+            "insert into store_audit_pruned (chain, sequence, hash, ledger_head, held_by, at) values (?, ?, ?, ?, ?, ?)",
+            (write.chain, write.sequence, write.hash, f"{position}:{whole}", write.held_by, float(write.at)),
+        )
+        self._db.execute("delete from store_audit where chain = ? and sequence <= ?", (write.chain, write.sequence))
 
     def _append_event(self, draft: EventDraft) -> Event:
         if self._cursor is None:
@@ -191,5 +214,5 @@ class BatchWriter:
 
 def _kind_of(unit: Unit) -> str:
     """The kind of the first row written: the actor's own, by which the author finds the defect."""
-    rows: list[Any] = [write for write in unit.writes if not isinstance(write, AuditDraft | EventDraft)]
+    rows: list[Any] = [write for write in unit.writes if not isinstance(write, AuditDraft | EventDraft | Prune)]
     return rows[0].kind if rows else ""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from runtime.store.codec import decode_json
-from runtime.store.port import AuditEntry, Event, Kind, LedgerEntry, Query, Row, StoreError
+from runtime.store.port import AuditEntry, Event, Kind, LedgerEntry, Pruned, Query, Row, StoreError
 from runtime.store.projection import check_kinds
 from runtime.store.sqlite_schema import is_current
 from runtime.store.sqlite_table import Table
@@ -22,6 +22,7 @@ from runtime.store.sqlite_table import Table
 _ENTRY = "select chain, sequence, action, at, actor_kind, actor_id, payload, previous_hash, hash from store_audit where chain = ?"
 _AUDIT = f"{_ENTRY} and sequence > ? order by sequence limit ?"
 _LEDGER = "select position, chain, sequence, hash, total from store_audit_ledger"
+_PRUNED = "select chain, sequence, hash, ledger_head, held_by, at from store_audit_pruned where chain = ?"
 _AUDIT_HEAD = f"{_ENTRY} order by sequence desc limit 1"
 
 
@@ -77,6 +78,14 @@ class SqliteReader:
     def audit_head(self, chain: str) -> AuditEntry | None:
         found = self._fetch(_AUDIT_HEAD, (chain,))
         return _entry(*found[0]) if found else None
+
+    def audit_pruned(self, chain: str) -> Pruned | None:
+        found = self._fetch(f"{_PRUNED} order by sequence desc limit 1", (chain,))
+        return Pruned(*found[0]) if found else None
+
+    def prunings(self, chain: str) -> list[Pruned]:
+        """Every time that a chain was pruned, the first one first."""
+        return [Pruned(*found) for found in self._fetch(f"{_PRUNED} order by sequence", (chain,))]
 
     def ledger(self, after: int, limit: int) -> list[LedgerEntry]:
         """Lines of the audit ledger behind the position `after`, ascending."""

@@ -84,7 +84,30 @@ def _create_ledger(db: Database) -> None:
     )
 
 
-MIGRATIONS: Sequence[Callable[[Database], None]] = (_create_logs, _create_ledger)
+def _create_prunings(db: Database) -> None:
+    """A row for each time that a chain lost its oldest entries. Without one of these no entry can be removed; the last one stays always."""
+    pruned = {"chain": str, "sequence": int, "hash": str, "ledger_head": str, "held_by": str, "at": float}
+    db.create_table("store_audit_pruned", pruned, pk=("chain", "sequence"), not_null=pruned.keys())
+    for operation in ("update", "delete"):
+        db.execute(
+            f"create trigger store_audit_pruned_no_{operation} before {operation} on store_audit_pruned "
+            "begin select raise(abort, 'prunings are written once'); end"
+        )
+    db.execute(
+        "create trigger store_audit_pruned_as_written before insert on store_audit_pruned "
+        "when new.sequence >= (select coalesce(max(sequence), 0) from store_audit where chain = new.chain) or not exists "
+        "(select 1 from store_audit where chain = new.chain and sequence = new.sequence and hash = new.hash) "
+        "begin select raise(abort, 'what is pruned was written, and is not the end of its chain'); end"
+    )
+    db.execute("drop trigger store_audit_no_delete")
+    db.execute(
+        "create trigger store_audit_no_delete before delete on store_audit "
+        "when not exists (select 1 from store_audit_pruned where chain = old.chain and sequence >= old.sequence) "
+        "begin select raise(abort, 'audit entries are written once'); end"
+    )
+
+
+MIGRATIONS: Sequence[Callable[[Database], None]] = (_create_logs, _create_ledger, _create_prunings)
 """Applied in order, each once. Append; never edit one that has been released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -22,6 +22,8 @@ from runtime.store.port import (
     EventDraft,
     Kind,
     LedgerEntry,
+    Prune,
+    Pruned,
     Put,
     PutEvidence,
     Query,
@@ -293,6 +295,48 @@ def test_the_ledger_has_the_entries_of_all_chains_and_none_of_a_refused_unit(har
     for entry in entries:
         expected = total(expected, entry.chain, entry.sequence, entry.hash)
     assert harness.store.ledger_head() == LedgerEntry(3, "p", 2, entries[-1].hash, expected)
+
+
+def pruning(harness: Harness, sequence: int, hash: str | None = None) -> Prune:
+    found = harness.store.audit("p", sequence - 1, 1)
+    return Prune("p", sequence, found[0].hash if hash is None else hash, "shipment", 7)
+
+
+def test_what_is_pruned_leaves_an_anchor_and_the_chain_goes_on(harness: Harness) -> None:
+    entries = harness.ok(*(audit("p", n=number) for number in range(5)), audit("q")).entries
+    head = harness.store.ledger_head()
+    assert head is not None
+    assert harness.store.audit_pruned("p") is None
+    harness.ok(pruning(harness, 2))
+    assert harness.store.audit_pruned("p") == Pruned("p", 2, entries[1].hash, head.head, "shipment", 7.0)
+    assert harness.store.audit_pruned("q") is None
+    assert harness.store.audit("p", 0, 9) == harness.store.audit("p", 2, 9) == list(entries[2:5])
+    assert harness.store.audit("p", 3, 1) == [entries[3]]
+    assert verify(harness.store.audit("p", 2, 9), 2, entries[1].hash) is None
+    assert harness.store.audit("q", 0, 9) == [entries[5]]
+    harness.ok(pruning(harness, 4), audit("p", n=5))
+    after = harness.store.audit("p", 4, 9)
+    assert [entry.sequence for entry in after] == [5, 6]
+    assert verify(after, 4, entries[3].hash) is None
+    assert harness.store.audit_head("p") == after[-1]
+
+
+def test_only_what_is_there_and_is_not_the_end_can_be_pruned(harness: Harness) -> None:
+    entries = harness.ok(*(audit("p", n=number) for number in range(3))).entries
+    refused = [
+        pruning(harness, 3), Prune("p", 4, entries[2].hash, "x", 7), Prune("p", 0, GENESIS, "x", 7), pruning(harness, 2, entries[0].hash),
+        Prune("q", 1, entries[0].hash, "x", 7),
+    ]  # fmt: skip
+    assert [harness.refused(write).reason for write in refused] == ["constraint"] * 5
+    harness.ok(pruning(harness, 2))
+    assert [harness.refused(Prune("p", each.sequence, each.hash, "x", 7)).reason for each in entries] == ["constraint"] * 3
+    assert harness.store.audit("p", 0, 9) == [entries[2]]
+
+
+def test_a_refused_unit_prunes_nothing(harness: Harness) -> None:
+    entries = harness.ok(*(audit("p", n=number) for number in range(3))).entries
+    harness.refused(pruning(harness, 2), audit("p", n=3), Put("ship", Ship("a", 1, "n1", "dk"), 7))
+    assert (harness.store.audit("p", 0, 9), harness.store.audit_pruned("p")) == (list(entries), None)
 
 
 def test_a_draft_with_a_whole_number_of_seconds_verifies_after_storage(harness: Harness) -> None:

@@ -25,6 +25,7 @@ from runtime.store.port import (
     Condition,
     EventDraft,
     Kind,
+    Prune,
     Put,
     PutEvidence,
     Query,
@@ -294,7 +295,8 @@ def test_the_ledger_of_a_store_that_had_none_is_made_of_what_is_there(tmp_path: 
     whole = store.ledger(0, 9)
     store.close()
     assert [(line.position, line.chain, line.sequence) for line in whole] == [(1, "p", 1), (2, "q", 1), (3, "p", 2)]
-    raw(path, "drop table store_audit_ledger")
+    for table in ("store_audit_ledger", "store_audit_pruned"):
+        raw(path, f"drop table {table}")
     raw(path, "pragma user_version = 1")
     again = open_store(path)
     assert again.ledger(0, 9) == whole
@@ -318,6 +320,45 @@ def test_the_ledger_is_written_once_and_gapless(tmp_path: Path, statement: str) 
     with pytest.raises(sqlite3.IntegrityError, match=r"written once|no gap"):
         raw(path, statement)
     store.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update store_audit_pruned set sequence = 3",
+        "delete from store_audit_pruned",
+        "insert into store_audit_pruned select 'p', 4, hash, '', '', 1.0 from store_audit where sequence = 4",
+        "insert into store_audit_pruned values ('p', 3, '', '', '', 1.0)",
+        "delete from store_audit where sequence = 3",
+        "insert into store_audit select 'p', 1, action, at, actor_kind, actor_id, payload, previous_hash, hash from store_audit",
+    ],
+)
+def test_what_was_pruned_is_written_once_and_nothing_else_can_be_removed(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "s.db"
+    store = open_store(path)
+    ok(store, *(AuditDraft("p", "x", 1.0, "system", None, {"n": number}) for number in range(4)))
+    entries = store.audit("p", 0, 9)
+    ok(store, Prune("p", 2, entries[1].hash, "shipment", 1.0))
+    with pytest.raises(sqlite3.IntegrityError, match=r"written once|no gap|not the end|UNIQUE"):
+        raw(path, statement)
+    assert store.audit("p", 0, 9) == entries[2:]
+    assert [pruned.sequence for pruned in store.prunings("p")] == [2]
+    store.close()
+
+
+def test_a_store_of_an_earlier_release_can_be_pruned(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = open_store(path)
+    ok(store, *(AuditDraft("p", "x", 1.0, "system", None, {"n": number}) for number in range(3)))
+    store.close()
+    raw(path, "drop table store_audit_pruned")
+    raw(path, "drop trigger store_audit_no_delete")
+    raw(path, "create trigger store_audit_no_delete before delete on store_audit begin select raise(abort, 'x'); end")
+    raw(path, "pragma user_version = 2")
+    again = open_store(path)
+    ok(again, Prune("p", 2, again.audit("p", 1, 1)[0].hash, "shipment", 1.0))
+    assert [entry.sequence for entry in again.audit("p", 0, 9)] == [3]
+    again.close()
 
 
 def test_a_unit_that_is_refused_leaves_nothing_in_the_ledger(tmp_path: Path) -> None:
