@@ -53,8 +53,8 @@ class RemoteRequest(Value, frozen=True):
         peer_id: local row that the call belongs to (connection pool, metrics, logs).
         method, path: path under `/api/v1/system`, with its query string if it has one.
         body: JSON object, or None.
-        sealed_fields: top-level fields of the body that are opened from their sealed form just before sending; `sealed_purpose` is that
-            of their seal.
+        sealed_fields: fields of the body that are opened from their sealed form just before sending (see `with_opened`);
+            `sealed_purpose` is that of their seal.
         sealed_bearer: what goes as `Authorization: Bearer`, opened just before sending (sealed for `GRANT_BEARER_PURPOSE`).
         urls: ways (see `actors.urls`) in the order in which to try them; the next is tried only if nothing was sent on the former.
         identity: client certificate, or None (only `/federation_api/accept` may go without).
@@ -84,6 +84,15 @@ class RemoteRequest(Value, frozen=True):
     sealed_bearer: bytes | None = None
     server_must_prove: bool = False
     reply_bytes_max: int = REPLY_BYTES_MAX
+
+
+def with_opened(body: Mapping[str, Any] | None, opened: Mapping[str, str]) -> dict[str, Any]:
+    """The body as it leaves: each opened field in its place, `name`, or `name.field` for one of an object in the body."""
+    told = dict(body or {})
+    for place, text in opened.items():
+        name, _, field = place.partition(".")
+        told[name] = {**(told.get(name) or {}), field: text} if field else text
+    return told
 
 
 class RemoteReply(Value, frozen=True):
@@ -313,7 +322,7 @@ ROOT_KEY_PURPOSE: Final = "authority-rotated-root-key"
 """Purpose of the keys of roots in the store (PKCS #8, PEM)."""
 
 ACCEPTANCE_TOKEN_PURPOSE: Final = "acceptance-token"
-"""Purpose of a remote's token that waits to be sent (`RemoteRequest.sealed_fields`)."""
+"""Purpose of what waits to go along with an accept (`RemoteRequest.sealed_fields`): the remote's token, a child's bearer for its parent."""
 
 GRANT_BEARER_PURPOSE: Final = "grant-bearer"
 """Purpose of the bearer of a grant: one that we hold, or one of ours on its way to its holder."""

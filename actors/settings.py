@@ -101,6 +101,7 @@ class FederationSettings:
     cert_renew_at_s: float = 35 * 86_400.0
     cert_auto_renew: bool = True
     anchor_overlap_s: float = OVERLAP_DAYS_DEFAULT * 86_400.0
+    managed_grant_ttl_s: float = 365 * 86_400.0
     revocation_grace_s: float = 300.0
     audit_boundary_s: float = 30 * 86_400.0
     approval_timeout_s: float = 4 * 3_600.0

@@ -702,6 +702,7 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "federation.token_ttl": _token_ttl,
     "federation.decision_dedup": _between(limits.LIVENESS_INTERVAL_S, limits.DAY_S),
     "federation.anchor_overlap": _between(limits.OVERLAP_DAYS_MIN * limits.DAY_S, limits.OVERLAP_DAYS_MAX * limits.DAY_S),
+    "federation.managed_grant_ttl": _between(limits.GRANT_TTL_SECONDS_MIN, limits.GRANT_TTL_DAYS_MAX * limits.DAY_S),
     "federation.approval_timeout": _between(APPROVAL_TIMEOUT_MIN_S, APPROVAL_TIMEOUT_MAX_S),
     "federation.accept_block_after": _counted,
     **{f"federation.hub.{name}": _counted for name in ("connections", "connections_per_peer", "connections_per_source")},

@@ -37,6 +37,7 @@ from actors.ports import (
     RemoteReply,
     RemoteRequest,
     ServerExpectation,
+    with_opened,
 )
 from actors.urls import Way, host_of, parse_way, port_of
 from net.addresses import DialFailed, Dialler, local_addresses
@@ -205,14 +206,14 @@ class RemoteClient:
     def _body(self, request: RemoteRequest) -> bytes:
         if request.body is None and not request.sealed_fields:
             return b""
-        body = dict(request.body or {})
+        opened = {}
         for name, sealed in request.sealed_fields.items():
             try:
-                body[name] = self._open_sealed(sealed, request.sealed_purpose).decode()
+                opened[name] = self._open_sealed(sealed, request.sealed_purpose).decode()
             except Exception:
                 # The error may quote what it failed on, so nothing of it travels on.
                 raise FieldNotOpened(name) from None
-        return encode_object(body)
+        return encode_object(with_opened(request.body, opened))
 
     def _headers(self, request: RemoteRequest, body: bytes) -> dict[str, str]:
         headers = {"content-type": "application/json"} if body else {}

@@ -56,7 +56,7 @@ FORMER: Final = Release(
     "0.9.0",
     "v0.9.0",
     unknown={
-        "/federation_api/accept": frozenset({"handshake_id", "contract_digest", "spawn_role", "spawn_mode"}),
+        "/federation_api/accept": frozenset({"handshake_id", "contract_digest", "spawn_role", "spawn_mode", "operator_grant"}),
         "/federation_api/heartbeat": frozenset(
             {
                 "boot_epoch",
@@ -74,7 +74,7 @@ FORMER: Final = Release(
         "/federation_api/migrations": frozenset({"chain"}),
     },
     untold={
-        "/federation_api/accept": frozenset({"enrollment", "contract_digest_agreed", "handshake_at", "governance"}),
+        "/federation_api/accept": frozenset({"enrollment", "contract_digest_agreed", "handshake_at", "governance", "operator_grant"}),
         "/federation_api/heartbeat": frozenset({"our_anchor_fingerprint", "last_ack", "received_at"}),
     },
 )

@@ -31,6 +31,7 @@ from actors.ports import (
     ProbeTarget,
     RemoteReply,
     RemoteRequest,
+    with_opened,
 )
 from net.http_client import IDEMPOTENT
 from net.limits import CLIENT_HANDSHAKE_S
@@ -106,7 +107,7 @@ class SimulatedRemote:
                 return seal_broken(name)
         bearer = opened.pop("authorization", None) if request.sealed_bearer is not None else None
         headers = JSON if bearer is None else {**JSON, "authorization": f"Bearer {bearer}"}
-        return headers, {**(request.body or {}), **opened} if request.body is not None or opened else None
+        return headers, with_opened(request.body, opened) if request.body is not None or opened else None
 
     def probe(self, request: ProbeRequest, done: Done) -> None:
         """Look for a reachable endpoint, one after the other."""

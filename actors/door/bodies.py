@@ -7,6 +7,7 @@ Bodies of the operator API refuse unknown keys. Bodies of the federation API ign
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from actors.door.shapes import (
     Text,
 )
 from actors.findings import KINDS
+from actors.grant import tokens
 from actors.peer.endpoints import Endpoint, parse_endpoints
 from actors.prefixes import parse_prefix
 from actors.problems import Problem
@@ -612,15 +614,31 @@ _INSTANCE = Object(
     name="CallingInstance",
     unknown="ignore",
 )
+_OPERATOR_GRANT_INVALID: Final = "invalid_operator_grant"
+
+
+def _operator_grant(name: str, shape: Shape) -> Field:
+    code = _OPERATOR_GRANT_INVALID
+    return Field(name, shape, required=True, code=code, status=422, required_code=code, required_status=422)
+
+
+def _fitting_bearer(grant: Mapping[str, Any]) -> Sequence[Problem]:
+    bearer = tokens.parse(grant["bearer_token"].reveal())
+    if bearer is not None and bearer.digest is not None and bearer.grant_id == grant["grant_id"]:
+        return ()
+    return (Problem("bearer_token", _OPERATOR_GRANT_INVALID, "is no bearer of the grant that is named"),)
+
+
 _OPERATOR_GRANT = Object(
     (
-        Field("grant_id", Identifier()),
-        Field("bearer_token", Text(chars_max=TOKEN_CHARS_MAX, secret=True)),
-        Field("scopes", ListOf(Text(chars_max=limits.NAME_CHARS_MAX), 16)),
-        Field("expires_at", Instant()),
+        _operator_grant("grant_id", Identifier()),
+        _operator_grant("bearer_token", Text(chars_max=TOKEN_CHARS_MAX, secret=True)),
+        _operator_grant("scopes", ListOf(Text(chars_max=limits.NAME_CHARS_MAX), 16)),
+        _operator_grant("expires_at", Instant()),
     ),
     name="OperatorGrant",
     unknown="ignore",
+    rule=_fitting_bearer,
 )
 
 FEDERATION_ACCEPT = Object(
@@ -653,7 +671,13 @@ FEDERATION_ACCEPT = Object(
         Field("spawn_role", Choice(SPAWN_ROLES), code="spawn_mismatch", status=422, description="The caller's own role."),
         Field("spawn_mode", Choice(SPAWN_MODES), code="spawn_mismatch", status=422),
         Field("instance", _INSTANCE),
-        Field("operator_grant", _OPERATOR_GRANT),
+        Field(
+            "operator_grant",
+            _OPERATOR_GRANT,
+            code=_OPERATOR_GRANT_INVALID,
+            status=422,
+            description="From a managed child: the grant by which the platform that accepts it is to operate it.",
+        ),
     ),
     name="FederationAcceptRequest",
     unknown="ignore",
@@ -669,6 +693,7 @@ FEDERATION_ACCEPTED = Object(
         Field("enrollment", Choice(("complete", "pending_first_heartbeat", "blocked_no_trust")), required=True),
         Field("federation_certificate", Anything(), description="Hierarchical trust: certificate, chain, serial, expiry."),
         Field("trust_exchange", Anything(), description="Symmetric trust: our bundle and the subject assigned to the caller."),
+        Field("operator_grant", Anything(), description="To a managed child: the grant whose bearer we hold from now on."),
         Field("governance", Anything()),
         Field("our_instance", Anything(), required=True),
         Field("replayed", Boolean(), description="True when a lost answer is given again."),

@@ -14,9 +14,10 @@ from actors.door.call import success
 from actors.door.callers import admitted_caller
 from actors.door.rate_limits import source_key
 from actors.door.request import NOBODY, Request, outcome_fault
+from actors.grant.record import SCOPES
 from actors.limits import CLOCK_SKEW_WARNING_S
 from actors.peer import tokens
-from actors.peer.messages import Beat, ProvenInbound, ReadBundle, Redeem, RemoteInstance
+from actors.peer.messages import Beat, OfferedGrant, ProvenInbound, ReadBundle, Redeem, RemoteInstance
 from actors.peer.minting import TOKEN_INVALID, contract_fault
 from actors.peer.record import KIND
 from actors.rotation.record import KIND as ROTATION
@@ -101,7 +102,15 @@ def _redeem(door: Door, request: Request, body: Mapping[str, Any]) -> Redeem:
         spawn_role=body.get("spawn_role"),
         spawn_mode=body.get("spawn_mode"),
         instance=RemoteInstance(**{name: instance.get(name) for name in _INSTANCE_FIELDS}),
+        operator_grant=_offered(body.get("operator_grant")),
     )
+
+
+def _offered(body: Mapping[str, Any] | None) -> OfferedGrant | None:
+    if body is None:
+        return None
+    scopes = tuple(scope for scope in SCOPES if scope in body["scopes"])
+    return OfferedGrant(grant_id=body["grant_id"], bearer=body["bearer_token"], scopes=scopes, expires_at=body["expires_at"])
 
 
 _INSTANCE_FIELDS = (

@@ -13,7 +13,7 @@ from actors.peer.lifecycle import LIVE
 from actors.peer.peer_events import OPERATOR_GRANT
 from actors.peer.record import PeerRecord
 from actors.peer.standing import in_force
-from actors.peer.steps import standing_alone
+from actors.peer.stewardship import is_parent
 from actors.received_grant.record import ReceivedGrantRecord, usable
 
 
@@ -47,16 +47,17 @@ def scan_children(children: Sequence[PeerRecord], held: Sequence[ReceivedGrantRe
         held: all that they ever gave us.
     """
     given = {(record.federation_peer_id, record.peering_epoch) for record in held if record.resource_kind == OPERATOR_GRANT}
-    return tuple(
-        make("managed_child_grant_missing", child.id, {"account_id": child.account_id, "remote_instance_url": child.remote_instance_url})
-        for child in children
-        if (child.id, child.peering_epoch) not in given
-    )
+    return tuple(grant_missing(child) for child in children if (child.id, child.peering_epoch) not in given)
+
+
+def grant_missing(child: PeerRecord) -> Finding:
+    """That a managed child came without its grant."""
+    return make("managed_child_grant_missing", child.id, {"account_id": child.account_id, "remote_instance_url": child.remote_instance_url})
 
 
 def managed(peer: PeerRecord) -> bool:
     """Whether we are to operate this peer: a child in force that does not stand on its own."""
-    return peer.spawn_role == "parent" and peer.spawn_mode == "managed_child" and peer.status in LIVE and not standing_alone(peer)
+    return is_parent(peer) and peer.status in LIVE
 
 
 def _replaces(other: ReceivedGrantRecord, record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) -> bool:

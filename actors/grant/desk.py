@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors.bridge.record import active_bridge
-from actors.grant import axes, expectations, lifecycle, projection, standing, tokens
+from actors.grant import axes, expectations, lifecycle, projection, standing, telling, tokens
 from actors.grant.axes import AXES
 from actors.grant.book import KIND as BOOK
 from actors.grant.book import GrantBook
@@ -48,7 +48,6 @@ from actors.peer.record import PeerRecord
 from actors.peer.standing import PEER_NOT_FOUND, peer_of
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from runtime.actor import Ref, handles
-from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
@@ -144,8 +143,7 @@ class GrantDesk(Trail):
             self._make_room(ctx, former, record, asked.by, replaced=standing_still)
         written = self._put(ctx, record, None)
         counted(ctx, record.account_id, ends=is_open(former), begins=1)
-        told = {**_told(written), "origin": written.origin, "bare_token": written.bare_token, "replaces": written.replaces_grant_id}
-        self._tell(ctx, written, "issued", asked.grantor_type, asked.by, **told)
+        telling.issued(ctx, written, asked.by)
         if asked.deliver:
             # What comes of it is not known yet, and after a crash it stays so: nobody is told that the bearer was shown.
             body = projection.issued(written, peer, ctx.wall, None, (*asked.warnings, DELIVERY_UNKNOWN), revealed=False)
@@ -191,7 +189,7 @@ class GrantDesk(Trail):
             ctx.reply(fault)
             return
         written = self._put(ctx, changed, record)
-        self._tell(ctx, written, "narrowed", "user", message.by, fields=sorted(message.changes), **_told(written))
+        self._tell(ctx, written, "narrowed", "user", message.by, fields=sorted(message.changes), **telling.allowed(written))
         self._answer(ctx, written, message.mark)
 
     @handles(Revoke)
@@ -318,12 +316,8 @@ class GrantDesk(Trail):
         ctx.reply(Changed(record))
 
     def _tell(self, ctx: Context, record: GrantRecord, what: str, by_kind: str, by: str | None, **payload: Any) -> None:
-        """The audit entry and the event of one change, always together. Allowlists stand in the audit chain only."""
-        about = {"federation_peer_id": record.federation_peer_id, "grant_id": record.id}
-        ctx.audit(f"grant.{what}", by_kind, by, **about, **payload)
-        shown = {name: value for name, value in payload.items() if name != "allowlists"}
-        broad = what == "issued" and record.unrestricted
-        ctx.emit(f"federation.grant.{what}", "medium" if broad else "low", record.account_id, **about, **_outline(record), **shown)
+        """Tell of a change here, and to the holder if it concerns him."""
+        telling.tell(ctx, record, what, by_kind, by, **payload)
         if what in TOLD_CHANGES:
             self._tell_holder(ctx, record, what)
 
@@ -442,16 +436,3 @@ def _acknowledged(reply: RemoteReply) -> bool:
     """Whether the holder says that it has the bearer. Any other success may come from somebody who has not read it, and we show it once."""
     data = reply.body.get("data")
     return isinstance(data, dict) and data.get("acknowledged") is True
-
-
-def _outline(record: GrantRecord) -> dict[str, Any]:
-    return {"resource_kind": record.resource_kind, "resource_id": record.resource_id, "permission_scopes": list(record.permission_scopes)}
-
-
-def _told(record: GrantRecord) -> dict[str, Any]:
-    return {
-        "remote_subject": record.remote_subject,
-        "expires_at": iso(record.expires_at),
-        "unrestricted": record.unrestricted,
-        "allowlists": {name: list(record.axis(name)) for name in AXES},
-    }

@@ -14,7 +14,7 @@ from actors.contract import record as contract
 from actors.hub.announcing import announced_endpoints
 from actors.idempotency.record import Mark, remember
 from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
-from actors.peer import endpoints, remote_answers, tokens
+from actors.peer import endpoints, remote_answers, stewardship, tokens
 from actors.peer.abandoning import Abandoning
 from actors.peer.lifecycle import LIVE
 from actors.peer.messages import (
@@ -23,12 +23,13 @@ from actors.peer.messages import (
     Accepted,
     AcceptRemote,
     CallerIdentityIssued,
+    OperatorBearerSealed,
     RequestMade,
     RetryAccept,
     TokenSealed,
 )
 from actors.peer.projection import full_now
-from actors.peer.record import Farewell, Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
+from actors.peer.record import Farewell, GivenGrant, Handshake, OutboundIdentity, PeerRecord, TrustedAnchor
 from actors.peer.renewal import outbound_of
 from actors.peer.roles import caller_trust_mode
 from actors.peer.steps import (
@@ -41,10 +42,20 @@ from actors.peer.steps import (
     subject_of,
     trust_status_at,
 )
-from actors.ports import ACCEPTANCE_TOKEN_PURPOSE, IssueIdentity, MakeRequest, RemoteReply, RemoteRequest, Seal, ServerExpectation
+from actors.ports import (
+    ACCEPTANCE_TOKEN_PURPOSE,
+    IssueIdentity,
+    MadeRequest,
+    MakeRequest,
+    RemoteReply,
+    RemoteRequest,
+    Seal,
+    ServerExpectation,
+)
 from actors.rotation.record import identity_of, ourselves, parent_of_ours, roots_of, rotation_of
 from runtime.actor import handles
 from runtime.buggify import site
+from runtime.clock import iso
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.secret import Secret
@@ -145,7 +156,7 @@ class CallingSide(Abandoning):
         if self.record.spawn_role is not None and caller_trust_mode(self.record.spawn_role) == "hierarchical":
             ctx.call(MakeRequest(subject_of(ctx.ref.id), ctx.settings.identity.instance_id), then=RequestMade)
         else:
-            self._persist(ctx, None, None)
+            self._draw_bearer(ctx, None)
 
     @handles(RequestMade)
     def on_request_made(self, message: RequestMade, ctx: Context) -> None:
@@ -156,9 +167,29 @@ class CallingSide(Abandoning):
         elif not acceptable(self.record, ctx.wall):
             self._finish(ctx, invalid_transition(self.record, "accepted"))
         else:
-            self._persist(ctx, message.outcome.csr_pem, message.outcome.sealed_key)
+            self._draw_bearer(ctx, message.outcome)
 
-    def _persist(self, ctx: Context, csr_pem: str | None, sealed_key: bytes | None) -> None:
+    def _draw_bearer(self, ctx: Context, made: MadeRequest | None) -> None:
+        """Have the bearer sealed that a managed child gives its parent; whoever gives none goes on at once."""
+        drawn = stewardship.draw(ctx, self.record)
+        if drawn is None:
+            self._persist(ctx, made, None)
+        else:
+            ctx.call(Seal(drawn[1], ACCEPTANCE_TOKEN_PURPOSE), then=OperatorBearerSealed, tag=(made, drawn[0]))
+
+    @handles(OperatorBearerSealed)
+    def on_operator_bearer_sealed(self, message: OperatorBearerSealed, ctx: Context) -> None:
+        if self.calling is None:
+            return
+        made, drawn = message.tag
+        if message.fault is not None:
+            self._finish(ctx, message.fault)
+        elif not acceptable(self.record, ctx.wall):
+            self._finish(ctx, invalid_transition(self.record, "accepted"))
+        else:
+            self._persist(ctx, made, stewardship.give(ctx, self.record, drawn, message.outcome))
+
+    def _persist(self, ctx: Context, made: MadeRequest | None, given: GivenGrant | None) -> None:
         """Save the handshake before its first byte leaves."""
         attempt = self.calling
         assert attempt is not None
@@ -172,8 +203,9 @@ class CallingSide(Abandoning):
             started_at=ctx.wall,
             expires_at=ctx.wall + SEALED_TOKEN_KEPT_S,
             by=attempt.by,
-            csr_pem=csr_pem,
-            sealed_key=sealed_key,
+            csr_pem=made.csr_pem if made is not None else None,
+            sealed_key=made.sealed_key if made is not None else None,
+            given=given,
         )
         fingerprint = attempt.ca_fingerprint or self.record.remote_ca_fingerprint
         url, listed = self.record.remote_instance_url, self.record.endpoints
@@ -218,7 +250,7 @@ class CallingSide(Abandoning):
             identity=None,
             expectation=ServerExpectation(ca_fingerprint=fingerprint, ca_pin=None if fingerprint else handshake.pin),
             timeout_s=settings.federation.request_timeout_s,
-            sealed_fields={"acceptance_token": handshake.sealed_token},
+            sealed_fields=sealed_fields(handshake),
         )
         ctx.call(request, then=AcceptAnswered, tag=handshake.id)
 
@@ -317,8 +349,12 @@ class CallingSide(Abandoning):
             updated = evolve(step(ctx, updated, "trust_established", operator(attempt.by)), last_handshake_at=ctx.wall)
         if updated.trust_mode != "none":
             self.first_heartbeat(ctx, 0.0)
+        given = record.handshake.given if record.handshake is not None else None
+        held = given is not None and answer.operator_grant == given.grant_id
+        if given is not None and held:
+            stewardship.held_by_parent(ctx, given)
         ctx.save(updated)
-        self._accepted(ctx, answer.warnings)
+        self._accepted(ctx, answer.warnings if held or given is None else (*answer.warnings, "operator_grant_not_taken"))
 
     def _withdrawn(self, ctx: Context) -> None:
         """An operator has ended the peering while our accept was under way; the remote may have accepted."""
@@ -372,7 +408,7 @@ def redeemed_meanwhile(record: PeerRecord) -> bool:
 
 
 def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[str, Any]:
-    """What we say of ourselves at accept; the token is added by the port, from its sealed form."""
+    """What we say of ourselves at accept; the port adds what is sealed."""
     identity, federation = identity_of(ctx), ctx.settings.federation
     agreed = contract.find(handshake.contract_version)
     public = identity.ca_pin is None
@@ -398,6 +434,9 @@ def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[
             "server_identity": "public" if public else "anchors",
         },
     }
+    if handshake.given is not None:
+        given = handshake.given
+        body["operator_grant"] = {"grant_id": given.grant_id, "scopes": list(given.scopes), "expires_at": iso(given.expires_at)}
     if handshake.csr_pem is not None:
         body["csr_pem"] = handshake.csr_pem
         if not public:
@@ -405,6 +444,14 @@ def accept_body(record: PeerRecord, handshake: Handshake, ctx: Context) -> dict[
     else:
         body["peer_ca_bundle_pem"] = identity.ca_bundle_pem
     return body
+
+
+def sealed_fields(handshake: Handshake) -> dict[str, bytes]:
+    """What the port opens and adds to the body of our accept."""
+    fields = {"acceptance_token": handshake.sealed_token}
+    if handshake.given is not None:
+        fields["operator_grant.bearer_token"] = handshake.given.sealed_bearer
+    return fields
 
 
 def absorbed(

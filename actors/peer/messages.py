@@ -223,6 +223,20 @@ class RemoteInstance(Value, frozen=True, kw_only=True):
     server_ca_pem: str | None = None
 
 
+class OfferedGrant(Value, frozen=True, kw_only=True):
+    """The grant by which a managed child lets its parent operate it, as the child's accept brings it.
+
+    Attributes:
+        scopes: those that are known here.
+        expires_at: seconds since the epoch, by the child's clock.
+    """
+
+    grant_id: str
+    bearer: Secret
+    scopes: tuple[str, ...]
+    expires_at: float
+
+
 @attrs.frozen(kw_only=True)
 class Redeem:
     """A remote presents the token that we minted. Answer: the JSON of the accept response, or a fault.
@@ -243,6 +257,7 @@ class Redeem:
     spawn_role: str | None = None
     spawn_mode: str | None = None
     instance: RemoteInstance = attrs.field(factory=RemoteInstance)
+    operator_grant: OfferedGrant | None = None
 
 
 class Beat(Value, kw_only=True, frozen=True):
@@ -404,6 +419,14 @@ class TokenSealed(CallResult, frozen=True):
 
 class RequestMade(CallResult, frozen=True):
     """Key and signing request for a hierarchical accept exist."""
+
+
+class OperatorBearerSealed(CallResult, frozen=True):
+    """The vault has sealed the bearer that goes to our parent with the accept."""
+
+
+class OperatorGrantSealed(CallResult, frozen=True):
+    """The vault has sealed the bearer that our child has brought."""
 
 
 class AcceptAnswered(CallResult, frozen=True):

@@ -15,15 +15,17 @@ import msgspec
 
 from actors import certificates
 from actors.contract import record as contract
-from actors.governance import scanner
+from actors.findings import Finding
+from actors.governance import received, scanner
 from actors.limits import RECEIPT_KEPT_S, RIVALS_WAITING_MAX
-from actors.peer import cascade, roles
+from actors.peer import cascade, roles, stewardship
 from actors.peer.endpoints import replace
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.messages import (
     AnswerSealed,
     CertificateSigned,
     MinterIdentityIssued,
+    OperatorGrantSealed,
     ReceiptOpened,
     Redeem,
     RivalRedeem,
@@ -31,7 +33,7 @@ from actors.peer.messages import (
 from actors.peer.record import PeerRecord, Receipt, TrustedAnchor
 from actors.peer.renewal import outbound_of
 from actors.peer.steps import INBOUND_SUBJECT_PREFIX, Party, material_hash, may_enrol, rehandshake_allowed, step, subject_of
-from actors.ports import IssuedIdentity, IssueIdentity, Open, RootKey, Seal, SignedCertificate, SignRequest
+from actors.ports import GRANT_BEARER_PURPOSE, IssuedIdentity, IssueIdentity, Open, RootKey, Seal, SignedCertificate, SignRequest
 from actors.rotation.record import identity_of, own_fingerprints, rotation_of, signing_root, token_burnt
 from actors.settings import Identity
 from runtime.actor import handles
@@ -60,6 +62,7 @@ class Slot:
     signed: SignedCertificate | None = None
     who: Identity | None = None
     root: RootKey | None = None
+    sealed_grant: bytes | None = None
     answer: dict[str, Any] = attrs.field(factory=dict)
     record: PeerRecord | None = None
 
@@ -108,7 +111,26 @@ class MintingSide(Heartbeats):
             return
         slot.anchors = anchors
         self.minting = slot
-        if message.caller_inbound_subject is None or not (message.csr_pem or anchors):
+        if message.operator_grant is not None and stewardship.is_parent(record):
+            ctx.call(Seal(message.operator_grant.bearer, GRANT_BEARER_PURPOSE), then=OperatorGrantSealed)
+        else:
+            self._gather_trust(ctx)
+
+    @handles(OperatorGrantSealed)
+    def on_operator_grant_sealed(self, message: OperatorGrantSealed, ctx: Context) -> None:
+        if self.minting is None:
+            return
+        if message.fault is not None:
+            self._end(ctx, message.fault)
+            return
+        self.minting.sealed_grant = message.outcome
+        self._gather_trust(ctx)
+
+    def _gather_trust(self, ctx: Context) -> None:
+        slot = self.minting
+        assert slot is not None
+        message = slot.message
+        if message.caller_inbound_subject is None or not (message.csr_pem or slot.anchors):
             self._seal_answer(ctx)
             return
         lifetime_s, key = ctx.settings.federation.cert_ttl_s, slot.root
@@ -207,6 +229,8 @@ class MintingSide(Heartbeats):
             receipt=Receipt(redeem.token_digest, redeem.handshake_id, material, message.outcome, ctx.wall),
         )
         ctx.save(record)
+        if redeem.operator_grant is not None and slot.sealed_grant is not None:
+            stewardship.take(ctx, record, redeem.operator_grant, slot.sealed_grant)
         if record.trust_mode != "none":
             self.first_heartbeat(ctx, FIRST_HEARTBEAT_GRACE_S)
         self._end(ctx, slot.answer)
@@ -362,13 +386,19 @@ def _with_trust(record: PeerRecord, slot: Slot) -> PeerRecord:
     )
 
 
+def _nothing_given(slot: Slot, record: PeerRecord) -> tuple[Finding, ...]:
+    """That a managed child has brought no grant, which a re-handshake need not: what it gave before is held."""
+    first = slot.sealed_grant is None and record.status == "proposed" and stewardship.is_parent(record)
+    return (received.grant_missing(record),) if first else ()
+
+
 def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:
     """The data of the accept response."""
     record = slot.record
     assert record is not None
     enrolled = record.trust_status == "established" and may_enrol(record, ctx.settings)
     warnings = [] if record.trust_mode != "none" else ["trust_material_missing"]
-    findings = scanner.scan_peer(record, None, ctx.settings, ctx.wall)
+    findings = (*scanner.scan_peer(record, None, ctx.settings, ctx.wall), *_nothing_given(slot, record))
     warnings += [f"{finding.kind}: {finding.message}" for finding in findings if finding.severity in ("critical", "high")]
     identity = slot.own
     answer: dict[str, Any] = {
@@ -395,6 +425,8 @@ def accept_answer(slot: Slot, ctx: Context) -> dict[str, Any]:
         },
         "warnings": warnings,
     }
+    if slot.sealed_grant is not None and slot.message.operator_grant is not None:
+        answer["operator_grant"] = {"grant_id": slot.message.operator_grant.grant_id, "held": True}
     if slot.signed is not None:
         answer["federation_certificate"] = {
             "cert_pem": slot.signed.certificate_pem,

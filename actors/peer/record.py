@@ -85,6 +85,23 @@ class IssuedCertificate:
     not_after: float
 
 
+@attrs.frozen(kw_only=True)
+class GivenGrant:
+    """The grant by which our parent is to operate us, as it goes along with our accept call.
+
+    Attributes:
+        sealed_bearer: sealed for the accept alone; gone with the handshake.
+        digest: of the secret in it, as the grant keeps it.
+        expires_at: seconds since the epoch.
+    """
+
+    grant_id: str
+    sealed_bearer: bytes = attrs.field(repr=False)
+    digest: str = attrs.field(repr=False)
+    scopes: tuple[str, ...]
+    expires_at: float
+
+
 @attrs.frozen
 class Handshake:
     """Our own accept call that has not been answered yet: an intent that survives a crash.
@@ -94,6 +111,7 @@ class Handshake:
         token_digest, sealed_token: the remote's token; kept until success, refusal or `expires_at`.
         csr_pem, sealed_key: material of a hierarchical handshake, kept because the answer certifies this very key.
         by: operator who accepted.
+        given: what a managed child gives its parent along with it.
     """
 
     id: str
@@ -106,6 +124,7 @@ class Handshake:
     by: str | None
     csr_pem: str | None = None
     sealed_key: bytes | None = None
+    given: GivenGrant | None = None
 
 
 @attrs.frozen(kw_only=True)

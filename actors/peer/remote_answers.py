@@ -35,7 +35,7 @@ class CertifiedKey(Value, frozen=True):
 
 
 class AcceptAnswer(Value, frozen=True, kw_only=True):
-    """A checked answer to our accept."""
+    """A checked answer to our accept. `operator_grant`: the id of the grant whose bearer the remote says that it holds."""
 
     peer_id: str
     instance_id: str | None
@@ -48,6 +48,7 @@ class AcceptAnswer(Value, frozen=True, kw_only=True):
     anchors: tuple[certificates.Anchor, ...] = ()
     assigned_subject: str | None = None
     certificate: CertifiedKey | None = None
+    operator_grant: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -121,9 +122,16 @@ def parse_accept(reply: RemoteReply, record: PeerRecord, handshake: Handshake, o
         platform_version=platform_version,
         data_residency=residency,
         server_identity="public" if instance.get("server_identity") == "public" else "anchors",
+        operator_grant=_held(data.get("operator_grant")),
         warnings=_warnings(data.get("warnings")),
         **trust,
     )
+
+
+def _held(told: object) -> str | None:
+    """The grant that the remote says it holds, if it says so."""
+    id = told.get("grant_id") if isinstance(told, Mapping) else None
+    return id if is_uuid(id) else None
 
 
 class OfferedTrust(Value, frozen=True, kw_only=True):

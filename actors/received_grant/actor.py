@@ -6,7 +6,7 @@ which of several grants to use (see `record.fitting`), or the meaning of a resou
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from actors.grant import tokens
 from actors.idempotency.record import remember
@@ -44,6 +44,7 @@ from actors.received_grant.record import (
     to_json,
 )
 from actors.received_grant.remote_answers import BEARER_OVER, confirmed
+from actors.received_grant.taking import taken_in, tell
 from runtime.actor import Actor, Due, handles
 from runtime.cell import Ask
 from runtime.clock import iso
@@ -137,9 +138,9 @@ class ReceivedGrantActor(Actor):
             return
         source: Source = "delivery" if by_issuer else "operator"
         by = None if isinstance(asked, Deliver) else asked.by
-        record = taken_in(ctx, row.record, facts, sealed, source, by)
+        record = taken_in(ctx, ctx.ref.id, row.record, facts, sealed, source, by)
         who = row.record.remote_instance_id if by_issuer else by
-        self._tell(ctx, record, "received", "remote" if by_issuer else "user", who, source=source)
+        tell(ctx, record, "received", "remote" if by_issuer else "user", who, source=source)
         ctx.save(record)
         if isinstance(asked, Receive):
             remember(ctx, asked.mark, 201, {"received_grant": to_json(ctx.record, row.record, ctx.wall)})
@@ -153,8 +154,8 @@ class ReceivedGrantActor(Actor):
             return
         announced = sum(1 for held in ctx.query(of_peer(message.peer_id)) if held.record.sealed_bearer is None)
         if announced < GRANTS_ANNOUNCED_PER_PEER_MAX:
-            record = taken_in(ctx, row.record, message.facts, None, "notice", None)
-            self._tell(ctx, record, "announced", "remote", row.record.remote_instance_id, expires_at=iso(record.expires_at))
+            record = taken_in(ctx, ctx.ref.id, row.record, message.facts, None, "notice", None)
+            tell(ctx, record, "announced", "remote", row.record.remote_instance_id, expires_at=iso(record.expires_at))
             ctx.save(record)
 
     def _already_held(self, ctx: Context, peer_id: str, grant_id: str) -> Fault | None:
@@ -218,7 +219,7 @@ class ReceivedGrantActor(Actor):
             # It was never of any use here: there is nothing to show.
             self._destroy(ctx, record, "remote", None, str(code))
         else:
-            self._tell(ctx, record, "refused", "remote", None, code=code)
+            tell(ctx, record, "refused", "remote", None, code=code)
             ctx.save(evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
 
     # --- what the issuer tells ------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ class ReceivedGrantActor(Actor):
             record, remote_subject=facts.remote_subject, permission_scopes=facts.permission_scopes, expires_at=facts.expires_at
         )
         if changed != record:
-            self._tell(ctx, changed, "changed", "remote", None, expires_at=iso(changed.expires_at))
+            tell(ctx, changed, "changed", "remote", None, expires_at=iso(changed.expires_at))
             ctx.save(evolve(changed, updated_at=ctx.wall))
 
     # --- the end -------------------------------------------------------------------------------------------------
@@ -293,45 +294,8 @@ class ReceivedGrantActor(Actor):
             self._destroy(ctx, self.record, "system", None, "expired")
 
     def _destroy(self, ctx: Context, record: ReceivedGrantRecord, by_kind: str, by: str | None, why: str) -> None:
-        self._tell(ctx, record, "destroyed", by_kind, by, reason=why)
+        tell(ctx, record, "destroyed", by_kind, by, reason=why)
         ctx.remove()
-
-    def _tell(self, ctx: Context, record: ReceivedGrantRecord, what: str, by_kind: str, by: str | None, **facts: Any) -> None:
-        """The audit entry in the peer's chain and the event of one change, always together."""
-        about = {
-            "federation_peer_id": record.federation_peer_id,
-            "received_grant_id": record.id,
-            "grant_id": record.grant_id,
-            "resource_kind": record.resource_kind,
-            "resource_id": record.resource_id,
-            "permission_scopes": list(record.permission_scopes),
-        }
-        ctx.audit_in(record.federation_peer_id, f"received_grant.{what}", by_kind, by, **about, **facts)
-        ctx.emit(f"federation.received_grant.{what}", "low", record.account_id, **about, **facts)
 
     def _peer(self, ctx: Context, peer_id: str) -> Row | None:
         return ctx.row(PEER.name, peer_id)
-
-
-def taken_in(
-    ctx: Context, peer: PeerRecord, facts: GrantFacts, sealed: bytes | None, source: Source, by: str | None
-) -> ReceivedGrantRecord:
-    """The row of a grant that has come in this turn, with its bearer or without."""
-    return ReceivedGrantRecord(
-        id=ctx.ref.id,
-        account_id=peer.account_id,
-        federation_peer_id=peer.id,
-        peering_epoch=peer.peering_epoch,
-        grant_id=facts.grant_id,
-        sealed_bearer=sealed,
-        remote_subject=facts.remote_subject,
-        resource_kind=facts.resource_kind,
-        resource_id=facts.resource_id,
-        permission_scopes=facts.permission_scopes,
-        issued_at=facts.issued_at,
-        expires_at=facts.expires_at,
-        source=source,
-        received_at=ctx.wall,
-        received_by=by,
-        updated_at=ctx.wall,
-    )

@@ -18,10 +18,10 @@ from actors.peer.standing import in_force
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Condition, Kind, Query
 
-Source = Literal["operator", "delivery", "notice"]
+Source = Literal["operator", "delivery", "notice", "accept"]
 State = Literal["announced", "active", "expired", "refused"]
 
-SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery", "notice")
+SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery", "notice", "accept")
 STATES: Final[tuple[State, ...]] = ("announced", "active", "expired", "refused")
 EXPIRED_CODE: Final = "grant_expired"
 REVOKED_CODE: Final = "grant_revoked"
@@ -51,7 +51,7 @@ class ReceivedGrantRecord:
         sealed_bearer: sealed for `GRANT_BEARER_PURPOSE`; opened by the port that sends it, and by nothing else. None while the issuer has
             only told of the grant.
         resource_kind: as the issuer writes it; it may be of a kind that we do not know.
-        source: who brought it: an operator, or the issuer over its connection, or nobody yet: the issuer told of it.
+        source: who brought it: an operator, or the issuer, over its connection or with its accept, or nobody yet: the issuer told of it.
         refused_code, refused_at: the issuer's word that this bearer is good no more.
     """
 

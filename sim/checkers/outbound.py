@@ -18,6 +18,7 @@ from sim.checkers.facts import ders
 from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 
 ACCEPT: Final = "/federation_api/accept"
+GIVEN: Final = "operator_grant.bearer_token"
 CONTACT: Final = frozenset({"/federation_api/heartbeat", "/federation_api/trust_bundle"})
 LIVE: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
 MIGRATIONS: Final = "/federation_api/migrations"
@@ -59,6 +60,9 @@ class Outbound(Checker):
             self.complain(host, "an accept leaves whose handshake is not saved")
         if "acceptance_token" in body or "acceptance_token" not in request.sealed_fields:
             self.complain(host, "an accept leaves with its token unsealed")
+        given = body.get("operator_grant")
+        if given is not None and ("bearer_token" in given or GIVEN not in request.sealed_fields):
+            self.complain(host, "an accept leaves with the bearer for its parent unsealed")
 
     def _other(self, host: Any, row: Any, request: RemoteRequest) -> None:
         pause = row.status == "suspended" and (request.body or {}).get("peer_state") == "suspended"

@@ -17,6 +17,7 @@ from runtime.values import fields_of
 from sim.checkers.registry import Checker, Commit, Visit, checker
 
 PRIVATE: Final = "PRIVATE KEY"
+ACCEPT: Final = "accept"
 DELIVERY: Final = "grant_deliveries"
 GRANTED: Final = frozenset({"grants", DELIVERY, "resources"})
 """What is answered to peers about grants and under them."""
@@ -68,12 +69,15 @@ class Secrecy(Checker):
         self._search(visit.host, f"the answer to {visit.call.method} {visit.call.path}", text)
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
-        if visit.route == "accept" or (visit.route in GRANTED and self._secrets):
+        if visit.route == ACCEPT or (visit.route in GRANTED and self._secrets):
             self._search(visit.host, f"the answer to {visit.route}", repr(answer.body))
 
     def on_call(self, visit: Visit) -> None:
-        if visit.route == DELIVERY and isinstance(visit.body.get("bearer_token"), str):
-            self._learn_bearer(visit.body["bearer_token"])
+        # A managed child gives its parent a bearer along with its accept.
+        told = visit.body.get("operator_grant") if visit.route == ACCEPT else visit.body if visit.route == DELIVERY else None
+        bearer = told.get("bearer_token") if isinstance(told, dict) else None
+        if isinstance(bearer, str):
+            self._learn_bearer(bearer)
 
     def _learn_bearer(self, bearer: str, *, told: bool = False) -> bool:
         """Whether no operator was told of its secret before. A bare bearer has none: its id stands in lists on purpose."""

@@ -32,6 +32,7 @@ from actors.ports import (
     RemoteRequest,
     Seal,
     WriteRoutes,
+    with_opened,
 )
 from actors.registry import ACTORS, KINDS
 from actors.rotation.actor import ROTATED
@@ -341,7 +342,7 @@ class Platform:
         if request.body is None:
             return b""
         opened = {name: self.vault.open(sealed, request.sealed_purpose).reveal() for name, sealed in request.sealed_fields.items()}
-        return json.dumps({**request.body, **opened}).encode()
+        return json.dumps(with_opened(request.body, opened)).encode()
 
     # --- operators -----------------------------------------------------------------------------------------------
 

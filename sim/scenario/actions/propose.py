@@ -27,10 +27,20 @@ class Propose:
         metadata=key(one_of("symmetric", "parent", "child"), "what the row says of us; a parent certifies the key of its child"),
     )
 
+    mode: str | None = attrs.field(
+        default=None,
+        metadata=key(
+            one_of("managed_child", "autonomous_peer", "cluster_member"),
+            "what comes with being parent or child; a managed child is operated by its parent",
+        ),
+    )
+
     def perform(self, stage: Stage, name: str | None) -> None:
         body: dict[str, object] = {"remote_instance_url": stage.host(self.peer).url}
         if self.ttl_s is not None:
             body["token_ttl_seconds"] = int(self.ttl_s)
         if self.role is not None:
             body["spawn_role"] = self.role
+        if self.mode is not None:
+            body["spawn_mode"] = self.mode
         stage.call(name, self.on, "POST", "", body, hands_to=self.peer)

@@ -7,22 +7,17 @@ from typing import Any
 import pytest
 
 from actors.governance import reading
-from actors.grant.book import KIND as BOOK
-from actors.grant.messages import Draft, Issue, Issued
 from actors.grant.record import KIND as GRANT
 from actors.limits import OWED_NOTICE_RETRY_MAX_S
 from actors.peer.messages import Emancipate, Revoke, Shown, Suspend
 from actors.received_grant.record import KIND as RECEIVED
-from runtime.actor import Ref
 from runtime.errors import Fault
-from runtime.ids import uuid7
 from runtime.store.port import Query
 from sim.world import Host, Reply, World
 from tests.support.federation import ACCOUNT, OPERATOR, Pair, Platform, pair
 from tests.support.grants import PEERS
 
 EVENTS = "/federation_api/peer_events"
-DAY_S = 86_400.0
 
 
 @pytest.fixture
@@ -33,22 +28,11 @@ def family() -> Pair:
     return joined
 
 
-def give(family: Pair) -> str:
-    """The child gives its parent the grant for operating it, as a child does that spawned; its id."""
-    outcomes: list[Any] = []
-    grant_id = uuid7(family.network.clock.wall(), family.b.chance.stream("grants"))
-    draft = Draft(
-        remote_subject="parent-operator",
-        resource_kind="ManagedChildOperator",
-        permission_scopes=("read", "write", "admin"),
-        ttl_s=365 * DAY_S,
-    )
-    issue = Issue(account_id=ACCOUNT, grant_id=grant_id, draft=draft, by=None, grantor_type="system", origin="managed_child", deliver=True)
-    family.b.engine.ask(Ref(BOOK.name, family.at_b.peer_id), issue, 60.0, outcomes.append)
-    family.network.run()
-    assert isinstance(outcomes[0], Issued), outcomes
-    assert outcomes[0].delivered
-    return grant_id
+def given(family: Pair) -> str:
+    """The id of the grant that came with the child's accept."""
+    (row,) = family.b.store.query(Query(GRANT.name))
+    assert row.record.origin == "managed_child"
+    return str(row.record.id)
 
 
 def found(platform: Platform) -> dict[str, str]:
@@ -72,7 +56,8 @@ def test_the_peering_goes_on_and_both_sides_know(family: Pair) -> None:
     assert isinstance(emancipate(family), Shown)
     family.network.advance(1.0)
     assert family.statuses == ("active", "active")
-    assert notices(family) == 1
+    # Of the end of the grant, and of the step itself.
+    assert notices(family) == 2
     for platform, invited in ((family.a, family.at_a), (family.b, family.at_b)):
         record = platform.record(invited.peer_id)
         assert "emancipated_at" in record.metadata
@@ -83,13 +68,12 @@ def test_the_peering_goes_on_and_both_sides_know(family: Pair) -> None:
     assert isinstance(refused, Fault)
     assert (refused.code, refused.status) == ("not_managed_child", 422)
     family.network.advance(2 * OWED_NOTICE_RETRY_MAX_S)
-    assert notices(family) == 1
+    assert notices(family) == 2
 
 
 def test_what_the_parent_was_given_ends_on_both_sides(family: Pair) -> None:
-    assert found(family.a) == {"managed_child_grant_missing": family.at_a.peer_id}
-    grant_id = give(family)
     assert found(family.a) == {}
+    grant_id = given(family)
     (held,) = (row.record for row in family.a.store.query(Query(RECEIVED.name)))
     assert (held.grant_id, held.refused_code) == (grant_id, None)
     emancipate(family)
@@ -121,7 +105,7 @@ def test_a_parent_that_is_away_is_told_until_it_has_heard_also_after_a_restart(f
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, 4))
 def test_a_crash_at_any_commit_leaves_no_grant_in_force(family: Pair, number: int, moment: Any) -> None:
-    grant_id = give(family)
+    grant_id = given(family)
     family.b.crash_at = (family.b.commits + number, moment)
     family.b.ask(family.at_b.peer_id, Emancipate(OPERATOR))
     family.network.advance(400.0)
