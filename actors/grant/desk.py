@@ -40,7 +40,7 @@ from actors.idempotency.record import remember, remember_outcome
 from actors.offering.messages import GrantEnded
 from actors.offering.record import KIND as OFFERING
 from actors.peer.lifecycle import REACHABLE
-from actors.peer.messages import news
+from actors.peer.messages import GrantTakenBack, news
 from actors.peer.outbound import exchange
 from actors.peer.peer_events import GRANT_CHANGED
 from actors.peer.record import KIND as PEER
@@ -209,6 +209,8 @@ class GrantDesk(Trail):
         self._tell(ctx, written, "revoked", "user", message.by, reason=reason, immediate=message.immediate)
         if written.origin == "service_catalog" and written.resource_id is not None:
             ctx.send(Ref(OFFERING.name, written.resource_id), GrantEnded(written.id, "grant_revoked"))
+        if written.origin == "managed_child":
+            ctx.send(Ref(PEER.name, ctx.ref.id), GrantTakenBack(message.by, message.reason))
         self._answer(ctx, written, message.mark)
 
     @handles(Rotate)

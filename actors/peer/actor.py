@@ -30,6 +30,7 @@ class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continu
         """Take up what a restart interrupted: our own accept call, heartbeats, the look at the evidence."""
         self.resume_accept(ctx)
         self.catch_up_with_roots(ctx)
+        self.look_whether_taken_back(ctx)
         if wants_heartbeats(self.record):
             self.schedule_heartbeat(ctx, soon=True)
             self.schedule_liveness(ctx)

@@ -15,7 +15,7 @@ from actors.hub.announcing import announced_endpoints
 from actors.idempotency.record import Mark, remember
 from actors.limits import ACCEPT_RETRY_DELAYS_S, SEALED_TOKEN_KEPT_S
 from actors.peer import endpoints, remote_answers, stewardship, tokens
-from actors.peer.abandoning import Abandoning
+from actors.peer.emancipating import Emancipating
 from actors.peer.lifecycle import LIVE
 from actors.peer.messages import (
     AcceptAnswered,
@@ -88,7 +88,7 @@ class Attempt:
     via: tuple[str, ...] = ()
 
 
-class CallingSide(Abandoning):
+class CallingSide(Emancipating):
     """Handlers of our own accept call."""
 
     calling: Attempt | None = None
@@ -354,6 +354,7 @@ class CallingSide(Abandoning):
         if given is not None and held:
             stewardship.held_by_parent(ctx, given)
         ctx.save(updated)
+        self.look_whether_taken_back(ctx)
         self._accepted(ctx, answer.warnings if held or given is None else (*answer.warnings, "operator_grant_not_taken"))
 
     def _withdrawn(self, ctx: Context) -> None:

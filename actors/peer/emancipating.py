@@ -1,7 +1,8 @@
 """A managed child that stands on its own from now on.
 
-Lives here: the step at the child, the end of what it gave its parent for operating it, and the notice that is owed until the parent has
-heard it. Must not live here: what the parent does with the notice (see `peer_events`). No step leads back: new rights need a new grant.
+Lives here: the step at the child, whichever way its operators take it, the end of what it gave its parent for operating it, and the notice
+that is owed until the parent has heard it. Must not live here: what the parent does with the notice (see `peer_events`). No step leads
+back: new rights need a new grant.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from actors.grant.record import KIND as GRANT
 from actors.grant.record import target
 from actors.idempotency.record import remember
 from actors.limits import OWED_NOTICE_RETRY_MAX_S, OWED_NOTICE_RETRY_S
+from actors.peer import stewardship
 from actors.peer.abandoning import Abandoning
 from actors.peer.lifecycle import LIVE
-from actors.peer.messages import Emancipate, EmancipationTold, Shown
+from actors.peer.messages import Emancipate, EmancipationTold, GrantTakenBack, Shown
 from actors.peer.outbound import exchange
 from actors.peer.peer_events import OPERATOR_GRANT, PEER_EMANCIPATED
 from actors.peer.projection import full_now
@@ -44,13 +46,22 @@ class Emancipating(Abandoning):
             ctx.reply(fault)
             return
         assert record is not None
-        ctx.audit("peer.emancipated", "user", message.by, federation_peer_id=record.id, reason=message.reason)
-        note(ctx, record, "emancipated", "medium", reason=message.reason)
-        _end_operator_grants(ctx, record, message.by)
-        owed = OwedNotice(event_id=ctx.new_id(), kind=PEER_EMANCIPATED, reason=message.reason, effective_at=ctx.wall, next_at=ctx.wall)
-        ctx.save(evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)}, emancipation=owed, updated_at=ctx.wall))
+        _stand_alone(ctx, record, message.by, message.reason)
         remember(ctx, message.mark, 200, {"peer": full_now(ctx)})
         ctx.reply(Shown(ctx.record, self.evidence))
+
+    @handles(GrantTakenBack)
+    def on_grant_taken_back(self, message: GrantTakenBack, ctx: Context) -> None:
+        """Whoever ends the grant ends what it stood for. The rows decide: the message may come again, or of nothing."""
+        record: PeerRecord | None = self.record
+        if record is not None and emancipation_fault(record) is None and stewardship.taken_back(ctx, record):
+            _stand_alone(ctx, record, message.by, message.reason)
+
+    def look_whether_taken_back(self, ctx: Context) -> None:
+        """A crash may have swallowed the word of it, or it came before there was a peering to part from."""
+        record: PeerRecord | None = ctx.record
+        if record is not None and stewardship.is_child(record) and stewardship.taken_back(ctx, record):
+            ctx.send(ctx.ref, GrantTakenBack())
 
     def told_of_emancipation(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """Say it if it is time; that it has left is noted before it does."""
@@ -91,6 +102,14 @@ def emancipation_fault(record: PeerRecord | None) -> Fault | None:
             "peer_not_ready", f"the peer is {record.status}; there is nothing to part from yet", 409, {"status": record.status}
         )
     return None
+
+
+def _stand_alone(ctx: Context, record: PeerRecord, by: str | None, reason: str | None) -> None:
+    ctx.audit("peer.emancipated", "user", by, federation_peer_id=record.id, reason=reason)
+    note(ctx, record, "emancipated", "medium", reason=reason)
+    _end_operator_grants(ctx, record, by)
+    owed = OwedNotice(event_id=ctx.new_id(), kind=PEER_EMANCIPATED, reason=reason, effective_at=ctx.wall, next_at=ctx.wall)
+    ctx.save(evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)}, emancipation=owed, updated_at=ctx.wall))
 
 
 def _end_operator_grants(ctx: Context, record: PeerRecord, by: str | None) -> None:

@@ -223,6 +223,13 @@ class RemoteInstance(Value, frozen=True, kw_only=True):
     server_ca_pem: str | None = None
 
 
+class GrantTakenBack(Value, frozen=True):
+    """Our operators may have revoked the grant that we gave our parent, so that we stand on our own. No answer."""
+
+    by: str | None = None
+    reason: str | None = None
+
+
 class OfferedGrant(Value, frozen=True, kw_only=True):
     """The grant by which a managed child lets its parent operate it, as the child's accept brings it.
 

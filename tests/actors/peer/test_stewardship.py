@@ -9,6 +9,7 @@ import pytest
 
 from actors.grant import tokens
 from actors.grant.lifecycle import state
+from actors.grant.messages import Narrow
 from actors.grant.messages import Revoke as RevokeGrant
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
@@ -27,6 +28,7 @@ from tests.support.federation import Exchange, Moment, Pair, Platform, pair
 
 ACCEPT = "/federation_api/accept"
 DAY_S = 86_400.0
+HOUR_S = 3_600.0
 
 
 def parent_and_child(**federation: Any) -> Pair:
@@ -169,10 +171,10 @@ def test_an_accept_that_was_given_up_and_begun_anew_leaves_one_grant_that_works(
 
 
 def test_a_handshake_anew_gives_the_grant_in_force_another_bearer_and_the_former_works_until_then() -> None:
-    two = parent_and_child(cert_ttl_s=2 * DAY_S, cert_renew_at_s=DAY_S, cert_warn_s=DAY_S / 2, cert_auto_renew=False)
+    two = parent_and_child(cert_ttl_s=2 * HOUR_S, cert_renew_at_s=HOUR_S, cert_warn_s=HOUR_S / 2, cert_auto_renew=False)
     two.connect()
     first, sealed = issued(two), held(two).sealed_bearer
-    two.network.advance(2 * DAY_S + 3_600.0)
+    two.network.advance(3 * HOUR_S)
     token = two.a.regenerate(two.at_a.peer_id)
     two.network.lost_requests[ACCEPT] = 100
     two.b.ask(two.at_b.peer_id, AcceptRemote(by=None, token=token))
@@ -191,11 +193,11 @@ def test_a_handshake_anew_gives_the_grant_in_force_another_bearer_and_the_former
 
 def test_once_it_has_ended_a_handshake_anew_gives_another() -> None:
     two = parent_and_child(
-        cert_ttl_s=2 * DAY_S, cert_renew_at_s=DAY_S, cert_warn_s=DAY_S / 2, cert_auto_renew=False, managed_grant_ttl_s=DAY_S
+        cert_ttl_s=2 * HOUR_S, cert_renew_at_s=HOUR_S, cert_warn_s=HOUR_S / 2, cert_auto_renew=False, managed_grant_ttl_s=HOUR_S
     )
     two.connect()
     first = issued(two)
-    two.network.advance(2 * DAY_S + 3_600.0)
+    two.network.advance(3 * HOUR_S)
     token = two.a.regenerate(two.at_a.peer_id)
     assert isinstance(two.b.accept(two.at_b.peer_id, token), Accepted)
     two.network.advance(3.0)
@@ -333,6 +335,62 @@ def test_taken_back_before_the_accept_it_is_not_given_again() -> None:
     assert isinstance(two.b.accept(two.at_b.peer_id, token), Accepted)
     assert issued(two).revoked_at is not None
     assert two.a.store.query(Query(RECEIVED.name)) == []
+    two.network.advance(3.0)
+    assert two.statuses == ("active", "active")
+    stands_alone(two)
+
+
+def stands_alone(two: Pair) -> None:
+    """Both sides know that the child stands on its own, and the parent has nothing by which to operate it."""
+    for platform, peer_id in ((two.a, two.at_a.peer_id), (two.b, two.at_b.peer_id)):
+        assert "emancipated_at" in platform.record(peer_id).metadata
+        assert [entry.action for entry in platform.chain(peer_id)].count("peer.emancipated") == 1
+    assert all(row.record.sealed_bearer is None for row in two.a.store.query(Query(RECEIVED.name)))
+    wall = two.network.clock.wall()
+    assert all(state(row.record, wall) != "active" for row in two.b.store.query(Query(GRANT.name)))
+
+
+def test_who_revokes_the_grant_in_the_editor_stands_alone() -> None:
+    two = parent_and_child()
+    two.connect()
+    sealed = held(two).sealed_bearer
+    revoke(two.b, two.at_b.peer_id, issued(two).id)
+    two.network.advance(2.0)
+    stands_alone(two)
+    (entry,) = (entry for entry in two.b.chain(two.at_b.peer_id) if entry.action == "peer.emancipated")
+    assert entry.payload["reason"] == "enough"
+    assert two.statuses == ("active", "active")
+    assert sealed is not None
+    assert found(two.a) == {"peer_grant_revoked": two.at_a.peer_id}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_crash_while_it_is_revoked_in_the_editor_leaves_nothing_half_done(number: int, moment: Moment) -> None:
+    two = parent_and_child()
+    two.connect()
+    two.b.crash_at = (two.b.commits + number, moment)
+    outcomes: list[Any] = []
+    revoked = RevokeGrant(grant_id=issued(two).id, by=None)
+    two.b.engine.ask(Ref("grant_book", two.at_b.peer_id), revoked, 30.0, outcomes.append)
+    two.network.advance(400.0)
+    assert two.b.life == 2, "the crash has not happened"
+    if (number, moment) == (1, "before"):
+        all_is_well(two)
+    else:
+        stands_alone(two)
+
+
+def test_a_lapsed_or_narrowed_grant_parts_nobody() -> None:
+    two = parent_and_child(managed_grant_ttl_s=HOUR_S)
+    two.connect()
+    narrowed = Narrow(grant_id=issued(two).id, changes={"permission_scopes": ("read",)}, by=None)
+    two.b.engine.ask(Ref("grant_book", two.at_b.peer_id), narrowed, 30.0, lambda outcome: None)
+    two.network.advance(2 * HOUR_S)
+    two.b.restart()
+    two.network.advance(60.0)
+    assert "emancipated_at" not in two.b.record(two.at_b.peer_id).metadata
+    assert two.statuses == ("active", "active")
 
 
 def revoke(platform: Platform, peer_id: str, grant_id: str) -> Any:
