@@ -59,6 +59,8 @@ REASONS: Final[Mapping[str, str]] = {
     # the text around a certificate
     "pem_malformed": "The text is not a clean sequence of PEM blocks.",
     "pem_wrong_label": "A PEM block holds something other than what was asked for.",
+    "forwarded_malformed": "The proxy in front has written no single Client-Cert header as RFC 9440 has it.",
+    "forwarded_too_large": "The Client-Cert header of the proxy in front is larger than the limit.",
     "too_large": "A certificate or signing request is larger than the limit.",
     # parsing
     "der_malformed": "The certificate cannot be parsed as DER.",

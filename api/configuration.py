@@ -609,12 +609,22 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_network(text) for text in value)
 
 
-def _fingerprints(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len(value) > limits.TRUSTED_PROXIES_MAX or any(re.fullmatch(r"sha256:[0-9a-f]{64}", text, re.ASCII) is None for text in value):
+def _proxies(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > limits.TRUSTED_PROXIES_MAX:
+        raise ValueError(f"must be at most {limits.TRUSTED_PROXIES_MAX} proxies")
+    return tuple(_proxy(text) for text in value)
+
+
+def _proxy(text: str) -> str:
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", text, re.ASCII) is not None:
+        return text
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
         raise ValueError(
-            f"must be at most {limits.TRUSTED_PROXIES_MAX} fingerprints of certificates, each sha256: and 64 digits of 0-9, a-f"
-        )
-    return value
+            f"{text[:80]!r} is neither the fingerprint of a proxy's certificate (sha256: and 64 digits of 0-9, a-f) nor the address or"
+            " range of a further proxy in front"
+        ) from None
 
 
 def _network(text: str) -> str:
@@ -710,7 +720,7 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "federation.hub.denied_sources": _denied,
     **{f"federation.hub.{name}": _relay_rate for name in ("rate_bytes", "rate_bytes_per_peer")},
     "federation.allowed_networks": _networks,
-    "federation.trusted_proxies": _fingerprints,
+    "federation.trusted_proxies": _proxies,
     "federation.data_residency": _at_most(limits.NAME_CHARS_MAX),
     "federation.operator_contact": _at_most(limits.DISCLOSURE_CHARS_MAX),
     "federation.jurisdiction": _at_most(limits.DISCLOSURE_CHARS_MAX),

@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from actors.door.call import Answer, Call, Source, failure
+from actors.door.proxies import CLAIMS
 from actors.door.shapes import too_large
 from api.limits import BODY_DEADLINE_S, QUERY_BYTES_MAX, QUERY_FIELDS_MAX, REQUEST_ID_CHARS_MAX
 from runtime.errors import Fault, FaultError, InternalFault, OperatorFault
@@ -42,8 +43,8 @@ _READ_HEADERS: Final = frozenset(
         b"x-worker-token",
     }
 )
-_PROXY_HEADERS: Final = frozenset({b"x-calling-instance", b"x-sdwan-network", b"x-forwarded-for"})
-"""Read only to be noticed, so it does not matter how often one stands there."""
+_PROXY_HEADERS: Final = frozenset(name.encode() for name in CLAIMS)
+"""Of a trusted proxy they count, of anybody else they are only noticed; which of both, the door knows. Lines of one name are one list."""
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 _COMMON_HEADERS: Final = (
     (b"content-type", b"application/json"),
@@ -109,7 +110,8 @@ def _single_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw, value in pairs:
         if raw not in _READ_HEADERS:
             if raw in _PROXY_HEADERS:
-                out[raw.decode()] = value.decode("latin-1").strip()
+                name, text = raw.decode(), value.decode("latin-1").strip()
+                out[name] = f"{out[name]}, {text}" if name in out else text
             continue
         name = raw.decode()
         if name in out:

@@ -25,6 +25,8 @@ class Source:
         network_id: the overlay network to whose address the accepting listener is bound; None for public listeners.
         relayed_by: the peer which, as our hub, has handed this connection over. `address` is then only what the hub says: good for telling
             sources apart, and nothing is allowed because of it.
+        proxy: fingerprint of the trusted proxy that has handed the call on: `address`, `certificates` and `network_id` are what it says.
+        unplaced: the proxy does not say from which address the call comes, so `address` is its own: good for counting, and proves nothing.
         dialled: we dialled the connection, so `address` is where we found the peer: a hub may stand there, or anything before the peer.
         verified: scratch of the door for this connection: the last certificate verdict, so that a kept connection pays for the
             public-key check once. The door re-checks everything that can change on every call.
@@ -37,13 +39,16 @@ class Source:
     network_id: str | None = None
     channel: bool = False
     relayed_by: str = ""
+    proxy: str = ""
+    unplaced: bool = False
     dialled: bool = False
     verified: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def proven_address(self) -> str | None:
-        """The address as far as the connection proves it: None if it came through a hub, or if we dialled it."""
-        return None if self.relayed_by or self.dialled else self.address
+        """The address as far as the connection proves it: None if it came through a hub, or a proxy that does not say from where, or if we
+        dialled it."""
+        return None if self.relayed_by or self.dialled or self.unplaced else self.address
 
 
 class Call(Value, frozen=True):

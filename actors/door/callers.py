@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.door.admission import Admitted, admit
+from actors.door.proxies import CLAIMS, INSTANCE, contradiction
 from actors.door.rate_limits import source_key
 from actors.door.request import ClosingFaultError, Request
+from actors.grant.actor import BOOK
+from actors.grant.messages import NoteSpoof
 from actors.peer.lifecycle import Inbound
 from actors.peer.messages import AnchorUsed
-from actors.peer.record import KIND
+from actors.peer.record import KIND, PeerRecord
 from actors.rotation.record import child_of_ours
 from runtime.actor import Ref
 from runtime.errors import Fault, FaultError
@@ -39,6 +42,9 @@ def recognised_caller(door: Door, request: Request, family: Inbound) -> Admitted
             raise ClosingFaultError(door.rate_limited(wait_s))
         raise FaultError(admitted)
     fingerprint, record = admitted.anchor_fingerprint, admitted.record
+    named = request.call.headers.get(INSTANCE) if source.proxy else None
+    if named is not None and named != record.remote_instance_id:
+        raise FaultError(contradiction(INSTANCE, named))
     unheard = child_of_ours(record) and (record.inbound_root or door.settings.identity.ca_fingerprint) != fingerprint
     if unheard or any(anchor.state == "next" and anchor.fingerprint == fingerprint for anchor in record.trusted_anchors):
         door.engine.tell(Ref(KIND.name, admitted.record.id), AnchorUsed(fingerprint))
@@ -53,4 +59,13 @@ def admitted_caller(door: Door, request: Request, limit: str, family: Inbound = 
     """
     admitted = recognised_caller(door, request, family)
     door.limit(limit, admitted.record.id, request.now)
+    notice_claims(door, request, admitted.record)
     return admitted
+
+
+def notice_claims(door: Door, request: Request, peer: PeerRecord) -> None:
+    """Have it told that a peer sent headers which only a trusted proxy may send. A trusted proxy's own are no claim."""
+    source, headers = request.call.source, request.call.headers
+    claimed = () if source.proxy else tuple(name for name in CLAIMS if name in headers)
+    if claimed:
+        door.engine.tell(Ref(BOOK, peer.id), NoteSpoof(peer.account_id, claimed, source_key(source.address)))

@@ -23,7 +23,7 @@ from actors.door.access import AccessLine, through_logging
 from actors.door.call import Answer, Call, failure
 from actors.door.grants.decisions import Decisions
 from actors.door.grants.uses import Uses
-from actors.door.proxies import as_seen
+from actors.door.proxies import Trusted, as_seen
 from actors.door.rate_limits import Blocks, RateLimits, source_key
 from actors.door.request import ClosingFaultError, Request, outcome_fault
 from actors.door.resources.shown import Shown
@@ -103,7 +103,7 @@ class Door:
         self.shown = Shown()
         self.access_line: AccessLine = through_logging
         self.newest_contract = max(version.version for version in contract.supported())
-        self._proxies = frozenset(settings.federation.trusted_proxies)
+        self.proxies = Trusted.of(settings.federation.trusted_proxies)
         self._token_key_pem = token_key_pem
         self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
         self._underway: dict[str, list[Callable[[], None]]] = {}
@@ -121,8 +121,12 @@ class Door:
         """Answer the call through `done`, exactly once: at once, or when an actor has decided."""
         now, wall = self.engine.clock.now(), self.engine.clock.wall()
         request_id = request_id_in(call.headers.get("x-request-id")) or uuid7(wall, self.chance)
-        if self._proxies:
-            call = as_seen(call, self._proxies, wall)
+        if self.proxies.fingerprints:
+            seen = as_seen(call, self.proxies, wall)
+            if isinstance(seen, Fault):
+                done(failure(seen, request_id))
+                return
+            call = seen
         found = match(call.method, call.path)
         if isinstance(found, NoMatch):
             done(found.answer(request_id))

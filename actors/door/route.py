@@ -161,4 +161,4 @@ GRANT_REFUSALS: Final[Mapping[int, tuple[str, ...]]] = {
 }
 """What a grant-gated call may be refused with, beyond its certificate and its status."""
 
-STATUS_REFUSALS = ("peer_suspended", "peer_revoked", "peering_expired")
+STATUS_REFUSALS = ("peer_suspended", "peer_revoked", "peering_expired", "context_mismatch")

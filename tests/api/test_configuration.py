@@ -215,8 +215,9 @@ def test_a_bad_public_url_is_refused(url: object) -> None:
 
 def test_proxies_are_named_by_their_certificates() -> None:
     named = "sha256:" + "ab" * 32
-    loaded = load(data=Path("/nowhere"), flags={"federation.trusted_proxies": [named]})
-    assert loaded.to_settings().trusted_proxies == (named,)
+    further = ["192.0.2.1", "10.0.0.0/8", "2001:db8::1/128"]
+    loaded = load(data=Path("/nowhere"), flags={"federation.trusted_proxies": [named, *further]})
+    assert loaded.to_settings().trusted_proxies == (named, "192.0.2.1/32", "10.0.0.0/8", "2001:db8::1/128")
 
 
 def test_the_public_url_is_made_canonical() -> None:
@@ -228,7 +229,8 @@ def test_the_public_url_is_made_canonical() -> None:
     ("key", "value"),
     [
         ("federation.allowed_networks", ["10.0.0.1/8"]),
-        ("federation.trusted_proxies", ["192.0.2.1"]),
+        ("federation.trusted_proxies", ["192.0.2.1/24"]),
+        ("federation.trusted_proxies", ["proxy.example.com"]),
         ("federation.trusted_proxies", ["sha256:" + "AB" * 32]),
         ("federation.trusted_proxies", ["sha256:" + "ab" * 32] * 65),
         ("federation.prefix", "2001:db8::/48"),

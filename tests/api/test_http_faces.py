@@ -123,7 +123,7 @@ async def test_a_call_carries_what_the_door_reads_and_nothing_else(app: HttpApp,
         "if-match": '"3"',
         "content-type": "application/json",
         "x-request-id": "mine",
-        # Read to tell of attempts to forge a context; never believed.
+        # Of a trusted proxy they count, of anybody else they tell of attempts to forge a context.
         "x-forwarded-for": "10.0.0.1",
     }
     assert (call.source.address, call.source.face) == ("192.0.2.1", "tls")

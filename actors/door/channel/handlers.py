@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from actors.door.admission import recognised
-from actors.door.call import Answer, Call, Source
+from actors.door.call import Answer, Call, Source, failure
 from actors.door.callers import admitted_caller
+from actors.door.proxies import as_seen
 from actors.door.request import ClosingFaultError, Request
 from actors.door.routes import BY_NAME
 from actors.peer.channel import ours_wins
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from actors.door.door import Door
 
 NO_CHANNELS = OperatorFault("not_found", "this platform holds no channels", 404)
+BEHIND_A_PROXY = OperatorFault(
+    "channel_behind_proxy", "a proxy ends TLS on the way, so neither end could prove itself on a channel; call over HTTP", 409
+)
 UPGRADE_REQUIRED = OperatorFault("upgrade_required", "open a WebSocket here", 426)
 
 
@@ -49,6 +53,8 @@ def leave_for_channel(door: Door, request: Request) -> ChannelLeave:
     if not door.settings.federation.peer_channel:
         raise FaultError(NO_CHANNELS)
     admitted = admitted_caller(door, request, "channels_per_peer")
+    if request.call.source.proxy:
+        raise FaultError(BEHIND_A_PROXY)
     refusal = call_refusal(admitted.record, request.wall)
     known = reachable_identity(admitted.record)
     if refusal is not None or known is None:
@@ -61,7 +67,10 @@ def open_channel(door: Door, call: Call, request_id: str) -> ChannelLeave | Answ
     """The leave, or the refusal to send in place of the upgrade."""
     answers: list[Answer] = []
     clock = door.engine.clock
-    request = Request(BY_NAME["federation_channel"], {}, call, request_id, clock.now(), clock.wall(), answers.append)
+    seen = as_seen(call, door.proxies, clock.wall())
+    if isinstance(seen, Fault):
+        return failure(seen, request_id)
+    request = Request(BY_NAME["federation_channel"], {}, seen, request_id, clock.now(), clock.wall(), answers.append)
     try:
         return leave_for_channel(door, request)
     except FaultError as error:

@@ -24,6 +24,7 @@ ROUTES: Final = (
         errors={
             401: CERTIFICATE_REFUSALS,
             403: STATUS_REFUSALS,
+            409: ("channel_behind_proxy",),
             426: ("upgrade_required",),
             503: ("no_outbound_identity", "channels_full"),
         },

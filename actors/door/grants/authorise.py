@@ -4,7 +4,8 @@ Lives here: admission, the schema check, the rate limit, the gathering of what t
 not live here: the judgement itself (`actors.grant.chain`), or anything about a resource.
 
 The call context is what the connection proves: the instance in the verified certificate, the network of the listener, the address of the
-TCP connection. Headers that claim any of it are noticed and never believed.
+TCP connection; or what a trusted proxy says of them (`actors.door.proxies`). From anybody else, headers that claim any of it are noticed
+and never believed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from actors.bridge.record import active_bridge
 from actors.continuity.record import FROZEN_THERE
 from actors.door import access
 from actors.door.call import Source
-from actors.door.callers import recognised_caller
+from actors.door.callers import notice_claims, recognised_caller
 from actors.door.grants.decisions import Decision
 from actors.door.rate_limits import source_key
 from actors.door.request import Request
 from actors.grant import standing, tokens
 from actors.grant.actor import BOOK
 from actors.grant.chain import Ask, Malformed, UnderWay, Verdict, decide
-from actors.grant.messages import Denied, NoteDenial, NoteSpoof
+from actors.grant.messages import Denied, NoteDenial
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
 from actors.grant.tokens import Bearer
@@ -38,9 +39,6 @@ from runtime.values import Value, evolve
 
 if TYPE_CHECKING:
     from actors.door.door import Door
-
-CLAIMED_CONTEXT: Final = ("x-calling-instance", "x-sdwan-network", "x-forwarded-for")
-"""Headers by which a trusted proxy would tell the call context. No proxy is trusted, so from anybody they are a forgery."""
 
 _BEARER: Final = "bearer "
 _compatibility = functools.lru_cache(1_024)(negotiate)
@@ -74,6 +72,7 @@ def admitted_peer(door: Door, request: Request, limit: str, family: Inbound = "e
     if fault is not None:
         raise FaultError(fault)
     door.limit(limit, peer.id, request.now)
+    notice_claims(door, request, peer)
     return peer
 
 
@@ -120,7 +119,6 @@ def authorise(
         ask = _not_admitted(door, request, row_id, kind, resource_id, scope, error.fault)
         door.decisions.keep(Decision(request.request_id, row_id, request.route.name, ask))
         raise
-    _notice_claims(door, request, peer)
     ask = gathered(door, request, peer, kind, resource_id, scope)
     if under_way is not None:
         ask = evolve(ask, under_way=under_way)
@@ -206,13 +204,6 @@ def presented(header: str | None) -> Bearer | Malformed | None:
     if header is None or header[: len(_BEARER)].lower() != _BEARER:
         return None
     return tokens.parse(header[len(_BEARER) :].strip()) or "malformed"
-
-
-def _notice_claims(door: Door, request: Request, peer: PeerRecord) -> None:
-    claimed = tuple(name for name in CLAIMED_CONTEXT if name in request.call.headers)
-    if claimed:
-        note = NoteSpoof(peer.account_id, claimed, source_key(request.call.source.address))
-        door.engine.tell(Ref(BOOK, peer.id), note)
 
 
 def _note_refusal(door: Door, request: Request, peer: PeerRecord, ask: Ask, verdict: Verdict) -> None:
