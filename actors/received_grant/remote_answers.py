@@ -25,7 +25,7 @@ from runtime.ids import is_uuid
 BEARER_OVER: Final = frozenset({"grant_token_invalid", "grant_expired", "grant_revoked"})
 """Refusals by which an issuer says that a bearer will never be good again."""
 
-_KIND = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{GRANT_KIND_CHARS_MAX - 1}}}", re.ASCII)
+KIND_NAME: Final = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{GRANT_KIND_CHARS_MAX - 1}}}", re.ASCII)
 _INSTANT_CHARS_MAX: Final = 40
 
 
@@ -36,7 +36,7 @@ def parse_facts(value: object) -> GrantFacts | str:
     kind, resource_id, scopes = value.get("resource_kind"), value.get("resource_id"), value.get("permission_scopes")
     if not is_uuid(value.get("id")):
         return "id"
-    if not isinstance(kind, str) or _KIND.fullmatch(kind) is None:
+    if not isinstance(kind, str) or KIND_NAME.fullmatch(kind) is None:
         return "resource_kind"
     if resource_id is not None and not is_uuid(resource_id):
         return "resource_id"
@@ -100,7 +100,7 @@ def refused(reply: RemoteReply) -> Fault:
     details: dict[str, object] = {"remote_status": reply.status, "remote_code": code}
     told = reply.body.get("details")
     axis = told.get("axis") if isinstance(told, Mapping) else None
-    if isinstance(axis, str) and _KIND.fullmatch(axis) is not None:
+    if isinstance(axis, str) and KIND_NAME.fullmatch(axis) is not None:
         details["axis"] = axis
     request_id = reply.body.get("request_id")
     if isinstance(request_id, str) and is_uuid(request_id):

@@ -28,6 +28,7 @@ grants = LazyGroup(
     "grants",
     help="Allow peers to use resources. PEER is an id, the beginning of one, a URL or a host; GRANT is an id or the beginning of one.",
     lazy={
+        "check": ("api.cli.received_grants:check", "Ask a peer what a grant that it gave us is good for."),
         "explain": ("api.cli.grants:explain", "Say why a call of a peer is served or refused."),
         "forget": ("api.cli.received_grants:forget", "Destroy the bearer of a grant that a peer gave us."),
         "issue": ("api.cli.grants:issue", "Allow a peer to use resources of a kind; prints the bearer once."),

@@ -88,6 +88,29 @@ def forget(peer: str, grant: str, yes: bool) -> None:
         say("forgotten")
 
 
+@click.command(cls=Command)
+@click.argument("peer")
+@click.argument("grant")
+@connected
+def check(peer: str, grant: str) -> None:
+    """Present the bearer of a grant that a peer gave us, and say what the peer makes of it. GRANT is as with `grants forget`.
+
+    Ends with code 1 if the peer does not serve a call under it.
+    """
+    client, peer_id = resolved(peer)
+    found = _held_id(client, peer_id, grant)
+    data = client.post(f"{peer_path(peer_id, 'received_grants')}/{segment(found)}/check", {}).data
+    record = data.get("received_grant") or {}
+    if client.application.as_json:
+        emit_json(data)
+    else:
+        kinds = ", ".join(clean(kind) for kind in data.get("kinds") or ()) or "no kind of resource"
+        opens = f"good: it opens {kinds}" if data.get("served") else f"refused by the peer: {clean(data.get('remote_code'))}"
+        say(f"{clean(record.get('resource_kind'))} ({clean(','.join(record.get('permission_scopes') or ()))}), {opens}")
+    if not data.get("served"):
+        click.get_current_context().exit(int(Exit.FAILURE))
+
+
 def _held_id(client: Client, peer_id: str, name: str) -> str:
     """The id of the held grant that `name` means.
 

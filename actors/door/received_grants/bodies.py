@@ -59,6 +59,16 @@ RECEIVED_GRANT: Final = Object(
     unknown="ignore",
 )
 ONE_RECEIVED_GRANT: Final = Object((Field("received_grant", RECEIVED_GRANT, required=True),), name="OneReceivedGrant", unknown="ignore")
+CHECKED: Final = Object(
+    (
+        Field("received_grant", RECEIVED_GRANT, required=True),
+        Field("served", Boolean(), required=True, description="Whether the issuer serves a call under it, made from here and now."),
+        Field("remote_code", Text(), nullable=True, description="Why it does not, in the issuer's word."),
+        Field("kinds", ListOf(Text(), limits.PAGE_MAX), required=True, description="The kinds of resources that it opens there."),
+    ),
+    name="ReceivedGrantChecked",
+    unknown="ignore",
+)
 FORGOTTEN: Final = Object(
     (Field("id", Identifier(), required=True), Field("forgotten", Boolean(), required=True)),
     name="ReceivedGrantForgotten",

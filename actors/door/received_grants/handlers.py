@@ -14,6 +14,7 @@ from actors.door.grants.authorise import admitted_peer, presented
 from actors.door.grants.handlers import own_peer
 from actors.door.received_grants import relay
 from actors.door.request import Request
+from actors.door.route import GRANT_REFUSALS
 from actors.grant import lifecycle, projection, standing, tokens
 from actors.grant.chain import Ask, holds
 from actors.grant.record import KIND as GRANT
@@ -76,6 +77,34 @@ def forget_grant(door: Door, request: Request) -> None:
 
     message = Forget(by=request.by, expected_version=request.expected_version(), mark=request.mark)
     door.relay(request, Ref(KIND.name, record.id), message, answered)
+
+
+def check_received_grant(door: Door, request: Request) -> None:
+    """Present a bearer that we hold, and say what the issuer makes of it."""
+    peer, record = own_peer(door, request), own_received_grant(door, request)
+    if record.sealed_bearer is None and record.refused_code is None:
+        raise FaultError(OperatorFault("no_received_grant", "the bearer of this grant has not come yet", 409, {"status": peer.status}))
+
+    def say(code: str | None, kinds: list[str]) -> None:
+        now = door.engine.directory.row(KIND.name, record.id)
+        shown = to_json(now.record if now is not None else record, peer, door.engine.clock.wall())
+        request.ok({"received_grant": shown, "served": code is None, "remote_code": code, "kinds": kinds})
+
+    def answered(reply: RemoteReply) -> None:
+        fault = relay.fault_of(reply)
+        code = fault.details.get("remote_code") if fault is not None else None
+        if fault is None:
+            say(None, relay.read_kinds(reply))
+        elif code in GRANT_REFUSALS.get(reply.status, ()):
+            say(str(code), [])
+        else:
+            raise FaultError(fault)
+
+    if record.refused_code is not None:
+        # What the issuer has refused for good is never presented again.
+        say(record.refused_code, [])
+    else:
+        door.relay(request, Ref(KIND.name, record.id), Call("/federation_api/resources"), answered)
 
 
 def own_received_grant(door: Door, request: Request) -> ReceivedGrantRecord:
@@ -207,6 +236,7 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "list_received_grants": list_received_grants,
     "receive_grant": receive_grant,
     "forget_grant": forget_grant,
+    "check_received_grant": check_received_grant,
     "list_remote_resources": list_remote_resources,
     "get_remote_resource": get_remote_resource,
     "federation_grants": federation_grants,

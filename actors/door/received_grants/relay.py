@@ -17,7 +17,7 @@ from actors.inventory import registry
 from actors.limits import PAGE_MAX
 from actors.peer.remote_answers import remote_code
 from actors.ports import RemoteReply
-from actors.received_grant.remote_answers import refused, rejected
+from actors.received_grant.remote_answers import KIND_NAME, refused, rejected
 from actors.sanitize import INTEGER_MAX
 from runtime.clock import iso, parse_iso
 from runtime.errors import Fault, FaultError, OperatorFault, RemoteFault
@@ -77,6 +77,22 @@ def fault_of(reply: RemoteReply) -> Fault | None:
     moved_to = told.get("moved_to") if isinstance(told, Mapping) else None
     details = {"moved_to": moved_to} if code == "resource_moved" and is_uuid(moved_to) else {}
     return RemoteFault(code, known[1], known[0], details)
+
+
+def read_kinds(reply: RemoteReply) -> list[str]:
+    """The kinds of resources that a peer lists under a bearer.
+
+    Raises:
+        FaultError: `remote_rejected`, with the field that cannot be used.
+    """
+    data = reply.body.get("data")
+    if not isinstance(data, list) or len(data) > PAGE_MAX:
+        raise _unusable("data")
+    kinds = [each.get("kind") if isinstance(each, Mapping) else None for each in data]
+    for index, kind in enumerate(kinds):
+        if not isinstance(kind, str) or KIND_NAME.fullmatch(kind) is None:
+            raise _unusable(f"data[{index}].kind")
+    return [canonical(str(kind)) for kind in kinds]
 
 
 def read_list(reply: RemoteReply, kind: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

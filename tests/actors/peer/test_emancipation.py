@@ -188,3 +188,36 @@ def test_over_rest_a_repeated_request_is_answered_alike_and_the_mode_that_counts
     found = parent.call("GET", f"{PEERS}/{shown.data[0]['id']}")
     assert found is not None
     assert found.data["peer"]["effective_spawn_mode"] == "autonomous_peer"
+
+
+def test_over_rest_the_parent_sees_what_it_holds_and_what_becomes_of_it() -> None:
+    world = World("family")
+    parent, child = (world.platform(name).sign_in() for name in ("parent", "child"))
+
+    def ask(host: Host, method: str, path: str, body: Any = None) -> Reply:
+        reply = host.call(method, f"{PEERS}{path}", body)
+        assert reply is not None
+        assert "fg-" not in str(reply.body)
+        return reply
+
+    modes = {"spawn_mode": "managed_child"}
+    invited = parent.call("POST", PEERS, {"remote_instance_url": child.url, "spawn_role": "parent", **modes})
+    assert invited is not None
+    at_child = ask(child, "POST", "", {"remote_instance_url": parent.url, "spawn_role": "child", **modes}).data["peer"]["id"]
+    ask(child, "POST", f"/{at_child}/accept", {"acceptance_token": invited.data["acceptance_token"]})
+    world.run_for(5.0)
+    at_parent = invited.data["peer"]["id"]
+    (grant,) = ask(child, "GET", f"/{at_child}/grants?origin=managed_child").data
+    assert (grant["effective"], grant["remote_subject"]) == (True, f"parent-operator@{at_child}")
+    (held,) = ask(parent, "GET", f"/{at_parent}/received_grants").data
+    assert (held["grant_id"], held["source"], held["usable"]) == (grant["id"], "accept", True)
+    checking = f"/{at_parent}/received_grants/{held['id']}/check"
+    checked = ask(parent, "POST", checking).data
+    assert (checked["served"], checked["remote_code"], checked["kinds"]) == (True, None, [])
+    assert ask(child, "POST", f"/{at_child}/grants/{grant['id']}/revoke", {}).status == 200
+    checked = ask(parent, "POST", checking).data
+    assert (checked["served"], checked["remote_code"], checked["received_grant"]["usable"]) == (False, "grant_revoked", False)
+    world.run_for(5.0)
+    for host, id in ((parent, at_parent), (child, at_child)):
+        assert ask(host, "GET", f"/{id}").data["peer"]["effective_spawn_mode"] == "autonomous_peer"
+    assert ask(parent, "POST", checking).data["remote_code"] == "grant_revoked"

@@ -126,6 +126,7 @@ def test_a_grant_that_is_received_used_and_forgotten(typed: Typed, other: Typed,
     grant_id = bearer.removeprefix("fg-").partition(".")[0]
     poll(lambda: f'"{grant_id}"' in other.run("grants", "received", other.peer_id, "--json"))
     assert "announced" in other.run("grants", "received", other.peer_id)
+    other.run("grants", "check", other.peer_id, grant_id, code=5)
     for words in (("-",), ()):
         other.run("grants", "receive", other.peer_id, *words, code=2, text="")
     other.run("grants", "receive", other.peer_id, bearer, code=2)
@@ -136,6 +137,7 @@ def test_a_grant_that_is_received_used_and_forgotten(typed: Typed, other: Typed,
     listed = other.run("grants", "received", other.peer_id)
     assert bearer.partition(".")[2] not in shown + listed
     assert "NodeTemplate" in listed
+    assert "good: it opens NodeTemplate" in other.run("grants", "check", other.peer_id, grant_id)
     assert other.run("resources", "remote", other.peer_id, "NodeTemplate", "--json") == ""
     other.run("resources", "remote", other.peer_id, "NodeTemplate", "no-such", code=4)
     other.run("resources", "remote", other.peer_id, "NodeModule", code=5)
