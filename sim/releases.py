@@ -12,6 +12,9 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from actors.ports import RemoteRequest
+from runtime.values import evolve
+
 Keys = Mapping[str, frozenset[str]]
 """Path of the federation API to keys at the top of a body (of its `data`, in answers)."""
 
@@ -34,6 +37,12 @@ class Release:
         """What of a request's body it would have sent."""
         keys = self.unknown.get(path)
         return body if keys is None or body is None else {key: value for key, value in body.items() if key not in keys}
+
+    def sends_request(self, request: RemoteRequest) -> RemoteRequest:
+        """The request that it would have made, whose sealed parts are still sealed."""
+        keys = self.unknown.get(request.path, frozenset())
+        sealed = {place: value for place, value in request.sealed_fields.items() if place.partition(".")[0] not in keys}
+        return evolve(request, body=self.sends(request.path, request.body), sealed_fields=sealed)
 
     def reads(self, path: str, raw: bytes) -> bytes:
         """What of a request it would have taken notice of."""

@@ -18,7 +18,7 @@ from actors.peer.abandoning import Abandoning
 from actors.peer.lifecycle import LIVE
 from actors.peer.messages import Emancipate, EmancipationTold, GrantTakenBack, Shown
 from actors.peer.outbound import exchange
-from actors.peer.peer_events import OPERATOR_GRANT, PEER_EMANCIPATED
+from actors.peer.peer_events import OPERATOR_GRANT, PEER_EMANCIPATED, let_go
 from actors.peer.projection import full_now
 from actors.peer.record import OwedNotice, PeerRecord
 from actors.peer.steps import note, standing_alone
@@ -58,10 +58,14 @@ class Emancipating(Abandoning):
             _stand_alone(ctx, record, message.by, message.reason)
 
     def look_whether_taken_back(self, ctx: Context) -> None:
-        """A crash may have swallowed the word of it, or it came before there was a peering to part from."""
+        """A crash may have swallowed the word of it, at either side, or it came before there was a peering to part from."""
         record: PeerRecord | None = ctx.record
-        if record is not None and stewardship.is_child(record) and stewardship.taken_back(ctx, record):
+        if record is None or record.spawn_mode != "managed_child":
+            return
+        if stewardship.is_child(record) and stewardship.taken_back(ctx, record):
             ctx.send(ctx.ref, GrantTakenBack())
+        elif record.spawn_role == "parent" and standing_alone(record):
+            let_go(ctx, record)
 
     def told_of_emancipation(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """Say it if it is time; that it has left is noted before it does."""

@@ -90,12 +90,17 @@ def _emancipated(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerReco
     """Our managed child stands on its own feet: what it gave us for operating it is void on its side already."""
     if record.spawn_role != "parent" or record.spawn_mode != "managed_child" or standing_alone(record):
         return record
-    for row in ctx.query(of_peer(record.id)):
-        if row.record.resource_kind == OPERATOR_GRANT:
-            ctx.send(Ref(RECEIVED_GRANT.name, row.record.id), IssuerTold("revoked", for_good=True))
+    let_go(ctx, record)
     ctx.audit("peer.emancipated", "remote", record.remote_instance_id, federation_peer_id=record.id, reason=event.reason)
     note(ctx, record, "emancipated", "medium", reason=event.reason)
     return evolve(record, metadata={**record.metadata, "emancipated_at": iso(ctx.wall)})
+
+
+def let_go(ctx: Context, record: PeerRecord) -> None:
+    """Have the bearers destroyed that a child gave us for operating it."""
+    for row in ctx.query(of_peer(record.id)):
+        if row.record.resource_kind == OPERATOR_GRANT and (row.record.sealed_bearer is not None or row.record.refused_code is None):
+            ctx.send(Ref(RECEIVED_GRANT.name, row.record.id), IssuerTold("revoked", for_good=True))
 
 
 def _compromise_disclosed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:

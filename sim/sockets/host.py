@@ -282,7 +282,7 @@ class WorldComposition(Composition):
             return start
 
         def request(request: RemoteRequest, done: Callable[[Any], None]) -> None:
-            start(evolve(request, body=release.sends(request.path, request.body)), done)
+            start(release.sends_request(request), done)
 
         return request
 

@@ -20,6 +20,7 @@ import actors.migration_chain.actor
 import actors.mirror.shelf
 import actors.peer.calling
 import actors.peer.cascade
+import actors.peer.emancipating
 import actors.peer.ending
 import actors.peer.heartbeats
 import actors.peer.liveness
@@ -27,6 +28,7 @@ import actors.peer.minting
 import actors.peer.operator_side
 import actors.peer.projection
 import actors.peer.steps
+import actors.peer.stewardship
 import actors.peer.tokens
 import net.vault
 import sim.connections
@@ -39,8 +41,9 @@ from actors.grant.record import GrantRecord
 from actors.peer import lifecycle
 from actors.peer.actor import PeerActor
 from actors.peer.dependants import DEPENDANTS
-from actors.peer.messages import Beat, HeartbeatAnswered, RemediationAnswered
+from actors.peer.messages import Beat, GrantTakenBack, HeartbeatAnswered, RemediationAnswered
 from actors.received_grant.actor import ReceivedGrantActor
+from actors.received_grant.record import of_peer
 from runtime.engine import Engine
 from runtime.errors import OperatorFault
 from runtime.store.chain import GENESIS, link
@@ -587,6 +590,36 @@ def bearer_told_in_an_event(patch: Patch) -> None:
 def held_bearers_outlive_the_peering(patch: Patch) -> None:
     """The end of a peering destroys none of the bearers that came under it."""
     patch.setattr(actors.peer.ending, "DEPENDANTS", [each for each in DEPENDANTS if each.kind != "received_grant"])
+
+
+@plant("child-gives-its-parent-a-grant")
+def operator_grant_confirmed_and_not_kept(patch: Patch) -> None:
+    """A parent answers that it holds the grant of its child, and keeps nothing."""
+    patch.setattr(actors.peer.stewardship, "take", lambda ctx, record, offered, sealed: None)
+
+
+@plant("child-begins-its-accept-anew")
+def former_operator_bearer_kept(patch: Patch) -> None:
+    """A parent that holds a bearer for the grant of its child already keeps that one."""
+    take = actors.peer.stewardship.take
+
+    def once(ctx: Any, record: Any, offered: Any, sealed: bytes) -> None:
+        if not ctx.query(of_peer(record.id)):
+            take(ctx, record, offered, sealed)
+
+    patch.setattr(actors.peer.stewardship, "take", once)
+
+
+@plant("child-revokes-its-grant-and-crashes")
+def child_stays_though_its_grant_was_revoked(patch: Patch) -> None:
+    """A child whose operators have revoked the grant of its parent goes on as a managed one."""
+    handler(patch, GrantTakenBack, lambda actor, message, ctx: None)
+
+
+@plant("parent-crashes-when-its-child-leaves")
+def operator_bearer_outlives_the_child(patch: Patch) -> None:
+    """A parent that has noted that its child stands on its own leaves the bearer where it is if it dies in that moment."""
+    patch.setattr(actors.peer.emancipating, "let_go", lambda ctx, record: None)
 
 
 @plant("migration-begins-nothing-in-the-grace")

@@ -53,6 +53,7 @@ SAMPLE = (
     "held_bearer_opens_our_door",
     "bearer_told_in_an_event",
     "held_bearers_outlive_the_peering",
+    "operator_grant_confirmed_and_not_kept",
     "cross_signature_unchecked",
     "window_of_the_next_rotation",
     "late_push_wins",

@@ -122,6 +122,18 @@ def test_a_crash_at_any_commit_leaves_no_grant_in_force(family: Pair, number: in
     assert (held.refused_code, held.sealed_bearer) == ("grant_revoked", None)
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_crash_of_the_parent_leaves_it_no_bearer(family: Pair, number: int, moment: Any) -> None:
+    family.a.crash_at = (family.a.commits + number, moment)
+    emancipate(family)
+    family.network.advance(400.0)
+    assert family.a.life == 2, "the crash has not happened"
+    assert "emancipated_at" in family.a.record(family.at_a.peer_id).metadata
+    (held,) = (row.record for row in family.a.store.query(Query(RECEIVED.name)))
+    assert (held.refused_code, held.sealed_bearer) == ("grant_revoked", None)
+
+
 def test_in_a_pause_the_word_waits_and_with_the_end_of_the_peering_it_is_dropped(family: Pair) -> None:
     family.b.told(family.at_b.peer_id, Suspend(OPERATOR))
     family.network.passed.clear()
