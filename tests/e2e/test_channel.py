@@ -66,11 +66,11 @@ def test_a_platform_that_can_only_dial_out_is_called_over_its_own_channel(public
 RESOURCES = "/api/v1/system/platform/resources"
 
 
-def lend(lender: Daemon, at_lender: str, holder: Daemon, at_holder: str) -> tuple[str, str]:
+def lend(lender: Daemon, at_lender: str, holder: Daemon, at_holder: str, **more: Any) -> tuple[str, str]:
     """A module of the lender and a grant for it, whose bearer the holder keeps; the ids of both."""
     made = lender.call("POST", f"{RESOURCES}/NodeModule", {"attributes": {"name": "nginx", "variety": "subscription"}})
     assert made.status == 201, made.body
-    body = {"remote_subject": "reader", "resource_kind": "NodeModule", "permission_scopes": ["read"]}
+    body = {"remote_subject": "reader", "resource_kind": "NodeModule", "permission_scopes": ["read"], **more}
     given = lender.call("POST", f"{PEERS}/{at_lender}/grants", body)
     assert given.status == 201, given.body
     kept = holder.call("POST", f"{PEERS}/{at_holder}/received_grants", {"bearer_token": given.data["bearer_token"]})

@@ -49,12 +49,13 @@ class Leaf:
 
 
 class Authority:
-    """A root that signs leaves; Ed25519 unless told otherwise."""
+    """A root that signs leaves; Ed25519 unless told otherwise. `now`: seconds since the epoch, by which all dates are set."""
 
-    def __init__(self, name: str = "test root", *, p256: bool = False) -> None:
+    def __init__(self, name: str = "test root", *, p256: bool = False, now: float = NOW) -> None:
+        self._now = now
         self._key = ec.generate_private_key(ec.SECP256R1()) if p256 else ed25519.Ed25519PrivateKey.generate()
         self._hash = hashes.SHA256() if p256 else None
-        start = datetime.fromtimestamp(NOW, UTC) - timedelta(days=400)
+        start = datetime.fromtimestamp(now, UTC) - timedelta(days=400)
         identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         self.certificate = (
             x509.CertificateBuilder()
@@ -100,14 +101,14 @@ class Authority:
 
     def _issue(self, name: str, names: list[x509.GeneralName], usage: x509.ObjectIdentifier, *, p256: bool, days: float) -> Leaf:
         key: PrivateKey = ec.generate_private_key(ec.SECP256R1()) if p256 else ed25519.Ed25519PrivateKey.generate()
-        end = datetime.fromtimestamp(NOW, UTC) + timedelta(days=days)
+        end = datetime.fromtimestamp(self._now, UTC) + timedelta(days=days)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name(name))
             .issuer_name(self.certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(min(datetime.fromtimestamp(NOW, UTC), end) - timedelta(days=10))
+            .not_valid_before(min(datetime.fromtimestamp(self._now, UTC), end) - timedelta(days=10))
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=False), critical=True)
