@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from runtime.actor import Ref
+from runtime.limits import WALL_STEP_S
 
 BUCKET_S: Final = 256.0
 NEVER: Final = 1e15
 """Seconds since the epoch from which a deadline counts as none (thirty million years)."""
 
 _STALE_MIN: Final = 1_024
+
+
+def has_come(at: float | None, wall: float, put_off_s: float) -> bool:
+    """Whether it is time to look again at `at` (seconds since the epoch), a moment that is never set further ahead than `put_off_s`.
+
+    It is, too, if the moment is further away than that: then it was set by a clock that was ahead and has been put right since.
+    """
+    return at is not None and not wall < at <= wall + put_off_s + WALL_STEP_S
 
 
 class Deadlines:
@@ -54,6 +64,14 @@ class Deadlines:
         self._file(ref, at)
         if self._entries > 2 * self._live + _STALE_MIN:
             self._rebuild()
+
+    def doubtful(self, wall: float, put_off_s: Mapping[str, float]) -> list[Ref]:
+        """Records whose deadline is further ahead than looks of their kind are put off; other kinds have dates of their own."""
+        found: list[Ref] = []
+        for kind, longest_s in sorted(put_off_s.items()):
+            far = wall + longest_s + WALL_STEP_S
+            found += [Ref(kind, id) for id, at in self._at.get(kind, {}).items() if at > far]
+        return found
 
     def earliest(self) -> float:
         """No deadline lies before this moment; infinity if there is none at all."""

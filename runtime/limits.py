@@ -19,6 +19,8 @@ PASSIVATE_BUCKET_S: Final = 30.0
 PASSIVATE_SLICE: Final = 2_000
 EVIDENCE_FLUSH_S: Final = 1.0
 WALL_RECHECK_S: Final = 30.0
+WALL_STEP_S: Final = 60.0
+"""A wall clock that is put back by more than this has set deadlines that nobody meant; less is what looks may be late by anyway."""
 DUE_REPEAT_S: Final = 1.0
 RESUME_SLICE: Final = 25
 DUE_SLICE: Final = 250

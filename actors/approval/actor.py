@@ -11,13 +11,14 @@ from typing import Any
 
 from actors.approval import deciding
 from actors.approval.lifecycle import Status, Trigger, progress, transition
-from actors.approval.limits import ANSWER_S
+from actors.approval.limits import ANSWER_S, LOOK_S
 from actors.approval.messages import AnswerNow, Approve, AskApproval, Execute, Executed, NotApproved, Reject, Supersede, Withdraw
 from actors.approval.record import KIND, ApprovalRecord, Decision, digest, next_look, pending, status_at
 from actors.idempotency.record import Mark, remember
 from actors.operator.permissions import satisfies
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.values import evolve
 
@@ -123,7 +124,7 @@ class ApprovalActor(Actor):
             return
         if record.status == "pending" and status_at(record, ctx.wall) == "expired":
             self._end(ctx, self._stepped(ctx, record, "time_out", None), "nobody decided in time")
-        elif record.execution_status == "running" and record.look_at is not None and record.look_at <= ctx.wall:
+        elif record.execution_status == "running" and has_come(record.look_at, ctx.wall, LOOK_S):
             ctx.save(evolve(record, look_at=next_look(ctx.wall)))
             self._begin(ctx, ctx.record)
 

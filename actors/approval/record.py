@@ -135,6 +135,7 @@ KIND: Final = Kind(
         "subject_id": record.subject_id,
     },
     due=_due,
+    put_off_s=LOOK_S,
     resume=lambda record: record.execution_status == "running",
 )  # fmt: skip
 

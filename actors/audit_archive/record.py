@@ -14,6 +14,7 @@ import attrs
 
 from actors.audit_archive.chains import Chain, ChainKind
 from actors.audit_archive.lifecycle import State
+from actors.limits import DAY_S
 from runtime.clock import iso, iso_or_none
 from runtime.store.chain import GENESIS
 from runtime.store.codec import canonical_json
@@ -110,7 +111,9 @@ class ShipmentRecord:
         }
 
 
-ARCHIVE: Final = Kind(name="audit_archive", record=ArchiveRecord, due=lambda record: record.next_run_at, resume=lambda record: True)
+ARCHIVE: Final = Kind(
+    name="audit_archive", record=ArchiveRecord, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
+)
 
 
 def _of_any_chain(stored: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import attrs
 
 from actors.capability import lifecycle
 from actors.capability.lifecycle import LEGS, Block, Direction, Leg, Policy, State
-from actors.capability.limits import FAILURES_TOLD, INTERVAL_DEFAULT_S
+from actors.capability.limits import FAILURES_TOLD, INTERVAL_DEFAULT_S, INTERVAL_MAX_S
 from actors.mirror.shelf import CAPABILITY
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Condition, Kind, Query
@@ -157,6 +157,7 @@ KIND: Final = Kind(
     unique=dict.fromkeys(("pull", "push", "direction"), "capability_exists"),
     keys=_keys,
     due=lambda record: record.next_at,
+    put_off_s=INTERVAL_MAX_S,
 )  # fmt: skip
 
 

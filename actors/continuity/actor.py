@@ -28,6 +28,7 @@ from actors.subscription.messages import Rewrite
 from actors.subscription.steps import ROUTES_KIND
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import OperatorFault
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
@@ -124,7 +125,7 @@ class ContinuityActor(Actor):
     def on_due(self, message: Due, ctx: Context) -> None:
         record: ContinuityRecord | None = self.record
         closing = record.closing if record is not None else None
-        if record is None or closing is None or closing.look_at > ctx.wall:
+        if record is None or closing is None or not has_come(closing.look_at, ctx.wall, DEPENDANTS_LOOK_S):
             return
         query = Query(
             PEER.name, ((Condition("status", "!=", "revoked"),),), newest_first=False, after_id=closing.after_id, limit=DEPENDANTS_SLICE

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from actors.limits import DEPENDANTS_LOOK_S
 from actors.sanitize import INTEGER_MAX
 from actors.settings import Identity
 from runtime.clock import iso_or_none
@@ -90,7 +91,12 @@ class ContinuityRecord:
     closing: Closing | None = None
 
 
-KIND = Kind(name="continuity", record=ContinuityRecord, due=lambda record: record.closing.look_at if record.closing is not None else None)
+KIND = Kind(
+    name="continuity",
+    record=ContinuityRecord,
+    due=lambda record: record.closing.look_at if record.closing is not None else None,
+    put_off_s=DEPENDANTS_LOOK_S,
+)
 
 
 def frozen_by(record: ContinuityRecord | None, identity: Identity) -> Cause | None:

@@ -48,7 +48,8 @@ class Reviewing(Actor):
     def schedule_review(self, ctx: Context, reviewed_at: float | None) -> None:
         """Set the time of the next review; one that was missed is made soon."""
         due_at = ctx.wall if reviewed_at is None else reviewed_at + REVIEW_EVERY_S
-        ctx.after(max(due_at - ctx.wall, 2 * GOVERNANCE_SETTLE_S), ReviewTick(), "review")
+        # A review of a clock that was ahead would put the next one off until that time has come.
+        ctx.after(max(min(due_at - ctx.wall, REVIEW_EVERY_S), 2 * GOVERNANCE_SETTLE_S), ReviewTick(), "review")
 
     @handles(ReviewTick)
     def on_review_tick(self, message: ReviewTick, ctx: Context) -> None:

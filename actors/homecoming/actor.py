@@ -21,6 +21,7 @@ from actors.ports import RemoteReply
 from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault
 from runtime.ids import is_uuid
 from runtime.store.port import Condition, Query
@@ -48,7 +49,7 @@ class HomecomingActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: HomecomingRecord | None = self.record
-        if record is None or record.answered_at is not None or record.look_at is None or record.look_at > ctx.wall:
+        if record is None or record.answered_at is not None or not has_come(record.look_at, ctx.wall, ASK_EVERY_S):
             return
         peer = self._peer(ctx)
         if peer is None or peer.status == "revoked":

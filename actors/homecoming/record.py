@@ -61,6 +61,7 @@ KIND: Final = Kind(
     columns={"account_id": "text", "open": "integer"},
     project=lambda record: {"account_id": record.account_id, "open": int(record.answered_at is None)},
     due=lambda record: record.look_at,
+    put_off_s=ASK_EVERY_S,
 )
 
 

@@ -20,6 +20,7 @@ from actors.homecoming.messages import TakeClaim
 from actors.idempotency.record import Mark, remember
 from actors.migration.exception import BEARER_NOT_KEPT, asked, covers, extent
 from actors.migration.lifecycle import STUCK, Trigger, transition
+from actors.migration.limits import RECOVERY_S
 from actors.migration.messages import (
     Act,
     BearerSealed,
@@ -47,6 +48,7 @@ from actors.received_grant.record import fitting, of_peer
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition
 from runtime.values import evolve
@@ -375,7 +377,7 @@ class MigrationActor(Transfer):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: MigrationRecord | None = self.record
-        if record is None or record.next_look_at is None or ctx.wall < record.next_look_at:
+        if record is None or not has_come(record.next_look_at, ctx.wall, RECOVERY_S):
             return
         self.keep(ctx, record)
         self.go_on(ctx)

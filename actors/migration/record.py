@@ -126,6 +126,7 @@ MIGRATION: Final = Kind(
         "transfer_id": record.transfer_id,
     },
     due=lambda record: record.next_look_at,
+    put_off_s=RECOVERY_S,
     resume=lambda record: record.next_look_at is not None,
 )
 

@@ -15,7 +15,7 @@ from actors.migration.receipts import hop_flaw
 from actors.migration.transfer import refused_by, trusted
 from actors.migration_chain.judging import places, plan_fault
 from actors.migration_chain.lifecycle import UNDER_WAY, Trigger, transition
-from actors.migration_chain.limits import LOG_KEPT, STALLED_AFTER_S, TICK_S, retry_after
+from actors.migration_chain.limits import HOURLY_S, LOG_KEPT, STALLED_AFTER_S, TICK_S, retry_after
 from actors.migration_chain.messages import ActOnChain, HopAnswered, HopTold, MakeChain, StartHop, WithdrawHop
 from actors.migration_chain.record import CHAIN, HOP, UNPROVEN, MigrationChainRecord, hop_id, shown
 from actors.migration_chain.transient import passes
@@ -27,6 +27,7 @@ from actors.ports import RemoteReply
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.values import evolve
 
@@ -113,7 +114,7 @@ class MigrationChainActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: MigrationChainRecord | None = self.record
-        if record is None or record.next_attempt_at is None or record.next_attempt_at > ctx.wall:
+        if record is None or not has_come(record.next_attempt_at, ctx.wall, HOURLY_S):
             return
         if not record.asked:
             # Between two hops of a chain that runs by itself.

@@ -18,7 +18,7 @@ from actors.migration.actor import NO_GRANT, bearer_of, planned_record
 from actors.migration.messages import Act, ForHop, MigrationMoved, Plan
 from actors.migration.record import MIGRATION, MigrationRecord
 from actors.migration_chain.lifecycle import HopTrigger, hop_transition
-from actors.migration_chain.limits import LOOK_S, NAME_CHARS_MAX, retry_after
+from actors.migration_chain.limits import HOURLY_S, LOOK_S, NAME_CHARS_MAX, retry_after
 from actors.migration_chain.messages import HopTold, StartHop, WithdrawHop
 from actors.migration_chain.record import CHAIN_KIND, HOP, ChainHopRecord
 from actors.migration_chain.transient import passes
@@ -28,6 +28,7 @@ from actors.peer.messages import PeeringEnded
 from actors.peer.standing import in_force, peer_of
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
@@ -185,7 +186,7 @@ class ChainHopActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: ChainHopRecord | None = self.record
-        if record is None or record.look_at is None or record.look_at > ctx.wall:
+        if record is None or not has_come(record.look_at, ctx.wall, HOURLY_S):
             return
         ctx.save(evolve(record, look_at=ctx.wall + LOOK_S))
         self._go_on(ctx)
@@ -222,7 +223,7 @@ class ChainHopActor(Actor):
         if found is None and record.withdrawing:
             ctx.save(self._stepped(ctx, record, "withdraw"))
         elif found is None:
-            if record.retry_at is None or record.retry_at <= ctx.wall:
+            if record.retry_at is None or has_come(record.retry_at, ctx.wall, HOURLY_S):
                 ctx.send(ref, plan_of(record))
         elif found.status == "completed":
             id_map = found.receipt["receipt"]["id_map"] if found.receipt is not None else {}
@@ -241,7 +242,7 @@ class ChainHopActor(Actor):
     def _look_at_failure(self, ctx: Context, record: ChainHopRecord, found: MigrationRecord) -> None:
         if found.attempt != record.failed_attempt:
             self._fail_or_wait(ctx, evolve(record, failed_attempt=found.attempt), found.error or "migration_fenced")
-        elif record.retry_at is not None and record.retry_at <= ctx.wall:
+        elif has_come(record.retry_at, ctx.wall, HOURLY_S):
             self._fail_or_wait(ctx, record, record.error or "migration_fenced")
             acknowledged = record.acknowledge_residency
             ctx.send(Ref(MIGRATION.name, found.id), Act(by=record.approved_by, act="retry", acknowledge_residency=acknowledged))

@@ -13,6 +13,7 @@ import attrs
 from actors.migration.record import HOP_KIND
 from actors.migration.steps import Header, Operation
 from actors.migration_chain.lifecycle import HopStatus, Status
+from actors.migration_chain.limits import HOURLY_S
 from actors.migration_chain.word import HopWord
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Kind
@@ -108,6 +109,7 @@ CHAIN: Final = Kind(
     columns={"account_id": "text", "status": "text", "stalled": "integer"},
     project=lambda record: {"account_id": record.account_id, "status": record.status, "stalled": int(record.stalled)},
     due=lambda record: record.next_attempt_at,
+    put_off_s=HOURLY_S,
     resume=lambda record: record.asked and record.status == "in_flight",
 )
 
@@ -175,6 +177,7 @@ HOP: Final = Kind(
         "waiting_asker_id": record.asker_peer_id if record.status == "awaiting_approval" else None,
     },
     due=lambda record: record.look_at,
+    put_off_s=HOURLY_S,
     resume=lambda record: record.look_at is not None,
 )
 

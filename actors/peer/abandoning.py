@@ -19,6 +19,7 @@ from actors.rotation.record import ourselves, signing_root
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault
 from runtime.values import evolve
 
@@ -50,7 +51,7 @@ class Abandoning(Heartbeats):
     def told_of_abandoning(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """Say it if it is time, or give up; either is noted before it happens."""
         farewell = record.farewell
-        if farewell is None or farewell.next_at > ctx.wall:
+        if farewell is None or not has_come(farewell.next_at, ctx.wall, LAST_WORD_RETRY_S):
             return record
         if farewell.tries >= LAST_WORD_TRIES:
             return evolve(record, farewell=None)

@@ -26,6 +26,7 @@ from actors.ports import RemoteReply
 from runtime.actor import Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
@@ -70,7 +71,7 @@ class Emancipating(Abandoning):
     def told_of_emancipation(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """Say it if it is time; that it has left is noted before it does."""
         owed = record.emancipation
-        if owed is None or owed.next_at > ctx.wall:
+        if owed is None or not has_come(owed.next_at, ctx.wall, OWED_NOTICE_RETRY_MAX_S):
             return record
         if record.status == "revoked":
             return evolve(record, emancipation=None)

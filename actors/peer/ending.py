@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.idempotency.record import Mark, remember
-from actors.limits import DEPENDANTS_SLICE, LAST_WORD_RETRY_S, LAST_WORD_TRIES, RECEIPT_KEPT_S
+from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_SLICE, LAST_WORD_RETRY_S, LAST_WORD_TRIES, RECEIPT_KEPT_S, TOMBSTONE_S
 from actors.peer import cascade, remote_answers
 from actors.peer.dependants import DEPENDANTS
 from actors.peer.emancipating import Emancipating
@@ -37,6 +37,7 @@ from actors.ports import RemoteReply, RemoteRequest
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.values import evolve
 
@@ -146,21 +147,21 @@ class Ending(Emancipating):
         """Every step of the end whose time has come."""
         revocation = record.revocation
         assert revocation is not None
-        if revocation.last_word is not None and revocation.last_word.next_at <= ctx.wall:
+        if revocation.last_word is not None and has_come(revocation.last_word.next_at, ctx.wall, LAST_WORD_RETRY_S):
             record = self._tell_end(ctx, record, revocation.last_word)
         record = self._drained(ctx, record)
         assert record.revocation is not None
-        if record.revocation.look_at is not None and record.revocation.look_at <= ctx.wall:
+        if has_come(record.revocation.look_at, ctx.wall, DEPENDANTS_LOOK_MAX_S):
             record = cascade.looked_again(record, _tell_dependants(ctx, record), ctx.wall)
         assert record.revocation is not None
-        tombstone_until = record.revocation.tombstone_until
-        return cascade.buried(record) if tombstone_until is not None and tombstone_until <= ctx.wall else record
+        return cascade.buried(record) if has_come(record.revocation.tombstone_until, ctx.wall, TOMBSTONE_S) else record
 
     def _drained(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """The grace ends with its time, but not while the last word is owed: it needs our identity."""
         revocation = record.revocation
         assert revocation is not None
-        if revocation.phase != "draining" or revocation.last_word is not None or revocation.drain_until > ctx.wall:
+        grace_s = ctx.settings.federation.revocation_grace_s
+        if revocation.phase != "draining" or revocation.last_word is not None or not has_come(revocation.drain_until, ctx.wall, grace_s):
             return record
         return cascade.completed(ctx, record)
 

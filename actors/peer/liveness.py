@@ -13,7 +13,19 @@ from actors.peer.expiring import Expiring
 from actors.peer.lifecycle import Trigger
 from actors.peer.messages import HeartbeatTick, LivenessTick, RemediationAnswered, SweepNow
 from actors.peer.record import PeerEvidence, PeerRecord
-from actors.peer.steps import NO_IDENTITY, REMOTE, SYSTEM, Party, call_refusal, is_stale, note, reachable_identity, step, wants_heartbeats
+from actors.peer.steps import (
+    NO_IDENTITY,
+    REMOTE,
+    SYSTEM,
+    Party,
+    call_refusal,
+    heard_in_future,
+    is_stale,
+    note,
+    reachable_identity,
+    step,
+    wants_heartbeats,
+)
 from actors.ports import RemoteReply, RemoteRequest
 from runtime.actor import handles, spared_while
 from runtime.context import Context
@@ -42,6 +54,7 @@ class Liveness(Anchors, Expiring):
             return False
         return (
             not is_stale(record, evidence, ctx.wall, ctx.settings.federation.stale_after_s)
+            and not heard_in_future(evidence, ctx.wall)
             and self.anchors_at_rest(ctx, record)
             and self.roots_at_rest(ctx, record)
             and not self.renewal_near(ctx, record)
@@ -59,6 +72,9 @@ class Liveness(Anchors, Expiring):
         self.renew_if_due(ctx, record)
         self.tell_of_ending(ctx, record, renewing=self.renewing is not None)
         self.look_at_anchors(ctx, record)
+        if heard_in_future(self.evidence, ctx.wall):
+            # It was heard before now, whatever the clock said then; silence counts from here.
+            ctx.set_evidence(evolve(self.evidence, last_heartbeat_at=ctx.wall))
         stale_after_s = ctx.settings.federation.stale_after_s
         if record.status not in ("enrolled", "active") or not is_stale(record, self.evidence, ctx.wall, stale_after_s):
             self.looked = False

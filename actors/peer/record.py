@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from actors.limits import RECEIPT_KEPT_S
+from actors.limits import OWED_NOTICE_RETRY_MAX_S, RECEIPT_KEPT_S
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import LIVE, PeerKind, Status
 from actors.peer.roles import SpawnMode, SpawnRole
@@ -460,6 +460,7 @@ KIND = Kind(
     },
     keys=_keys,
     due=_due,
+    put_off_s=OWED_NOTICE_RETRY_MAX_S,
     resume=_resume,
     evidence=PeerEvidence,
     evidence_columns={"last_heartbeat_at": "real"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from actors.limits import CLOCK_STEP_MAX_S
 from actors.peer import lifecycle
 from actors.peer.lifecycle import LIVE, Status, Trigger
 from actors.peer.record import PeerEvidence, PeerRecord, TrustStatus
@@ -182,10 +183,18 @@ def can_be_told(record: PeerRecord, wall: float) -> bool:
 
 
 def is_stale(record: PeerRecord, evidence: PeerEvidence | None, wall: float, stale_after_s: float) -> bool:
-    """Whether the newest two-way evidence, or the enrolment if that is newer, is too old."""
+    """Whether the newest two-way evidence, or the enrolment if that is newer, is too old. An enrolment that is still to come is none."""
     last, enrolled = evidence.last_heartbeat_at if evidence is not None else None, record.last_handshake_at
+    if enrolled is not None and enrolled > wall + CLOCK_STEP_MAX_S:
+        enrolled = None
     newest = enrolled if last is None or (enrolled is not None and enrolled > last) else last
     return newest is None or wall - newest > stale_after_s
+
+
+def heard_in_future(evidence: PeerEvidence | None, wall: float) -> bool:
+    """Whether the newest two-way evidence is of a time that has not come: the clock that told it was ahead."""
+    last = evidence.last_heartbeat_at if evidence is not None else None
+    return last is not None and last > wall + CLOCK_STEP_MAX_S
 
 
 def undisclosed(record: PeerRecord) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from actors.rotation.shown import shown
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Condition, Query, Row
 from runtime.values import evolve
@@ -110,7 +111,7 @@ class RotationActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: RotationRecord | None = self.record
-        if record is None or record.next is None or record.look_at is None or record.look_at > ctx.wall:
+        if record is None or record.next is None or not has_come(record.look_at, ctx.wall, ROTATION_LOOK_S):
             return
         peers = [row.record for row in self._peers(ctx)]
         ends = ends_for_us(record)

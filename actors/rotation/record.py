@@ -13,7 +13,7 @@ from typing import Final, Literal
 import attrs
 
 from actors import certificates
-from actors.limits import FORMER_ROOTS_MAX, SKEW_MAX_S
+from actors.limits import FORMER_ROOTS_MAX, ROTATION_LOOK_S, SKEW_MAX_S
 from actors.peer.lifecycle import LIVE
 from actors.peer.record import PeerRecord
 from actors.ports import RootKey
@@ -92,7 +92,7 @@ class RotationRecord:
     look_at: float | None = None
 
 
-KIND: Final = Kind(name="rotation", record=RotationRecord, due=lambda record: record.look_at)
+KIND: Final = Kind(name="rotation", record=RotationRecord, due=lambda record: record.look_at, put_off_s=ROTATION_LOOK_S)
 
 
 class Roots(Value, frozen=True):

@@ -14,7 +14,7 @@ from actors.peer.record import PeerRecord
 from actors.peer.standing import in_force
 from actors.ports import ProxyRoute
 from actors.subscription import lifecycle
-from actors.subscription.lifecycle import Phase, State
+from actors.subscription.lifecycle import LOOK_EVERY_S, RETRY_LAST_S, Phase, State
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Condition, Kind, Query
 
@@ -126,6 +126,7 @@ KIND = Kind(
     unique={"host": "hostname_taken"},
     keys=lambda record: {"host": host_key(record.account_id, record.local_hostname) if record.state != "cancelled" else None},
     due=_due,
+    put_off_s=max(LOOK_EVERY_S, RETRY_LAST_S),
 )
 
 

@@ -38,6 +38,9 @@ class Kind:
         unique: unique keys, key name to the domain code that a violation maps to; `keys(record)` gives their values
             (None means that the record does not take part).
         due: wall time (seconds since the epoch) at which the actor must be woken, or None; pure.
+        put_off_s: the longest time by which looks of this kind are put off; None where every deadline is a date of its own. A record whose
+            deadline is further away is told of it after a start, and when the wall clock was put back: a clock that was ahead may have
+            set it, which its actor finds out by `runtime.deadlines.has_come`.
         resume: whether the actor must be woken after a start of the process; pure.
         evidence: attrs class of the small mutable value flushed beside the record, or None.
         evidence_columns: indexed columns computed from the evidence by `project_evidence`.
@@ -53,6 +56,7 @@ class Kind:
     unique: Mapping[str, str] = attrs.field(factory=dict)
     keys: Callable[[Any], dict[str, str | None]] = _no_columns
     due: Callable[[Any], float | None] = _nothing
+    put_off_s: float | None = None
     resume: Callable[[Any], bool] = _nothing
     evidence: type | None = None
     evidence_columns: Mapping[str, Column] = attrs.field(factory=dict)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from runtime.actor import Actor, Due, Ref, Resume
 from runtime.context import Context
-from runtime.deadlines import BUCKET_S, Deadlines
-from runtime.limits import DUE_REPEAT_S, DUE_SLICE, RESUME_SLICE, WALL_RECHECK_S
+from runtime.deadlines import BUCKET_S, Deadlines, has_come
+from runtime.limits import DUE_REPEAT_S, DUE_SLICE, RESUME_SLICE, SLICE_EVERY_S, WALL_RECHECK_S, WALL_STEP_S
 from runtime.values import evolve
-from tests.support.engines import WALL, AccountRecord, Do, World, add
+from tests.support.engines import PATIENCE_S, WALL, AccountRecord, Do, World, add
 
 A = Ref("account", "a")
 
@@ -230,3 +230,98 @@ def test_whatever_clocks_and_processes_do_a_deadline_takes_effect_once(steps: li
     world.advance(2 * WALL_RECHECK_S, step=5.0)
     assert fired(world) == 1
     assert dues(world) >= 1
+
+
+# --- a clock that was ahead ------------------------------------------------------------------------------------------
+
+B = Ref("looker", "b")
+AHEAD_S = 20 * 86_400.0
+
+
+def put_off_by_a_clock_ahead(world: World, ref: Ref) -> None:
+    world.clock.wall_at += AHEAD_S
+    world.ask(ref, add("x", due_at=world.clock.wall() + PATIENCE_S))
+    world.run()
+
+
+def looks(world: World, ref: Ref) -> int:
+    record = world.record(ref)
+    assert record is not None
+    return record.fired
+
+
+@given(st.floats(0, 2e9), st.floats(0, 2e9), st.floats(0, 1e7))
+def test_a_look_is_due_when_it_has_come_or_can_not_have_been_put_off_so_far(at: float, wall: float, longest_s: float) -> None:
+    assert has_come(at, wall, longest_s) == (at <= wall or at > wall + longest_s + WALL_STEP_S)
+    assert not has_come(None, wall, longest_s)
+
+
+def test_when_the_clock_is_put_right_who_was_put_off_looks_soon() -> None:
+    world = World()
+    put_off_by_a_clock_ahead(world, B)
+    world.advance(2 * WALL_RECHECK_S)
+    assert looks(world, B) == 0
+    world.clock.wall_at -= AHEAD_S
+    world.advance(WALL_RECHECK_S + 1.0)
+    assert looks(world, B) == 1
+    world.advance(PATIENCE_S, step=30.0)
+    assert (dues(world), looks(world, B)) == (1, 1)
+
+
+def test_a_clock_that_was_put_right_before_the_start_is_no_reason_to_wait() -> None:
+    world = World()
+    put_off_by_a_clock_ahead(world, B)
+    world.clock.wall_at -= AHEAD_S
+    world.crash_process()
+    world.run()
+    assert looks(world, B) == 1
+
+
+def test_a_date_of_its_own_stays_what_it_is() -> None:
+    world = World()
+    put_off_by_a_clock_ahead(world, A)
+    world.clock.wall_at -= AHEAD_S
+    world.advance(WALL_RECHECK_S + 1.0)
+    world.crash_process()
+    world.run()
+    assert (dues(world), looks(world, A)) == (0, 0)
+
+
+@pytest.mark.parametrize("back_s", [0.0, 1.0, WALL_STEP_S - 1.0])
+def test_a_clock_that_is_put_right_by_little_wakes_nobody(back_s: float) -> None:
+    world = World()
+    world.ask(B, add("x", due_at=WALL + PATIENCE_S))
+    world.run()
+    world.clock.wall_at -= back_s
+    world.advance(2 * WALL_RECHECK_S)
+    world.crash_process()
+    world.run()
+    assert dues(world) == 0
+    world.advance(PATIENCE_S + back_s, step=30.0)
+    assert looks(world, B) == 1
+
+
+def test_many_that_were_put_off_look_in_slices() -> None:
+    world = World()
+    refs = [Ref("looker", f"{number:04}") for number in range(DUE_SLICE + 5)]
+    for ref in refs:
+        put_off_by_a_clock_ahead(world, ref)
+        world.clock.wall_at -= AHEAD_S
+    world.crash_process()
+    world.run()
+    assert sum(looks(world, ref) for ref in refs) == DUE_SLICE
+    world.advance(SLICE_EVERY_S)
+    assert all(looks(world, ref) == 1 for ref in refs)
+
+
+def test_a_look_that_a_crash_has_swallowed_comes_again() -> None:
+    world = World()
+    put_off_by_a_clock_ahead(world, B)
+    world.clock.wall_at -= AHEAD_S
+    world.store.hold = True
+    world.advance(WALL_RECHECK_S + 1.0)
+    assert (dues(world), looks(world, B)) == (1, 0)
+    world.crash_process()
+    world.store.hold = False
+    world.run()
+    assert looks(world, B) == 1

@@ -11,6 +11,7 @@ from runtime.actor import Actor, CallResult, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.crash import Crash, CrashPolicy, QuarantineFor, RestartAfter
 from runtime.crash_policy import SupervisedCrashes
+from runtime.deadlines import has_come
 from runtime.engine import Engine
 from runtime.random import Randomness, SeededRandomness
 from runtime.store.port import Event, Kind
@@ -69,6 +70,9 @@ ACCOUNT = Kind(
     evidence=Seen,
 )
 ROW = Kind("row", AccountRecord)
+PATIENCE_S = 600.0
+LOOKER = Kind("looker", AccountRecord, due=lambda record: record.due_at, put_off_s=PATIENCE_S)
+"""Looks again after ten minutes at most."""
 
 
 @attrs.frozen
@@ -136,6 +140,17 @@ class Account(Actor):
         return getattr(self, "slot", None) is not None
 
 
+class Looker(Account):
+    kind = LOOKER
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        ctx.settings.append((self.ref, message))
+        record = self.record
+        if record is not None and has_come(record.due_at, ctx.wall, PATIENCE_S):
+            ctx.save(evolve(record, due_at=None, fired=record.fired + 1))
+
+
 class DropOldest(Account):
     kind = None
     mailbox_max = 2
@@ -161,7 +176,7 @@ class Reject(Account):
 
 
 ACTORS: dict[str, type[Actor]] = {
-    "account": Account, "drop_oldest": DropOldest, "coalesce": Coalesce, "block": Block, "reject": Reject,
+    "account": Account, "looker": Looker, "drop_oldest": DropOldest, "coalesce": Coalesce, "block": Block, "reject": Reject,
 }  # fmt: skip
 
 
@@ -189,7 +204,7 @@ class World:
     ) -> None:
         self.clock = ManualClock()
         self.chance = chance or SeededRandomness(1)
-        self.store = MemoryStore([ACCOUNT, ROW], hold=hold, chance=self.chance)
+        self.store = MemoryStore([ACCOUNT, ROW, LOOKER], hold=hold, chance=self.chance)
         self.seen: list[tuple[Ref, Any]] = []
         self.calls: list[tuple[Fetch, Callable[[Any], None]]] = []
         self.events: list[Event] = []
