@@ -16,7 +16,7 @@ import attrs
 
 from actors import certificates
 from actors.idempotency.record import Mark, remember
-from actors.limits import DAY_S
+from actors.limits import DAY_S, SKEW_MAX_S
 from actors.peer import remote_answers
 from actors.peer.messages import IdentityRenewed, RenewalAnswered, RenewalRequestMade, RenewNow, Shown
 from actors.peer.outbound import exchange
@@ -67,7 +67,7 @@ class Renewal(Actor):
         federation = ctx.settings.federation
         if not federation.cert_auto_renew or renewal_fault(record) is not None or record.outbound is None or self.renewing is not None:
             return
-        left_s = record.outbound.not_after - ctx.wall
+        left_s = left(record.outbound, ctx.wall)
         if left_s > federation.cert_renew_at_s:
             return
         again_s = min(max(left_s * RENEWAL_AGAIN_SHARE, RENEWAL_AGAIN_MIN_S), RENEWAL_AGAIN_MAX_S)
@@ -79,7 +79,7 @@ class Renewal(Actor):
         """Whether our certificate is so near to its end that it is renewed without being asked for."""
         federation = ctx.settings.federation
         outbound = record.outbound
-        return federation.cert_auto_renew and outbound is not None and outbound.not_after - ctx.wall <= federation.cert_renew_at_s
+        return federation.cert_auto_renew and outbound is not None and left(outbound, ctx.wall) <= federation.cert_renew_at_s
 
     @handles(RenewNow)
     def on_renew_now(self, message: RenewNow, ctx: Context) -> None:
@@ -154,7 +154,7 @@ class Renewal(Actor):
         if record is None or former is None or former.serial != former_serial:
             self._renewal_ended(ctx, OVERTAKEN)
             return
-        if outbound.not_after <= former.not_after and renewing.waiting is None and renewing.issuer is None:
+        if left(outbound, ctx.wall) <= left(former, ctx.wall) and renewing.waiting is None and renewing.issuer is None:
             # An authority that nears its own end makes nothing that lasts longer; only an operator may want another key all the same,
             # or a parent's next root another signature.
             self._renewal_ended(ctx, OVERTAKEN)
@@ -175,6 +175,11 @@ class Renewal(Actor):
         if fault is None:
             remember(ctx, renewing.mark, 200, {"peer": full_now(ctx)})
         ctx.answer(renewing.waiting, fault if fault is not None else Shown(ctx.record, self.evidence))
+
+
+def left(outbound: OutboundIdentity, wall: float) -> float:
+    """Seconds for which our certificate is good still; 0 for one that a clock which was ahead has made, as long as nobody takes it."""
+    return outbound.not_after - wall if outbound.not_before <= wall + SKEW_MAX_S else 0.0
 
 
 def outbound_of(issued: IssuedIdentity, issuer: str | None) -> OutboundIdentity:

@@ -360,21 +360,33 @@ class SubscriptionActor(Actor):
         ctx.save(record)
         if self.busy:
             return
+        if not ended and record.state == "suspended" and record.suspension_reason in RENEWABLE:
+            self._go_on(ctx, record)
+            return
         soon = record.expires_at is not None and record.expires_at - ctx.wall <= lifecycle.RENEWED_BEFORE_S
         if record.auto_renew and soon and (record.state == "active" or record.suspension_reason in RENEWABLE):
             self._renew(ctx, record)
         elif record.state == "active":
             self._call(ctx, record, "GET", f"{SEATS}/{record.grant_id}", None, Looked, None)
 
+    def _go_on(self, ctx: Context, record: SubscriptionRecord) -> None:
+        """Take up again what only a clock that was ahead had ended."""
+        if record.renewal_key is not None:
+            # A seat that was asked for anew meanwhile may stand in the place of the former one.
+            self._renew(ctx, record)
+        else:
+            ctx.save(step(ctx, record, "resume", None))
+
     def _renew(self, ctx: Context, record: SubscriptionRecord) -> Fault | None:
         """Ask for a further term; after the end of the grant, for a seat anew. The fault if no call can leave."""
         key = record.renewal_key or ctx.new_id()
-        if record.renewal_key is None:
-            record = evolve(ctx.record, renewal_key=key)
-            ctx.save(record)
         if record.state == "suspended":
-            return self._ask(ctx, record, key)
-        return self._call(ctx, record, "POST", f"{SEATS}/{record.grant_id}/renew", {"idempotency_key": key}, Answered, key)
+            fault = self._ask(ctx, record, key)
+        else:
+            fault = self._call(ctx, record, "POST", f"{SEATS}/{record.grant_id}/renew", {"idempotency_key": key}, Answered, key)
+        if fault is None and record.renewal_key is None:
+            ctx.save(evolve(ctx.record, renewal_key=key))
+        return fault
 
     def _not_renewed(self, ctx: Context, record: SubscriptionRecord, fault: Fault, *, definite: bool) -> None:
         after = evolve(record, renewal_key=None) if definite else record
