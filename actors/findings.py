@@ -348,7 +348,7 @@ _REGISTRY: Final = (
         title="No operator grant from the child",
         text="The managed child has not given the grant by which its parent operates it, so that only its own people do.",
         remedy="If that is meant, they say so there with `powernode peers emancipate`; "
-        "if not, the child's platform must be of a release that gives this grant with its accept of our invitation.",
+        "if not, they give it with `powernode peers entrust`.",
     ),
     FindingKind(
         kind="prefix_overlap_with_install",

@@ -39,6 +39,7 @@ from actors.grant.trail import Trail
 from actors.idempotency.record import remember, remember_outcome
 from actors.offering.messages import GrantEnded
 from actors.offering.record import KIND as OFFERING
+from actors.peer import stewardship
 from actors.peer.lifecycle import REACHABLE
 from actors.peer.messages import GrantTakenBack, news
 from actors.peer.outbound import exchange
@@ -127,6 +128,8 @@ class GrantDesk(Trail):
     def _issue(self, ctx: Context, asked: Issue, digest: str | None) -> GrantRecord | Fault:
         peer = peer_of(ctx, ctx.ref.id)
         fault = standing.issue_fault(peer, asked.account_id)
+        if fault is None and peer is not None and asked.origin == "managed_child":
+            fault = stewardship.may_not_give(ctx, peer)
         if fault is not None or peer is None:
             return fault or PEER_NOT_FOUND
         record = drafted(asked, peer, digest, ctx.wall)

@@ -33,7 +33,6 @@ from runtime.values import evolve
 
 REASON = "emancipated"
 NOT_FOUND = OperatorFault("not_found", "there is no such peer", 404)
-NOT_MANAGED = OperatorFault("not_managed_child", "this platform is not the managed child of this peer", 422)
 
 
 class Emancipating(Abandoning):
@@ -99,7 +98,7 @@ def emancipation_fault(record: PeerRecord | None) -> Fault | None:
     if record is None:
         return NOT_FOUND
     if record.spawn_role != "child" or record.spawn_mode != "managed_child" or standing_alone(record):
-        return NOT_MANAGED
+        return stewardship.NOT_MANAGED
     if record.status == "revoked":
         return OperatorFault("already_revoked", "this peering has ended already", 409)
     if record.status not in LIVE and record.status != "suspended":

@@ -15,6 +15,7 @@ from typing import Final
 from actors.grant import telling, tokens
 from actors.grant.count import counted
 from actors.grant.lifecycle import state
+from actors.grant.messages import Draft
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord, Scope, target
 from actors.peer.messages import OfferedGrant
@@ -25,6 +26,7 @@ from actors.received_grant.record import KIND as RECEIVED
 from actors.received_grant.record import GrantFacts, of_peer, row_id
 from actors.received_grant.taking import taken_in, tell
 from runtime.context import Context
+from runtime.errors import Fault, OperatorFault
 from runtime.secret import Secret
 from runtime.store.port import Condition, Query
 from runtime.values import Value, evolve
@@ -32,6 +34,9 @@ from runtime.values import Value, evolve
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
 ISSUED_BY: Final = "managed_child_accept_cascade"
 REPLACED: Final = "replaced"
+
+
+NOT_MANAGED: Final = OperatorFault("not_managed_child", "this platform is not the managed child of this peer", 422)
 
 
 class Drawn(Value, frozen=True):
@@ -65,9 +70,23 @@ def taken_back(ctx: Context, record: PeerRecord) -> bool:
     return any(grant.revoked_at is not None and grant.replaced_by is None for grant in of_parent(ctx, record))
 
 
+def may_not_give(ctx: Context, record: PeerRecord) -> Fault | None:
+    """Why we give this peer no right to operate us, or None."""
+    return None if is_child(record) and not taken_back(ctx, record) else NOT_MANAGED
+
+
+def draft(record: PeerRecord, ttl_s: float) -> Draft:
+    """What such a grant allows."""
+    return Draft(remote_subject=_subject(record), resource_kind=OPERATOR_GRANT, permission_scopes=SCOPES, ttl_s=ttl_s)
+
+
+def _subject(record: PeerRecord) -> str:
+    return f"parent-operator@{record.id}"
+
+
 def draw(ctx: Context, record: PeerRecord) -> tuple[Drawn, Secret] | None:
     """A bearer to go along with an accept, or None if the remote gets none. Nothing is written."""
-    if not is_child(record) or taken_back(ctx, record):
+    if may_not_give(ctx, record) is not None:
         return None
     live = in_force(ctx, record)
     grant_id = live.id if live is not None else ctx.new_id()
@@ -112,7 +131,7 @@ def _new(ctx: Context, record: PeerRecord, drawn: Drawn) -> GrantRecord:
         peering_epoch=record.peering_epoch,
         grantor_type="system",
         origin="managed_child",
-        remote_subject=f"parent-operator@{record.id}",
+        remote_subject=_subject(record),
         resource_kind=OPERATOR_GRANT,
         permission_scopes=SCOPES,
         issued_at=ctx.wall,

@@ -149,6 +149,19 @@ def issue(peer: str, kind: str, subject: str, resource_id: str | None, scopes: t
     _print_bearer(client, client.post(peer_path(peer_id, "grants"), body).data)
 
 
+@click.command(cls=Command)
+@click.argument("peer")
+@connected
+def entrust(peer: str) -> None:
+    """Give PEER, our parent, the grant to operate this platform anew, in place of the one that it has.
+
+    Only at a managed child. The platforms hand the bearer over by themselves; should that fail, it is printed once, for the parent's
+    operator to keep with `powernode grants receive`.
+    """
+    client, peer_id = resolved(peer)
+    _print_bearer(client, client.post(peer_path(peer_id, "entrust")).data)
+
+
 def _lifetime(ttl: float) -> dict[str, int]:
     """Whole days as days, anything else as seconds: the two have other bounds."""
     days, rest = divmod(int(ttl), 86_400)

@@ -26,6 +26,7 @@ peers = LazyGroup(
         "audit": ("api.cli.peers:audit", "Print the audit trail of a peer."),
         "cancel": ("api.cli.pairing:cancel", "Withdraw a proposal; its token stops working at once."),
         "emancipate": ("api.cli.ending:emancipate", "Stand on our own, at a managed child."),
+        "entrust": ("api.cli.grants:entrust", "Give our parent the grant to operate us anew, at a managed child."),
         "heartbeat": ("api.cli.peers:heartbeat", "Send one heartbeat to a peer now."),
         "invite": ("api.cli.pairing:invite", "Propose a peering to the platform at URL and print the invitation for its operator."),
         "list": ("api.cli.peers:list_", "List peers, newest first."),

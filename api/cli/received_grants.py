@@ -99,7 +99,7 @@ def check(peer: str, grant: str) -> None:
     """
     client, peer_id = resolved(peer)
     found = _held_id(client, peer_id, grant)
-    data = client.post(f"{peer_path(peer_id, 'received_grants')}/{segment(found)}/check", {}).data
+    data = client.post(f"{peer_path(peer_id, 'received_grants')}/{segment(found)}/check").data
     record = data.get("received_grant") or {}
     if client.application.as_json:
         emit_json(data)

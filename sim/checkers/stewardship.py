@@ -35,6 +35,10 @@ def _in_force(grant: Any, wall: float) -> bool:
     return grant.revoked_at is None and grant.archived_at is None and wall < grant.expires_at
 
 
+def _taken_back(grant: Any) -> bool:
+    return grant.revoked_at is not None and grant.replaced_by is None
+
+
 @checker("stewardship", source="docs/grants.md#the-grant-of-a-managed-child", holds=("I3", "I4"))
 class Stewardship(Checker):
     """A managed child gives its parent one grant at a time, the parent that accepts it holds its very bearer, and nobody else gives one.
@@ -73,7 +77,7 @@ class Stewardship(Checker):
             self.complain(commit.host, f"{grant.id}: it allows a parent more than to operate us")
         if any(_in_force(other, commit.wall) for other in others):
             self.complain(commit.host, f"{grant.id}: another one is in force")
-        if any(other.revoked_at is not None and other.peering_epoch == grant.peering_epoch for other in others):
+        if any(_taken_back(other) and other.peering_epoch == grant.peering_epoch for other in others):
             self.complain(commit.host, f"{grant.id}: what our operators took back is given again")
 
     def on_rest(self, host: Any) -> None:
@@ -83,7 +87,7 @@ class Stewardship(Checker):
                 continue
             given = _given(host, id)
             if _part(peer, "child"):
-                if any(grant.revoked_at is not None for grant in given):
+                if any(_taken_back(grant) for grant in given):
                     self.complain(host, f"{id}: our parent's grant was revoked, and we do not stand on our own")
             elif any(_in_force(grant, wall) for grant in given):
                 self.complain(host, f"{id}: we stand on our own, and the grant of our parent is in force")

@@ -26,6 +26,7 @@ from actors.grant.lifecycle import state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate, SetTests
 from actors.grant.record import KIND, GrantRecord
 from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
+from actors.peer import stewardship
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.peer.standing import PEER_NOT_FOUND
@@ -150,12 +151,32 @@ def issue_grant(door: Door, request: Request) -> None:
         mark=request.mark,
     )
 
+    _issue(door, request, peer, message)
+
+
+def _issue(door: Door, request: Request, peer: PeerRecord, message: Issue) -> None:
     def answered(outcome: Any) -> None:
         wall = door.engine.clock.wall()
         data = projection.issued(outcome.record, peer, wall, outcome.bearer, outcome.warnings, delivered=outcome.delivered)
         request.ok(data, status=201)
 
     door.relay(request, Ref(BOOK, peer.id), message, answered)
+
+
+def entrust_parent(door: Door, request: Request) -> None:
+    """Give our parent the grant to operate us anew, in place of the one that it has."""
+    peer = own_peer(door, request)
+    message = Issue(
+        account_id=request.account_id,
+        grant_id=uuid7(request.wall, door.chance),
+        draft=stewardship.draft(peer, door.settings.federation.managed_grant_ttl_s),
+        by=request.by,
+        origin="managed_child",
+        deliver=True,
+        replace=True,
+        mark=request.mark,
+    )
+    _issue(door, request, peer, message)
 
 
 def _ttl_s(body: Mapping[str, Any]) -> float:
@@ -487,6 +508,7 @@ HANDLERS: Final[Mapping[str, Callable[[Door, Request], None]]] = {
     "list_grants": list_grants,
     "get_grant": get_grant,
     "issue_grant": issue_grant,
+    "entrust_parent": entrust_parent,
     "narrow_grant": narrow_grant,
     "revoke_grant": revoke_grant,
     "rotate_grant_token": rotate_grant_token,

@@ -109,6 +109,27 @@ _WRITES: Final = (
         idempotent=True,
     ),
     Route(
+        name="entrust_parent",
+        method="POST",
+        path=f"{_PEER}/entrust",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Give our parent the grant to operate us anew, at a managed child",
+        description=(
+            "A new grant in place of the one that the parent has; the platforms hand its bearer over by themselves. For a grant that ends "
+            "soon, or whose bearer the parent has not or has no more. Not once the child stands on its own."
+        ),
+        success={201: bodies.ISSUED_GRANT},
+        errors={
+            404: _NO_PEER,
+            409: ("peer_not_ready", "peer_revoked", "grant_test_failed"),
+            422: ("not_managed_child",),
+            503: ("vault_unavailable",),
+        },
+        idempotent=True,
+    ),
+    Route(
         name="review_grant",
         method="POST",
         path=f"{_GRANT}/review",

@@ -233,3 +233,37 @@ def test_over_rest_the_parent_sees_what_it_holds_and_what_becomes_of_it() -> Non
     for host, id in ((parent, at_parent), (child, at_child)):
         assert ask(host, "GET", f"/{id}").data["peer"]["effective_spawn_mode"] == "autonomous_peer"
     assert ask(parent, "POST", checking).data["remote_code"] == "grant_revoked"
+
+
+def test_over_rest_a_child_gives_its_parent_the_grant_anew_until_it_stands_alone() -> None:
+    world = World("family")
+    parent, child = (world.platform(name).sign_in() for name in ("parent", "child"))
+
+    def ask(host: Host, method: str, path: str, body: Any = None) -> Reply:
+        reply = host.call(method, f"{PEERS}{path}", body)
+        assert reply is not None
+        return reply
+
+    modes = {"spawn_mode": "managed_child"}
+    invited = ask(parent, "POST", "", {"remote_instance_url": child.url, "spawn_role": "parent", **modes})
+    at_parent = invited.data["peer"]["id"]
+    at_child = ask(child, "POST", "", {"remote_instance_url": parent.url, "spawn_role": "child", **modes}).data["peer"]["id"]
+    assert ask(child, "POST", f"/{at_child}/entrust").body["code"] == "peer_not_ready"
+    ask(child, "POST", f"/{at_child}/accept", {"acceptance_token": invited.data["acceptance_token"]})
+    world.run_for(5.0)
+    (first,) = ask(parent, "GET", f"/{at_parent}/received_grants").data
+    # What the parent has forgotten, it is given anew.
+    assert ask(parent, "DELETE", f"/{at_parent}/received_grants/{first['id']}").status == 200
+    given = ask(child, "POST", f"/{at_child}/entrust")
+    assert (given.status, given.data["delivered"], given.data["bearer_token"]) == (201, True, None)
+    assert given.data["grant"]["origin"] == "managed_child"
+    world.run_for(5.0)
+    usable = [held for held in ask(parent, "GET", f"/{at_parent}/received_grants").data if held["usable"]]
+    assert [held["grant_id"] for held in usable] == [given.data["grant"]["id"]]
+    assert ask(parent, "POST", f"/{at_parent}/received_grants/{usable[0]['id']}/check").data["served"]
+    assert ask(child, "GET", f"/{at_child}").data["peer"]["effective_spawn_mode"] == "managed_child"
+    assert ask(parent, "POST", f"/{at_parent}/entrust").body["code"] == "not_managed_child"
+    assert ask(child, "POST", f"/{at_child}/emancipate", {}).status == 200
+    assert ask(child, "POST", f"/{at_child}/entrust").body["code"] == "not_managed_child"
+    world.run_for(5.0)
+    assert not any(held["usable"] for held in ask(parent, "GET", f"/{at_parent}/received_grants").data)

@@ -6,25 +6,29 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.grant import tokens
 from actors.grant.lifecycle import state
-from actors.grant.messages import Narrow
+from actors.grant.messages import Issue, Narrow
 from actors.grant.messages import Revoke as RevokeGrant
 from actors.grant.record import KIND as GRANT
 from actors.grant.record import GrantRecord
-from actors.peer.messages import Accepted, AcceptRemote
+from actors.peer import stewardship
+from actors.peer.messages import Accepted, AcceptRemote, Emancipate, Regenerate
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
-from actors.received_grant.messages import Call
+from actors.received_grant.messages import Call, Forget
 from actors.received_grant.record import KIND as RECEIVED
 from actors.received_grant.record import ReceivedGrantRecord
 from runtime.actor import Ref
 from runtime.errors import Fault, InternalFault
 from runtime.ids import uuid7
+from runtime.secret import Secret
 from runtime.store.port import Query
 from runtime.values import evolve
 from tests.actors.peer.test_emancipation import found
-from tests.support.federation import Exchange, Moment, Pair, Platform, pair
+from tests.support.federation import ACCOUNT, Exchange, Moment, Pair, Platform, pair
 
 ACCEPT = "/federation_api/accept"
 DAY_S = 86_400.0
@@ -50,10 +54,10 @@ def held(two: Pair) -> ReceivedGrantRecord:
     return record
 
 
-def presented(two: Pair) -> tuple[int, str | None]:
+def presented(two: Pair, id: str | None = None) -> tuple[int, str | None]:
     """What the child answers to the bearer that its parent holds: the status, and the grant by which it is served or the refusal."""
     outcomes: list[Any] = []
-    two.a.engine.ask(Ref(RECEIVED.name, held(two).id), Call("/federation_api/resources"), 30.0, outcomes.append)
+    two.a.engine.ask(Ref(RECEIVED.name, id or held(two).id), Call("/federation_api/resources"), 30.0, outcomes.append)
     two.network.run()
     reply = outcomes[0]
     assert isinstance(reply, RemoteReply), reply
@@ -399,6 +403,75 @@ def revoke(platform: Platform, peer_id: str, grant_id: str) -> Any:
     platform.engine.ask(Ref("grant_book", peer_id), RevokeGrant(grant_id=grant_id, by=None, reason="enough"), 30.0, outcomes.append)
     platform.network.run()
     return outcomes[0]
+
+
+ACTS = (
+    "accept", "regenerate", "entrust", "revoke", "emancipate", "forget", "lose answers", "lose requests", "let through", "crash a",
+    "crash b",
+)  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(acts=st.lists(st.sampled_from(ACTS), max_size=12), moment=st.sampled_from(("before", "after")))
+def test_whatever_happens_there_is_one_grant_and_what_was_taken_back_stays_so(acts: list[str], moment: Moment) -> None:
+    two, token = parent_and_child(), None
+    for act in acts:
+        token = perform(two, act, token, moment)
+        two.network.advance(20.0)
+        wall = two.network.clock.wall()
+        grants = [row.record for row in two.b.store.query(Query(GRANT.name))]
+        assert sum(state(grant, wall) == "active" for grant in grants) <= 1
+        assert two.a.store.query(Query(GRANT.name)) == []
+    two.network.lost_answers.clear()
+    two.network.lost_requests.clear()
+    for platform in (two.a, two.b):
+        platform.crash_at = None
+        platform.restart()
+    two.network.advance(600.0)
+    wall = two.network.clock.wall()
+    grants = [row.record for row in two.b.store.query(Query(GRANT.name))]
+    live = [grant.id for grant in grants if state(grant, wall) == "active"]
+    good = [row.record for row in two.a.store.query(Query(RECEIVED.name)) if row.record.sealed_bearer and row.record.refused_code is None]
+    if any(grant.revoked_at is not None and grant.replaced_by is None for grant in grants):
+        assert live == []
+        assert two.b.record(two.at_b.peer_id).status == "proposed" or "emancipated_at" in two.b.record(two.at_b.peer_id).metadata
+    if "emancipated_at" in two.a.record(two.at_a.peer_id).metadata:
+        assert [row.record for row in two.a.store.query(Query(RECEIVED.name)) if row.record.sealed_bearer] == []
+    elif two.statuses == ("active", "active"):
+        assert [record.grant_id for record in good] in ([], live)
+        assert not good or presented(two, good[0].id) == (200, live[0])
+
+
+def perform(two: Pair, act: str, token: Secret | None, moment: Moment) -> Secret | None:
+    """Do one thing, if it can be done now; the newest token of the parent."""
+    at_a, at_b = two.at_a.peer_id, two.at_b.peer_id
+    if act == "accept":
+        two.b.ask(at_b, AcceptRemote(by=None, token=token or two.at_a.token))
+    elif act == "regenerate":
+        outcomes = two.a.ask(at_a, Regenerate(None, 3_600))
+        two.network.run()
+        return outcomes[0].token if outcomes and not isinstance(outcomes[0], Fault) else token
+    elif act == "emancipate":
+        two.b.ask(at_b, Emancipate(None))
+    elif act == "entrust":
+        draft = stewardship.draft(two.b.record(at_b), DAY_S)
+        id = uuid7(two.network.clock.wall(), two.b.chance.stream("grants"))
+        issue = Issue(account_id=ACCOUNT, grant_id=id, draft=draft, by=None, origin="managed_child", deliver=True, replace=True)
+        two.b.engine.ask(Ref("grant_book", at_b), issue, 30.0, lambda outcome: None)
+    elif act in ("revoke", "forget"):
+        platform, kind = (two.b, GRANT.name) if act == "revoke" else (two.a, RECEIVED.name)
+        for row in platform.store.query(Query(kind)):
+            ref = Ref("grant_book", at_b) if act == "revoke" else Ref(kind, row.record.id)
+            message = RevokeGrant(grant_id=row.record.id, by=None) if act == "revoke" else Forget(by=None)
+            platform.engine.ask(ref, message, 30.0, lambda outcome: None)
+    elif act.startswith("crash"):
+        platform = two.a if act == "crash a" else two.b
+        platform.crash_at = (platform.commits + 1, moment)
+    else:
+        for path in (ACCEPT, "/federation_api/peer_events", "/federation_api/grant_deliveries"):
+            two.network.lost_answers[path] = 100 if act == "lose answers" else 0
+            two.network.lost_requests[path] = 100 if act == "lose requests" else 0
+    return token
 
 
 def test_the_bearer_is_written_down_nowhere() -> None:

@@ -105,3 +105,15 @@ def test_the_decision_is_sent_as_it_is_said(api: OperatorApi, run: Run) -> None:
 def test_a_decision_is_not_taken_by_halves(api: OperatorApi, run: Run, options: tuple[str, ...]) -> None:
     assert run("trust", "unfreeze", *options).exit_code == 2
     assert not api.named("unfreeze_trust")
+
+
+def test_a_parent_is_entrusted_anew_and_the_bearer_is_shown_only_if_it_was_not_handed_over(api: OperatorApi, run: Run) -> None:
+    told = {"grant": {"id": "0199", "expires_at": "2027-11-26T00:00:00Z"}, "bearer_token": None, "delivered": True, "warnings": []}
+    api.answers["entrust_parent"] = granted(told)
+    result = run("peers", "entrust", PEER_ID)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "handed to the peer" in result.stderr
+    api.answers["entrust_parent"] = granted({**told, "bearer_token": "fg-0199.secret", "delivered": False, "warnings": ["not_delivered:x"]})
+    result = run("peers", "entrust", PEER_ID)
+    assert result.stdout.strip() == "fg-0199.secret"
+    assert "not_delivered:x" in result.stderr
