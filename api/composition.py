@@ -83,6 +83,7 @@ log = logging.getLogger("powernode.store")
 
 LISTENER_LEAF_LIFETIME_S: Final = 90 * 86_400.0
 LISTENER_LEAF_RENEWED_EVERY_S: Final = 86_400.0
+LISTENER_LEAF_LOOKED_AT_EVERY_S: Final = 60.0
 DRAIN_S: Final = 5.0
 
 Listeners = Sequence[trio.SocketListener]
@@ -229,6 +230,11 @@ class Composition:
         if shown is not None:
             self.channels.renew(shown)
 
+    def _shows_what_is_to_come(self) -> bool:
+        """Whether the listener's certificate is not valid yet: a clock that was ahead has made it, as at the start of a machine."""
+        shown = self.listener.now_shown
+        return shown is not None and shown.not_before > self.parts.clock.wall()
+
     def outer_door(self) -> FacesDoor:
         """The door as the faces see it; a world may stand before it and watch."""
         return self.door
@@ -318,9 +324,12 @@ class Composition:
 
         async def renew(service: Service) -> None:
             service.started()
+            shown_at = self.parts.clock.now()
             while True:
-                await trio.sleep(LISTENER_LEAF_RENEWED_EVERY_S)
-                self.show_leaves()
+                await trio.sleep(LISTENER_LEAF_LOOKED_AT_EVERY_S)
+                if self.parts.clock.now() - shown_at >= LISTENER_LEAF_RENEWED_EVERY_S or self._shows_what_is_to_come():
+                    self.show_leaves()
+                    shown_at = self.parts.clock.now()
 
         async def keep_alive(service: Service) -> None:
             service.started()

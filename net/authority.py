@@ -50,6 +50,7 @@ from runtime.ids import is_uuid
 from runtime.random import Randomness
 
 ROOT_LIFETIME_S: Final = 15 * 365.25 * DAY_S
+FIRST_ROOT_BACKDATE_S: Final = DAY_S
 SERIAL_BITS: Final = 127
 STATEMENT_LIFETIME_S: Final = DAY_S
 STORE_NAME: Final = "authority.json"
@@ -296,13 +297,16 @@ def new_ed25519_key(randomness: Randomness) -> ed25519.Ed25519PrivateKey:
     return ed25519.Ed25519PrivateKey.from_private_bytes(randomness.token_bytes(32))
 
 
-def new_root(instance_id: str, *, now: float, randomness: Randomness) -> tuple[ed25519.Ed25519PrivateKey, x509.Certificate]:
+def new_root(
+    instance_id: str, *, now: float, randomness: Randomness, backdate_s: float = NOT_BEFORE_BACKDATE_S
+) -> tuple[ed25519.Ed25519PrivateKey, x509.Certificate]:
     """A new root key and its certificate, whose subject names the instance; it may sign leaves only (path length 0).
 
     Args:
         instance_id: canonical lower-case UUID.
         now: wall time in seconds since the epoch.
         randomness: source of key and serial.
+        backdate_s: how long before that its validity begins.
     """
     if not is_uuid(instance_id):
         raise ValueError("an instance id is a canonical lower-case UUID")
@@ -314,7 +318,7 @@ def new_root(instance_id: str, *, now: float, randomness: Randomness) -> tuple[e
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(_serial(randomness))
-        .not_valid_before(_instant(now - NOT_BEFORE_BACKDATE_S))
+        .not_valid_before(_instant(now - backdate_s))
         .not_valid_after(_instant(now + ROOT_LIFETIME_S))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
@@ -327,7 +331,8 @@ def new_root(instance_id: str, *, now: float, randomness: Randomness) -> tuple[e
 
 
 def _new_store(instance_id: str, now: float, randomness: Randomness, vault: Vault) -> bytes:
-    key, root = new_root(instance_id, now=now, randomness=randomness)
+    # The clock of a machine that was just set up may be ahead, by hours if it keeps local time, until it has asked a time server.
+    key, root = new_root(instance_id, now=now, randomness=randomness, backdate_s=FIRST_ROOT_BACKDATE_S)
     sealed_key = vault.seal(_pkcs8(key), _purpose_of(instance_id))
     content = {
         "version": _STORE_VERSION,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import NameOID
 
 from actors import certificates
-from actors.limits import DAY_S
+from actors.limits import DAY_S, NOT_BEFORE_BACKDATE_S
 from actors.ports import (
     OUTBOUND_KEY_PURPOSE,
     IssuedIdentity,
@@ -26,7 +26,7 @@ from actors.ports import (
     SignedCertificate,
     SignRequest,
 )
-from net.authority import ROOT_LIFETIME_S, STORE_NAME, Authority, AuthorityError
+from net.authority import FIRST_ROOT_BACKDATE_S, ROOT_LIFETIME_S, STORE_NAME, Authority, AuthorityError
 from net.vault import MASTER_KEY_BYTES, Vault, VaultError
 from runtime.errors import Fault
 from runtime.random import SeededRandomness
@@ -222,7 +222,7 @@ def test_the_root_names_its_instance_and_signs_leaves_only(tmp_path: Path) -> No
     assert (constraints.critical, constraints.value) == (True, x509.BasicConstraints(ca=True, path_length=0))
     usage = root.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     assert (usage.key_cert_sign, usage.crl_sign, usage.digital_signature) == (True, True, False)
-    assert root.not_before == NOW - 300
+    assert root.not_before == NOW - FIRST_ROOT_BACKDATE_S
     assert root.not_after - NOW > 10 * 365.25 * DAY_S
     root.certificate.verify_directly_issued_by(root.certificate)
     assert certificates.parse_bundle(authority.ca_bundle_pem, own_fingerprints=(), now=NOW) == (root,)
@@ -283,8 +283,18 @@ def test_a_leaf_never_outlives_the_root(tmp_path: Path) -> None:
 def test_a_leaf_never_begins_before_the_root(tmp_path: Path) -> None:
     clock = SetClock()
     authority = opened(tmp_path, clock=clock)
-    clock.at = NOW - 200
+    clock.at = NOW - FIRST_ROOT_BACKDATE_S
     assert issued(authority).not_before == root_of(authority).not_before
+
+
+@pytest.mark.parametrize("ahead_s", [3_600.0, 14 * 3_600.0])
+def test_a_root_that_a_clock_ahead_has_made_signs_at_once_when_the_clock_is_put_right(tmp_path: Path, ahead_s: float) -> None:
+    clock = SetClock()
+    authority = opened(tmp_path, clock=clock)
+    clock.at = NOW - ahead_s
+    made = issued(authority)
+    assert made.not_before <= clock.at - NOT_BEFORE_BACKDATE_S
+    assert certificates.outside_dates(root_of(authority), clock.at, skew_s=0.0) is None
 
 
 @pytest.mark.parametrize("offset_s", [ROOT_LIFETIME_S + 1, -100 * DAY_S])
