@@ -435,9 +435,10 @@ class RoutesWritten(Value, frozen=True):
 
 
 class EnsureCertificate(Value, frozen=True):
-    """Have a certificate of a public authority for a host name, made or renewed if need be. Result: `CertificateReady`.
+    """See that the proxy has a certificate to show at a host name, or obtains one by itself. Result: `CertificateReady`.
 
-    Faults: `certificate_authority_not_configured` (503), which only an operator can change.
+    Faults (503), which only an operator can change: `certificate_authority_not_configured`, `certificate_missing`,
+    `certificate_unreadable`, `certificate_key_mismatch`, `certificate_host_mismatch`, `certificate_not_valid`.
     """
 
     host: str
@@ -445,6 +446,6 @@ class EnsureCertificate(Value, frozen=True):
 
 
 class CertificateReady(Value, frozen=True):
-    """A certificate is in place; `not_after` in seconds since the epoch."""
+    """A certificate is in place; `not_after` in seconds since the epoch, None where the proxy obtains and renews it by itself."""
 
-    not_after: float
+    not_after: float | None

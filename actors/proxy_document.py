@@ -19,11 +19,26 @@ TLS: Final = frozenset({"https", "tls"})
 
 
 @attrs.frozen
+class HostCertificate:
+    """The certificate that the proxy shows for a host name, leaf first, and its private key; both PEM."""
+
+    chain_pem: str
+    key_pem: str = attrs.field(repr=False)
+
+
+@attrs.frozen
 class OpenRoute:
-    """A route with its bearer in the open; it lives only while the document is made."""
+    """A route with its bearer in the open; it lives only while the document is made.
+
+    Attributes:
+        certificate: what the proxy shows at its host name; None where there is none of ours.
+        resolver: by which of its own certificate resolvers the proxy obtains one otherwise.
+    """
 
     route: ProxyRoute
     bearer: str = attrs.field(repr=False)
+    certificate: HostCertificate | None = None
+    resolver: str | None = None
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
@@ -35,17 +50,22 @@ def dynamic_configuration(routes: Iterable[OpenRoute]) -> bytes:
     """The proxy's file of one account: a router, a service, and for HTTP a middleware that adds the bearer, for each route.
 
     A TLS backend is verified by its server name under its one anchor; there is no way to skip that. Sections without entries are left out,
-    because the proxy refuses empty ones.
+    because the proxy refuses empty ones. Certificates stand in the file itself: the proxy looks at a file anew when that file changes.
     """
     sections: dict[str, dict[str, dict[str, Any]]] = {"http": {}, "tcp": {}}
+    shown: dict[str, HostCertificate] = {}
     for each in routes:
         if each.route.site_local:
             continue
         if each.route.protocol in HTTP:
             _add_http(sections["http"], each)
         else:
-            _add_tcp(sections["tcp"], each.route)
-    return encode({name: section for name, section in sections.items() if section})
+            _add_tcp(sections["tcp"], each)
+        if each.route.protocol in TLS and each.certificate is not None:
+            shown[each.route.host] = each.certificate
+    certificates = [{"certFile": held.chain_pem, "keyFile": held.key_pem} for _, held in sorted(shown.items())]
+    parts: dict[str, Any] = {**sections, "tls": {"certificates": certificates} if certificates else {}}
+    return encode({name: part for name, part in parts.items() if part})
 
 
 def forwards(routes: Iterable[OpenRoute]) -> bytes:
@@ -71,7 +91,7 @@ def _add_http(section: dict[str, dict[str, Any]], each: OpenRoute) -> None:
     key = route.key
     router: dict[str, Any] = {"rule": f"Host(`{route.host}`)", "service": key, "middlewares": [key]}
     if route.protocol in TLS:
-        router["tls"] = {}
+        router["tls"] = _terminated(each)
     balancer: dict[str, Any] = {"servers": [{"url": f"{route.protocol}://{_authority(route)}"}]}
     if route.server_name is not None:
         balancer["serversTransport"] = key
@@ -82,7 +102,12 @@ def _add_http(section: dict[str, dict[str, Any]], each: OpenRoute) -> None:
     section.setdefault("middlewares", {})[key] = header
 
 
-def _add_tcp(section: dict[str, dict[str, Any]], route: ProxyRoute) -> None:
+def _terminated(each: OpenRoute) -> dict[str, Any]:
+    return {"certResolver": each.resolver} if each.certificate is None and each.resolver is not None else {}
+
+
+def _add_tcp(section: dict[str, dict[str, Any]], each: OpenRoute) -> None:
+    route = each.route
     key = route.key
     server: dict[str, Any] = {"address": _authority(route)}
     balancer: dict[str, Any] = {"servers": [server]}
@@ -95,7 +120,7 @@ def _add_tcp(section: dict[str, dict[str, Any]], route: ProxyRoute) -> None:
     section.setdefault("routers", {})[key] = {
         "rule": f"HostSNI(`{route.host}`)",
         "service": key,
-        "tls": {} if route.protocol in TLS else {"passthrough": True},
+        "tls": _terminated(each) if route.protocol in TLS else {"passthrough": True},
     }
     section.setdefault("services", {})[key] = {"loadBalancer": balancer}
 

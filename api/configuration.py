@@ -101,6 +101,19 @@ class VaultSettings:
 
 
 @attrs.frozen
+class ProxySettings:
+    """Settings under `proxy.`: how the reverse proxy before subscribed services comes to certificates for their host names.
+
+    Attributes:
+        certificate_resolver: name of a certificate resolver in the proxy's own static configuration, by which it obtains them.
+        certificates: folder with `<host>.crt` and `<host>.key` of those that operators bring; they go before the resolver.
+    """
+
+    certificate_resolver: str | None = None
+    certificates: Path | None = None
+
+
+@attrs.frozen
 class LogSettings:
     """Settings under `log.`"""
 
@@ -137,6 +150,7 @@ class Configuration:
     data: Path
     server: ServerSettings = attrs.field(factory=ServerSettings)
     vault: VaultSettings = attrs.field(factory=VaultSettings)
+    proxy: ProxySettings = attrs.field(factory=ProxySettings)
     log: LogSettings = attrs.field(factory=LogSettings)
     federation: FederationSettings = attrs.field(factory=FederationSettings)
     sources: Mapping[str, Source] = attrs.field(factory=dict)
@@ -245,7 +259,7 @@ _NESTED_KEYS: Final = {
 
 
 def _options() -> Iterator[Option]:
-    for section in ("server", "vault", "log", "federation"):
+    for section in ("server", "vault", "proxy", "log", "federation"):
         cls = typing.get_type_hints(Configuration)[section]
         hints = typing.get_type_hints(cls)
         for field in attrs.fields(cls):
@@ -410,7 +424,7 @@ def _place(source: Source) -> str:
 
 
 def _assemble(data: Path, values: Mapping[str, Any], sources: Mapping[str, Source]) -> Configuration:
-    arguments: dict[str, dict[str, Any]] = {"server": {}, "vault": {}, "log": {}, "federation": {}}
+    arguments: dict[str, dict[str, Any]] = {"server": {}, "vault": {}, "proxy": {}, "log": {}, "federation": {}}
     rates = dict(DEFAULT_RATE_LIMITS)
     for option in OPTIONS:
         if option.key not in values:
@@ -424,6 +438,7 @@ def _assemble(data: Path, values: Mapping[str, Any], sources: Mapping[str, Sourc
         data=data,
         server=ServerSettings(**arguments["server"]),
         vault=VaultSettings(**arguments["vault"]),
+        proxy=ProxySettings(**arguments["proxy"]),
         log=LogSettings(**arguments["log"]),
         federation=FederationSettings(**arguments["federation"], rate_limits=rates),
         sources=sources,
@@ -583,6 +598,12 @@ def _relay_rate(value: int) -> int:
     return value
 
 
+def _resolver(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
+        raise ValueError("must be the name of a certificate resolver: letters, digits, - and _")
+    return value
+
+
 def _between(shortest_s: float, longest_s: float) -> Callable[[float], float]:
     def check(value: float) -> float:
         if not shortest_s <= value <= longest_s:
@@ -706,6 +727,7 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "server.dns_names": _dns_names,
     "server.ip_addresses": _addresses,
     "server.grace": lambda value: value,
+    "proxy.certificate_resolver": _resolver,
     "server.connections": _counted,
     "server.connections_per_source": _counted,
     "server.channels": _counted,

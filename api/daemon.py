@@ -52,6 +52,7 @@ from net.folder_lock import FolderLock
 from net.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from net.listener import open_loopback, open_public
 from net.proxy import FolderProxy
+from net.proxy_certificates import ProxyCertificates
 from net.tls import ListenerLeaf
 from net.vault import Vault, VaultError
 from net.worker_token import worker_token_digest
@@ -231,13 +232,18 @@ class Platform:
             credentials=credentials,
             vault=vault,
             archive=FolderArchive(self.configuration.data / ARCHIVE_FOLDER).handle,
-            proxy=FolderProxy(self.configuration.data / PROXY_FOLDER, vault.open).handle,
+            proxy=self._proxy(vault).handle,
             dialler=Dialler(allowed=lambda: allowed),
             leaves=lambda: self._leaves(settings.identity.url),
             certificates_end=lambda: (self._root_ends(), self._leaf_ends),
             limits=listener_limits(self.configuration.server, open_files()),
             access_line=self.access_line,
         )
+
+    def _proxy(self, vault: Vault) -> FolderProxy:
+        given = self.configuration.proxy
+        certificates = ProxyCertificates(self.clock.wall, given.certificates, given.certificate_resolver)
+        return FolderProxy(self.configuration.data / PROXY_FOLDER, vault.open, certificates)
 
     def _reopen(self) -> SqliteStore:
         self.store.close()

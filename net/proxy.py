@@ -1,4 +1,4 @@
-"""The reverse proxy's folder: the real side of `WriteRoutes`, and of `EnsureCertificate` as long as no authority can be configured.
+"""The reverse proxy's folder: the real side of `WriteRoutes` and `EnsureCertificate`.
 
 Lives here: files. Must not live here: what stands in them (`actors.proxy_document`). This is the one writer of the folder: a file there
 that the proxy cannot read would freeze every later change.
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from actors import proxy_document
-from actors.ports import GRANT_BEARER_PURPOSE, CertificateReady, EnsureCertificate, RoutesWritten, WriteRoutes
+from actors.ports import GRANT_BEARER_PURPOSE, CertificateReady, EnsureCertificate, ProxyRoute, RoutesWritten, WriteRoutes
 from actors.proxy_document import OpenRoute
+from net.proxy_certificates import ProxyCertificates
 from net.vault import VaultError
 from runtime.errors import Fault, InternalFault
 from runtime.secret import Secret
@@ -25,9 +26,6 @@ PRIVATE: Final = 0o600
 _ACCOUNT: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 UNAVAILABLE: Final = InternalFault("proxy_unavailable", "the proxy's folder cannot be written; check its owner and the space there", 503)
-NOT_CONFIGURED: Final = InternalFault(
-    "certificate_authority_not_configured", "this platform has no way yet to obtain a certificate for a public host name", 503
-)
 
 
 class FolderProxy:
@@ -36,18 +34,19 @@ class FolderProxy:
     `powernode-<account>.yml` is for the proxy's file provider, `powernode-<account>.forwards.json` for the forwarder of site-local ports.
     """
 
-    def __init__(self, folder: Path, open_sealed: Callable[[bytes, str], Secret]) -> None:
+    def __init__(self, folder: Path, open_sealed: Callable[[bytes, str], Secret], certificates: ProxyCertificates) -> None:
         self._folder = folder
         self._open = open_sealed
+        self._certificates = certificates
 
     def handle(self, request: WriteRoutes | EnsureCertificate) -> RoutesWritten | CertificateReady | Fault:
         """Answer one request of the port."""
         if isinstance(request, EnsureCertificate):
-            return NOT_CONFIGURED
+            return self._certificates.ensure(request.host)
         if not _ACCOUNT.fullmatch(request.account_id):
             return UNAVAILABLE
         try:
-            opened = [OpenRoute(route, self._open(route.sealed_bearer, GRANT_BEARER_PURPOSE).reveal()) for route in request.routes]
+            opened = [self._opened(route) for route in request.routes]
         except VaultError:
             return InternalFault("seal_broken", "a bearer cannot be opened with the present master key", 503)
         files = {
@@ -59,6 +58,15 @@ class FolderProxy:
         except OSError:
             return UNAVAILABLE
         return RoutesWritten(changed > 0)
+
+    def _opened(self, route: ProxyRoute) -> OpenRoute:
+        shows = route.protocol in proxy_document.TLS and not route.site_local
+        return OpenRoute(
+            route,
+            self._open(route.sealed_bearer, GRANT_BEARER_PURPOSE).reveal(),
+            certificate=self._certificates.held(route.host) if shows else None,
+            resolver=self._certificates.resolver,
+        )
 
     def _put(self, path: Path, content: bytes) -> bool:
         if _stands(path, content):

@@ -23,7 +23,7 @@ class MemoryProxy:
     Attributes:
         routes: what each file of an account was made from, by account.
         full: nothing more is taken.
-        certificates_end: when certificates end that are asked for, seconds since the epoch; None while no authority is configured.
+        certificates_end: when certificates end that are asked for, seconds since the epoch; None while there is no way to one.
         writes: how often anything had to be written.
     """
 
@@ -38,7 +38,7 @@ class MemoryProxy:
         """Answer one request of the port."""
         if isinstance(request, EnsureCertificate):
             if self.certificates_end is None:
-                return InternalFault("certificate_authority_not_configured", "this platform cannot obtain certificates", 503)
+                return InternalFault("certificate_authority_not_configured", "there is no way to a certificate for a host name", 503)
             return CertificateReady(self.certificates_end)
         if self.full:
             return InternalFault("proxy_unavailable", "the proxy's folder cannot be written; check its owner and the space there", 503)

@@ -42,7 +42,7 @@ from actors.subscription.messages import (
     Sealed,
     Told,
 )
-from actors.subscription.record import KIND, SubscriptionRecord, host_key, to_json
+from actors.subscription.record import KIND, SubscriptionRecord, host_key, to_json, wants_certificate
 from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, seated, step, tell
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
@@ -56,6 +56,8 @@ ATTEMPT_S: Final = 120.0
 
 SEATS: Final = "/federation_api/subscriptions"
 NOT_FOUND: Final = OperatorFault("subscription_not_found", "there is no such subscription", 404)
+LOOKED_AT: Final = "looked_at"
+"""Tag of a look at the certificate of an active subscription; none of its other steps waits for that."""
 RENEWABLE: Final = frozenset({"grant_expired"})
 """Reasons of a suspension that a new term ends."""
 
@@ -285,8 +287,7 @@ class SubscriptionActor(Actor):
             return
         after = seated(record, seat, message.outcome, ctx.wall)
         if record.state == "pending":
-            wants = seat.backend.protocol in backend.TLS_PROTOCOLS and not record.site_local
-            self._proceed(ctx, evolve(after, phase="certificate" if wants else "route"))
+            self._proceed(ctx, evolve(after, phase="certificate" if wants_certificate(after) else "route"))
             return
         tell(ctx, after, "renewed", "low", None, grant_id=after.grant_id)
         if after.state == "suspended":
@@ -299,6 +300,9 @@ class SubscriptionActor(Actor):
 
     @handles(Certified)
     def on_certified(self, message: Certified, ctx: Context) -> None:
+        if message.tag == LOOKED_AT:
+            self._recertified(message, ctx)
+            return
         self.busy = False
         record: SubscriptionRecord = self.record
         self._release_if_idle(ctx)
@@ -308,6 +312,20 @@ class SubscriptionActor(Actor):
             self._failed(ctx, record, message.fault)
         else:
             self._proceed(ctx, evolve(record, phase="route", certificate_not_after=message.outcome.not_after))
+
+    def _recertified(self, message: Certified, ctx: Context) -> None:
+        """What the monitor found at the host name: another certificate goes to the proxy, and that there is none is told once."""
+        record: SubscriptionRecord = self.record
+        if record.state != "active":
+            return
+        code = message.fault.code if message.fault is not None else None
+        ends = message.outcome.not_after if message.fault is None else record.certificate_not_after
+        if (code, ends) == (record.certificate_fault, record.certificate_not_after):
+            return
+        if code is not None and code != record.certificate_fault:
+            tell(ctx, record, "failed", "medium", None, reason=code)
+        ctx.save(evolve(record, certificate_fault=code, certificate_not_after=ends, updated_at=ctx.wall))
+        ctx.send(Ref(ROUTES_KIND, record.account_id), Rewrite())
 
     @handles(Routed)
     def on_routed(self, message: Routed, ctx: Context) -> None:
@@ -358,6 +376,8 @@ class SubscriptionActor(Actor):
             return
         record = evolve(record, look_at=next_look(record.expires_at, ctx.wall), updated_at=ctx.wall)
         ctx.save(record)
+        if record.state == "active" and wants_certificate(record):
+            ctx.call(EnsureCertificate(record.local_hostname, record.dns_credential_id), then=Certified, tag=LOOKED_AT)
         if self.busy:
             return
         if not ended and record.state == "suspended" and record.suspension_reason in RENEWABLE:

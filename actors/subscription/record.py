@@ -56,6 +56,8 @@ class SubscriptionRecord:
         sealed_bearer: None once the subscription is over.
         tries, next_at: of the step that a pending one waits for.
         look_at: when the monitor looks at it next.
+        certificate_not_after: of the certificate at the host name; None where there is none, or where the proxy renews it by itself.
+        certificate_fault: why the proxy has none to show that is good, since the last look.
         renewal_key: of a renewal under way, so that a lost answer can be asked for again.
         residency_exception: the approval by which our residency rules let it be; None if they were not in the way.
     """
@@ -86,6 +88,7 @@ class SubscriptionRecord:
     expires_at: float | None = None
     access_ends_at: float | None = None
     certificate_not_after: float | None = None
+    certificate_fault: str | None = None
     renewal_key: str | None = None
     tries: int = 0
     next_at: float | None = None
@@ -171,6 +174,11 @@ def wants_route(record: SubscriptionRecord, peer: PeerRecord | None, wall: float
     return in_force(peer, record.peering_epoch, wall)
 
 
+def wants_certificate(record: SubscriptionRecord) -> bool:
+    """Whether the proxy shows a certificate at the host name of this one."""
+    return record.backend is not None and record.backend.protocol in backend.TLS_PROTOCOLS and not record.site_local
+
+
 def route_of(record: SubscriptionRecord) -> ProxyRoute:
     """The route of a subscription that wants one."""
     assert record.backend is not None
@@ -213,6 +221,8 @@ def to_json(record: SubscriptionRecord, peer: PeerRecord | None, wall: float) ->
         "permission_scopes": list(record.permission_scopes),
         "auto_renew": record.auto_renew,
         "residency_exception": record.residency_exception,
+        "certificate_not_after": iso_or_none(record.certificate_not_after),
+        "certificate_fault": record.certificate_fault,
         "expires_at": iso_or_none(record.expires_at),
         "access_ends_at": iso_or_none(record.access_ends_at),
         "next_try_at": iso_or_none(record.next_at),

@@ -58,6 +58,10 @@ SUBSCRIPTION: Final = Object(
         Field("permission_scopes", ListOf(Text(), 2), required=True),
         Field("auto_renew", Boolean(), required=True),
         Field("residency_exception", Identifier(), nullable=True, description="The approval by which our residency rules let it be."),
+        Field("certificate_not_after", Instant(), nullable=True, description="End of the certificate that was brought for the host name."),
+        Field(
+            "certificate_fault", Text(), nullable=True, description="Why the proxy has no good certificate to show there, at the last look."
+        ),
         Field("expires_at", Instant(), nullable=True),
         Field("access_ends_at", Instant(), nullable=True, description="When the provider ends the service, if it has told so."),
         Field("next_try_at", Instant(), nullable=True),

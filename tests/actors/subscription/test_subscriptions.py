@@ -14,6 +14,7 @@ from actors.ports import RemoteReply
 from actors.subscription import answers, catalogue
 from actors.subscription.record import Backend
 from runtime.actor import Ref
+from runtime.clock import iso
 from runtime.errors import Fault
 from runtime.store.port import Query
 from sim.mishaps import restore
@@ -171,6 +172,25 @@ def test_a_public_host_waits_for_a_certificate_and_says_so(two: Two) -> None:
     assert retried.data["subscription"]["status"] == "active"
     transport = two.routes()["http"]["serversTransports"][f"sub-{id}"]
     assert transport == {"serverName": "10.7.0.9", "rootCAs": [two.a.authority.ca_bundle_pem]}
+
+
+def test_a_certificate_that_is_renewed_goes_to_the_proxy_and_one_that_ends_is_told_once(two: Two) -> None:
+    offer(two.peers, protocol="https")
+    two.b.proxy.certificates_end = two.world.timeline.now + 10 * DAY
+    id = two.active()["id"]
+    assert two.shown(id)["certificate_not_after"] == iso(two.b.proxy.certificates_end)
+    two.b.proxy.certificates_end += 80 * DAY
+    two.world.run_for(2 * HOUR)
+    assert two.shown(id)["certificate_not_after"] == iso(two.b.proxy.certificates_end)
+    two.b.proxy.certificates_end = None
+    two.world.run_for(3 * HOUR)
+    shown = two.shown(id)
+    assert (shown["status"], shown["certificate_fault"]) == ("active", "certificate_authority_not_configured")
+    told = [event for event in two.b.store.events(0, 1_000) if event.kind == "federation.subscription.failed"]
+    assert [event.payload["reason"] for event in told] == [shown["certificate_fault"]]
+    two.b.proxy.certificates_end = two.world.timeline.now + 90 * DAY
+    two.world.run_for(2 * HOUR)
+    assert two.shown(id)["certificate_fault"] is None
 
 
 def test_a_provider_that_is_away_is_asked_again_and_given_up_after_a_day(two: Two) -> None:
