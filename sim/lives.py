@@ -140,7 +140,7 @@ LIVES: Final = (
         "received grant", "received_grant", lambda record, wall, host: received_state(record, wall),
         (
             "none > announced", "announced > active", "announced > expired", "announced > none", "none > active", "active > refused",
-            "active > expired", "expired > refused", "active > none", "refused > none", "expired > none",
+            "active > expired", "expired > active", "expired > refused", "active > none", "refused > none", "expired > none",
         ),
         timed=True,
     ),

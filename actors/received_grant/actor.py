@@ -39,6 +39,8 @@ from actors.received_grant.record import (
     GrantFacts,
     ReceivedGrantRecord,
     Source,
+    asked_again_at,
+    gone_at,
     held_key,
     of_peer,
     to_json,
@@ -220,7 +222,8 @@ class ReceivedGrantActor(Actor):
             self._destroy(ctx, record, "remote", None, str(code))
         else:
             tell(ctx, record, "refused", "remote", None, code=code)
-            ctx.save(evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall))
+            refused = evolve(record, refused_code=code, refused_at=ctx.wall, updated_at=ctx.wall)
+            ctx.save(evolve(refused, ask_at=asked_again_at(refused, ctx.wall)))
 
     # --- what the issuer tells ------------------------------------------------------------------------------------
 
@@ -231,13 +234,17 @@ class ReceivedGrantActor(Actor):
         if record is not None and over is not None and message.for_good:
             self._note_refusal(ctx, record.sealed_bearer, over)
             if self.record is not None:
-                ctx.save(evolve(ctx.record, sealed_bearer=None, updated_at=ctx.wall))
+                ctx.save(evolve(ctx.record, sealed_bearer=None, ask_at=None, updated_at=ctx.wall))
             return
         if record is None or record.refused_code is not None:
             return
         if over is not None:
             self._note_refusal(ctx, record.sealed_bearer, over)
             return
+        self._ask_issuer(ctx, record)
+
+    def _ask_issuer(self, ctx: Context, record: ReceivedGrantRecord) -> None:
+        """Have the issuer say how the grant stands."""
         row = self._peer(ctx, record.federation_peer_id)
         if row is None:
             return
@@ -259,11 +266,20 @@ class ReceivedGrantActor(Actor):
             told = remote_code(reply) if reply.status == 401 else over.get(str(reason))
             self._note_refusal(ctx, message.tag, told)
             return
+        again = record.refused_code == EXPIRED_CODE
+        if record.refused_code is not None and not again:
+            return
         changed = evolve(
-            record, remote_subject=facts.remote_subject, permission_scopes=facts.permission_scopes, expires_at=facts.expires_at
+            record,
+            remote_subject=facts.remote_subject,
+            permission_scopes=facts.permission_scopes,
+            expires_at=facts.expires_at,
+            refused_code=None,
+            refused_at=None,
+            ask_at=None,
         )
         if changed != record:
-            tell(ctx, changed, "changed", "remote", None, expires_at=iso(changed.expires_at))
+            tell(ctx, changed, "changed", "remote", None, expires_at=iso(changed.expires_at), in_force_again=again)
             ctx.save(evolve(changed, updated_at=ctx.wall))
 
     # --- the end -------------------------------------------------------------------------------------------------
@@ -290,8 +306,16 @@ class ReceivedGrantActor(Actor):
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
-        if self.record is not None:
-            self._destroy(ctx, self.record, "system", None, "expired")
+        record: ReceivedGrantRecord | None = self.record
+        if record is None:
+            return
+        if ctx.wall >= gone_at(record):
+            self._destroy(ctx, record, "system", None, "expired")
+        elif record.ask_at is not None and record.ask_at <= ctx.wall:
+            again_at = asked_again_at(record, ctx.wall)
+            ctx.save(evolve(record, ask_at=again_at, updated_at=ctx.wall))
+            if again_at is not None:
+                self._ask_issuer(ctx, record)
 
     def _destroy(self, ctx: Context, record: ReceivedGrantRecord, by_kind: str, by: str | None, why: str) -> None:
         tell(ctx, record, "destroyed", by_kind, by, reason=why)

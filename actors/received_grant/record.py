@@ -7,6 +7,7 @@ about calls that come in; whether those are served is decided by `actors.grant` 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
@@ -25,6 +26,8 @@ SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery", "notice", "accept"
 STATES: Final[tuple[State, ...]] = ("announced", "active", "expired", "refused")
 EXPIRED_CODE: Final = "grant_expired"
 REVOKED_CODE: Final = "grant_revoked"
+ASKED_AGAIN_MIN_S: Final = 60.0
+ASKED_AGAIN_MAX_S: Final = 3_600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +56,7 @@ class ReceivedGrantRecord:
         resource_kind: as the issuer writes it; it may be of a kind that we do not know.
         source: who brought it: an operator, or the issuer, over its connection or with its accept, or nobody yet: the issuer told of it.
         refused_code, refused_at: the issuer's word that this bearer is good no more.
+        ask_at: when the issuer is asked again, because its clock, or ours, must have been wrong when it said that the grant is over.
     """
 
     id: str
@@ -73,6 +77,7 @@ class ReceivedGrantRecord:
     received_by: str | None = None
     refused_code: str | None = None
     refused_at: float | None = None
+    ask_at: float | None = None
     updated_at: float
 
 
@@ -90,6 +95,11 @@ def row_id(peer_id: str, grant_id: str) -> str:
     return f"{grant_id[:13]}-7{drawn[:3]}-{'89ab'[int(drawn[3], 16) % 4]}{drawn[4:7]}-{drawn[7:19]}"
 
 
+def gone_at(record: ReceivedGrantRecord) -> float:
+    """When the row of a grant that has ended is dropped."""
+    return record.expires_at + RECEIVED_GRANT_KEPT_S
+
+
 KIND = Kind(
     name="received_grant",
     record=ReceivedGrantRecord,
@@ -101,7 +111,7 @@ KIND = Kind(
     },
     unique={"held": "grant_already_held"},
     keys=lambda record: {"held": held_key(record.federation_peer_id, record.grant_id)},
-    due=lambda record: record.expires_at + RECEIVED_GRANT_KEPT_S,
+    due=lambda record: min(record.ask_at or math.inf, gone_at(record)),
 )
 
 
@@ -117,6 +127,18 @@ def state(record: ReceivedGrantRecord, wall: float) -> State:
     if wall >= record.expires_at:
         return "expired"
     return "active" if record.sealed_bearer is not None else "announced"
+
+
+def asked_again_at(record: ReceivedGrantRecord, wall: float) -> float | None:
+    """When to ask an issuer again that has called a grant expired whose end lies ahead; None if there is nothing to be asked.
+
+    An issuer whose clock was ahead says so of every grant, and is right again once the clock is. The longer ago, the seldomer it is asked.
+    """
+    if record.refused_code != EXPIRED_CODE or record.refused_at is None or record.sealed_bearer is None:
+        return None
+    if wall + SKEW_MAX_S >= record.expires_at:
+        return None
+    return wall + min(max(wall - record.refused_at, ASKED_AGAIN_MIN_S), ASKED_AGAIN_MAX_S)
 
 
 def usable(record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) -> bool:
