@@ -86,12 +86,20 @@ class _Open:
 
 
 async def open_public(host: str, port: int) -> list[trio.SocketListener]:
-    """Bind the TLS port; `port` 0 takes a free one.
+    """Bind the TLS port; `port` 0 takes a free one. `::` is every address of this machine, the IPv4 ones included.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+    opened = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+    if host == "::":
+        # trio lets each socket serve one family, so that nothing hangs on a setting of the system.
+        try:
+            opened += await trio.open_tcp_listeners(opened[0].socket.getsockname()[1], host="0.0.0.0", backlog=_BACKLOG)
+        except BaseException:
+            opened[0].socket.close()
+            raise
+    return opened
 
 
 async def open_loopback(host: str, port: int) -> list[trio.SocketListener]:

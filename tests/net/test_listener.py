@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from actors.door.call import Source
 from net.limits import ListenerLimits
-from net.listener import Listener, open_loopback
+from net.listener import Listener, open_loopback, open_public
 from net.tls import ListenerLeaf, TlsStream, client_context, server_context
 from tests.net.certs import Authority
 from tests.net.served import INSTANCE, PATIENCE_S, ask, descriptors, echo, read_all, read_head, serving, until
+from tests.support.daemons import reserved_port
 from tests.support.engines import ManualClock
 from tests.support.http2_client import Http2Client
 
@@ -506,3 +507,25 @@ async def test_the_date_of_answers_comes_from_the_clock_of_the_platform() -> Non
         await stream.send_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
         head, _ = await read_head(stream)
         assert b"date: Fri, 15 Jan 2027 08:00:00 GMT" in head
+
+
+def _speaks_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _speaks_ipv6(), reason="this machine has no IPv6")
+async def test_every_address_is_that_of_both_families() -> None:
+    with reserved_port() as held:
+        port = held.getsockname()[1]
+        opened = await open_public("::", port)
+        try:
+            for host in ("127.0.0.1", "::1"):
+                await (await trio.open_tcp_stream(host, port)).aclose()
+        finally:
+            for listener in opened:
+                await listener.aclose()

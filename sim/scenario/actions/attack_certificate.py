@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from runtime.values import evolve
 from sim import attacks
 from sim.attacks import HOUR_S, Leaf, Shown
 from sim.scenario.actions.registry import action
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 FLAWS: Final = (
     "none", "foreign_anchor", "other_subject", "other_instance", "ended", "for_servers", "an_authority", "beside_another",
-    "revoked_serial", "no_flaw", "stolen_root",
+    "revoked_serial", "no_flaw", "stolen_root", "in_a_header", "behind_own",
 )  # fmt: skip
 DAY_S: Final = 86_400.0
 
@@ -26,7 +28,11 @@ DAY_S: Final = 86_400.0
 @attrs.frozen(kw_only=True)
 class AttackCertificate:
     """Somebody calls a platform as one of its peers, with a certificate that has one flaw and none but that; asks for the trust
-    bundle, and sends a heartbeat, whose answer is that of the step."""
+    bundle, and sends a heartbeat, whose answer is that of the step.
+
+    `in_a_header`, `behind_own`: the certificate is good, but stands in `Client-Cert`, as if a proxy had forwarded it: without any
+    certificate of the connection, or behind one that is the attacker's.
+    """
 
     on: str = attrs.field(metadata=key(PLATFORM, "which platform is called"))
     claims: str = attrs.field(metadata=key(PLATFORM, "which of its peers the caller claims to be"))
@@ -53,9 +59,14 @@ class AttackCertificate:
         signers = {"foreign_anchor": attacker, "revoked_serial": target, "stolen_root": target}
         forged = attacks.forge(signers.get(self.flaw, claimed), leaf)
         beside = attacker.server_chain[-1:] if self.flaw == "beside_another" else ()
-        shown = Shown() if self.flaw == "none" else Shown((*forged.chain, *beside), forged.key_pem)
+        headers = {}
+        if self.flaw in ("in_a_header", "behind_own"):
+            headers = {"client-cert": f":{base64.b64encode(forged.chain[0]).decode()}:", "x-forwarded-for": claimed.address}
+        if self.flaw == "behind_own":
+            forged = attacks.forge(attacker, evolve(leaf, common_name="a proxy", instance_id=attacker.instance_id))
+        shown = Shown() if self.flaw in ("none", "in_a_header") else Shown((*forged.chain, *beside), forged.key_pem)
         for route, body in (("trust_bundle", None), ("heartbeat", {"boot_epoch": 1, "sequence": 1})):
-            answers = attacks.send(target, route, body, shown, attacker)
+            answers = attacks.send(target, route, body, shown, attacker, headers=headers)
         stage.strange(name, self.on, "POST", "heartbeat", answers)
 
     def _revoked(self, stage: Stage) -> int:
