@@ -1,7 +1,8 @@
 """What we allow a peer: the frozen record of one grant, what its use has shown, and how both are stored and found.
 
 Lives here: fields, defaults, index columns, the unique key, the deadline. Must not live here: the states (see `lifecycle`), the decision
-about a call (see `chain`), or who may write (one actor for each peer, see `book`).
+about a call (see `chain`), or who may write (one actor for each peer, see `book`; seats and the grant of a managed child are begun by
+`actors.offering` and `actors.peer.stewardship`).
 
 A grant is effective only while its `peering_epoch` equals its peer's, so that the end of a peering ends all its grants in one write.
 """
