@@ -113,6 +113,7 @@ def send(
     address: str | None = None,
     headers: Mapping[str, str] | None = None,
     network_id: str | None = None,
+    channel: bool = False,
     answers: list[Answer] | None = None,
 ) -> list[Answer]:
     """Let a call reach a platform; its answer stands in the returned list (`answers`, if given) once time has passed.
@@ -121,15 +122,18 @@ def send(
         route: of the federation API, or a whole path.
         by: from whose machine it comes. source: whose it really is.
         address: the address that it comes from, if that is not the machine's.
-        network_id: the overlay network whose listener takes the call. With either it stands at the door at once, whatever the level.
+        network_id: the overlay network whose listener takes the call.
+        channel: it comes on a channel. With any of the three it stands at the door at once, whatever the level.
     """
     answers = [] if answers is None else answers
-    connection = Source(address or by.address, "tls", shown.chain, f"attack-{target.world.timeline.now:.6f}", network_id)
+    connection = Source(
+        address or by.address, "tls", shown.chain, f"attack-{target.world.timeline.now:.6f}", network_id=network_id, channel=channel
+    )
     raw = b"" if body is None else json.dumps(body).encode()
     given = {"content-type": "application/json", **(headers or {})}
     path = route if route.startswith("/") else API + route
     call = Call("GET" if body is None else "POST", path, {}, given, raw, connection)
-    if address is None and network_id is None:
+    if address is None and network_id is None and not channel:
         target.visited(call, shown.key_pem, by, source, answers.append)
     else:
         Host.visited(target, call, shown.key_pem, by, source, answers.append)

@@ -444,6 +444,11 @@ class SimulatedChannels:
     def __len__(self) -> int:
         return len(self._register)
 
+    def in_use(self, peer_id: str) -> SimulatedChannel | None:
+        """The channel that this platform uses with a peer, for whoever watches; None if there is none or its end is known here."""
+        held = self._register.held(peer_id)
+        return None if held is None or _use(held).end.ended else _use(held).channel
+
     def prove(self, identity: Any) -> tuple[bytes, ...] | None:
         """The certificates that this host shows to whoever dialled; None if it cannot."""
         presented = self._presented(identity)

@@ -41,6 +41,7 @@ FELT = {
     "attack_accept": "flawed-accepts",
     "attack_bearer": "stolen-bearer",
     "attack_certificate": "forged-certificates",
+    "attack_channel": "channel-liar",
     "attack_flood": "flood-of-guesses",
     "attack_hop": "chain-with-a-lying-middle",
     "attack_root": "rotation-forged",
