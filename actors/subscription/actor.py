@@ -482,7 +482,10 @@ class SubscriptionActor(Actor):
         if record.release is None or not isinstance(outcome, RemoteReply):
             return
         gone = outcome.status == 404 and outcome.body.get("code") == "subscription_not_found"
-        if 200 <= outcome.status < 300 or gone:
+        if gone and record.release.overtaking:
+            again = evolve(record.release, overtaking=False, next_at=ctx.wall + ATTEMPT_S)
+            ctx.save(evolve(record, release=again, updated_at=ctx.wall))
+        elif 200 <= outcome.status < 300 or gone:
             ctx.save(evolve(record, release=None, updated_at=ctx.wall))
 
     # --- small things --------------------------------------------------------------------------------------------

@@ -40,11 +40,13 @@ class Release:
     Attributes:
         name: the grant, or the key of the request where the grant was never learnt.
         next_at: when it leaves again.
+        overtaking: a request never answered may arrive after the word, so that a provider which knows of no seat is told once more.
     """
 
     name: str
     tries: int
     next_at: float
+    overtaking: bool = False
 
 
 @attrs.frozen(kw_only=True)

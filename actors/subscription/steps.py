@@ -45,7 +45,8 @@ def cancelled(ctx: Context, record: SubscriptionRecord, reason: str, by: str | N
     # A seat that was asked for anew, after the end of the former one, is known by the key of that request until its answer has come.
     name = (record.renewal_key if record.state == "suspended" else None) or record.grant_id or record.id
     ended = step(ctx, record, "cancel", reason, by)
-    return evolve(ended, release=Release(name=name, tries=0, next_at=ctx.wall) if owed else None)
+    release = Release(name=name, tries=0, next_at=ctx.wall, overtaking=name != record.grant_id)
+    return evolve(ended, release=release if owed else None)
 
 
 def seated(record: SubscriptionRecord, seat: Seat, sealed: bytes, wall: float) -> SubscriptionRecord:

@@ -10,7 +10,7 @@ from sim.links import Fixed
 from tests.actors.subscription.test_subscriptions import DAY, HOUR, SUBSCRIPTIONS, Two
 from tests.support.services import offer
 
-SLOW_S, QUICK_S = 0.15, 0.001
+SLOW_S, QUICK_S, LATE_S = 0.15, 0.001, 20.0
 
 
 def overtaken(two: Two, path: str, body: dict[str, str]) -> None:
@@ -69,3 +69,24 @@ def test_a_seat_that_was_asked_for_anew_after_its_term_is_given_back(crashes: bo
         two.b.sign_in()
     cancel(two, id)
     assert sorted(two.leases(offering["id"])) == ["cancelled", "expired"]
+
+
+def test_a_request_that_arrives_after_the_word_of_the_cancellation_leaves_no_seat() -> None:
+    """The subscriber has crashed meanwhile, so that nobody waits for the answer; the request is still under way."""
+    two = Two()
+    offering = offer(two.peers)
+    link = two.world.links.between("b", "a")
+    link.latency = Fixed(LATE_S)
+    two.b.send("POST", f"{two.there}/subscriptions", {"slug": "wiki", "local_hostname": "wiki.b.example"})
+    two.world.run_for(0.05)
+    link.latency = Fixed(QUICK_S)
+    two.b.crash()
+    two.b.start()
+    two.b.sign_in()
+    (row,) = two.ask("GET", SUBSCRIPTIONS).data
+    assert two.ask("POST", f"{SUBSCRIPTIONS}/{row['id']}/cancel", {}).status == 200
+    two.world.run_for(1.0)
+    assert two.leases(offering["id"]) == []
+    two.world.run_for(HOUR)
+    assert two.leases(offering["id"]) == ["cancelled"]
+    assert two.shown(row["id"])["release_pending"] is False
