@@ -19,6 +19,7 @@ from actors.limits import DEPENDANTS_LOOK_S
 from actors.sanitize import INTEGER_MAX
 from actors.settings import Identity
 from runtime.clock import iso_or_none
+from runtime.context import Context
 from runtime.errors import InternalFault, OperatorFault
 from runtime.store.port import Kind
 
@@ -106,6 +107,13 @@ def frozen_by(record: ContinuityRecord | None, identity: Identity) -> Cause | No
     if (record is not None and record.closing is not None) or undecided_restore(record, identity):
         return "restored"
     return None
+
+
+def frozen_now(ctx: Context) -> bool:
+    """Whether trust is frozen, for actors that show what is good for something now."""
+    identity = ctx.settings.identity
+    row = ctx.row(KIND.name, identity.instance_id)
+    return frozen_by(row.record if row is not None else None, identity) is not None
 
 
 def undecided_restore(record: ContinuityRecord | None, identity: Identity) -> bool:

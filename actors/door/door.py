@@ -362,13 +362,18 @@ class Door:
 
         return self.remembered(CONTINUITY.name, id, read)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether trust is frozen now."""
+        return frozen_by(self.continuity, self.settings.identity) is not None
+
     def refuse_while_frozen(self, fault: OperatorFault | InternalFault) -> None:
         """Let nothing pass while trust is frozen.
 
         Raises:
             FaultError: it is.
         """
-        if frozen_by(self.continuity, self.settings.identity) is not None:
+        if self.frozen:
             raise FaultError(fault)
 
     def refuse_while_in_question(self, account_id: str) -> None:

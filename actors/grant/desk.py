@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors.bridge.record import active_bridge
+from actors.continuity.record import frozen_now
 from actors.grant import axes, expectations, lifecycle, projection, standing, telling, tokens
 from actors.grant.axes import AXES
 from actors.grant.book import KIND as BOOK
@@ -109,7 +110,9 @@ class GrantDesk(Trail):
         record, _, asked, address = message.tag
         reply = message.outcome
         if isinstance(reply, RemoteReply) and reply.status in (200, 201) and _acknowledged(reply):
-            told = projection.issued(record, peer_of(ctx, ctx.ref.id), ctx.wall, None, asked.warnings, delivered=True)
+            told = projection.issued(
+                record, peer_of(ctx, ctx.ref.id), ctx.wall, None, asked.warnings, frozen=frozen_now(ctx), delivered=True
+            )
             remember_outcome(ctx, asked.mark, told)
             ctx.answer(address, Issued(record, None, asked.warnings, delivered=True))
         else:
@@ -122,7 +125,7 @@ class GrantDesk(Trail):
         if peer is not None:
             self._announce(ctx, record, peer)
         warnings = (*asked.warnings, f"not_delivered:{code}")
-        remember_outcome(ctx, asked.mark, projection.issued(record, peer, ctx.wall, None, warnings))
+        remember_outcome(ctx, asked.mark, projection.issued(record, peer, ctx.wall, None, warnings, frozen=frozen_now(ctx)))
         ctx.answer(address, Issued(record, bearer, warnings))
 
     def _issue(self, ctx: Context, asked: Issue, digest: str | None) -> GrantRecord | Fault:
@@ -149,9 +152,10 @@ class GrantDesk(Trail):
         telling.issued(ctx, written, asked.by)
         if asked.deliver:
             # What comes of it is not known yet, and after a crash it stays so: nobody is told that the bearer was shown.
-            body = projection.issued(written, peer, ctx.wall, None, (*asked.warnings, DELIVERY_UNKNOWN), revealed=False)
+            unknown = (*asked.warnings, DELIVERY_UNKNOWN)
+            body = projection.issued(written, peer, ctx.wall, None, unknown, frozen=frozen_now(ctx), revealed=False)
         else:
-            body = projection.issued(written, peer, ctx.wall, None, asked.warnings)
+            body = projection.issued(written, peer, ctx.wall, None, asked.warnings, frozen=frozen_now(ctx))
         remember(ctx, asked.mark, 201, body)
         if asked.origin == "operator" and not asked.deliver:
             self._announce(ctx, written, peer)
@@ -236,7 +240,8 @@ class GrantDesk(Trail):
         )
         written = self._put(ctx, rotated, record)
         self._tell(ctx, written, "rotated", "user", message.by, token_version=written.token_version, overlap_s=message.overlap_s)
-        remember(ctx, message.mark, 200, projection.issued(written, peer_of(ctx, ctx.ref.id), ctx.wall, None, ()))
+        shown = projection.issued(written, peer_of(ctx, ctx.ref.id), ctx.wall, None, (), frozen=frozen_now(ctx))
+        remember(ctx, message.mark, 200, shown)
         ctx.reply(Issued(written, bearer))
 
     @handles(Review)
@@ -317,7 +322,8 @@ class GrantDesk(Trail):
         return written
 
     def _answer(self, ctx: Context, record: GrantRecord, mark: Any) -> None:
-        remember(ctx, mark, 200, {"grant": projection.full(record, None, peer_of(ctx, ctx.ref.id), ctx.wall)})
+        shown = projection.full(record, None, peer_of(ctx, ctx.ref.id), ctx.wall, frozen=frozen_now(ctx))
+        remember(ctx, mark, 200, {"grant": shown})
         ctx.reply(Changed(record))
 
     def _tell(self, ctx: Context, record: GrantRecord, what: str, by_kind: str, by: str | None, **payload: Any) -> None:

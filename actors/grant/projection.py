@@ -12,8 +12,8 @@ from runtime.clock import iso, iso_or_none
 from runtime.secret import Secret
 
 
-def full(record: GrantRecord, usage: GrantUsage | None, peer: PeerRecord | None, wall: float) -> dict[str, Any]:
-    """The form of the operator surface."""
+def full(record: GrantRecord, usage: GrantUsage | None, peer: PeerRecord | None, wall: float, *, frozen: bool) -> dict[str, Any]:
+    """The form of the operator surface. `frozen`: whether trust is."""
     seen = usage or GrantUsage()
     return {
         "id": record.id,
@@ -24,7 +24,7 @@ def full(record: GrantRecord, usage: GrantUsage | None, peer: PeerRecord | None,
         "resource_id": record.resource_id,
         "permission_scopes": list(record.permission_scopes),
         "state": lifecycle.state(record, wall),
-        "effective": standing.effective(record, peer, wall),
+        "effective": standing.effective(record, peer, wall, frozen=frozen),
         "issued_at": iso(record.issued_at),
         "expires_at": iso(record.expires_at),
         "revoked_at": iso_or_none(record.revoked_at),
@@ -54,11 +54,11 @@ def full(record: GrantRecord, usage: GrantUsage | None, peer: PeerRecord | None,
 
 def issued(
     record: GrantRecord, peer: PeerRecord | None, wall: float, bearer: Secret | None, warnings: tuple[str, ...], *,
-    delivered: bool = False, revealed: bool = True,
+    frozen: bool, delivered: bool = False, revealed: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """The answer that mints a bearer; without it, what a repeated request gets. `revealed`: whether the first answer may have had it."""
     data: dict[str, Any] = {
-        "grant": full(record, None, peer, wall),
+        "grant": full(record, None, peer, wall, frozen=frozen),
         "bearer_token": bearer.reveal() if bearer is not None else None,
         "delivered": delivered,
         "warnings": list(warnings),

@@ -18,9 +18,9 @@ def facts(peer: PeerRecord) -> PeerFacts:
     return PeerFacts(peer.id, peer.peering_epoch, peer.overlay_only)
 
 
-def effective(grant: GrantRecord, peer: PeerRecord | None, wall: float) -> bool:
-    """Whether a call under this grant could be served now."""
-    if peer is None or peer.id != grant.federation_peer_id or not in_force(peer, grant.peering_epoch, wall):
+def effective(grant: GrantRecord, peer: PeerRecord | None, wall: float, *, frozen: bool = False) -> bool:
+    """Whether a call under this grant could be served now; while trust is `frozen` none is."""
+    if frozen or peer is None or peer.id != grant.federation_peer_id or not in_force(peer, grant.peering_epoch, wall):
         return False
     return lifecycle.state(grant, wall) == "active" and not grant.corrupt
 

@@ -14,8 +14,7 @@ from typing import Final
 
 import attrs
 
-from actors.continuity.record import KIND as CONTINUITY
-from actors.continuity.record import frozen_by
+from actors.continuity.record import frozen_now
 from runtime.context import Context
 from runtime.errors import InternalFault, OperatorFault
 from runtime.store.port import Condition, Kind, Query, Row
@@ -73,6 +72,4 @@ def unanswered(account_id: str, query: Callable[[Query], list[Row]]) -> tuple[st
 
 def in_question(account_id: str, ctx: Context) -> bool:
     """Whether records of the account may have moved without this copy knowing."""
-    identity = ctx.settings.identity
-    row = ctx.row(CONTINUITY.name, identity.instance_id)
-    return frozen_by(row.record if row is not None else None, identity) is not None or bool(unanswered(account_id, ctx.query))
+    return frozen_now(ctx) or bool(unanswered(account_id, ctx.query))

@@ -21,9 +21,11 @@ from runtime.store.port import Condition, Kind, Query
 
 Source = Literal["operator", "delivery", "notice", "accept"]
 State = Literal["announced", "active", "expired", "refused"]
+ShownState = State | Literal["ended"]
 
 SOURCES: Final[tuple[Source, ...]] = ("operator", "delivery", "notice", "accept")
 STATES: Final[tuple[State, ...]] = ("announced", "active", "expired", "refused")
+SHOWN_STATES: Final[tuple[ShownState, ...]] = (*STATES, "ended")
 EXPIRED_CODE: Final = "grant_expired"
 REVOKED_CODE: Final = "grant_revoked"
 ASKED_AGAIN_MIN_S: Final = 60.0
@@ -129,6 +131,11 @@ def state(record: ReceivedGrantRecord, wall: float) -> State:
     return "active" if record.sealed_bearer is not None else "announced"
 
 
+def shown_state(record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) -> ShownState:
+    """What operators are told of it: `ended` once the peering under which it came is over, though the row stays while work may end."""
+    return state(record, wall) if peer is not None and record.peering_epoch == peer.peering_epoch else "ended"
+
+
 def asked_again_at(record: ReceivedGrantRecord, wall: float) -> float | None:
     """When to ask an issuer again that has called a grant expired whose end lies ahead; None if there is nothing to be asked.
 
@@ -186,7 +193,7 @@ def to_json(record: ReceivedGrantRecord, peer: PeerRecord | None, wall: float) -
         "permission_scopes": list(record.permission_scopes),
         "issued_at": iso(record.issued_at),
         "expires_at": iso(record.expires_at),
-        "state": state(record, wall),
+        "state": shown_state(record, peer, wall),
         "usable": usable(record, peer, wall),
         "source": record.source,
         "received_at": iso(record.received_at),

@@ -93,7 +93,7 @@ def list_grants(door: Door, request: Request) -> None:
             after, scanned = row.record.id, scanned + 1
             if _wanted(row.record, query, request.wall):
                 seen = door.engine.directory.freshest(KIND.name, row)
-                page.append(projection.full(seen.record, seen.evidence, peer, request.wall))
+                page.append(projection.full(seen.record, seen.evidence, peer, request.wall, frozen=door.frozen))
                 if len(page) == limit:
                     more = more or index + 1 < len(rows)
                     break
@@ -112,7 +112,7 @@ def _wanted(record: GrantRecord, query: Mapping[str, Any], wall: float) -> bool:
 
 def get_grant(door: Door, request: Request) -> None:
     peer, row = own_grant(door, request)
-    request.ok({"grant": projection.full(row.record, row.evidence, peer, request.wall)}, version=row.record.version)
+    request.ok({"grant": projection.full(row.record, row.evidence, peer, request.wall, frozen=door.frozen)}, version=row.record.version)
 
 
 # --- writes ---------------------------------------------------------------------------------------------------------
@@ -157,7 +157,9 @@ def issue_grant(door: Door, request: Request) -> None:
 def _issue(door: Door, request: Request, peer: PeerRecord, message: Issue) -> None:
     def answered(outcome: Any) -> None:
         wall = door.engine.clock.wall()
-        data = projection.issued(outcome.record, peer, wall, outcome.bearer, outcome.warnings, delivered=outcome.delivered)
+        data = projection.issued(
+            outcome.record, peer, wall, outcome.bearer, outcome.warnings, frozen=door.frozen, delivered=outcome.delivered
+        )
         request.ok(data, status=201)
 
     door.relay(request, Ref(BOOK, peer.id), message, answered)
@@ -256,8 +258,9 @@ def review_grants(door: Door, request: Request) -> None:
 def _changed(door: Door, request: Request, row: Row, message: Any) -> None:
     def answered(outcome: Any) -> None:
         now = door.engine.directory.row(KIND.name, row.record.id) or row
-        peer = door.engine.directory.row(PEER.name, row.record.federation_peer_id)
-        shown = projection.full(outcome.record, now.evidence, peer.record if peer is not None else None, door.engine.clock.wall())
+        found = door.engine.directory.row(PEER.name, row.record.federation_peer_id)
+        peer = found.record if found is not None else None
+        shown = projection.full(outcome.record, now.evidence, peer, door.engine.clock.wall(), frozen=door.frozen)
         request.ok({"grant": shown}, version=outcome.record.version)
 
     door.relay(request, Ref(BOOK, row.record.federation_peer_id), message, answered)
@@ -268,7 +271,8 @@ def rotate_grant_token(door: Door, request: Request) -> None:
     message = Rotate(grant_id=row.record.id, by=request.by, overlap_s=float(request.body["overlap_seconds"]), mark=request.mark)
 
     def answered(outcome: Any) -> None:
-        request.ok(projection.issued(outcome.record, peer, door.engine.clock.wall(), outcome.bearer, outcome.warnings))
+        wall = door.engine.clock.wall()
+        request.ok(projection.issued(outcome.record, peer, wall, outcome.bearer, outcome.warnings, frozen=door.frozen))
 
     door.relay(request, Ref(BOOK, peer.id), message, answered)
 

@@ -10,7 +10,7 @@ from actors.door.resources.bodies import EXPORTED
 from actors.door.shapes import Boolean, Choice, Field, Identifier, Instant, Integer, ListOf, Object, Text
 from actors.grant.lifecycle import STATES as GRANT_STATES
 from actors.grant.tokens import BEARER_CHARS_MAX
-from actors.received_grant.record import SOURCES, STATES
+from actors.received_grant.record import SHOWN_STATES, SOURCES
 
 _BEARER: Final = Field(
     "bearer_token",
@@ -38,9 +38,10 @@ RECEIVED_GRANT: Final = Object(
         Field("expires_at", Instant(), required=True),
         Field(
             "state",
-            Choice(STATES),
+            Choice(SHOWN_STATES),
             required=True,
-            description="`announced` until the bearer comes; `refused` once the issuer has said that it is good no more.",
+            description="`announced` until the bearer comes; `refused` once the issuer has said that it is good no more; `ended` once the"
+            " peering is over, as long as what is under way may end.",
         ),
         Field("usable", Boolean(), required=True, description="Whether a call would present it now, for all that we know."),
         Field(

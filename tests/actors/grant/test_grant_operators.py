@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from actors.continuity.messages import EpochClaimed
+from actors.continuity.record import KIND as CONTINUITY
+from actors.continuity.record import frozen_by
+from runtime.actor import Ref
 from runtime.store.port import Query
 from tests.support.grants import PEERS, SEED_BODY, Peers, peers
 
@@ -225,6 +229,20 @@ def test_the_end_of_a_peering_ends_its_grants_at_once_and_marks_them(two: Peers)
     two.world.run_for(5.0)
     assert {grant["revocation_reason"] for grant in two.ask("GET", "").data} == {"peer_revoked"}
     assert two.ask("POST", "", dict(SEED_BODY)).body["code"] == "peer_revoked"
+
+
+def test_no_grant_is_shown_as_effective_while_trust_is_frozen(two: Peers) -> None:
+    grant_id, _ = two.issue()
+    identity = two.a.settings().identity
+    two.a.engine.tell(Ref(CONTINUITY.name, identity.instance_id), EpochClaimed(two.b_at_a, identity.boot_epoch + 5))
+    two.world.run_for(1.0)
+    row = two.a.store.load(CONTINUITY.name, identity.instance_id)
+    assert row is not None
+    assert frozen_by(row.record, identity) == "echo"
+    assert [grant["effective"] for grant in two.ask("GET", "").data] == [False]
+    shown = two.ask("GET", grant_id).data["grant"]
+    assert (shown["state"], shown["effective"]) == ("active", False)
+    assert two.ask("POST", f"{grant_id}/review", {}).data["grant"]["effective"] is False
 
 
 def test_every_write_has_its_audit_entry_and_its_event(two: Peers) -> None:

@@ -364,3 +364,15 @@ def test_news_of_one_subject_waits_once_and_no_more_than_so_many_wait(two: Peers
     assert len(news) == NEWS_WAITING_MAX
     assert {told.body["payload"]["change"] for told in news} == {"revoked"}
     assert news[-1].subject == str(NEWS_WAITING_MAX + 19)
+
+
+def test_what_came_under_a_peering_that_is_over_is_shown_as_ended_until_it_goes(two: Peers) -> None:
+    """Work that was under way may end still, so that the row stays for the grace of the revocation."""
+    two.hold()
+    assert two.ask("POST", f"{PEERS}/{two.b_at_a}/revoke", {}).status == 200
+    two.world.run_for(SOON_S)
+    peer = two.ask("GET", f"{PEERS}/{two.a_at_b}", at=two.b).data["peer"]
+    assert (peer["status"], peer["revocation_phase"]) == ("revoked", "draining")
+    assert [(row["state"], row["usable"]) for row in held(two)] == [("ended", False)]
+    two.world.run_for(600.0)
+    assert held(two) == []
