@@ -406,6 +406,17 @@ def step_facts(step: Step) -> Mapping[str, Any]:
     return {"kind": step.kind, "id": step.id, "natural_key": dict(step.natural_key)}
 
 
+def _standing(record: MigrationRecord) -> OperatorFault:
+    """What the last look found in the way. What an earlier one found may be gone."""
+    last = record.conflict_log[-1].get("at") if record.conflict_log else None
+    found = [dict(entry) for entry in record.conflict_log if entry.get("at") == last]
+    if record.error == "link_target_missing":
+        text = "the destination lacks records that the plan needs; once its operators have added them, validate again"
+        return OperatorFault("link_target_missing", text, 422, {"conflicts": found[:16]})
+    text = "records of the destination stand in the way; decide about the steps and validate again"
+    return OperatorFault("migration_conflict", text, 422, {"conflicts": found[:16]})
+
+
 def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | None:
     """Why this cannot be done now, or None."""
     if message.act in ("apply", "validate", "retry"):
@@ -413,8 +424,7 @@ def act_fault(ctx: Context, record: MigrationRecord, message: Act) -> Fault | No
         if fault is not None:
             return fault
         if message.act == "apply" and record.status == "conflict":
-            text = "records of the destination stand in the way; decide about the steps and validate again"
-            return OperatorFault("migration_conflict", text, 422, {"conflicts": [dict(entry) for entry in record.conflict_log[-16:]]})
+            return _standing(record)
         acknowledged = record.acknowledge_residency or message.acknowledge_residency
         outcome = residency_of(ctx, record)
         excepted = message.act != "retry" and not outcome.allowed and still_covered(ctx, record)
@@ -575,8 +585,8 @@ def destination_fault(ctx: Context, account_id: str, peer_id: str, epoch: int | 
 
 def conflicts_of(fault: Fault) -> tuple[Mapping[str, Any], ...]:
     """The entries of a conflict log in a refusal, as far as they have the form of one."""
-    found = fault.details.get("conflicts") or fault.details.get("missing")
-    entries = found if isinstance(found, list) else []
+    told = [fault.details.get(name) for name in ("missing", "conflicts")]
+    entries = [entry for found in told if isinstance(found, list) for entry in found]
     return tuple(
         {str(name)[:64]: value for name, value in entry.items() if isinstance(value, str | int | dict | None) and len(str(value)) <= 2_048}
         for entry in entries[:64]

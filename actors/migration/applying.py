@@ -104,7 +104,8 @@ def judge(
             course.skipped += 1
     if course.missing:
         text = "records that the plan needs are not at the destination"
-        return OperatorFault("link_target_missing", text, 422, {"missing": course.missing})
+        details = {"missing": course.missing, **({"conflicts": course.conflicts} if course.conflicts else {})}
+        return OperatorFault("link_target_missing", text, 422, details)
     if course.conflicts:
         text = "records of the destination stand in the way; decide about these steps"
         return OperatorFault("migration_conflict", text, 422, {"conflicts": course.conflicts})
@@ -214,7 +215,12 @@ def _link(course: _Course, step: Step) -> None:
     key = _key_of(kind, named)
     holder = course.committed.holder(kind.kind, key) if key is not None else None
     if holder is None:
-        course.missing.append({"step": step.order, "kind": step.kind, "id": step.id, "key": dict(step.natural_key)})
+        course.missing.append(
+            {
+                "step": step.order, "kind": step.kind, "id": step.id, "key": dict(step.natural_key), "conflicting_id": None,
+                "code": "link_target_missing", "suggested_policy": None, "at": course.at,
+            }
+        )  # fmt: skip
     else:
         course.ids[step.id] = holder.id
 

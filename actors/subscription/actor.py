@@ -76,8 +76,9 @@ class SubscriptionActor(Actor):
     @handles(Create)
     def on_create(self, message: Create, ctx: Context) -> None:
         peer = self._provider(ctx, message)
-        if isinstance(peer, Fault):
-            ctx.reply(peer)
+        taken = peer if isinstance(peer, Fault) else _host_fault(ctx, message)
+        if isinstance(peer, Fault) or taken is not None:
+            ctx.reply(taken)
             return
         refused = self._residency_fault(ctx, peer, message)
         if refused is not None:
@@ -115,9 +116,9 @@ class SubscriptionActor(Actor):
         tell(ctx, record, "requested", "high" if exception is not None else "low", message.by, **facts)
         self._proceed(ctx, record)
 
-    def _exception_needed(self, ctx: Context, message: Create, peer: PeerRecord) -> NeedsException | Fault:
+    def _exception_needed(self, ctx: Context, message: Create, peer: PeerRecord) -> NeedsException:
         ours = ctx.settings.federation.data_residency
-        return _host_fault(ctx, message) or NeedsException(asked(ctx.ref.id, message, peer, ours))
+        return NeedsException(asked(ctx.ref.id, message, peer, ours))
 
     @handles(Execute)
     def on_execute(self, message: Execute, ctx: Context) -> None:
@@ -510,4 +511,4 @@ class SubscriptionActor(Actor):
 def _host_fault(ctx: Context, message: Create) -> Fault | None:
     """Why the host cannot be had, as the unique key would say it later, or None."""
     taken = ctx.find(KIND.name, "host", host_key(message.account_id, message.local_hostname))
-    return OperatorFault("hostname_taken", "another subscription has this host", 409) if taken is not None else None
+    return OperatorFault("hostname_taken", "another subscription that is not over has this host", 409) if taken is not None else None

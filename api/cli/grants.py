@@ -99,7 +99,7 @@ def list_(peer: str, state: str | None, kind: str | None) -> None:
             ",".join(row.get("permission_scopes") or ()),
             row.get("remote_subject"),
             row.get("state"),
-            row.get("effective"),
+            "yes" if row.get("effective") else "no",
             ago(row.get("last_used_at"), now),
             row.get("expires_at"),
         ),

@@ -14,7 +14,7 @@ from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.output import ago, block, emit_json, listing, say, table
+from api.cli.output import ago, block, emit_json, listing, note, say, table
 from api.cli.peers import resolved
 from api.cli.resources import find_record_id
 from api.cli.secrets_input import read_secret
@@ -256,6 +256,30 @@ def _print(client: Client, migration: dict[str, Any]) -> None:
         say()
         table(
             ("step", "kind", "names", "meets", "at"),
-            [(each.get("step"), each.get("kind"), each.get("key"), each.get("conflicting_id"), each.get("at")) for each in conflicts],
+            [(each.get("step"), each.get("kind"), _names(each.get("key")), _met(each), each.get("at")) for each in conflicts],
             empty="",
         )
+    _hint(migration)
+
+
+def _names(key: Any) -> str:
+    return " ".join(f"{name}={value}" for name, value in key.items()) if isinstance(key, dict) else ""
+
+
+def _met(entry: dict[str, Any]) -> str:
+    return "nothing: it is not there" if entry.get("code") == "link_target_missing" else str(entry.get("conflicting_id") or "")
+
+
+def _hint(migration: dict[str, Any]) -> None:
+    """What can be done next, where the status alone does not tell."""
+    id, status, lacks = clean(migration.get("id")), migration.get("status"), migration.get("error") == "link_target_missing"
+    if migration.get("side") == "destination":
+        return
+    if status == "conflict" and lacks:
+        note(f"the destination lacks what the plan needs; once its operators have added it: powernode migrations validate {id}")
+    elif status == "conflict":
+        note(f"decide about each step that meets a record: powernode migrations set-step {id} ORDER POLICY; then validate")
+    elif status == "validating" and migration.get("cleared"):
+        note(f"nothing stands in the way: powernode migrations apply {id}")
+    elif status == "validating":
+        note(f"the destination is asked what stands in the way; see what it said: powernode migrations show {id}")

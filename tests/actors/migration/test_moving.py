@@ -122,6 +122,29 @@ def test_a_name_that_is_taken_stops_it_until_an_operator_decides() -> None:
     assert stored(moving.pair.b, moving.module.id).attributes["name"].startswith("nginx-")
 
 
+def test_what_the_destination_lacks_is_told_with_what_is_taken_and_no_longer_once_it_is_there() -> None:
+    moving = move()
+    written(moving.pair.a, draft("NodePlatform", name="arm", architecture="arm64"))
+    (module,) = written(moving.pair.a, draft("NodeModule", name="haproxy", node_platform_id={"name": "arm"}))
+    (taken,) = written(moving.pair.b, draft("NodeModule", name="haproxy"))
+    moving = Move(moving.pair, module, (), moving.bearer, moving.grant_id)
+    id = moving.planned()
+    lacking, meeting = moving.migration(id).conflict_log
+    names = {"step", "kind", "id", "key", "conflicting_id", "code", "suggested_policy", "at"}
+    assert (set(lacking), lacking["code"], lacking["conflicting_id"]) == (names, "link_target_missing", None)
+    assert (lacking["kind"], lacking["key"]) == ("NodePlatform", {"name": "arm"})
+    assert meeting["conflicting_id"] == taken.id
+    fault = moving.act(id, "apply")
+    assert isinstance(fault, Fault)
+    assert (fault.code, len(fault.details["conflicts"])) == ("link_target_missing", 2)
+    written(moving.pair.b, draft("NodePlatform", name="arm", architecture="arm64"))
+    moving.pair.network.clock.advance(1.0)
+    moving.act(id, "validate")
+    fault = moving.act(id, "apply")
+    assert isinstance(fault, Fault)
+    assert (fault.code, [entry["conflicting_id"] for entry in fault.details["conflicts"]]) == ("migration_conflict", [taken.id])
+
+
 @pytest.mark.parametrize("policy", ["skip_if_exists", "overwrite"])
 def test_what_stays_under_its_own_id_at_the_destination_owns_what_comes(policy: Any) -> None:
     moving = move(versions=1)

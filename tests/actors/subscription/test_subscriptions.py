@@ -147,7 +147,8 @@ def test_what_the_provider_refuses_ends_the_subscription_and_frees_its_host(two:
 def test_a_host_is_taken_once(two: Two) -> None:
     offer(two.peers, max_subscribers=None)
     first = two.active()
-    assert two.subscribe().body["code"] == "hostname_taken"
+    refused = two.subscribe().body
+    assert (refused["code"], refused["error"]) == ("hostname_taken", "another subscription that is not over has this host")
     two.ask("POST", f"{SUBSCRIPTIONS}/{first['id']}/cancel", {})
     two.active()
 

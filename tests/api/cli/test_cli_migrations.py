@@ -76,6 +76,21 @@ def test_migrations_are_listed_and_shown(api: OperatorApi, run: Run) -> None:
     assert list(lines(run("migrations", "show", MIGRATION_ID, "--json"))) == [MIGRATION]
 
 
+def test_what_can_be_done_next_is_said_where_the_status_does_not_tell(api: OperatorApi, run: Run) -> None:
+    lacking = {"step": 1, "kind": "NodePlatform", "key": {"name": "debian"}, "conflicting_id": None, "code": "link_target_missing"}
+    for changes, said in (
+        ({}, f"powernode migrations set-step {MIGRATION_ID} ORDER POLICY"),
+        ({"error": "link_target_missing", "conflict_log": [lacking]}, f"powernode migrations validate {MIGRATION_ID}"),
+        ({"status": "validating", "cleared": False}, f"powernode migrations show {MIGRATION_ID}"),
+        ({"status": "validating", "cleared": True}, f"powernode migrations apply {MIGRATION_ID}"),
+    ):
+        api.answers["get_migration"] = granted({"migration": {**MIGRATION, **changes}})
+        result = run("migrations", "show", MIGRATION_ID)
+        assert said in result.stderr
+    api.answers["get_migration"] = granted({"migration": {**MIGRATION, "conflict_log": [lacking]}})
+    assert "name=debian  nothing: it is not there" in run("migrations", "show", MIGRATION_ID).stdout
+
+
 def test_what_waits_for_approval_is_said_to_wait(api: OperatorApi, run: Run) -> None:
     waiting = {"pending": True, "deferred_operation_id": PEER_ID, "approval_request_id": MODULE_ID, "expires_at": "2026-01-01T04:00:00Z"}
     api.answers["set_migration_step"] = granted(waiting)
