@@ -103,6 +103,14 @@ async def test_the_token_of_a_worker_reaches_the_door_once(app: HttpApp, door: R
     assert (twice.status, len(door.calls)) == (400, 1)
 
 
+async def test_lines_of_a_header_of_proxies_are_one_list(app: HttpApp, door: RecordingDoor) -> None:
+    headers = [("X-Forwarded-For", "10.0.0.1"), ("Client-Cert", ":AAAA:"), ("X-Forwarded-For", " 10.0.0.2"), ("Client-Cert", ":AAAB:")]
+    assert (await request(app, "GET", PEERS, headers=headers)).status == 200
+    heard = {name: door.calls[0].headers[name] for name in ("x-forwarded-for", "client-cert")}
+    # The nearest proxy is the right-most, and two certificates are none.
+    assert heard == {"x-forwarded-for": "10.0.0.1, 10.0.0.2", "client-cert": ":AAAA:, :AAAB:"}
+
+
 async def test_a_call_carries_what_the_door_reads_and_nothing_else(app: HttpApp, door: RecordingDoor) -> None:
     headers = [
         ("Authorization", "Bearer abc"),
