@@ -39,9 +39,9 @@ def rotate(overlap: int | None, force: bool, keep_tokens: bool, reason: str | No
 
     Peers are shown the next root with a proof by the present one, and accept both for the overlap. With --force the present key is taken
     for stolen: its root ends at once, its word proves nothing, open tokens are burnt (the answer says how many), and the operators of
-    every peer must compare the new fingerprint and approve it. This command only begins the rotation and ends with exit code 1 while
-    peers have not followed; `powernode trust status` ends with 0 once all of them have, or were given up. --drill shows beforehand who
-    would be left behind, and why.
+    every peer must compare the new fingerprint and approve it. This command only begins the rotation, which is done once
+    `powernode trust status` ends with 0: all peers have followed, or were given up. With --force it ends with 1 itself until then, as
+    nothing is safe before. --drill shows beforehand who would be left behind, and why.
     """
     if drilled and force:
         raise click.UsageError("a rotation by force has no overlap that could be rehearsed: every peer must approve the new root")
@@ -58,7 +58,7 @@ def rotate(overlap: int | None, force: bool, keep_tokens: bool, reason: str | No
     body: dict[str, Any] = ({"force": True} if force else {}) | ({"reason": reason} if reason else {})
     body |= {"overlap_days": overlap} if overlap is not None else {}
     body |= {"keep_tokens": True} if keep_tokens else {}
-    show(client, client.post("/platform/trust/rotate", body).data)
+    show(client, client.post("/platform/trust/rotate", body).data, begun=not force)
 
 
 @click.command(cls=Command)
@@ -91,8 +91,11 @@ def _headline(found: dict[str, Any]) -> str:
     return "no rotation is under way" if found.get("completed_at") is None else "the last rotation is complete"
 
 
-def show(client: Client, data: dict[str, Any]) -> None:
+def show(client: Client, data: dict[str, Any], *, begun: bool = False) -> None:
     """Print how a rotation stands.
+
+    Args:
+        begun: it has just been begun as it should, so that nobody can have followed yet.
 
     Raises:
         Failure: a live peer has been left behind so far.
@@ -108,4 +111,6 @@ def show(client: Client, data: dict[str, Any]) -> None:
             say(f"  {clean(peer.get('remote_instance_url'))}  {clean(peer.get('progress'))}{told}")
     if not found.get("complete"):
         note("Look again with `powernode trust status`; `powernode trust finish --give-up PEER` gives up a peer that never follows.")
+        if begun:
+            return
         raise Failure("rotation_incomplete", f"{found.get('waiting')} peers have not followed yet", Exit.FAILURE)

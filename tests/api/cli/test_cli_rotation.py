@@ -38,10 +38,11 @@ def test_the_exit_code_tells_whether_anybody_is_left_behind(api: OperatorApi, ru
 
 def test_a_rotation_begins_with_what_was_asked(api: OperatorApi, run: Run) -> None:
     api.answers["rotate_trust"] = shown("waiting", rotating=True)
-    assert run("trust", "rotate", "--overlap", "3", "--yes").exit_code == 1
+    assert run("trust", "rotate", "--overlap", "3d", "--yes").exit_code == 0
     assert api.named("rotate_trust")[0].body == {"overlap_days": 3}
+    assert run("trust", "rotate", "--overlap", "3", "--yes").exit_code == 2
     assert run("trust", "rotate", "--force", "--yes").exit_code == 2
-    run("trust", "rotate", "--force", "--reason", "stolen", "--yes")
+    assert run("trust", "rotate", "--force", "--reason", "stolen", "--yes").exit_code == 1
     assert api.named("rotate_trust")[1].body == {"force": True, "reason": "stolen"}
     assert run("trust", "rotate").exit_code == 2
 
@@ -70,7 +71,7 @@ def test_a_drill_asks_for_the_peers_and_changes_nothing(api: OperatorApi, run: R
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["set_aside"] == [PEER_ID]
     assert json.loads(result.stdout)["overlap_days"] == 2
-    assert json.loads(run("trust", "rotate", "--drill", "--overlap", "9", "--seeds", "1", "--json").stdout)["overlap_days"] == 9
+    assert json.loads(run("trust", "rotate", "--drill", "--overlap", "9d", "--seeds", "1", "--json").stdout)["overlap_days"] == 9
     assert {request.name for request in api.requests} == {"get_trust_rotation"}
     api.answers["get_trust_rotation"] = granted({"rotation": {"rotating": True, "peers": []}})
     assert run("trust", "rotate", "--drill").exit_code == 1
