@@ -13,12 +13,13 @@ from typing import Any, Final
 import click
 import msgspec
 
+from actors.grant.lifecycle import STATES
 from api.cli.application import connected, current
 from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.option_types import DurationType
+from api.cli.option_types import DurationType, several
 from api.cli.output import ago, block, emit_json, listing, note, say, table
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
@@ -81,7 +82,7 @@ def _grant_path(client: Client, peer_id: str, grant: str, *rest: str) -> str:
 
 @click.command("list", cls=Command)
 @click.argument("peer")
-@click.option("--state", type=click.Choice(("active", "expired", "revoked", "archived", "all")), help="Only grants of this state.")
+@several("--state", help="Only grants of these states", choices=(*STATES, "all"))
 @click.option("--kind", metavar="KIND", help="Only grants on resources of this kind.")
 @connected
 def list_(peer: str, state: str | None, kind: str | None) -> None:

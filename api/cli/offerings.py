@@ -14,7 +14,7 @@ from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command, LazyGroup
-from api.cli.option_types import DaysType
+from api.cli.option_types import term_option
 from api.cli.output import ago, block, emit_json, listing, say
 from api.cli.text import clean
 from runtime.ids import is_uuid
@@ -109,7 +109,7 @@ def show(offering: str) -> None:
 @click.option("--anchor", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA certificate of a TLS backend (PEM).")
 @click.option("--seats", type=int, help="How many may subscribe; any number when absent.")
 @click.option("--residency-sensitive", is_flag=True, help="Ask the rules about data residency before a peer gets a seat.")
-@click.option("--ttl", "--ttl-days", "ttl_days", type=DaysType(), metavar="TIME", help="Term of a subscription, as in 7d.  [default: 30d]")
+@term_option("Term of a subscription, as in 7d.  [default: 30d]")
 @connected
 def create(
     slug: str,

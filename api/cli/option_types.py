@@ -17,6 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DAY_S: Final = 86_400
+_OLDER: Final = "powernode.ttl_days"
 
 
 class DurationType(click.ParamType[float]):
@@ -32,20 +33,24 @@ class DurationType(click.ParamType[float]):
 
 
 class DaysType(click.ParamType[int]):
-    """A duration of whole days, as in `7d`; a bare number means days.
+    """A duration of whole days, as in `7d`.
 
     Args:
         least, most: which numbers of days are taken.
+        bare: whether a bare number is taken, as days; only where the name of the option says so, since elsewhere it is one of seconds.
     """
 
     name = "days"
 
-    def __init__(self, least: int = 1, most: int | None = None) -> None:
-        self._least, self._most = least, most
+    def __init__(self, least: int = 1, most: int | None = None, *, bare: bool = False) -> None:
+        self._least, self._most, self._bare = least, most, bare
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = str(value).isdecimal()
+        if number and not self._bare:
+            self.fail(f"{value} of what? Write {value}d for days", param, ctx)
         try:
-            days = int(value) if str(value).isdecimal() else parse_duration(value) / DAY_S
+            days = int(value) if number else parse_duration(value) / DAY_S
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if days != int(days):
@@ -53,6 +58,24 @@ class DaysType(click.ParamType[int]):
         if days < self._least or (self._most is not None and days > self._most):
             self.fail(f"must be from {self._least}d" + (f" to {self._most}d" if self._most is not None else " on"), param, ctx)
         return int(days)
+
+
+def term_option(help: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Add `--ttl` in whole days; the command is given `ttl_days`. Its older name `--ttl-days` takes a bare number as well."""
+
+    def older(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+        ctx.meta[_OLDER] = value
+
+    def either(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+        known: int | None = ctx.meta.get(_OLDER)
+        return value if value is not None else known
+
+    def added(function: Callable[P, T]) -> Callable[P, T]:
+        days = DaysType(bare=True)
+        function = click.option("--ttl-days", "older", type=days, hidden=True, expose_value=False, is_eager=True, callback=older)(function)
+        return click.option("--ttl", "ttl_days", type=DaysType(), metavar="TIME", help=help, callback=either)(function)
+
+    return added
 
 
 def several(name: str, *, help: str, choices: Sequence[str] = ()) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -12,7 +12,7 @@ from api.cli.client import Client, segment
 from api.cli.confirming import YES, confirm
 from api.cli.lazy import Command, LazyGroup
 from api.cli.offerings import part_of
-from api.cli.option_types import DaysType
+from api.cli.option_types import term_option
 from api.cli.output import block, emit_json, listing, note, say
 from api.cli.peers import resolved
 from api.cli.text import clean
@@ -63,7 +63,7 @@ def catalog(peer: str) -> None:
 @click.argument("peer")
 @click.argument("slug")
 @click.option("--host", required=True, metavar="NAME", help="A DNS name, or localhost:<port> for a forward on this machine alone.")
-@click.option("--ttl", "--ttl-days", "ttl_days", type=DaysType(), metavar="TIME", help="Term, as in 7d.  [default: as the provider offers]")
+@term_option("Term, as in 7d.  [default: as the provider offers]")
 @click.option("--acknowledge-residency", is_flag=True, help="Say that data may cross a boundary by using the service.")
 @click.option("--override-residency", is_flag=True, help="If our rules refuse it, ask for an exception; waits for approval.")
 @connected

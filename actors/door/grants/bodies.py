@@ -318,7 +318,11 @@ ISSUED_GRANT: Final = Object(
 )
 
 GRANT_FILTERS: Final = (
-    Field("state", Choice((*STATES, "all")), description="Without it: everything but archived grants."),
+    Field(
+        "state",
+        ListOf(Choice((*STATES, "all")), len(STATES) + 1),
+        description="One or more, separated by commas. Without it: everything but archived grants.",
+    ),
     Field("resource_kind", Parsed(parse_any_kind, _KIND_TEXT), code="unknown_resource_kind", status=422),
     Field("scope", Choice(SCOPES)),
     Field("origin", Choice(ORIGINS)),

@@ -22,7 +22,7 @@ from actors.grant.book import Expectation, GrantBook
 from actors.grant.chain import Ask, PeerFacts
 from actors.grant.desk import covering
 from actors.grant.explain import Explanation, explain, nearest, of_past
-from actors.grant.lifecycle import state
+from actors.grant.lifecycle import STATES, state
 from actors.grant.messages import Draft, Issue, Narrow, Review, Revoke, Rotate, SetTests
 from actors.grant.record import KIND, GrantRecord
 from actors.limits import DAY_S, GRANT_TTL_DEFAULT_S
@@ -75,6 +75,8 @@ def own_grant(door: Door, request: Request) -> tuple[PeerRecord, Row]:
 
 # --- reads ----------------------------------------------------------------------------------------------------------
 
+SHOWN_UNASKED: Final = frozenset(STATES) - {"archived"}
+
 
 def list_grants(door: Door, request: Request) -> None:
     """Grants of a peer, newest first, from committed rows."""
@@ -101,8 +103,8 @@ def list_grants(door: Door, request: Request) -> None:
 
 
 def _wanted(record: GrantRecord, query: Mapping[str, Any], wall: float) -> bool:
-    found, asked = state(record, wall), query.get("state")
-    if (asked is None and found == "archived") or (asked not in (None, "all") and found != asked):
+    asked = query.get("state") or SHOWN_UNASKED
+    if "all" not in asked and state(record, wall) not in asked:
         return False
     kind, scope, origin = query.get("resource_kind"), query.get("scope"), query.get("origin")
     if kind is not None and record.resource_kind != kind:

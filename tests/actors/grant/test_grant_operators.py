@@ -185,6 +185,8 @@ def test_archival_after_ninety_days_hides_the_row_and_keeps_it(two: Peers) -> No
     two.world.run_for(60.0)
     assert two.ask("GET", "").data == []
     assert [grant["state"] for grant in two.ask("GET", "?state=archived").data] == ["archived"]
+    assert [grant["state"] for grant in two.ask("GET", "?state=active,archived").data] == ["archived"]
+    assert two.ask("GET", "?state=active,expired").data == []
     assert two.revoke(grant_id).body["code"] == "grant_already_revoked"
 
 
