@@ -47,10 +47,15 @@ def check_object(value: object, field: str, code: str = "invalid_capabilities") 
     problems = tuple(Problem(path, code, message) for path, message in _walk(value, field, 1))
     if problems:
         return problems
-    size = len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+    size = compact_bytes(value)
     if size > OBJECT_BYTES_MAX:
         return (Problem(field, code, f"is {size} bytes long as compact JSON; at most {OBJECT_BYTES_MAX} are taken"),)
     return ()
+
+
+def compact_bytes(value: Any) -> int:
+    """How long a value is as compact JSON, in bytes. It is JSON of sound text."""
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,7 @@ from actors.grant.lifecycle import STATES
 from actors.grant.record import ORIGINS, SCOPES
 from actors.inventory import registry
 from actors.problems import Problem
-from actors.sanitize import check_object
+from actors.sanitize import check_object, compact_bytes
 
 REQUIRED: Final = "field_required"
 SECRET_WORDS: Final = ("password", "passwd", "secret", "token", "private_key", "credential", "api_key")
@@ -111,7 +111,7 @@ def parse_metadata(value: object, problems: list[Problem], field: str) -> Mappin
     """A small object of the operator's own. What looks like a secret has no place in it."""
     found = list(check_object(value, field, "invalid_metadata"))
     if not found and isinstance(value, dict):
-        if len(str(value)) > limits.GRANT_METADATA_BYTES_MAX:
+        if compact_bytes(value) > limits.GRANT_METADATA_BYTES_MAX:
             found.append(Problem(field, "invalid_metadata", f"takes at most {limits.GRANT_METADATA_BYTES_MAX} bytes"))
         for path in _secret_keys(value, field):
             found.append(Problem(path, "invalid_metadata", "looks like a secret, which is never kept here"))

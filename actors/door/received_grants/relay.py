@@ -33,6 +33,7 @@ _PLAIN: Final = frozenset({"limit", "cursor", "sort", "fields", "updated_since",
 _CURSOR = re.compile(rf"[!-~]{{1,{CURSOR_CHARS_MAX}}}", re.ASCII)
 
 PASSED_ON: Final[Mapping[str, tuple[int, str]]] = {
+    "invalid_parameter": (400, "the peer does not understand a parameter of the list; a time is an instant such as 2031-01-31T12:00:00Z"),
     "id_invalid": (400, "the id must be a UUID in lower case"),
     "cursor_invalid": (400, "the cursor is malformed or too old; begin at the first page"),
     "cursor_foreign": (403, "the cursor belongs to another grant or another listing; begin at the first page"),

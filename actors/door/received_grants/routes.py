@@ -111,7 +111,7 @@ _OPERATORS: Final = (
         parameters={"kind": resources.KIND_NAME},
         success={200: shared.listing_of(resources.EXPORTED)},
         errors={
-            400: (*_passed_on(400), "invalid_parameter"),
+            400: _passed_on(400),
             403: _passed_on(403),
             404: (*_NO_PEER, *_passed_on(404)),
             409: ("no_received_grant", *_NOT_NOW),
@@ -132,7 +132,7 @@ _OPERATORS: Final = (
         parameters={"kind": resources.KIND_NAME},
         success={200: bodies.REMOTE_RESOURCE},
         errors={
-            400: (*_passed_on(400), "invalid_parameter"),
+            400: _passed_on(400),
             403: _passed_on(403),
             404: (*_NO_PEER, *_passed_on(404)),
             409: ("no_received_grant", *_NOT_NOW),

@@ -104,6 +104,7 @@ def test_lists_name_every_problem_at_once_and_change_nothing(two: Peers) -> None
         ({"metadata": {"api_token": "x"}}, "invalid_metadata"),
         ({"metadata": {"deep": [{"Password": "x"}]}}, "invalid_metadata"),
         ({"metadata": {"note": ["x" * 900] * 10}}, "invalid_metadata"),
+        ({"metadata": {"note": ["\u00e9" * 450] * 10}}, "invalid_metadata"),
     ],
 )
 def test_a_bad_value_has_its_code(two: Peers, change: dict[str, Any], code: str) -> None:

@@ -210,6 +210,8 @@ def test_resources_of_the_peer_are_read_through_the_held_bearer(two: Peers) -> N
     assert (remote(two, f"NodeModule/{NOBODY}").status, remote(two, "NodeTemplate").body["code"]) == (404, "no_received_grant")
     assert remote(two, "NodeModule?sort=nonsense").body["code"] == "unknown_sort"
     assert remote(two, "NodeModule?nonsense=1").body["code"] == "invalid_parameter"
+    asked = remote(two, "NodeModule?updated_since=yesterday")
+    assert (asked.status, asked.body["code"]) == (400, "invalid_parameter"), "a mistake of our operator is no refusal of the peer"
 
 
 def test_the_narrowest_bearer_goes_first_and_the_next_follows_when_it_has_ended(two: Peers) -> None:
