@@ -12,11 +12,13 @@ import actors.certificates
 import actors.door.admission
 import actors.door.bodies
 import actors.door.callers
+import actors.door.door
 import actors.door.federation
 import actors.door.grants.authorise
 import actors.door.shapes
 import actors.peer.minting
 import sim.store
+from actors.door.proxies import certificate_in
 from actors.door.rate_limits import Blocks, RateLimits
 from actors.door.shapes import Anything, Object, Parsed
 from actors.peer.endpoints import parse_endpoints
@@ -72,6 +74,19 @@ def _(patch: Patch) -> None:
         return actors.door.admission.Admitted(row.record, "")
 
     patch.setattr(actors.door.callers, "admit", trusting)
+
+
+@deleted("a certificate is forwarded by nobody but a trusted proxy", "forged-certificates")
+def _(patch: Patch) -> None:
+    handle = actors.door.door.Door.handle
+
+    def trusting(self: Any, call: Any, done: Any) -> None:
+        forwarded = certificate_in(call.headers.get("client-cert", ""))
+        if isinstance(forwarded, bytes):
+            call = evolve(call, source=evolve(call.source, certificates=(forwarded,), verified={}))
+        handle(self, call, done)
+
+    patch.setattr(actors.door.door.Door, "handle", trusting)
 
 
 @deleted("the certificate is in date", "forged-certificates")
