@@ -43,6 +43,7 @@ from api import logs
 from api.composition import LISTENER_LEAF_LIFETIME_S, Composition, Parts
 from api.configuration import Configuration, ServerSettings
 from api.flight import FLIGHT_NAME, FlightFile
+from api.started import note_start
 from api.version import RELEASE_TAG, VERSION
 from net.addresses import Dialler
 from net.archive import FolderArchive
@@ -92,6 +93,7 @@ def serve(configuration: Configuration, *, announce_as_json: bool = False) -> in
     os.umask(0o077)
     configuration.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FolderLock.acquire(configuration.data):
+        note_start(configuration)
         trio.run(Platform(configuration, announce_as_json, keep_what_started, lines.access_line).run)
     return 0
 

@@ -20,6 +20,7 @@ from api.cli.lazy import Command
 from api.cli.output import emit_json, say, table
 from api.cli.text import clean
 from api.configuration import ConfigurationError, load
+from api.started import flags_of_last_start
 
 
 @click.command(cls=Command)
@@ -56,7 +57,7 @@ def survey(application: Application, data: Path | None, file: Path | None) -> Gr
     if data is None:
         return Ground(application, None, None)
     try:
-        ground = Ground(application, data, load(data=data, file=file, environment=os.environ))
+        ground = Ground(application, data, load(data=data, file=file, environment=os.environ, flags=flags_of_last_start(data)))
     except ConfigurationError as error:
         return Ground(application, data, None, tuple(str(problem) for problem in error.problems))
     address = ground.settings.server.operator_listen

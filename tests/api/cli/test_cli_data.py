@@ -22,7 +22,9 @@ from api.cli import daemon_checks, data_checks
 from api.cli.doctor import survey
 from api.cli.examination import Ground, Surroundings, Verdict, examine
 from api.cli.transport import Exchange
+from api.configuration import load
 from api.daemon import store_file
+from api.started import STARTED_NAME, flags_of_last_start, note_start
 from net.authority import Authority
 from net.credentials import Credentials
 from net.folder_lock import FolderLock
@@ -95,6 +97,26 @@ def test_a_sound_platform_has_no_problems(api: OperatorApi, data: Path) -> None:
     verdicts = examined(api, data)
     assert {name: verdict.problems for name, verdict in verdicts.items() if verdict.problems} == {}
     assert {name for name, verdict in verdicts.items() if verdict.skipped} == {"public_url_leads_here"}
+
+
+def test_a_platform_that_was_started_by_flags_is_judged_by_them(api: OperatorApi, data: Path) -> None:
+    file = data / "powernode.toml"
+    flags = {"server.public_url": "https://a.example.com", "server.listen": "127.0.0.1:0", "log.level": "debug"}
+    file.write_text("")
+    assert examined(api, data)["public_url"].problems
+    note_start(load(data=data, file=None, flags=flags))
+    verdicts = examined(api, data)
+    assert {name: verdict.problems for name, verdict in verdicts.items() if verdict.problems} == {}
+    assert {key: str(value) for key, value in flags_of_last_start(data).items()} == {key: str(value) for key, value in flags.items()}
+    note_start(load(data=data, file=None))
+    assert flags_of_last_start(data) == {}
+    assert examined(api, data)["public_url"].problems
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"flags": 1}', '{"flags": {"server.nonsense": 1}}', "\xff"])
+def test_a_note_of_flags_that_cannot_be_read_is_none(data: Path, content: str) -> None:
+    (data / STARTED_NAME).write_text(content, "latin-1")
+    assert flags_of_last_start(data) == {}
 
 
 def test_a_directory_that_is_not_there_yet_is_skipped_not_blamed(api: OperatorApi, tmp_path: Path) -> None:
