@@ -9,6 +9,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import actors.continuity.actor
 import actors.door.admission
 import actors.door.door
 import actors.door.federation
@@ -33,13 +34,17 @@ import actors.peer.tokens
 import net.vault
 import sim.connections
 import sim.store
+import sim.world
 from actors.audit_archive.actor import Archivist
 from actors.audit_archive.messages import ObjectChecked
 from actors.capability.actor import CapabilityActor
+from actors.continuity.actor import ContinuityActor
+from actors.continuity.messages import EpochClaimed
 from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.record import GrantRecord
 from actors.peer import lifecycle
 from actors.peer.actor import PeerActor
+from actors.peer.channel import Held, Register
 from actors.peer.dependants import DEPENDANTS
 from actors.peer.messages import Beat, GrantTakenBack, HeartbeatAnswered, RemediationAnswered
 from actors.received_grant.actor import ReceivedGrantActor
@@ -674,3 +679,47 @@ def seat_across_a_boundary(patch: Patch) -> None:
 def withdrawal_not_told(patch: Patch) -> None:
     """A flow that was ended is forgotten at once, whether or not the peer has heard of it."""
     patch.setattr(CapabilityActor, "_to_be_withdrawn", lambda actor, ctx, record: False)
+
+
+# --- earlier copies, channels, hubs -----------------------------------------------------------------------------------
+
+
+@plant("put-back-since-the-last-start")
+def longer_history_unheard(patch: Patch) -> None:
+    """What peers have heard of more events than these data hold is taken for nothing; only a start that is still to come counts."""
+    _history_unheard(patch)
+
+
+def _history_unheard(patch: Patch) -> None:
+    for module in (actors.continuity.actor, actors.peer.heartbeats):
+        patch.setattr(module, "says_more", lambda *given: None)
+
+
+@plant("restored-by-hand")
+def later_starts_unheard(patch: Patch) -> None:
+    """What peers say of our starts and events freezes nothing."""
+    _history_unheard(patch)
+    patch.setitem(ContinuityActor.handlers, EpochClaimed, lambda actor, message, ctx: None)
+
+
+@plant("channel-liar")
+def any_echo_counts(patch: Patch) -> None:
+    """A heartbeat on a channel counts as contact, whatever its sender says that it has heard."""
+    patch.setattr(actors.peer.heartbeats, "echo_is_fresh", lambda *given: True)
+
+
+@plant("channel-dialled-by-both")
+def both_keep_their_own(patch: Patch) -> None:
+    """Of two channels that both have dialled at once each end keeps its own."""
+
+    def take(register: Register, peer_id: str, newcomer: Held, *, ours_wins: bool) -> Held | None:
+        return former(register, peer_id, newcomer, ours_wins=True)
+
+    former = Register.take
+    patch.setattr(Register, "take", take)
+
+
+@plant("hub-pauses-a-peer")
+def relayed_after_the_end(patch: Patch) -> None:
+    """A hub goes on with connections to a peer whose peering is over: its channel ends, and what was relayed over it does not."""
+    patch.setattr(sim.world.Host, "_cut", lambda host, channels, peer_id: channels.cut(peer_id))

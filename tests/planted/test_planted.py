@@ -70,6 +70,9 @@ SAMPLE = (
     "event_taken_twice",
     "refused_turn_speaks",
     "held_by_two",
+    "longer_history_unheard",
+    "any_echo_counts",
+    "both_keep_their_own",
 )
 
 
