@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from api.cli.examination import Ground, Registry, Skip
 from api.cli.failures import Exit, Failure
-from api.cli.findings import remedy_of
+from api.cli.findings import remedy_of, standing
 
 registry = Registry("daemon")
 check = registry.check
@@ -80,7 +80,7 @@ def peers_reachable(ground: Ground) -> Iterator[str]:
 )
 def findings(ground: Ground) -> Iterator[str]:
     rows = _asked(ground, "/federation/governance", {"severity": "high,critical"})
-    for row in rows:
+    for row in standing(rows):
         yield f"{row.get('severity')} {row.get('kind')}: {row.get('message') or remedy_of(row)}"
 
 

@@ -47,22 +47,45 @@ def remedy_of(finding: Mapping[str, Any]) -> str:
     return clean(_Facts().vformat(kind.remedy, (), facts))
 
 
+def standing(rows: Any) -> list[dict[str, Any]]:
+    """The findings of an answer that stand: the daemon tells those that have ended for a while, too."""
+    return [row for row in rows or [] if isinstance(row, dict) and row.get("resolved_at") is None]
+
+
 @click.command("list", cls=Command)
 @several("--severity", choices=("low", "medium", "high", "critical"), help="Only these")
 @click.option("--peer", metavar="PEER", help="Only those about this peer.")
 @click.option("--kind", metavar="KIND", help="Only this kind.")
+@click.option("--resolved", is_flag=True, help="Those that have ended lately instead.")
 @connected
-def list_(severity: str | None, peer: str | None, kind: str | None) -> None:
+def list_(severity: str | None, peer: str | None, kind: str | None, resolved: bool) -> None:
     """List open findings, each with its remedy."""
     client = Client(current())
     peer_id = None if peer is None else client.application.run(find_peer_id, client, peer)
     rows = client.get("/federation/governance", {"severity": severity, "peer_id": peer_id, "kind": kind}).data
-    found = [{**row, "remedy": remedy_of(row)} for row in rows or [] if isinstance(row, dict)]
+    wanted = [row for row in rows or [] if isinstance(row, dict) and row.get("resolved_at") is not None] if resolved else standing(rows)
+    found = [{**row, "remedy": remedy_of(row)} for row in wanted]
     if client.application.as_json:
         for row in found:
             emit_json(row)
-        return
-    print_findings(found, client.application.clock.wall())
+    elif resolved:
+        _print_resolved(found, client.application.clock.wall())
+    else:
+        print_findings(found, client.application.clock.wall())
+
+
+def _print_resolved(found: list[dict[str, Any]], now: float) -> None:
+    table(
+        ("severity", "kind", "peer", "first seen", "resolved", "message"),
+        [
+            (
+                row.get("severity"), row.get("kind"), row.get("federation_peer_id"), ago(row.get("first_seen_at"), now),
+                ago(row.get("resolved_at"), now), row.get("message"),
+            )
+            for row in found
+        ],
+        empty="no finding has ended lately",
+    )  # fmt: skip
 
 
 def print_findings(found: list[dict[str, Any]], now: float) -> None:

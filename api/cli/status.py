@@ -12,7 +12,7 @@ import click
 
 from api.cli.application import connected, current
 from api.cli.client import Client
-from api.cli.findings import print_findings, remedy_of
+from api.cli.findings import print_findings, remedy_of, standing
 from api.cli.lazy import Command
 from api.cli.output import block, emit_json, say
 
@@ -39,4 +39,4 @@ async def _collect(client: Client) -> tuple[Any, list[dict[str, Any]], list[dict
     health = (await client.request("GET", "/platform/health")).data
     peers = await client.all_pages("/platform/peers")
     governance = (await client.request("GET", "/federation/governance")).data
-    return health, peers, [row for row in governance or [] if isinstance(row, dict)]
+    return health, peers, standing(governance)

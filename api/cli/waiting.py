@@ -18,7 +18,7 @@ from api.cli.application import connected
 from api.cli.client import Client
 from api.cli.event_stream import Frame
 from api.cli.failures import Exit, Failure
-from api.cli.findings import remedy_of
+from api.cli.findings import remedy_of, standing
 from api.cli.lazy import Command
 from api.cli.live import follow
 from api.cli.option_types import DurationType
@@ -80,7 +80,7 @@ async def wait_for(client: Client, peer_id: str, wanted: str, timeout_s: float, 
     if reached:
         return Outcome(True, peer, waited_s)
     rows = (await client.request("GET", "/federation/governance", None, {"peer_id": peer_id})).data
-    return Outcome(False, peer, waited_s, tuple(row for row in rows or [] if isinstance(row, dict)))
+    return Outcome(False, peer, waited_s, tuple(standing(rows)))
 
 
 async def _next(client: Client, peer_id: str, former: dict[str, Any], on_change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

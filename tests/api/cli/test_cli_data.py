@@ -316,6 +316,14 @@ def test_a_serious_problem_exits_with_1_and_tells_its_remedy(api: OperatorApi, r
     assert troubled[0]["remedy"] in run("doctor").stdout.replace("\n", " ")
 
 
+def test_a_serious_finding_that_has_ended_troubles_nobody(api: OperatorApi, run: Run) -> None:
+    healthy(api)
+    ended = {"severity": "high", "kind": "peer_cert_expired", "message": "It ended.", "resolved_at": "2026-11-23T10:00:00.000Z"}
+    api.answers["list_governance_findings"] = listing([ended])
+    result = run("doctor", "--json")
+    assert result.exit_code == 0, result.output
+
+
 def test_without_a_login_the_rest_is_examined(api: OperatorApi, run: Run) -> None:
     healthy(api)
     api.answers["list_peers"] = api.answers["list_governance_findings"] = refused(401, "unauthenticated")

@@ -84,11 +84,13 @@ def test_a_wait_in_vain_says_why(api: OperatorApi, run: Run) -> None:
         "payload": {},
     }
     api.answers["get_peer"] = shown(status="accepted", status_reason="no trust yet", status_since="2026-11-23T10:00:00.000Z")
-    api.answers["list_governance_findings"] = listing([finding])
+    ended = {**finding, "message": "Long ago.", "resolved_at": "2026-11-23T10:00:00.000Z"}
+    api.answers["list_governance_findings"] = listing([finding, ended])
     result = run("peers", "wait", PEER_ID, "--timeout", "30s")
     assert (result.exit_code, result.stdout) == (7, "")
     assert "still accepted after 30s, since 2026-11-23T10:00:00.000Z (no trust yet)" in result.stderr
     assert "medium: No heartbeat." in result.stderr
+    assert "Long ago." not in result.stderr
     assert f"powernode peers probe {PEER_ID}" in result.stderr
     assert api.named("list_governance_findings")[0].query == {"peer_id": PEER_ID}
 

@@ -117,6 +117,21 @@ def test_no_findings_is_said(api: OperatorApi, run: Run) -> None:
     assert run("findings", "list").stderr == "no findings\n"
 
 
+def test_a_finding_that_has_ended_is_open_nowhere_and_can_be_asked_for(api: OperatorApi, run: Run) -> None:
+    ended = {**FINDING, "severity": "critical", "kind": "peer_cert_expired", "resolved_at": FINDING["first_seen_at"]}
+    api.answers["list_governance_findings"] = listing([FINDING, ended])
+    open_ones = run("findings", "list")
+    assert ("peer_cert_expired" in open_ones.stdout, open_ones.stderr) == (False, "1 open\n")
+    assert [row["kind"] for row in lines(run("findings", "list", "--json"))] == ["peer_heartbeat_stale"]
+    resolved = run("findings", "list", "--resolved")
+    assert ("peer_cert_expired" in resolved.stdout, "peer_heartbeat_stale" in resolved.stdout, resolved.stderr) == (True, False, "")
+    assert [row["kind"] for row in lines(run("findings", "list", "--resolved", "--json"))] == ["peer_cert_expired"]
+    api.answers["get_platform_health"] = granted({"status": "ok", "total": 1})
+    api.answers["list_peers"] = listing([peer()])
+    [document] = lines(run("status", "--json"))
+    assert [row["kind"] for row in document["findings"]] == ["peer_heartbeat_stale"]
+
+
 def test_status_is_one_look_at_everything(api: OperatorApi, run: Run) -> None:
     api.answers["get_platform_health"] = granted({"status": "ok", "total": 2})
     api.answers["list_peers"] = listing([peer(), peer(status="degraded")])
