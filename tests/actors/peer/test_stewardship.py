@@ -178,6 +178,8 @@ def test_a_handshake_anew_gives_the_grant_in_force_another_bearer_and_the_former
     two = parent_and_child(cert_ttl_s=2 * HOUR_S, cert_renew_at_s=HOUR_S, cert_warn_s=HOUR_S / 2, cert_auto_renew=False)
     two.connect()
     first, sealed = issued(two), held(two).sealed_bearer
+    narrowed = Narrow(grant_id=first.id, changes={"permission_scopes": ("read",)}, by=None)
+    two.b.engine.ask(Ref("grant_book", two.at_b.peer_id), narrowed, 30.0, lambda outcome: None)
     two.network.advance(3 * HOUR_S)
     token = two.a.regenerate(two.at_a.peer_id)
     two.network.lost_requests[ACCEPT] = 100
@@ -191,6 +193,7 @@ def test_a_handshake_anew_gives_the_grant_in_force_another_bearer_and_the_former
     two.network.advance(60.0)
     again = issued(two)
     assert (again.id, again.token_version, again.previous_token_digest) == (first.id, 2, None)
+    assert again.permission_scopes == held(two).permission_scopes == ("read",)
     assert held(two).sealed_bearer != sealed
     all_is_well(two)
 
