@@ -9,6 +9,7 @@ import pytest
 
 from actors.limits import RECEIVED_GRANT_KEPT_S, RECEIVED_GRANTS_PER_PEER_MAX
 from actors.received_grant.record import KIND, held_key
+from runtime.clock import iso
 from runtime.store.port import Query
 from sim.world import Reply
 from tests.support.grants import PEERS, Peers, call_as, code_of, peers
@@ -166,6 +167,21 @@ def test_a_grant_that_is_delivered_never_shows_its_bearer_to_the_issuers_operato
     assert (entry["grant_id"], entry["source"], entry["received_by"]) == (reply.data["grant"]["id"], "delivery", None)
     module(two)
     assert remote(two, "NodeModule").data[0]["attributes"]["name"] == "nginx"
+
+
+def test_a_grant_that_was_forgotten_is_taken_in_anew_when_its_issuer_delivers_it_again(two: Peers) -> None:
+    """To forget is no refusal, and nothing is delivered but by an act of the issuer's operators."""
+    grant = {
+        "id": NOBODY, "resource_kind": "NodeModule", "resource_id": None, "permission_scopes": ["read"],
+        "issued_at": iso(two.a.clock.wall()), "expires_at": iso(two.a.clock.wall() + 86_400.0), "state": "active",
+    }  # fmt: skip
+    body = msgspec.json.encode({"grant": grant, "bearer_token": f"fg-{NOBODY}.{'A' * 43}"})
+    for _ in range(2):
+        assert code_of(call_as(two.a, two.b_at_a, two.b, "/grant_deliveries", None, method="POST", body=body)) == "ok"
+        (entry,) = held(two).data
+        assert (entry["state"], entry["source"]) == ("active", "delivery")
+        assert held(two, "DELETE", f"/{entry['id']}").status == 200
+        assert held(two).data == []
 
 
 def test_a_delivery_is_taken_only_from_a_peer_and_only_for_the_grant_that_it_names(two: Peers) -> None:
