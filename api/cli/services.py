@@ -154,3 +154,10 @@ def _told(client: Client, found: dict[str, Any]) -> None:
     why = _why(found)
     say(f"{clean(found.get('local_hostname'))} is {clean(found.get('status'))}" + (f": {clean(why)}" if why else ""))
     say(f"subscription {clean(found.get('id'))}")
+    if found.get("status") != "pending":
+        return
+    # What only an operator can change does not become good by waiting.
+    if str(why).startswith("certificate_"):
+        host = clean(found.get("local_hostname"))
+        note(f"bring a certificate for {host} to the folder of proxy.certificates, or set proxy.certificate_resolver")
+    note(f"the next try is at {clean(found.get('next_try_at'))}; at once: powernode services retry {clean(found.get('id'))}")

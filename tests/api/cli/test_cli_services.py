@@ -23,3 +23,19 @@ def test_an_exception_from_the_residency_rules_waits_and_tells_how_it_is_approve
         "override_residency": True,
     }
     assert json.loads(run(*asked, "--override-residency", "--json").stdout) == waiting
+
+
+def test_a_subscription_that_waits_says_for_what_and_what_to_do(api: OperatorApi, run: Run) -> None:
+    waiting = {
+        "id": PEER_ID, "local_hostname": "wiki.b.example", "status": "pending", "pending_reason": "certificate_missing",
+        "next_try_at": "2030-01-01T00:00:00.000Z",
+    }  # fmt: skip
+    api.answers["retry_subscription"] = granted({"subscription": waiting})
+    result = run("services", "retry", PEER_ID)
+    assert result.stdout.splitlines()[0] == "wiki.b.example is pending: certificate_missing"
+    assert "bring a certificate for wiki.b.example" in result.stderr
+    assert f"the next try is at 2030-01-01T00:00:00.000Z; at once: powernode services retry {PEER_ID}" in result.stderr
+    api.answers["retry_subscription"] = granted({"subscription": {**waiting, "pending_reason": "remote_unreachable"}})
+    assert "certificate" not in run("services", "retry", PEER_ID).stderr
+    api.answers["retry_subscription"] = granted({"subscription": {**waiting, "status": "active", "pending_reason": None}})
+    assert run("services", "retry", PEER_ID).stderr == ""
