@@ -28,6 +28,7 @@ import actors.peer.notices
 import actors.resource.pages
 import actors.resource.projection
 import actors.rotation.actor
+from actors.approval.actor import ApprovalActor
 from actors.capability.actor import CapabilityActor
 from actors.door.rate_limits import RateLimits
 from actors.grant.chain import Ask
@@ -42,7 +43,7 @@ from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatAnswered, Hea
 from actors.ports import Open
 from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor
-from runtime.actor import Ref
+from runtime.actor import Due, Ref, Resume
 from runtime.engine import Engine
 from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
@@ -475,3 +476,34 @@ def laggards_left_behind(patch: Patch) -> None:
 def buried_at_once(patch: Patch) -> None:
     """Whose peering has ended is a stranger at once, and never hears that it has ended."""
     patch.setattr(actors.peer.cascade, "TOMBSTONE_S", 0.0)
+
+
+# --- chosen in places where nobody had planted anything yet ---------------------------------------------------------------
+
+
+@plant("approved-and-crashed")
+def approved_and_never_carried_out(patch: Patch) -> None:
+    """What was approved is carried out only if the process lives until then: a restart forgets it."""
+    patch.setitem(ApprovalActor.handlers, Resume, lambda actor, message, ctx: None)
+    former = ApprovalActor.handlers[Due]
+
+    def due(actor: Any, message: Any, ctx: Any) -> None:
+        if actor.record is None or actor.record.execution_status != "running":
+            former(actor, message, ctx)
+
+    patch.setitem(ApprovalActor.handlers, Due, due)
+
+
+@plant("catalogue-read-across")
+def page_begins_one_late(patch: Patch) -> None:
+    """The cursor of a page that is followed by another one names a record beyond its last, which nobody is shown then."""
+    former = actors.resource.pages.read
+
+    def read(store: Any, request: Any) -> Any:
+        page = former(store, request)
+        if page.complete or page.examined is None:
+            return page
+        following = former(store, evolve(request, after=request.place_of(page.examined), limit=1))
+        return evolve(page, examined=following.records[0]) if following.records and not following.complete else page
+
+    patch.setattr(actors.resource.pages, "read", read)

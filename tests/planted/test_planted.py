@@ -71,6 +71,7 @@ SAMPLE = (
     "refused_turn_speaks",
     "held_by_two",
     "longer_history_unheard",
+    "approved_and_never_carried_out",
     "any_echo_counts",
     "both_keep_their_own",
 )
