@@ -44,7 +44,7 @@ from actors.subscription.messages import (
 )
 from actors.subscription.record import KIND, SubscriptionRecord, host_key, to_json, wants_certificate
 from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, seated, step, tell
-from runtime.actor import Actor, Due, Ref, handles
+from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
 from runtime.values import evolve
@@ -352,6 +352,12 @@ class SubscriptionActor(Actor):
         self._answer(ctx, None)
 
     # --- the monitor ---------------------------------------------------------------------------------------------
+
+    @handles(Resume)
+    def on_resume(self, message: Resume, ctx: Context) -> None:
+        record: SubscriptionRecord | None = self.record
+        if record is not None and record.state == "pending" and not self.busy:
+            self._proceed(ctx, record)
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:

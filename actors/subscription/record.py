@@ -132,6 +132,8 @@ KIND = Kind(
     keys=lambda record: {"host": host_key(record.account_id, record.local_hostname) if record.state != "cancelled" else None},
     due=_due,
     put_off_s=max(LOOK_EVERY_S, RETRY_LAST_S),
+    # An attempt that has failed waits for its time; one that the end of the process cut short need not.
+    resume=lambda record: record.state == "pending" and record.tries == 0,
 )
 
 

@@ -534,3 +534,16 @@ def test_an_answer_shows_its_text_without_what_is_secret_in_it() -> None:
     assert "wiki" in shown
     assert "200" in shown
     assert not [hidden for hidden in (secret, "short", f"'fg-{ID}'") if hidden in shown]
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.005])
+def test_a_subscription_whose_first_attempt_was_cut_short_goes_on_after_the_start(two: Two, after_s: float) -> None:
+    offering = offer(two.peers)
+    two.b.send("POST", f"{two.there}/subscriptions", {"slug": "wiki", "local_hostname": "wiki.b.example"})
+    assert two.world.run_until(lambda: two.b.store.query(Query("service_subscription")) != [], 10.0)
+    two.world.run_for(after_s)
+    two.b.crash()
+    two.b.restart()
+    two.world.run_for(10.0)
+    (row,) = two.b.store.query(Query("service_subscription"))
+    assert (row.record.state, two.leases(offering["id"]), two.hosts()) == ("active", ["live"], ["Host(`wiki.b.example`)"])
