@@ -34,7 +34,7 @@ class RememberedAnswer:
     expires_at: float
 
 
-KIND = Kind(name="remembered_answer", record=RememberedAnswer, due=lambda record: record.expires_at, put_off_s=IDEMPOTENCY_KEPT_S)
+KIND = Kind(name="remembered_answer", record=RememberedAnswer, due=lambda record: record.expires_at)
 
 
 def mark(operator_id: str, route: str, key: str, body: bytes) -> Mark:

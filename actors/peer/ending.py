@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.idempotency.record import Mark, remember
-from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_SLICE, LAST_WORD_RETRY_S, LAST_WORD_TRIES, RECEIPT_KEPT_S, TOMBSTONE_S
+from actors.limits import DEPENDANTS_LOOK_MAX_S, DEPENDANTS_SLICE, LAST_WORD_RETRY_S, LAST_WORD_TRIES, RECEIPT_KEPT_S
 from actors.peer import cascade, remote_answers
 from actors.peer.dependants import DEPENDANTS
 from actors.peer.emancipating import Emancipating
@@ -154,7 +154,8 @@ class Ending(Emancipating):
         if has_come(record.revocation.look_at, ctx.wall, DEPENDANTS_LOOK_MAX_S):
             record = cascade.looked_again(record, _tell_dependants(ctx, record), ctx.wall)
         assert record.revocation is not None
-        return cascade.buried(record) if has_come(record.revocation.tombstone_until, ctx.wall, TOMBSTONE_S) else record
+        tombstone_until = record.revocation.tombstone_until
+        return cascade.buried(record) if tombstone_until is not None and tombstone_until <= ctx.wall else record
 
     def _drained(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """The grace ends with its time, but not while the last word is owed: it needs our identity."""

@@ -14,6 +14,7 @@ DATES = {
     "grant": "until when it is valid, and then when it is archived",
     "mirror_shelf": "when what a home has ended is dropped",
     "received_grant": "until when it is valid, as its issuer has said",
+    "remembered_answer": "until when a repeated request is known; to forget it early would be to act twice",
     "resource": "until when a tombstone is shown",
     "revoked_certificate": "until when the certificate would have been valid",
     "service_offering": "until when access goes on, as its subscribers were told",
