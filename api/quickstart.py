@@ -6,6 +6,7 @@ person what happened. Must not live here: a shortcut. Nothing is done that an op
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -140,7 +141,12 @@ def brief(body: Mapping[str, Any]) -> Any:
 
 
 def run(*, keep: bool, as_json: bool) -> int:
-    """Walk the runbook. Returns the exit code: 0 once both sides are active and one has read what the other grants."""
+    """Walk the runbook. Returns the exit code: 0 once both sides are active and one has read what the other grants.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, or SIGTERM, before that. The platforms have been stopped.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     root = Path(tempfile.mkdtemp(prefix="powernode-quickstart-"))
     sites = (Site("A", root / "a"), Site("B", root / "b"))
     narrator = Narrator(as_json)
@@ -340,7 +346,9 @@ def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], 
 
 def wait_for_interrupt() -> None:
     """Keep the platforms until Ctrl-C or SIGTERM."""
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 def stop(sites: tuple[Site, Site]) -> None:

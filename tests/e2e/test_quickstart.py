@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 
 def test_the_quickstart_pairs_two_platforms_and_reads_under_a_grant() -> None:
@@ -18,3 +23,32 @@ def test_the_quickstart_pairs_two_platforms_and_reads_under_a_grant() -> None:
     (read,) = [call["response"]["body"]["data"] for call in steps[-1]["calls"] if call["request"]["method"] == "GET"]
     assert [row["attributes"]["name"] for row in read] == ["nginx"]
     assert not re.search(r"fg-[0-9a-f-]{36}\.|eyJ[A-Za-z0-9]{20}|pn1\.[A-Za-z0-9]{20}", ended.stdout), "a secret was printed"
+
+
+@pytest.mark.parametrize(("ended_at", "exit_code"), [('"step": 2', 130), ('"ok": true', 0)])
+def test_whoever_ends_the_quickstart_ends_its_platforms(tmp_path: Path, ended_at: str, exit_code: int) -> None:
+    command = [sys.executable, "-m", "api.cli", "quickstart", "--keep", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert process.stdout is not None
+    assert any(ended_at in line for line in process.stdout)
+    daemons = _serving(tmp_path)
+    assert len(daemons) == 2
+    process.send_signal(signal.SIGTERM)
+    process.stdout.read()
+    assert process.wait(timeout=120) == exit_code
+    assert not _serving(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def _serving(folder: Path) -> list[int]:
+    """Daemons whose data lie in this folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"serve" in words and any(word.startswith(os.fsencode(folder)) for word in words):
+                found.append(int(entry.name))
+    return found
