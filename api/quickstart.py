@@ -146,7 +146,8 @@ def run(*, keep: bool, as_json: bool) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, or SIGTERM, before that. The platforms have been stopped.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As if by Ctrl-C, which trio knows how to raise where nothing is half-done.
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     root = Path(tempfile.mkdtemp(prefix="powernode-quickstart-"))
     sites = (Site("A", root / "a"), Site("B", root / "b"))
     narrator = Narrator(as_json)
@@ -155,7 +156,7 @@ def run(*, keep: bool, as_json: bool) -> int:
             start(site)
         for site in sites:
             wait_ready(site)
-        peers = trio.run(walk, narrator, sites)
+        peers = walked(narrator, sites)
         finish(narrator, sites, peers, keep=keep)
         if keep:
             wait_for_interrupt()
@@ -169,6 +170,16 @@ def run(*, keep: bool, as_json: bool) -> int:
         stop(sites)
         shutil.rmtree(root, ignore_errors=True)
     return 0
+
+
+def walked(narrator: Narrator, sites: tuple[Site, Site]) -> dict[str, Any]:
+    """Walk the runbook in a trio run of its own; Ctrl-C is told as everywhere else, and not as one of a group."""
+    try:
+        return trio.run(walk, narrator, sites)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+    raise KeyboardInterrupt
 
 
 def start(site: Site) -> None:
