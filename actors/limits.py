@@ -193,6 +193,13 @@ assert sum(ACCEPT_RETRY_DELAYS_S) < 45.0
 SHIPMENT_ENTRIES_MAX: Final = 5_000
 """Audit entries in one shipment."""
 
+AUDIT_RETENTION_MIN_S: Final = 365 * DAY_S
+"""For how long audit entries stay at least where any are pruned. They have no severity, so that of the gravest events counts for all."""
+
+PRUNED_SHIPMENTS_MAX: Final = 1_000
+PRUNED_SHIPMENTS_DEFAULT: Final = 50
+"""How many shipments one call of an operator prunes."""
+
 SHIPMENT_CHAINS_SLICE: Final = 50
 """Audit chains that one turn of the archivist looks at."""
 

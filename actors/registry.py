@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from actors.approval.actor import ApprovalActor
 from actors.audit_archive.actor import Archivist, ShipmentRow
+from actors.audit_archive.pruning import Pruner
 from actors.bridge.actor import BridgeActor
 from actors.capability.actor import CapabilityActor
 from actors.capability.ledger import PushedRecordActor
@@ -62,6 +63,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     PeerCatalogueActor,
     Archivist,
     ShipmentRow,
+    Pruner,
     MigrationActor,
     ArrivalActor,
     StagedStepActor,

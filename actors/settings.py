@@ -104,6 +104,7 @@ class FederationSettings:
     managed_grant_ttl_s: float = 365 * 86_400.0
     revocation_grace_s: float = 300.0
     audit_boundary_s: float = 30 * 86_400.0
+    audit_retention_s: float = 0.0
     approval_timeout_s: float = 4 * 3_600.0
     accept_without_trust: Literal["inert", "refuse"] = "inert"
     require_identity_disclosure: bool = False

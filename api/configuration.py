@@ -613,6 +613,12 @@ def _between(shortest_s: float, longest_s: float) -> Callable[[float], float]:
     return check
 
 
+def _retention(value: float) -> float:
+    if value and value < limits.AUDIT_RETENTION_MIN_S:
+        raise ValueError(f"must be 0, which keeps everything, or at least {format_duration(limits.AUDIT_RETENTION_MIN_S)}")
+    return value
+
+
 def _token_ttl(value: float) -> int:
     return int(_between(limits.TOKEN_TTL_MIN_S, limits.TOKEN_TTL_MAX_S)(value))
 
@@ -732,6 +738,7 @@ _REFINEMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "server.connections_per_source": _counted,
     "server.channels": _counted,
     "federation.token_ttl": _token_ttl,
+    "federation.audit_retention": _retention,
     "federation.decision_dedup": _between(limits.LIVENESS_INTERVAL_S, limits.DAY_S),
     "federation.anchor_overlap": _between(limits.OVERLAP_DAYS_MIN * limits.DAY_S, limits.OVERLAP_DAYS_MAX * limits.DAY_S),
     "federation.managed_grant_ttl": _between(limits.GRANT_TTL_SECONDS_MIN, limits.GRANT_TTL_DAYS_MAX * limits.DAY_S),

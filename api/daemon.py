@@ -25,7 +25,7 @@ from cryptography import x509
 
 from actors.addresses import is_literal
 from actors.audit_archive.messages import Begin
-from actors.audit_archive.record import ARCHIVE
+from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import START_MARK_BITS, epoch_floor
 from actors.door.access import AccessLine, through_logging
@@ -283,7 +283,8 @@ class Platform:
         """Make the first operator if there is none yet; its password is shown once, by `_announce`."""
         account_id = settings.identity.account_id
         self.composition.engine.tell(Ref(GOVERNANCE.name, account_id), Start(account_id))
-        self.composition.engine.tell(Ref(ARCHIVE.name, account_id), Begin(account_id))
+        for kind in (ARCHIVE, PRUNING):
+            self.composition.engine.tell(Ref(kind.name, account_id), Begin(account_id))
         if self.store.meta_get("first_operator") is not None:
             return None
         password = Secret(_readable(self.randomness.token_bytes(FIRST_PASSWORD_BYTES)))

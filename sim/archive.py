@@ -20,29 +20,39 @@ class MemoryArchive:
 
     Attributes:
         full: nothing more is taken.
+        away: nothing can be read or written.
         forgets: what is taken is gone when somebody reads it.
         rots: what is taken comes back changed.
-        mended_at: virtual seconds at which the last of these ended.
+        mended_at, begun_at: virtual seconds at which the last of these ended, and began.
     """
 
     objects: dict[str, bytes] = attrs.field(factory=dict)
     full: bool = False
+    away: bool = False
     forgets: bool = False
     rots: bool = False
     mended_at: float = -math.inf
+    begun_at: float = -math.inf
 
     def trouble(self, what: str, now: float) -> None:
         """Let one of these troubles begin (`none`: end), and all others end."""
-        if self.full or self.forgets or self.rots:
+        if self.troubled():
             self.mended_at = now
-        self.full, self.forgets, self.rots = (what == each for each in ("full", "forgets", "rots"))
+        self.begun_at = now
+        self.full, self.away, self.forgets, self.rots = (what == each for each in ("full", "away", "forgets", "rots"))
+
+    def troubled(self) -> bool:
+        """Whether anything is wrong with it."""
+        return self.full or self.away or self.forgets or self.rots
 
     def well_for(self, now: float) -> float:
         """For how many seconds nothing has been wrong with it; 0 while something is."""
-        return 0.0 if self.full or self.forgets or self.rots else now - self.mended_at
+        return 0.0 if self.troubled() else now - self.mended_at
 
     def handle(self, request: StoreObject | CheckObject) -> StoredObject | Fault:
         """Answer one request of the port."""
+        if self.away:
+            return InternalFault("archive_unavailable", "the archive cannot be read; check its folder", 503)
         there = self.objects.get(request.path)
         if isinstance(request, CheckObject):
             return _found(there) if there is not None else InternalFault("object_missing", "the archive does not hold this object", 503)

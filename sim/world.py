@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from actors.audit_archive.messages import Begin
-from actors.audit_archive.record import ARCHIVE
+from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.certificates import pem_blocks
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import START_MARK_BITS, epoch_floor
@@ -385,7 +385,8 @@ class Host:
         """As the daemon, if the world wants it: peers are looked over and audit entries shipped by themselves, from the first start on."""
         if self.world.chores:
             self.engine.tell(Ref(GOVERNANCE.name, self.account_id), Start(self.account_id))
-            self.engine.tell(Ref(ARCHIVE.name, self.account_id), Begin(self.account_id))
+            for kind in (ARCHIVE, PRUNING):
+                self.engine.tell(Ref(kind.name, self.account_id), Begin(self.account_id))
 
     def _hang_up(self, events: Sequence[Event]) -> None:
         """As the daemon: the channel of a peer ends a moment after the event that paused or ended its peering."""

@@ -16,13 +16,23 @@ import attrs
 from actors.audit_archive.chains import Chain, ChainKind, following
 from actors.audit_archive.lifecycle import Trigger, transition
 from actors.audit_archive.messages import Begin, NextChains, ObjectChecked, ObjectStored, ShipNow, Shipped
-from actors.audit_archive.record import ARCHIVE, SHIPMENT, ArchiveRecord, ShipmentRecord, next_run, object_bytes, renamed, shipment
+from actors.audit_archive.record import (
+    ARCHIVE,
+    SHIPMENT,
+    ArchiveRecord,
+    ShipmentRecord,
+    latest_shipment,
+    next_run,
+    object_bytes,
+    renamed,
+    shipment,
+)
 from actors.limits import SHIPMENT_CHAINS_SLICE, SHIPMENT_ENTRIES_MAX
 from actors.ports import CheckObject, StoredObject, StoreObject
 from runtime.actor import Actor, Due, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
-from runtime.store.port import AuditEntry, Condition, Query
+from runtime.store.port import AuditEntry
 from runtime.values import evolve
 
 CHANGED: Final = "object_changed"
@@ -110,7 +120,7 @@ class Archivist(Actor):
 
     def _ship(self, ctx: Context, run: Run, chain: Chain) -> bool:
         """Begin with what of the chain is to be shipped; False if there is nothing."""
-        former = _latest(ctx, chain.id)
+        former = latest_shipment(ctx.query, chain.id)
         if former is not None and former.state != "verified":
             attempts = former.attempts + 1
             # What stands in the archive by the former name is not ours to write over, and not what was shipped.
@@ -193,11 +203,6 @@ class ShipmentRow(Actor):
     """Stands for the row of a shipment, which the archivist owns."""
 
     kind = SHIPMENT
-
-
-def _latest(ctx: Context, chain: str) -> ShipmentRecord | None:
-    rows = ctx.query(Query(SHIPMENT.name, ((Condition("chain", "=", chain),),), limit=1))
-    return rows[0].record if rows else None
 
 
 def _stepped(record: ShipmentRecord, trigger: Trigger) -> ShipmentRecord:

@@ -27,6 +27,7 @@ SHARED_FIELDS: Final = frozenset(
 """Fields of a payload that leave the platform. Who of our operators acted, and why, stays home."""
 
 TEXT_CHARS_MAX: Final = 128
+SEQUENCE_MAX: Final = 2**53
 READ_SLICE: Final = 2_000
 
 
@@ -96,14 +97,15 @@ def taken(body: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(data, Mapping) or not is_uuid(data.get("peer_id")):
         return None
     events, shipments = _objects(data.get("events"), EXCERPT_ENTRIES_MAX), _objects(data.get("shipments"), EXCERPT_ENTRIES_MAX)
-    cursor, asked = data.get("next_cursor"), data.get("window")
+    cursor, asked, begin = data.get("next_cursor"), data.get("window"), data.get("complete_from")
     if events is None or shipments is None or not (cursor is None or (isinstance(cursor, int) and cursor > 0)):
         return None
     if not isinstance(asked, dict) or sanitize.check_object(asked, "window", "remote_error"):
         return None
     return {
         "peer_id": data["peer_id"], "window": asked, "events": events, "shipments": shipments, "count": len(events),
-        "next_cursor": cursor,
+        # Where it begins is not known of a remote of an earlier release.
+        **({"complete_from": begin} if type(begin) is int and 1 <= begin <= SEQUENCE_MAX else {}), "next_cursor": cursor,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -18,13 +18,17 @@ from actors.limits import DAY_S
 from runtime.clock import iso, iso_or_none
 from runtime.store.chain import GENESIS
 from runtime.store.codec import canonical_json
-from runtime.store.port import AuditEntry, Kind
+from runtime.store.port import AuditEntry, Condition, Kind, Query, Row
 from runtime.values import as_dict, evolve
 
 RUN_AT: Final = datetime.time(4, 30)
 """When the daily run is due, UTC."""
+PRUNED_AT: Final = datetime.time(5, 30)
+"""When old entries are pruned, UTC: after what can be shipped has been."""
 FORMAT: Final = 1
 NAME_DIGEST_CHARS: Final = 12
+SHIPMENTS_OF_ONE_MOMENT_MAX: Final = 32
+"""How many shipments of a chain can be made within one millisecond; each is read back from the archive before the next one begins."""
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +120,23 @@ ARCHIVE: Final = Kind(
 )
 
 
+@attrs.frozen(kw_only=True)
+class PruningRecord:
+    """The prunings of one account; `id` is the account's. Times are seconds since the epoch."""
+
+    id: str
+    version: int = 0
+    next_run_at: float
+    last_run_at: float | None = None
+    last_error: str | None = None
+    runs: int = 0
+
+
+PRUNING: Final = Kind(
+    name="audit_pruning", record=PruningRecord, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
+)
+
+
 def _of_any_chain(stored: dict[str, Any]) -> dict[str, Any]:
     """Once only the chains of peers were shipped, and named by that."""
     if "federation_peer_id" in stored:
@@ -139,10 +160,26 @@ SHIPMENT: Final = Kind(
 )
 
 
+def latest_shipment(query: Callable[[Query], list[Row]], chain: str, *conditions: Condition) -> ShipmentRecord | None:
+    """The shipment of a chain with the highest number of those that meet the conditions."""
+    # Ids made within one millisecond are in no order, so the latest few are compared by their numbers.
+    rows = query(Query(SHIPMENT.name, ((Condition("chain", "=", chain), *conditions),), limit=SHIPMENTS_OF_ONE_MOMENT_MAX))
+    return max((row.record for row in rows), key=lambda record: record.number, default=None)
+
+
 def next_run(wall: float) -> float:
     """The first time of the daily run after `wall`."""
+    return _next_at(RUN_AT, wall)
+
+
+def next_pruning(wall: float) -> float:
+    """The first time of the daily pruning after `wall`."""
+    return _next_at(PRUNED_AT, wall)
+
+
+def _next_at(time: datetime.time, wall: float) -> float:
     now = datetime.datetime.fromtimestamp(wall, datetime.UTC)
-    today = datetime.datetime.combine(now.date(), RUN_AT, datetime.UTC)
+    today = datetime.datetime.combine(now.date(), time, datetime.UTC)
     return (today if now < today else today + datetime.timedelta(days=1)).timestamp()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.audit_archive.record import ARCHIVE
+from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.contract import record as contract
 from actors.door import cursors
 from actors.door.request import Request
@@ -133,7 +133,7 @@ def _account_of(door: Door, ref: Ref, history: Sequence[Recorded]) -> str:
     return str(peer.record.account_id) if peer is not None else door.settings.identity.account_id
 
 
-_NAMED_BY_ACCOUNT: Final = frozenset({ARCHIVE.name, CATALOGUE.name, GOVERNANCE.name})
+_NAMED_BY_ACCOUNT: Final = frozenset({ARCHIVE.name, PRUNING.name, CATALOGUE.name, GOVERNANCE.name})
 
 
 # --- schema rules ---------------------------------------------------------------------------------------------------

@@ -117,7 +117,14 @@ def show_audit_log(door: Door, request: Request, chain: str, *, named: str = "fe
     after, limit = request.query["after_sequence"], request.query["limit"]
     entries = door.engine.store.audit(chain, after, limit)
     data = [{named: entry.chain, **_shown_entry(entry)} for entry in entries]
-    request.ok(data, meta={"count": len(data), "next_after_sequence": entries[-1].sequence if len(entries) == limit else None})
+    following = entries[-1].sequence if len(entries) == limit else None
+    request.ok(data, meta={"count": len(data), "next_after_sequence": following, "complete_from": complete_from(door, chain)})
+
+
+def complete_from(door: Door, chain: str) -> int:
+    """The first entry of a chain that was not pruned: from there on what is shown is complete."""
+    pruned = door.engine.store.audit_pruned(chain)
+    return 1 if pruned is None else pruned.sequence + 1
 
 
 def _shown_entry(entry: AuditEntry) -> dict[str, Any]:

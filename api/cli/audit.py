@@ -21,6 +21,7 @@ from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.peer_names import find_peer_id, peer_path
 from api.cli.peers import print_trail, resolved, trail
+from runtime.store.chain import GENESIS
 from runtime.store.chain import verify as broken_at
 from runtime.store.ledger import Kept, chain_problem
 from runtime.store.port import AuditEntry
@@ -36,6 +37,7 @@ audit = LazyGroup(
         "chains": ("api.cli.audit:chains", "List every audit chain, how long it is and what of it is shipped."),
         "ship": ("api.cli.audit:ship", "Ship what is old enough to the archive now."),
         "shipments": ("api.cli.audit:shipments", "List the shipments of a chain."),
+        "prune": ("api.cli.audit_pruning:prune", "Remove what is older than the retention and safely in the archive."),
         "show": ("api.cli.audit:show", "Print an audit chain, oldest entry first."),
         "verify": ("api.cli.audit:verify", "Verify audit chains, link by link."),
     },
@@ -51,20 +53,26 @@ audit = LazyGroup(
 @click.option(
     "--kept", metavar="N:HASH", help="With --data: what an earlier verification said of the ledger; nothing before it may have changed."
 )
+@click.option(
+    "--archive", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+    help="With --data: where the objects of the archive are, if not in its `archive/`.",
+)  # fmt: skip
 @connected
-def verify(chain: str | None, data: Path | None, kept: str | None) -> None:
+def verify(chain: str | None, data: Path | None, kept: str | None, archive: Path | None) -> None:
     """Verify audit chains, link by link; exit 1 if one is broken.
 
     Without CHAIN every chain is verified: those of peers, of ended peerings too, of service offerings and approvals, and the platform's
     own. With --data the shipments, the archive and the ledger are compared as well, so that entries cut off the end of a chain are noticed;
-    nothing is changed in the folder, and a daemon may run on it. Note the head of the ledger elsewhere, and give it with --kept next time.
+    nothing is changed in the folder, and a daemon may run on it.
+    Entries that were pruned are verified in the objects that hold them. Note the head of the ledger elsewhere, and give it with --kept next
+    time.
     """
     from api.cli.audit_folder import verdicts_of_folder
 
-    if kept is not None and data is None:
-        raise click.UsageError("--kept needs --data: only the file shows its ledger")
+    if data is None and (kept is not None or archive is not None):
+        raise click.UsageError("--kept and --archive need --data: only the file shows its ledger, and a daemon does not show objects")
     application = click.get_current_context().ensure_object(Application)
-    verdicts = verdicts_of_folder(data, chain, _kept(kept)) if data is not None else list(_of_daemon(application, chain))
+    verdicts = verdicts_of_folder(data, chain, _kept(kept), archive) if data is not None else list(_of_daemon(application, chain))
     for verdict in verdicts:
         if application.as_json:
             emit_json(dict(verdict.document()))
@@ -74,6 +82,9 @@ def verify(chain: str | None, data: Path | None, kept: str | None) -> None:
     note(f"{sum(verdict.kind != LEDGER for verdict in verdicts)} chains verified, {len(broken)} broken")
     if data is None:
         note("link by link; entries cut off the end are noticed on the platform's host, with --data DIR")
+    pruned = [verdict for verdict in verdicts if verdict.pruned]
+    if pruned and data is None:
+        note(f"{len(pruned)} chains begin behind entries that were pruned; those are verified with --data DIR, in the archive")
     if broken:
         raise Failure(
             "audit_broken", "an audit chain was changed; compare it with a backup, the archive, and what peers have of it", Exit.FAILURE
@@ -84,8 +95,10 @@ def _line(verdict: Verdict) -> str:
     told = verdict.problem or "whole"
     if verdict.head is not None:
         return f"ledger  {verdict.entries} entries  {told}  head {verdict.head}"
+    pruned = f", {verdict.pruned} of them pruned" if verdict.pruned else ""
     shipped = f", {verdict.shipments} shipments" if verdict.shipments else ""
-    return f"{verdict.chain}  {verdict.kind or 'unknown'}  {verdict.entries} entries{shipped}  {told}"
+    unchecked = f"; not checked: {verdict.unchecked}" if verdict.unchecked else ""
+    return f"{verdict.chain}  {verdict.kind or 'unknown'}  {verdict.entries} entries{pruned}{shipped}  {told}{unchecked}"
 
 
 def _kept(text: str | None) -> Kept | None:
@@ -97,7 +110,8 @@ def _kept(text: str | None) -> Kept | None:
 
 def _of_daemon(application: Application, chain: str | None) -> Iterator[Verdict]:
     client = Client(application)
-    found = {str(row["id"]): str(row["kind"]) for row in client.pages(CHAINS)}
+    rows = {str(row["id"]): row for row in client.pages(CHAINS)}
+    found = {id: str(row["kind"]) for id, row in rows.items()}
     if chain is not None:
         only = _own(found) if chain == PLATFORM else _resolved(client, chain)
         if only not in found:
@@ -107,10 +121,13 @@ def _of_daemon(application: Application, chain: str | None) -> Iterator[Verdict]
         told = application.run(trail, client, _path(id, "entries"), None)
         try:
             entries = [_entry(each) for each in told]
+            begin = int(rows[id].get("pruned_up_to") or 0)
         except (KeyError, TypeError, ValueError):
             yield Verdict(id, kind, len(told), 0, "the daemon's answer holds no audit entries")
             continue
-        yield Verdict(id, kind, len(entries), 0, chain_problem(broken_at(entries), len(entries)))
+        broken = broken_at(entries, begin, str(rows[id].get("pruned_hash") or GENESIS) if begin else GENESIS)
+        unchecked = f"entries 1–{begin}" if begin else None
+        yield Verdict(id, kind, begin + len(entries), 0, chain_problem(broken, len(entries)), pruned=begin, unchecked=unchecked)
 
 
 def _path(chain: str, what: str) -> str:
@@ -140,10 +157,10 @@ def chains() -> None:
     listing(
         client.application,
         client.pages(CHAINS),
-        ("chain", "kind", "entries", "shipped", "last", "head"),
+        ("chain", "kind", "entries", "pruned", "shipped", "last", "head"),
         lambda row, now: (
-            row.get("id"), row.get("kind"), row.get("entry_count"), row.get("shipped_up_to"), ago(row.get("last_at"), now),
-            str(row.get("head_hash") or "–")[:12],
+            row.get("id"), row.get("kind"), row.get("entry_count"), row.get("pruned_up_to"), row.get("shipped_up_to"),
+            ago(row.get("last_at"), now), str(row.get("head_hash") or "–")[:12],
         ),
         empty="nothing has been written to an audit chain",
     )  # fmt: skip

@@ -27,6 +27,8 @@ class Verdict:
     Attributes:
         kind: what that is; None if it is nothing that is known.
         problem: None: it is whole.
+        pruned: how many of the entries are not in the store any more.
+        unchecked: what of the chain could not be looked at; None: nothing.
         head: of the ledger: its last position and the hash over all of it, to be kept elsewhere.
     """
 
@@ -36,12 +38,15 @@ class Verdict:
     shipments: int
     problem: str | None
     head: str | None = None
+    pruned: int = 0
+    unchecked: str | None = None
 
     def document(self) -> Mapping[str, Any]:
         """For machines."""
         peer_id = self.chain if self.kind == "peer" else None
         about = {"chain": self.chain, "kind": self.kind, "federation_peer_id": peer_id}
-        return {**about, "entries": self.entries, "shipments": self.shipments, "problem": self.problem, "head": self.head}
+        found = {"entries": self.entries, "pruned": self.pruned, "shipments": self.shipments, "problem": self.problem}
+        return {**about, **found, "unchecked": self.unchecked, "head": self.head}
 
 
 def no_chain(name: str) -> Failure:

@@ -48,9 +48,13 @@ class Kept:
 
 @attrs.define
 class Ledger:
-    """What a ledger says: of each chain the last entry and its hash, and what is wrong with it."""
+    """What a ledger says: of each chain the last entry and its hash, and what is wrong with it.
+
+    `anchors` are hashes, by chain and number, of entries that were pruned: it must have those, too.
+    """
 
     chains: dict[str, tuple[int, str]] = attrs.field(factory=dict)
+    anchors: dict[tuple[str, int], str] = attrs.field(factory=dict)
     anew: dict[str, int] = attrs.field(factory=dict)
     position: int = 0
     total: str = GENESIS
@@ -66,6 +70,8 @@ class Ledger:
         if line.position != self.position + 1 or line.total != total(self.total, line.chain, line.sequence, line.hash):
             self.problem = self.problem or f"broken from position {self.position + 1} on"
         self.position, self.total = line.position, line.total
+        if self.anchors.get((line.chain, line.sequence), line.hash) != line.hash:
+            self.anew.setdefault(line.chain, line.sequence)
         before = self.chains.get(line.chain, (0, ""))[0]
         if line.sequence != before + 1:
             self.anew.setdefault(line.chain, line.sequence)
@@ -89,7 +95,8 @@ def read_ledger(store: SqliteReader, kept: Sequence[Kept] = ()) -> Ledger:
     Raises:
         StoreError: it cannot be read.
     """
-    found, unmet = Ledger(), [each for each in kept if (each.position, each.total) != (0, GENESIS)]
+    anchors = {(chain, pruned.sequence): pruned.hash for chain in store.chains() for pruned in store.prunings(chain)}
+    found, unmet = Ledger(anchors=anchors), [each for each in kept if (each.position, each.total) != (0, GENESIS)]
     sought = {each.position for each in unmet}
     while lines := store.ledger(found.position, LINES_READ):
         for line in lines:
@@ -115,10 +122,11 @@ class Walked:
     head: str
     broken_from: int | None
     pruned: int
+    stray: str | None = None
 
     def problem(self) -> str | None:
         """What is wrong with the chain by itself."""
-        return chain_problem(self.broken_from, self.count - self.pruned)
+        return self.stray or chain_problem(self.broken_from, self.count - self.pruned)
 
 
 def chain_problem(broken_from: int | None, entries: int) -> str | None:
@@ -137,8 +145,9 @@ def walk(store: SqliteReader, chain: str) -> Walked:
     pruned = store.audit_pruned(chain)
     start, head = (0, GENESIS) if pruned is None else (pruned.sequence, pruned.hash)
     count = start
-    if any(entry.sequence <= start for entry in store.audit(chain, 0, 1)):
-        return Walked(start, head, 1, start)
+    first = next(iter(store.audit(chain, 0, 1)), None)
+    if first is not None and first.sequence <= start:
+        return Walked(start, head, None, start, f"entry {first.sequence} is there, though it was pruned")
     while entries := store.audit(chain, count, LINES_READ):
         broken = verify(entries, count, head)
         count, head = entries[-1].sequence, entries[-1].hash

@@ -10,10 +10,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from runtime.store.port import Event
+from runtime.store.port import Event, Prune
 from sim.checkers.registry import Checker, Commit, checker
 
 FIRST: Final = "0" * 64
+UNKNOWN: Final = "?"
+"""The hash of an entry that was pruned before an image was put back: only the last one of those is known."""
 ALL: Final = 1_000_000
 
 
@@ -38,6 +40,7 @@ class AuditChain(Checker):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._heads: dict[tuple[str, str], list[str]] = {}
+        self._pruned: dict[tuple[str, str], int] = {}
 
     def on_change(self, commit: Commit) -> None:
         for entry in commit.entries:
@@ -49,14 +52,20 @@ class AuditChain(Checker):
             if entry.hash != entry_hash(entry):
                 self.complain(commit.host, f"{entry.chain}: the hash of entry {entry.sequence} is not that of its contents")
             chain.append(entry.hash)
+        for write in commit.writes:
+            if isinstance(write, Prune):
+                self._pruned[commit.host.name, write.chain] = write.sequence
 
     def on_replaced(self, host: Any) -> None:
         for key in [key for key in self._heads if key[0] == host.name]:
-            self._heads[key] = [entry.hash for entry in host.store.audit(key[1], 0, ALL)]
+            pruned = host.store.audit_pruned(key[1])
+            gone = [] if pruned is None else [*[UNKNOWN] * (pruned.sequence - 1), pruned.hash]
+            self._heads[key], self._pruned[key] = [*gone, *(entry.hash for entry in host.store.audit(key[1], 0, ALL))], len(gone)
 
     def on_rest(self, host: Any) -> None:
         for (name, chain), hashes in self._heads.items():
-            if name == host.name and [entry.hash for entry in host.store.audit(chain, 0, ALL)] != hashes:
+            gone = self._pruned.get((name, chain), 0)
+            if name == host.name and [entry.hash for entry in host.store.audit(chain, 0, ALL)] != hashes[gone:]:
                 self.complain(host, f"{chain}: the stored entries are not those that were committed")
 
 

@@ -33,6 +33,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "P9": "What is old ends in exactly one verified shipment.",
     "P10": "No anchor comes into force without an accept, a valid cross-signature, or an operator who approved its fingerprint.",
     "P11": "What a peer tells takes effect once, however often it arrives, and what was acknowledged has taken effect.",
+    "P12": "Of an audit chain nothing is given up but what is old and stands verified in the archive, and the whole still verifies.",
     "R1": "At every instant at most one platform holds a resource of one id that can be written.",
     "R2": "A migration ends on both sides with the same word, or is in doubt with its records held.",
     "R3": "When faults have stopped, no migration stays in doubt or unfinished.",

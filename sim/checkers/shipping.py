@@ -1,17 +1,19 @@
 """What leaves for the archive: every old entry of an audit chain stands there once, in a shipment that was read back.
 
-Lives here: rules about shipments. What an object must hold is written down here a second time, from its definition.
+Lives here: rules about shipments, and about what may be pruned because of them. What an object must hold is written down here a second
+time, from its definition.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, Final
 
-from runtime.store.port import Query
-from sim.checkers.audit import FIRST
+from runtime.store.port import Prune, Query
+from sim.checkers.audit import FIRST, entry_hash
 from sim.checkers.registry import Change, Checker, Commit, checker
 
 SHIPMENT: Final = "audit_shipment"
@@ -128,6 +130,10 @@ class Shipments(Checker):
 
     def _holds(self, host: Any, record: Any) -> bool:
         entries, content = self._entries(host, record), host.archive.objects.get(record.path)
+        pruned = host.store.audit_pruned(record.chain)
+        if pruned is not None and record.last_sequence <= pruned.sequence:
+            # What it holds was compared with its entries when it was verified, and its row has not changed since.
+            return content is not None and hashlib.sha256(content).hexdigest() == record.sha256
         if content is None or not entries or entries[-1].sequence != record.last_sequence:
             return False
         return bool(content == _content(record, entries) and hashlib.sha256(content).hexdigest() == record.sha256)
@@ -151,6 +157,68 @@ class Shipments(Checker):
                     break
 
 
+@checker("pruning", source="docs/operator-guide.md#audit-trail", holds=("P12",))
+class Pruning(Checker):
+    """Nothing is pruned but whole verified shipments that are old enough and in the archive; chain and archive verify together."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._pruned: dict[tuple[str, str], int] = {}
+
+    def on_replaced(self, host: Any) -> None:
+        for key in [key for key in self._pruned if key[0] == host.name]:
+            pruned = host.store.audit_pruned(key[1])
+            self._pruned[key] = 0 if pruned is None else pruned.sequence
+
+    def on_change(self, commit: Commit) -> None:
+        for write in commit.writes:
+            if isinstance(write, Prune):
+                for text in self._wrong(commit, write):
+                    self.complain(commit.host, f"{write.chain}: pruned up to entry {write.sequence}, and {text}")
+                self._pruned[commit.host.name, write.chain] = write.sequence
+
+    def _wrong(self, commit: Commit, write: Prune) -> Iterator[str]:
+        host = commit.host
+        row = host.store.load(SHIPMENT, write.held_by)
+        record = None if row is None else row.record
+        if record is None or record.state != VERIFIED or (record.chain, record.last_sequence) != (write.chain, write.sequence):
+            yield "no verified shipment ends there"
+            return
+        if record.first_sequence != self._pruned.get((host.name, write.chain), 0) + 1:
+            yield "that leaves a gap"
+        content = host.archive.objects.get(record.path, b"")
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            yield "the archive does not hold it"
+            return
+        if self._away_for(host) > UNDER_WAY_S:
+            yield "nothing could be read from the archive"
+        retention_s = host.federation.audit_retention_s
+        entries = [json.loads(line) for line in content.splitlines()[1:]]
+        if not retention_s or any(entry["at"] >= commit.wall - retention_s for entry in entries):
+            yield "it holds entries that are younger than the retention"
+        if entries[-1]["hash"] != write.hash or not host.store.audit(write.chain, write.sequence, 1):
+            yield "nothing is left that the chain could go on from"
+
+    def _away_for(self, host: Any) -> float:
+        return float(self.facts.now - host.archive.begun_at) if host.archive.away else 0.0
+
+    def on_rest(self, host: Any) -> None:
+        for (name, chain), pruned in self._pruned.items():
+            if name == host.name and pruned and not self._whole(host, chain):
+                self.complain(host, f"{chain}: the archive and what is kept are no whole chain together")
+
+    def _whole(self, host: Any, chain: str) -> bool:
+        shipped = [each for each in _shipments(host, chain) if each.last_sequence <= self._pruned[host.name, chain]]
+        lines = [json.loads(line) for each in shipped for line in host.archive.objects.get(each.path, b"").splitlines()[1:]]
+        entries = [*(SimpleNamespace(**line) for line in lines), *host.store.audit(chain, 0, ALL)]
+        former = FIRST
+        for sequence, entry in enumerate(entries, start=1):
+            if (entry.sequence, entry.previous_hash, entry.hash) != (sequence, former, entry_hash(entry)):
+                return False
+            former = entry.hash
+        return True
+
+
 def _ended_well(change: Change) -> bool:
     if change.before is None or change.after is None:
         return False
@@ -163,4 +231,5 @@ def _place(record: Any) -> tuple[Any, ...]:
 
 
 def _shipments(host: Any, chain: str) -> list[Any]:
-    return [row.record for row in host.store.query(Query(SHIPMENT, newest_first=False)) if row.record.chain == chain]
+    found = [row.record for row in host.store.query(Query(SHIPMENT, newest_first=False)) if row.record.chain == chain]
+    return sorted(found, key=lambda record: record.number)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from actors.audit_archive import excerpts
 from actors.audit_archive.lifecycle import STATES, TRANSITIONS
 from actors.audit_archive.messages import Begin, Shipped
-from actors.audit_archive.record import ARCHIVE, SHIPMENT, ShipmentRecord, follows, next_run
+from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, ShipmentRecord, follows, next_run
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.store.chain import verify
@@ -24,10 +25,10 @@ PEERS = "/api/v1/system/platform/peers"
 CHAINS = "/api/v1/system/platform/audit/chains"
 
 
-def paired(seed: int = 1) -> tuple[World, Host, Host, str]:
-    """Two active platforms, and the id of the first one's row."""
+def paired(seed: int = 1, **federation: Any) -> tuple[World, Host, Host, str]:
+    """Two active platforms, and the id of the first one's row; keyword arguments are settings of the first one."""
     world = World(seed)
-    a, b = (world.platform(name).sign_in() for name in ("a", "b"))
+    a, b = world.platform("a", **federation).sign_in(), world.platform("b").sign_in()
     a.engine.tell(Ref(ARCHIVE.name, a.account_id), Begin(a.account_id))
     proposed = a.call("POST", PEERS, {"remote_instance_url": b.url})
     assert proposed is not None
@@ -59,7 +60,7 @@ def get(host: Host, path: str) -> Any:
 
 
 def shipments(host: Host) -> list[ShipmentRecord]:
-    return [row.record for row in host.store.query(Query(SHIPMENT.name, newest_first=False))]
+    return sorted((row.record for row in host.store.query(Query(SHIPMENT.name, newest_first=False))), key=lambda record: record.number)
 
 
 def test_every_state_is_reached_and_named() -> None:
@@ -278,3 +279,146 @@ def test_the_trail_of_a_peer_has_two_names() -> None:
     assert other is not None
     assert len(one.data) > 2
     assert other.data == one.data
+
+
+# --- pruning ----------------------------------------------------------------------------------------------------------
+
+PRUNE = "/api/v1/system/platform/audit/prune"
+
+
+def kept_for_a_year(monkeypatch: pytest.MonkeyPatch) -> tuple[World, Host, Host, str]:
+    """Two platforms with shipped trails; the first one prunes what is older than a year."""
+    monkeypatch.setattr("actors.audit_archive.actor.SHIPMENT_ENTRIES_MAX", 2)
+    world, a, b, peer_id = paired(audit_retention_s=365 * DAY)
+    for step in ("suspend", "resume"):
+        assert a.call("POST", f"{PEERS}/{peer_id}/{step}", {}) is not None
+        world.run_for(1.0)
+    later(a, 31)
+    ship(a)
+    return world, a, b, peer_id
+
+
+def years_later(world: World, host: Host) -> None:
+    """The pruner begins only then, so that its daily run is still to come."""
+    later(host, 400)
+    host.engine.tell(Ref(PRUNING.name, host.account_id), Begin(host.account_id))
+    world.run_for(1.0)
+
+
+def prune(host: Host, **body: Any) -> Any:
+    reply = host.call("POST", PRUNE, body)
+    assert reply is not None
+    assert reply.status == 200, reply.body
+    return reply.data
+
+
+def test_nothing_is_pruned_unless_it_is_said_for_how_long_entries_stay() -> None:
+    world, a, _, _ = paired()
+    a.engine.tell(Ref(PRUNING.name, a.account_id), Begin(a.account_id))
+    world.run_for(1.0)
+    reply = a.call("POST", PRUNE, {})
+    assert reply is not None
+    assert (reply.status, reply.body["code"]) == (409, "pruning_off")
+
+
+def test_old_shipments_are_pruned_whole_and_the_end_of_the_chain_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, _, peer_id = kept_for_a_year(monkeypatch)
+    whole = a.store.audit(peer_id, 0, 100)
+    years_later(world, a)
+    mine = [record for record in shipments(a) if record.last_sequence < len(whole)]
+    expected = {"chains": 1, "shipments": len(mine), "entries": mine[-1].last_sequence, "failures": 0, "more": False}
+    assert prune(a, dry_run=True) == expected
+    assert a.store.audit(peer_id, 0, 100) == whole
+    assert prune(a, limit=1) == {"chains": 1, "shipments": 1, "entries": 2, "failures": 0, "more": True}
+    assert a.store.audit(peer_id, 0, 100) == whole[2:]
+    assert prune(a)["shipments"] == len(mine) - 1
+    anchor = a.store.audit_pruned(peer_id)
+    assert anchor is not None
+    assert (anchor.sequence, anchor.hash, anchor.held_by) == (mine[-1].last_sequence, mine[-1].head_hash, mine[-1].id)
+    assert a.store.audit(peer_id, 0, 100) == whole[anchor.sequence :]
+    assert prune(a) == {"chains": 0, "shipments": 0, "entries": 0, "failures": 0, "more": False}
+    assert a.store.audit(a.instance_id, 0, 100)[-1].action == "audit.pruned"
+
+
+def test_what_was_pruned_is_told_wherever_the_chain_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, b, peer_id = kept_for_a_year(monkeypatch)
+    years_later(world, a)
+    prune(a)
+    anchor = a.store.audit_pruned(peer_id)
+    assert anchor is not None
+    log = a.call("GET", f"{PEERS}/{peer_id}/audit_log")
+    assert log is not None
+    assert (log.body["meta"]["complete_from"], log.data[0]["sequence"]) == (anchor.sequence + 1, anchor.sequence + 1)
+    (row,) = [row for row in get(a, CHAINS) if row["id"] == peer_id]
+    assert (row["pruned_up_to"], row["pruned_hash"]) == (anchor.sequence, anchor.hash)
+    theirs = next(row.record for row in b.store.query(Query("peer")))
+    answered = excerpts.taken({"data": {"peer_id": theirs.id, "window": {}, "events": [], "shipments": [], "complete_from": 3}})
+    assert answered is not None
+    assert answered["complete_from"] == 3
+
+
+@pytest.mark.parametrize("spoil", ["gone", "changed", "away"])
+def test_what_the_archive_does_not_hold_any_more_is_not_pruned(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, _, peer_id = kept_for_a_year(monkeypatch)
+    years_later(world, a)
+    whole = a.store.audit(peer_id, 0, 100)
+    second = shipments(a)[1]
+    if spoil == "gone":
+        del a.archive.objects[second.path]
+    elif spoil == "changed":
+        a.archive.objects[second.path] += b"?"
+    else:
+        a.archive.away = True
+    assert prune(a, dry_run=True)["failures"] == 1
+    told = prune(a)
+    assert told["failures"] == 1
+    assert a.store.audit(peer_id, 0, 100) == whole[0 if spoil == "away" else 2 :]
+    refused = [event for event in a.store.events(0, 10_000) if event.kind == "federation.audit.prune_refused"]
+    assert [event.payload["chain"] for event in refused] == [peer_id]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pruning_may_be_cut_off_anywhere(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, _, peer_id = kept_for_a_year(monkeypatch)
+    years_later(world, a)
+    whole = a.store.audit(peer_id, 0, 100)
+    a.store.disk.fsync_s = 0.010
+    a.send("POST", PRUNE, {})
+    world.run_for(0.005 + 0.010 * seed)
+    a.crash()
+    a.restart()
+    a.store.disk.fsync_s = 0.0
+    a.sign_in()
+    anchor = a.store.audit_pruned(peer_id)
+    gone = 0 if anchor is None else anchor.sequence
+    assert gone in (0, *(record.last_sequence for record in shipments(a)))
+    assert a.store.audit(peer_id, 0, len(whole) - gone) == whole[gone:]
+    prune(a)
+    assert a.store.audit(peer_id, 0, 100)[0].sequence > gone
+    assert verify(a.store.audit(peer_id, 0, 100), *_anchor(a, peer_id)) is None
+
+
+def _anchor(host: Host, chain: str) -> tuple[int, str]:
+    found = host.store.audit_pruned(chain)
+    assert found is not None
+    return found.sequence, found.hash
+
+
+def test_what_is_younger_than_the_retention_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, _, _ = kept_for_a_year(monkeypatch)
+    a.engine.tell(Ref(PRUNING.name, a.account_id), Begin(a.account_id))
+    world.run_for(1.0)
+    assert prune(a) == {"chains": 0, "shipments": 0, "entries": 0, "failures": 0, "more": False}
+
+
+def test_the_daily_pruning_comes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, _, peer_id = kept_for_a_year(monkeypatch)
+    a.engine.tell(Ref(PRUNING.name, a.account_id), Begin(a.account_id))
+    world.run_for(1.0)
+    assert a.store.audit_pruned(peer_id) is None
+    later(a, 400)
+    world.run_for(60.0)
+    assert _anchor(a, peer_id)[0] > 0
+    record = next(row.record for row in a.store.query(Query(PRUNING.name)))
+    assert (record.runs, record.last_error) == (1, None)
+    assert record.next_run_at > a.clock.wall()

@@ -36,7 +36,8 @@ import sim.connections
 import sim.store
 import sim.world
 from actors.audit_archive.actor import Archivist
-from actors.audit_archive.messages import ObjectChecked
+from actors.audit_archive.messages import ObjectChecked, ObjectReadBack
+from actors.audit_archive.pruning import Pruner
 from actors.capability.actor import CapabilityActor
 from actors.continuity.actor import ContinuityActor
 from actors.continuity.messages import EpochClaimed
@@ -52,6 +53,7 @@ from actors.received_grant.record import of_peer
 from runtime.engine import Engine
 from runtime.errors import OperatorFault
 from runtime.store.chain import GENESIS, link
+from runtime.store.port import Query
 from runtime.values import evolve
 from tests.planted.registry import Patch, handler, plant
 
@@ -478,6 +480,35 @@ def last_ripe_entry_left_out(patch: Patch) -> None:
     """The last of the entries that are old enough stays behind, every time."""
     ripe = Archivist._ripe
     patch.setattr(Archivist, "_ripe", lambda archivist, ctx, peer_id, after: ripe(archivist, ctx, peer_id, after)[:-1])
+
+
+@plant("archive-pruned")
+def pruned_without_reading_back(patch: Patch) -> None:
+    """What a row calls verified is pruned, whatever the archive says of it now."""
+    read_back = Pruner.on_object_read_back
+
+    def trusting(pruner: Any, message: Any, ctx: Any) -> None:
+        run = pruner.running
+        found = None if run is None or run.current is None else SimpleNamespace(sha256=run.current.sha256)
+        read_back(pruner, SimpleNamespace(fault=None, outcome=found), ctx)
+
+    patch.setitem(Pruner.handlers, ObjectReadBack, trusting)
+
+
+@plant("archive-pruned")
+def unverified_shipments_pruned(patch: Patch) -> None:
+    """A shipment that is only chosen counts as safe."""
+    patch.setattr(Pruner, "_go_on", _prune_whatever)
+
+
+def _prune_whatever(pruner: Any, ctx: Any, run: Any) -> None:
+    for row in ctx.query(Query("audit_shipment", newest_first=False)):
+        pruned, head = ctx.audit_pruned(row.record.chain), ctx.audit_head(row.record.chain)
+        done = 0 if pruned is None else pruned.sequence
+        if row.record.first_sequence == done + 1 and row.record.last_sequence < head.sequence:
+            ctx.prune_audit(row.record.chain, row.record.last_sequence, row.record.head_hash, row.record.id)
+            break
+    pruner._end(ctx, run, more=False)
 
 
 # --- the engine and the store below ---------------------------------------------------------------------------------

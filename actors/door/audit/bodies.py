@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from actors.audit_archive.chains import OWNERS
-from actors.door.shapes import Anything, Choice, Field, Identifier, Instant, Integer, ListOf, Object, Text
-from actors.limits import EXCERPT_ENTRIES_DEFAULT, EXCERPT_ENTRIES_MAX, PAGE_MAX
+from actors.door.shapes import Anything, Boolean, Choice, Field, Identifier, Instant, Integer, ListOf, Object, Text
+from actors.limits import EXCERPT_ENTRIES_DEFAULT, EXCERPT_ENTRIES_MAX, PAGE_MAX, PRUNED_SHIPMENTS_DEFAULT, PRUNED_SHIPMENTS_MAX
 
 _TIME: Final = Text(chars_min=1, chars_max=40)
 _DIGEST: Final = Text(chars_max=64, pattern="[0-9a-f]{64}")
@@ -23,6 +23,8 @@ CHAIN: Final = Object(
         Field("entry_count", Integer(0), required=True, description="The sequence number of the last entry."),
         Field("head_hash", _DIGEST, required=True, nullable=True, description="Hash of the last entry; null without one."),
         Field("last_at", Instant(), nullable=True, description="When the last entry was written."),
+        Field("pruned_up_to", Integer(0), required=True, description="The last entry that is only in the archive; 0 if all are here."),
+        Field("pruned_hash", _DIGEST, required=True, nullable=True, description="Hash of that entry."),
         Field("shipped_up_to", Integer(0), required=True, description="The last entry that has been read back from the archive."),
     ),
     name="AuditChain",
@@ -83,6 +85,28 @@ SHIPPED: Final = Object(
     unknown="ignore",
 )
 
+PRUNE: Final = Object(
+    (
+        Field("dry_run", Boolean(), default=False, description="Read everything back as for a run, and remove nothing."),
+        Field("limit", Integer(1, PRUNED_SHIPMENTS_MAX), default=PRUNED_SHIPMENTS_DEFAULT, description="At most so many shipments."),
+    ),
+    name="PruneAudit",
+)
+
+PRUNED: Final = Object(
+    (
+        Field("chains", Integer(0), required=True, description="Chains that have lost entries."),
+        Field("shipments", Integer(0), required=True),
+        Field("entries", Integer(0), required=True),
+        Field(
+            "failures", Integer(0), required=True, description="Shipments that the archive does not give back: nothing of them was pruned."
+        ),
+        Field("more", Boolean(), required=True, description="The run stopped at its limit."),
+    ),
+    name="AuditPruned",
+    unknown="ignore",
+)
+
 WINDOW_QUERY: Final = (
     Field("since", _TIME, description="ISO-8601 with a zone; 90 days ago if absent."),
     Field("until", _TIME, description="ISO-8601 with a zone; now if absent."),
@@ -107,6 +131,7 @@ EXCERPTS: Final = Object(
         Field("events", ListOf(Anything(), EXCERPT_ENTRIES_MAX), required=True),
         Field("shipments", ListOf(Anything(), PAGE_MAX), required=True),
         Field("count", Integer(0), required=True),
+        Field("complete_from", Integer(1), description="The first entry that is not only in the archive; absent from earlier releases."),
         Field("next_cursor", Integer(1), nullable=True),
     ),
     name="AuditExcerpts",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from actors.audit_archive import excerpts
 from actors.audit_archive.chains import Chain, chain_of, following
-from actors.audit_archive.messages import ShipNow, Shipped
-from actors.audit_archive.record import ARCHIVE, SHIPMENT
+from actors.audit_archive.messages import Pruned, PruneNow, ShipNow, Shipped
+from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, latest_shipment
 from actors.door import cursors, shapes
 from actors.door.callers import admitted_caller
-from actors.door.peers import own_row, show_audit_log
+from actors.door.peers import complete_from, own_row, show_audit_log
 from actors.limits import PAGE_MAX
 from actors.peer.messages import AskExcerpts, ExcerptsRead
 from actors.peer.record import KIND as PEER
@@ -40,8 +40,8 @@ def _shown_chain(store: Store, chain: Chain) -> dict[str, Any] | None:
     head = store.audit_head(chain.id)
     if head is None and chain.kind != "peer":
         return None
-    verified = (Condition("chain", "=", chain.id), Condition("state", "=", "verified"))
-    shipped = store.query(Query(SHIPMENT.name, (verified,), limit=1))
+    shipped = latest_shipment(store.query, chain.id, Condition("state", "=", "verified"))
+    pruned = store.audit_pruned(chain.id)
     return {
         "id": chain.id,
         "kind": chain.kind,
@@ -49,7 +49,9 @@ def _shown_chain(store: Store, chain: Chain) -> dict[str, Any] | None:
         "entry_count": 0 if head is None else head.sequence,
         "head_hash": None if head is None else head.hash,
         "last_at": None if head is None else iso(head.at),
-        "shipped_up_to": shipped[0].record.last_sequence if shipped else 0,
+        "pruned_up_to": 0 if pruned is None else pruned.sequence,
+        "pruned_hash": None if pruned is None else pruned.hash,
+        "shipped_up_to": 0 if shipped is None else shipped.last_sequence,
     }
 
 
@@ -90,6 +92,14 @@ def ship_audit(door: Door, request: Request) -> None:
     door.relay(request, Ref(ARCHIVE.name, request.account_id), ShipNow(request.by), answered)
 
 
+def prune_audit(door: Door, request: Request) -> None:
+    def answered(outcome: Pruned) -> None:
+        request.ok(as_dict(outcome))
+
+    message = PruneNow(request.by, request.body["dry_run"], request.body["limit"])
+    door.relay(request, Ref(PRUNING.name, request.account_id), message, answered)
+
+
 def request_audit_excerpts(door: Door, request: Request) -> None:
     peer: PeerRecord = own_row(door, request).record
     asked = _window(request.body, request.wall)
@@ -120,6 +130,7 @@ def federation_audit_excerpts(door: Door, request: Request) -> None:
                 "events": [excerpts.shown(entry) for entry in entries],
                 "shipments": [excerpts.shown_shipment(row.record) for row in rows],
                 "count": len(entries),
+                "complete_from": complete_from(door, record.id),
                 "next_cursor": following,
             }
         )
@@ -140,6 +151,7 @@ HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "list_chain_shipments": list_chain_shipments,
     "list_audit_shipments": list_audit_shipments,
     "ship_audit": ship_audit,
+    "prune_audit": prune_audit,
     "request_audit_excerpts": request_audit_excerpts,
     "federation_audit_excerpts": federation_audit_excerpts,
 }

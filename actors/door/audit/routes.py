@@ -76,6 +76,21 @@ ROUTES: Final = (
         idempotent=True,
     ),
     Route(
+        name="prune_audit",
+        method="POST",
+        path=f"{SYSTEM}/platform/audit/prune",
+        face="operator",
+        permission=PEERS_MANAGE,
+        tag=_TAG,
+        summary="Prune what is older than the retention, and safely in the archive",
+        description="As the daily run does: whole shipments that are verified and are read back once more, each of their entries older "
+        "than `federation.audit_retention`; an anchor remains, and the last entry of a chain always stays. Ask again while `more` is true.",
+        body=bodies.PRUNE,
+        success={200: bodies.PRUNED},
+        errors={404: ("not_found",), 409: ("pruning_off", "pruning_running")},
+        idempotent=True,
+    ),
+    Route(
         name="request_audit_excerpts",
         method="POST",
         path=f"{SYSTEM}/platform/peers/{{id}}/audit_requests",

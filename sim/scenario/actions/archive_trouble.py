@@ -1,4 +1,4 @@
-"""`archive_trouble`: the archive of audit chains is full, forgets or damages what it is given."""
+"""`archive_trouble`: the archive of audit chains is full or away, forgets or damages what it is given."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @action("archive_trouble")
 @attrs.frozen(kw_only=True)
 class ArchiveTrouble:
-    """From now on the archive takes nothing more, forgets what it takes, or gives it back changed; until `none`."""
+    """From now on the archive takes nothing more, cannot be reached, forgets what it takes, or gives it back changed; until `none`."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose archive"))
-    what: str = attrs.field(metadata=key(one_of("full", "forgets", "rots", "none"), "what is wrong with it"))
+    what: str = attrs.field(metadata=key(one_of("full", "away", "forgets", "rots", "none"), "what is wrong with it"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
         stage.host(self.on).archive.trouble(self.what, stage.world.timeline.now)

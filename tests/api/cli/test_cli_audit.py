@@ -21,8 +21,9 @@ from actors.ports import StoreObject
 from actors.registry import DOMAIN_VERSION, KINDS
 from api.cli.root import cli
 from net.archive import FolderArchive
+from runtime.store.backup import backup, restore
 from runtime.store.chain import GENESIS, link
-from runtime.store.port import AuditDraft, AuditEntry, Put, Query, Unit, Write
+from runtime.store.port import AuditDraft, AuditEntry, Prune, Put, Query, Unit, Write
 from runtime.store.sqlite import DATABASE_NAME, SqliteStore
 from runtime.values import evolve
 
@@ -275,3 +276,68 @@ def test_an_object_that_is_missing_or_changed_is_found(data: Path) -> None:
     done = verify(data)
     assert done.exit_code == 1
     assert "is missing from the archive" in done.output
+
+
+# --- pruned chains ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pruned(data: Path) -> Path:
+    """The same folder, and the first four entries are in the archive only."""
+    store = SqliteStore.open(data / DATABASE_NAME, KINDS, deliver=lambda callback: callback(), domain_version=DOMAIN_VERSION)
+    last = store.audit(PEER_ID, SHIPPED - 1, 1)[0]
+    _commit(store, Prune(PEER_ID, SHIPPED, last.hash, store.query(Query(SHIPMENT.name))[0].record.id, 10.0))
+    store.close()
+    return data
+
+
+def object_of(data: Path) -> Path:
+    (path,) = (data / "archive").rglob("*.jsonl")
+    path.chmod(0o600)
+    return path
+
+
+def test_a_pruned_chain_is_whole_with_what_the_archive_has_of_it(pruned: Path, tmp_path: Path) -> None:
+    done = verify(pruned)
+    assert done.exit_code == 0, done.output
+    assert f"{ENTRIES} entries, {SHIPPED} of them pruned, 1 shipments  whole" in done.output
+    (pruned / "archive").rename(tmp_path / "elsewhere")
+    assert verify(pruned, "--archive", str(tmp_path / "elsewhere")).exit_code == 0
+    done = verify(pruned)
+    assert done.exit_code == 1
+    assert "its entries are nowhere else; not checked: entries 1–4" in done.output
+
+
+def test_what_was_changed_in_the_object_of_pruned_entries_is_found(pruned: Path) -> None:
+    path = object_of(pruned)
+    path.write_bytes(path.read_bytes().replace(b"peer.updated", b"peer.removed", 1))
+    assert "shipment 1 was changed in the archive" in verify(pruned).output
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("update store_audit_pruned set held_by = 'x'", "was pruned up to entry 4, which no verified shipment holds"),
+        (f"update store_audit_pruned set hash = '{'0' * 64}'", "broken from entry 5 on"),
+        ("update audit_shipment set record = replace(record, 'verified', 'failed')", "which no verified shipment holds"),
+        ("delete from store_audit_pruned", "broken from entry 1 on"),
+        ("delete from store_audit where sequence = 5", "broken from entry 5 on"),
+        ("delete from store_audit", "all entries are gone"),
+        ("update store_audit_ledger set hash = '0' where position = 4", "entry 4 was written anew"),
+        (
+            "insert into store_audit_pruned select chain, 6, hash, '', '', 1.0 from store_audit where sequence = 6",
+            "entry 5 is there",
+        ),
+    ],
+)
+def test_what_was_changed_around_a_pruning_is_found(pruned: Path, statement: str, word: str) -> None:
+    tamper(pruned, statement)
+    done = verify(pruned)
+    assert done.exit_code == 1, done.output
+    assert word in done.output
+
+
+def test_a_pruned_store_is_restored_whole(pruned: Path, tmp_path: Path) -> None:
+    backup(pruned / DATABASE_NAME, tmp_path / "b", created_at=1.0)
+    restored = restore(tmp_path / "b", tmp_path / "new", KINDS, domain_version=DOMAIN_VERSION)
+    assert (restored.audit_problems, restored.ledger_problem) == ({}, None)

@@ -1,0 +1,184 @@
+"""The pruner of an account: gives up the oldest entries of audit chains, and only what stands in the archive as it was shipped.
+
+Lives here: the run and its rhythm, and what may be given up. Must not live here: shipping (`actor`), or how entries are removed (the
+store).
+
+Nothing is pruned unless `federation.audit_retention` is set. Whole shipments go, the oldest first: verified, read back once more just
+before, each of their entries older than the retention, and not holding the last entry of its chain. One shipment is one commit, with an
+anchor of what it held, so that a crash leaves a shipment whole or gone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+import attrs
+
+from actors.audit_archive.chains import Chain, following
+from actors.audit_archive.messages import Begin, NextChains, ObjectReadBack, Pruned, PruneNow
+from actors.audit_archive.record import PRUNING, SHIPMENT, PruningRecord, ShipmentRecord, next_pruning
+from actors.limits import SHIPMENT_CHAINS_SLICE
+from actors.ports import CheckObject, StoredObject
+from runtime.actor import Actor, Due, handles
+from runtime.context import Context
+from runtime.errors import OperatorFault
+from runtime.values import evolve
+
+CHANGED: Final = "object_changed"
+
+
+@attrs.define(eq=False)
+class Run:
+    """A run under way; `dry` changes nothing, `limit` is how many shipments it takes at most, `next` the shipment that a chain is at."""
+
+    asked: Any = None
+    by: str | None = None
+    dry: bool = False
+    limit: int | None = None
+    after_id: str | None = None
+    chains: deque[Chain] = attrs.field(factory=deque)
+    next: int | None = None
+    current: ShipmentRecord | None = None
+    touched: set[str] = attrs.field(factory=set)
+    shipments: int = 0
+    entries: int = 0
+    failures: int = 0
+    error: str | None = None
+
+    def leave(self) -> None:
+        """Be done with the chain at hand."""
+        self.chains.popleft()
+        self.next = None
+
+    def done(self, more: bool) -> Pruned:
+        """What the run has done, or would do."""
+        return Pruned(len(self.touched), self.shipments, self.entries, self.failures, more)
+
+
+class Pruner(Actor):
+    """One per account."""
+
+    kind = PRUNING
+    running: Run | None = None
+
+    def holds_work(self) -> bool:
+        return self.running is not None
+
+    @handles(Begin)
+    def on_begin(self, message: Begin, ctx: Context) -> None:
+        if self.record is None:
+            ctx.save(PruningRecord(id=message.account_id, next_run_at=next_pruning(ctx.wall)))
+
+    @handles(Due)
+    def on_due(self, message: Due, ctx: Context) -> None:
+        if self.record is not None and self.running is None:
+            # The time of the next run moves when this one ends, so that a crash in between repeats it.
+            self._begin(ctx, Run())
+
+    @handles(PruneNow)
+    def on_prune_now(self, message: PruneNow, ctx: Context) -> None:
+        if self.record is None:
+            ctx.reply(OperatorFault("not_found", "this account prunes nothing", 404))
+        elif not ctx.settings.federation.audit_retention_s:
+            ctx.reply(
+                OperatorFault("pruning_off", "nothing is pruned unless federation.audit_retention says for how long entries stay", 409)
+            )
+        elif self.running is not None:
+            ctx.reply(OperatorFault("pruning_running", "a run is under way; ask again when it has ended", 409))
+        else:
+            self._begin(ctx, Run(ctx.defer(), message.by, message.dry_run, message.limit))
+
+    def _begin(self, ctx: Context, run: Run) -> None:
+        self.running = run
+        ctx.after(0.0, NextChains(), "next")
+
+    @handles(NextChains)
+    def on_next_chains(self, message: NextChains, ctx: Context) -> None:
+        if self.running is not None:
+            self._go_on(ctx, self.running)
+
+    def _go_on(self, ctx: Context, run: Run) -> None:
+        """Have the next shipment that may go read back; a slice of chains at a time, so that others get their turns."""
+        if not run.chains and not self._more_chains(ctx, run):
+            self._end(ctx, run, more=False)
+            return
+        while run.chains:
+            ripe = self._ripe(ctx, run.chains[0].id, run.next)
+            if ripe is None:
+                run.leave()
+            elif run.limit is not None and run.shipments >= run.limit:
+                self._end(ctx, run, more=True)
+                return
+            else:
+                run.current = ripe
+                ctx.call(CheckObject(ripe.path), then=ObjectReadBack)
+                return
+        ctx.after(0.0, NextChains(), "next")
+
+    def _more_chains(self, ctx: Context, run: Run) -> bool:
+        if not ctx.settings.federation.audit_retention_s:
+            return False
+        found = following(ctx.query_ids, ctx.ref.id, ctx.settings.identity.instance_id, run.after_id, SHIPMENT_CHAINS_SLICE)
+        run.chains.extend(found)
+        run.after_id = found[-1].id if found else run.after_id
+        return bool(found)
+
+    def _ripe(self, ctx: Context, chain: str, number: int | None) -> ShipmentRecord | None:
+        """The shipment `number` of a chain, or the first one that is not pruned, if it may be; None if nothing of the chain may."""
+        pruned = ctx.audit_pruned(chain)
+        if number is None:
+            holder = None if pruned is None else ctx.row(SHIPMENT.name, pruned.held_by)
+            number = 1 if holder is None else holder.record.number + 1
+        id = ctx.find(SHIPMENT.name, "number", f"{chain} {number}")
+        row = None if id is None else ctx.row(SHIPMENT.name, id)
+        head = ctx.audit_head(chain)
+        if row is None or head is None:
+            return None
+        record: ShipmentRecord = row.record
+        old = record.period_end < ctx.wall - ctx.settings.federation.audit_retention_s
+        behind = pruned is None or record.first_sequence > pruned.sequence
+        return record if record.state == "verified" and old and behind and record.last_sequence < head.sequence else None
+
+    @handles(ObjectReadBack)
+    def on_object_read_back(self, message: ObjectReadBack, ctx: Context) -> None:
+        run = self.running
+        if run is None or run.current is None:
+            return
+        asked, run.current = run.current, None
+        found: StoredObject | None = None if message.fault is not None else message.outcome
+        ripe = self._ripe(ctx, asked.chain, run.next)
+        if found is None or found.sha256 != asked.sha256:
+            self._refused(ctx, run, asked, CHANGED if message.fault is None else message.fault.code)
+        elif ripe != asked:
+            run.leave()
+        else:
+            if not run.dry:
+                ctx.prune_audit(asked.chain, asked.last_sequence, asked.head_hash, asked.id)
+            run.next = asked.number + 1
+            run.touched.add(asked.chain)
+            run.shipments += 1
+            run.entries += asked.entry_count
+        ctx.after(0.0, NextChains(), "next")
+
+    def _refused(self, ctx: Context, run: Run, asked: ShipmentRecord, error: str) -> None:
+        if not run.dry:
+            ctx.emit("federation.audit.prune_refused", "critical", asked.account_id, federation_peer_id=asked.federation_peer_id,
+                     chain=asked.chain, chain_kind=asked.chain_kind, shipment_id=asked.id, error=error)  # fmt: skip
+        run.failures += 1
+        run.error = error
+        run.leave()
+
+    def _end(self, ctx: Context, run: Run, more: bool) -> None:
+        self.running = None
+        done = run.done(more)
+        if not run.dry:
+            record: PruningRecord = self.record
+            # A run that stopped at its limit leaves the daily one what is left, and does not put it off.
+            ran = {"next_run_at": record.next_run_at if more else next_pruning(ctx.wall), "runs": record.runs + 1}
+            ctx.save(evolve(record, **ran, last_run_at=ctx.wall, last_error=run.error))
+            if run.entries:
+                facts = {"chains": done.chains, "shipments": done.shipments, "entries": done.entries}
+                ctx.audit_in(ctx.settings.identity.instance_id, "audit.pruned", "system" if run.by is None else "user", run.by, **facts)
+                ctx.emit("federation.audit.pruned", "low", ctx.ref.id, **facts)
+        ctx.answer(run.asked, done)
