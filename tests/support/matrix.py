@@ -16,7 +16,7 @@ import attrs
 
 from actors.approval.messages import AskApproval
 from actors.audit_archive.messages import Begin
-from actors.audit_archive.record import ARCHIVE
+from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.door.call import Answer, Call, Source
 from actors.door.openapi import document
 from actors.limits import ACCESS_TOKEN_TTL_S
@@ -503,7 +503,8 @@ def build() -> Matrix:
     matrix.sources["no certificate"] = Source("192.0.2.9", "tls")
     matrix.sources["loopback"] = evolve(matrix.sources["b"], face="loopback")
     # As the daemon does at its start.
-    a.engine.tell(Ref(ARCHIVE.name, a.account_id), Begin(a.account_id))
+    for kind in (ARCHIVE, PRUNING):
+        a.engine.tell(Ref(kind.name, a.account_id), Begin(a.account_id))
     world.run_for(EXPIRED_AFTER_S)
     for role, permissions in roles().items():
         matrix.tokens[role] = matrix.operator(role, OTHER_ACCOUNT if role == "other account" else a.account_id, permissions)
