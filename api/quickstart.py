@@ -157,9 +157,10 @@ def run(*, keep: bool, as_json: bool) -> int:
         for site in sites:
             wait_ready(site)
         peers = walked(narrator, sites)
-        finish(narrator, sites, peers, keep=keep)
-        if keep:
-            wait_for_interrupt()
+        with contextlib.suppress(KeyboardInterrupt) if keep else contextlib.nullcontext():
+            finish(narrator, sites, peers, keep=keep)
+            if keep:
+                wait_for_interrupt()
     except QuickstartError as error:
         if as_json:
             print(json.dumps({"ok": False, "error": str(error)}))
@@ -356,10 +357,13 @@ def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], 
 
 
 def wait_for_interrupt() -> None:
-    """Keep the platforms until Ctrl-C or SIGTERM."""
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            signal.pause()
+    """Keep the platforms until Ctrl-C or SIGTERM.
+
+    Raises:
+        KeyboardInterrupt: one of them has come.
+    """
+    while True:
+        signal.pause()
 
 
 def stop(sites: tuple[Site, Site]) -> None:

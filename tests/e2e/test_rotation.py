@@ -88,7 +88,7 @@ def test_a_root_is_replaced_while_heartbeats_go_on_and_the_former_one_ends(tmp_p
         # A certificate under the root of `a`.
         shows = (b, at_b) if role_of_b == "child" else (a, at_a)
         first, serial = a.facts["ca_fingerprint"], trust(*shows)["outbound"]["serial"]
-        drilled = powernode(a, "trust", "rotate", "--drill", "--overlap", "1", "--seeds", "1")
+        drilled = powernode(a, "trust", "rotate", "--drill", "--overlap", "1d", "--seeds", "1")
         assert (drilled["left_behind"], [outcome["id"] for outcome in drilled["outcomes"]]) == (0, [at_a])
         assert rotation(a)["rotating"] is False
         begun = a.call("POST", f"{TRUST}/rotate", {"overlap_days": 1})

@@ -103,7 +103,7 @@ def test_what_tells_of_no_peers_is_refused_with_its_place(given: Any, text: str)
         read_peers(given, NOW)
 
 
-@pytest.mark.parametrize(("asked", "played"), [((), 2.5), (("--overlap", "4"), 4)])
+@pytest.mark.parametrize(("asked", "played"), [((), 2.5), (("--overlap", "4d"), 4)])
 def test_the_platforms_own_overlap_is_played_unless_another_is_asked_for(asked: tuple[str, ...], played: float) -> None:
     shown = json.dumps({"overlap_days": 2.5, "peers": []})
     result = CliRunner().invoke(sim, ["rehearse", "--seeds", "1", "--json", *asked], input=shown)
@@ -137,7 +137,7 @@ def test_the_command_reads_what_the_status_prints() -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["left_behind"] == 0
     assert json.loads(result.stdout)["overlap_days"] == 7
-    behind = CliRunner().invoke(sim, ["rehearse", "--seeds", "1", "--overlap", "1"], input=json.dumps({"rotating": True, "peers": []}))
+    behind = CliRunner().invoke(sim, ["rehearse", "--seeds", "1", "--overlap", "1d"], input=json.dumps({"rotating": True, "peers": []}))
     assert (behind.exit_code, "under way" in behind.output) == (1, True)
     assert CliRunner().invoke(sim, ["rehearse"], input="no").exit_code == 2
     assert CliRunner().invoke(sim, ["rehearse"], input="[]").exit_code == 2

@@ -72,7 +72,7 @@ def test_a_seat_that_was_asked_for_anew_after_its_term_is_given_back(crashes: bo
 
 
 def test_a_request_that_arrives_after_the_word_of_the_cancellation_leaves_no_seat() -> None:
-    """The subscriber has crashed meanwhile, so that nobody waits for the answer; the request is still under way."""
+    """The subscriber has crashed meanwhile, so that nobody waits for the answer, and cannot ask again; the request is still under way."""
     two = Two()
     offering = offer(two.peers)
     link = two.world.links.between("b", "a")
@@ -81,8 +81,11 @@ def test_a_request_that_arrives_after_the_word_of_the_cancellation_leaves_no_sea
     two.world.run_for(0.05)
     link.latency = Fixed(QUICK_S)
     two.b.crash()
+    join = two.apart()
     two.b.start()
     two.b.sign_in()
+    two.world.run_for(LATE_S - 5.0)
+    join()
     (row,) = two.ask("GET", SUBSCRIPTIONS).data
     assert two.ask("POST", f"{SUBSCRIPTIONS}/{row['id']}/cancel", {}).status == 200
     two.world.run_for(1.0)
