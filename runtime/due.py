@@ -15,7 +15,7 @@ from runtime.actor import Ref
 from runtime.buggify import Decide, site
 from runtime.clock import Clock
 from runtime.deadlines import Deadlines
-from runtime.limits import DUE_REPEAT_S, DUE_SLICE, SLICE_EVERY_S, WALL_RECHECK_S, WALL_STEP_S
+from runtime.limits import DUE_REPEAT_S, DUE_SLICE, RESUME_SLICE, SLICE_EVERY_S, WALL_RECHECK_S, WALL_STEP_S
 from runtime.timers import Timer, TimerHeap
 
 DUE_TWICE: Final = site("due.twice", "a deadline is told twice")
@@ -30,6 +30,7 @@ class DueDeadlines:
         armed: called when the next moment at which something is to be done may have come nearer.
         put_off_s: kinds whose looks are put off for a while, each with the longest while (`Kind.put_off_s`). After a start, and when the
             wall clock was put back, those that are further away are told as well: a clock that was ahead has set them.
+        with_dates: those of them that are not told after a start (`Kind.has_dates`).
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class DueDeadlines:
         knows: Callable[[Ref], bool],
         armed: Callable[[], None],
         put_off_s: Mapping[str, float],
+        with_dates: frozenset[str],
     ) -> None:
         self._clock = clock
         self._timers = timers
@@ -49,6 +51,7 @@ class DueDeadlines:
         self._knows = knows
         self._armed = armed
         self._put_off_s = put_off_s
+        self._put_off_at_start_s = {kind: longest_s for kind, longest_s in put_off_s.items() if kind not in with_dates}
         self._behind_s = math.inf
         self._timer: Timer | None = None
         self._deadlines = Deadlines()
@@ -63,7 +66,7 @@ class DueDeadlines:
         for ref, at in deadlines:
             self._deadlines.set(ref, at)
         self._behind_s = self._clock.now() - self._clock.wall()
-        self._tell_doubtful()
+        self._tell_doubtful(self._put_off_at_start_s)
         self._arm()
 
     def set(self, ref: Ref, at: float | None) -> None:
@@ -109,17 +112,17 @@ class DueDeadlines:
         """Doubt deadlines if the wall clock, against the other one, is further behind than it was."""
         former_s, self._behind_s = self._behind_s, self._clock.now() - wall
         if self._behind_s - former_s > WALL_STEP_S:
-            self._tell_doubtful()
+            self._tell_doubtful(self._put_off_s)
 
-    def _tell_doubtful(self) -> None:
+    def _tell_doubtful(self, put_off_s: Mapping[str, float]) -> None:
         """Have those look that are put off for longer than anybody means to. What they do moves their deadlines; one that waits for a date
         of its own does nothing."""
-        doubtful = deque(self._deadlines.doubtful(self._clock.wall(), self._put_off_s))
+        doubtful = deque(self._deadlines.doubtful(self._clock.wall(), put_off_s))
         if doubtful:
             self._tell_slice(doubtful)
 
     def _tell_slice(self, doubtful: deque[Ref]) -> None:
-        for _ in range(min(DUE_SLICE, len(doubtful))):
+        for _ in range(min(RESUME_SLICE, len(doubtful))):
             ref = doubtful.popleft()
             if not self._knows(ref):
                 self._tell(ref)

@@ -120,7 +120,8 @@ class Engine:
         self._residents = Residents(clock, timers, self.counters, buggify, crash_policy.healthy)
         self._cells = self._residents.cells
         put_off_s = {name: kind.put_off_s for name, kind in self._kinds.items() if kind.put_off_s is not None}
-        self._due = DueDeadlines(clock, timers, buggify, self._tell_due, self._knows_due, self._arrived, put_off_s)
+        with_dates = frozenset(name for name, kind in self._kinds.items() if kind.has_dates)
+        self._due = DueDeadlines(clock, timers, buggify, self._tell_due, self._knows_due, self._arrived, put_off_s, with_dates)
         self.directory = Directory(store, self._kinds)
 
     # --- life ----------------------------------------------------------------------------------------------------

@@ -461,6 +461,7 @@ KIND = Kind(
     keys=_keys,
     due=_due,
     put_off_s=OWED_NOTICE_RETRY_MAX_S,
+    has_dates=True,
     resume=_resume,
     evidence=PeerEvidence,
     evidence_columns={"last_heartbeat_at": "real"},

@@ -41,6 +41,8 @@ class Kind:
         put_off_s: the longest time by which looks of this kind are put off; None where every deadline is a date of its own. A record whose
             deadline is further away is told of it after a start, and when the wall clock was put back: a clock that was ahead may have
             set it, which its actor finds out by `runtime.deadlines.has_come`.
+        has_dates: with `put_off_s`: that other deadlines of these records are dates of their own. Then a start, at which there may be
+            many of them, is no reason to look; a clock that is put back is.
         resume: whether the actor must be woken after a start of the process; pure.
         evidence: attrs class of the small mutable value flushed beside the record, or None.
         evidence_columns: indexed columns computed from the evidence by `project_evidence`.
@@ -57,6 +59,7 @@ class Kind:
     keys: Callable[[Any], dict[str, str | None]] = _no_columns
     due: Callable[[Any], float | None] = _nothing
     put_off_s: float | None = None
+    has_dates: bool = False
     resume: Callable[[Any], bool] = _nothing
     evidence: type | None = None
     evidence_columns: Mapping[str, Column] = attrs.field(factory=dict)

@@ -303,13 +303,13 @@ def test_a_clock_that_is_put_right_by_little_wakes_nobody(back_s: float) -> None
 
 def test_many_that_were_put_off_look_in_slices() -> None:
     world = World()
-    refs = [Ref("looker", f"{number:04}") for number in range(DUE_SLICE + 5)]
+    refs = [Ref("looker", f"{number:04}") for number in range(RESUME_SLICE + 5)]
     for ref in refs:
         put_off_by_a_clock_ahead(world, ref)
         world.clock.wall_at -= AHEAD_S
     world.crash_process()
     world.run()
-    assert sum(looks(world, ref) for ref in refs) == DUE_SLICE
+    assert sum(looks(world, ref) for ref in refs) == RESUME_SLICE
     world.advance(SLICE_EVERY_S)
     assert all(looks(world, ref) == 1 for ref in refs)
 
