@@ -136,6 +136,7 @@ KIND: Final = Kind(
     },
     due=_due,
     put_off_s=LOOK_S,
+    has_dates=True,
     resume=lambda record: record.execution_status == "running",
 )  # fmt: skip
 

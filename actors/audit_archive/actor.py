@@ -19,7 +19,7 @@ from actors.audit_archive.messages import Begin, NextChains, ObjectChecked, Obje
 from actors.audit_archive.record import (
     ARCHIVE,
     SHIPMENT,
-    ArchiveRecord,
+    DailyRuns,
     ShipmentRecord,
     latest_shipment,
     next_run,
@@ -73,7 +73,7 @@ class Archivist(Actor):
     @handles(Begin)
     def on_begin(self, message: Begin, ctx: Context) -> None:
         if self.record is None:
-            ctx.save(ArchiveRecord(id=message.account_id, next_run_at=next_run(ctx.wall)))
+            ctx.save(DailyRuns(id=message.account_id, next_run_at=next_run(ctx.wall)))
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
@@ -194,7 +194,7 @@ class Archivist(Actor):
 
     def _end(self, ctx: Context, run: Run) -> None:
         self.running = None
-        record: ArchiveRecord = self.record
+        record: DailyRuns = self.record
         ctx.save(evolve(record, next_run_at=next_run(ctx.wall), last_run_at=ctx.wall, last_error=run.error, runs=record.runs + 1))
         ctx.answer(run.asked, Shipped(run.swept_peers, run.shipped, run.entries, run.failures, run.swept))
 

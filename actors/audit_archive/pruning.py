@@ -17,7 +17,7 @@ import attrs
 
 from actors.audit_archive.chains import Chain, following
 from actors.audit_archive.messages import Begin, NextChains, ObjectReadBack, Pruned, PruneNow
-from actors.audit_archive.record import PRUNING, SHIPMENT, PruningRecord, ShipmentRecord, next_pruning
+from actors.audit_archive.record import PRUNING, SHIPMENT, DailyRuns, ShipmentRecord, next_pruning
 from actors.limits import SHIPMENT_CHAINS_SLICE
 from actors.ports import CheckObject, StoredObject
 from runtime.actor import Actor, Due, handles
@@ -68,7 +68,7 @@ class Pruner(Actor):
     @handles(Begin)
     def on_begin(self, message: Begin, ctx: Context) -> None:
         if self.record is None:
-            ctx.save(PruningRecord(id=message.account_id, next_run_at=next_pruning(ctx.wall)))
+            ctx.save(DailyRuns(id=message.account_id, next_run_at=next_pruning(ctx.wall)))
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
@@ -173,7 +173,7 @@ class Pruner(Actor):
         self.running = None
         done = run.done(more)
         if not run.dry:
-            record: PruningRecord = self.record
+            record: DailyRuns = self.record
             # A run that stopped at its limit leaves the daily one what is left, and does not put it off.
             ran = {"next_run_at": record.next_run_at if more else next_pruning(ctx.wall), "runs": record.runs + 1}
             ctx.save(evolve(record, **ran, last_run_at=ctx.wall, last_error=run.error))

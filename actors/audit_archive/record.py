@@ -32,8 +32,8 @@ SHIPMENTS_OF_ONE_MOMENT_MAX: Final = 32
 
 
 @attrs.frozen(kw_only=True)
-class ArchiveRecord:
-    """The runs of one account; `id` is the account's. Times are seconds since the epoch."""
+class DailyRuns:
+    """The runs of one kind of work of an account, whose id is `id`. Times are seconds since the epoch."""
 
     id: str
     version: int = 0
@@ -116,24 +116,10 @@ class ShipmentRecord:
 
 
 ARCHIVE: Final = Kind(
-    name="audit_archive", record=ArchiveRecord, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
+    name="audit_archive", record=DailyRuns, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
 )
-
-
-@attrs.frozen(kw_only=True)
-class PruningRecord:
-    """The prunings of one account; `id` is the account's. Times are seconds since the epoch."""
-
-    id: str
-    version: int = 0
-    next_run_at: float
-    last_run_at: float | None = None
-    last_error: str | None = None
-    runs: int = 0
-
-
 PRUNING: Final = Kind(
-    name="audit_pruning", record=PruningRecord, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
+    name="audit_pruning", record=DailyRuns, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
 )
 
 

@@ -33,6 +33,7 @@ from actors.received_grant.messages import (
     Replied,
 )
 from actors.received_grant.record import (
+    ASKED_AGAIN_MAX_S,
     EXPIRED_CODE,
     KIND,
     REVOKED_CODE,
@@ -51,6 +52,7 @@ from runtime.actor import Actor, Due, handles
 from runtime.cell import Ask
 from runtime.clock import iso
 from runtime.context import Context
+from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
 from runtime.store.port import Row
 from runtime.values import evolve
@@ -311,7 +313,7 @@ class ReceivedGrantActor(Actor):
             return
         if ctx.wall >= gone_at(record):
             self._destroy(ctx, record, "system", None, "expired")
-        elif record.ask_at is not None and record.ask_at <= ctx.wall:
+        elif has_come(record.ask_at, ctx.wall, ASKED_AGAIN_MAX_S):
             again_at = asked_again_at(record, ctx.wall)
             ctx.save(evolve(record, ask_at=again_at, updated_at=ctx.wall))
             if again_at is not None:

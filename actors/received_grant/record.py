@@ -114,6 +114,8 @@ KIND = Kind(
     unique={"held": "grant_already_held"},
     keys=lambda record: {"held": held_key(record.federation_peer_id, record.grant_id)},
     due=lambda record: min(record.ask_at or math.inf, gone_at(record)),
+    put_off_s=ASKED_AGAIN_MAX_S,
+    has_dates=True,
 )
 
 

@@ -234,7 +234,7 @@ def test_whatever_clocks_and_processes_do_a_deadline_takes_effect_once(steps: li
 
 # --- a clock that was ahead ------------------------------------------------------------------------------------------
 
-B = Ref("looker", "b")
+B, C = Ref("looker", "b"), Ref("mixed", "c")
 AHEAD_S = 20 * 86_400.0
 
 
@@ -275,6 +275,21 @@ def test_a_clock_that_was_put_right_before_the_start_is_no_reason_to_wait() -> N
     world.crash_process()
     world.run()
     assert looks(world, B) == 1
+
+
+def test_where_dates_stand_beside_looks_a_start_wakes_nobody_and_a_clock_put_right_does() -> None:
+    world = World()
+    put_off_by_a_clock_ahead(world, C)
+    world.crash_process()
+    world.clock.wall_at -= AHEAD_S
+    world.crash_process()
+    world.run()
+    assert (dues(world), looks(world, C)) == (0, 0)
+    world.clock.wall_at += AHEAD_S
+    world.advance(WALL_RECHECK_S + 1.0)
+    world.clock.wall_at -= AHEAD_S
+    world.advance(WALL_RECHECK_S + 1.0)
+    assert (dues(world), looks(world, C)) == (1, 1)
 
 
 def test_a_date_of_its_own_stays_what_it_is() -> None:

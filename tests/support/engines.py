@@ -73,6 +73,8 @@ ROW = Kind("row", AccountRecord)
 PATIENCE_S = 600.0
 LOOKER = Kind("looker", AccountRecord, due=lambda record: record.due_at, put_off_s=PATIENCE_S)
 """Looks again after ten minutes at most."""
+MIXED = Kind("mixed", AccountRecord, due=lambda record: record.due_at, put_off_s=PATIENCE_S, has_dates=True)
+"""The same, with dates of its own beside."""
 
 
 @attrs.frozen
@@ -151,6 +153,10 @@ class Looker(Account):
             ctx.save(evolve(record, due_at=None, fired=record.fired + 1))
 
 
+class Mixed(Looker):
+    kind = MIXED
+
+
 class DropOldest(Account):
     kind = None
     mailbox_max = 2
@@ -176,7 +182,7 @@ class Reject(Account):
 
 
 ACTORS: dict[str, type[Actor]] = {
-    "account": Account, "looker": Looker, "drop_oldest": DropOldest, "coalesce": Coalesce, "block": Block, "reject": Reject,
+    "account": Account, "looker": Looker, "mixed": Mixed, "drop_oldest": DropOldest, "coalesce": Coalesce, "block": Block, "reject": Reject,
 }  # fmt: skip
 
 
@@ -204,7 +210,7 @@ class World:
     ) -> None:
         self.clock = ManualClock()
         self.chance = chance or SeededRandomness(1)
-        self.store = MemoryStore([ACCOUNT, ROW, LOOKER], hold=hold, chance=self.chance)
+        self.store = MemoryStore([ACCOUNT, ROW, LOOKER, MIXED], hold=hold, chance=self.chance)
         self.seen: list[tuple[Ref, Any]] = []
         self.calls: list[tuple[Fetch, Callable[[Any], None]]] = []
         self.events: list[Event] = []
