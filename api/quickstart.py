@@ -21,6 +21,8 @@ from typing import Any
 import attrs
 import trio
 
+from actors.limits import ACCESS_TOKEN_TTL_S
+from api.durations import format_duration
 from net.http_client import JsonReply, request_json
 from runtime.clock import SystemClock
 
@@ -71,6 +73,11 @@ class Site:
     token: str = attrs.field(default="", repr=False)
     peer_id: str = ""
     statuses: list[str] = attrs.field(factory=list)
+
+    @property
+    def password_file(self) -> Path:
+        """Where whoever keeps the platforms finds the operator's password, for `powernode login`."""
+        return self.data / "first-operator-password"
 
 
 @attrs.define(eq=False)
@@ -206,6 +213,8 @@ def wait_ready(site: Site) -> None:
     facts = json.loads(line)
     site.public_url, site.operator_url = facts["public_url"], facts["operator_url"]
     site.email, site.password = facts["first_operator"]["email"], facts["first_operator"]["password"]
+    site.password_file.touch(mode=0o600)
+    site.password_file.write_text(site.password)
 
 
 class _Watchdog:
@@ -340,10 +349,10 @@ async def read(narrator: Narrator, sites: tuple[Site, Site], bearer: str) -> Non
 
 def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], *, keep: bool) -> None:
     """The last word: the outcome, and with `keep` what a person needs to go on."""
-    kept = {site.name.lower(): {"public_url": site.public_url, "operator_url": site.operator_url, "token": site.token} for site in sites}
     if narrator.as_json:
         last = {"ok": True, "seconds": round(narrator.elapsed_s, 3), **peers}
-        print(json.dumps({**last, "kept": kept} if keep else last), flush=True)
+        kept = {"kept": {site.name.lower(): kept_site(site) for site in sites}} if keep else {}
+        print(json.dumps({**last, **kept}), flush=True)
         return
     print(f"\nBoth sides are active, and B reads what A grants, after {narrator.elapsed_s:.1f} s.")
     if keep:
@@ -351,9 +360,19 @@ def finish(narrator: Narrator, sites: tuple[Site, Site], peers: dict[str, Any], 
             print(f"\n  {site.name}: {site.operator_url} (operators), {site.public_url} (peers)")
             print(f"     export POWERNODE_URL={site.operator_url}")
             print(f"     export POWERNODE_TOKEN={site.token}")
+            print(f"     or, for longer than {format_duration(ACCESS_TOKEN_TTL_S)}: unset POWERNODE_TOKEN;")
+            print(f"     powernode login {site.email} --password-file {site.password_file}")
         print(
             "\nTry `powernode peers list` and `powernode grants list PEER`. Ctrl-C stops both platforms and removes their data.", flush=True
         )
+
+
+def kept_site(site: Site) -> dict[str, str]:
+    """What a program needs to go on with a platform: the token for a quarter of an hour, and the file with the password for longer."""
+    return {
+        "public_url": site.public_url, "operator_url": site.operator_url, "token": site.token,
+        "email": site.email, "password_file": str(site.password_file),
+    }  # fmt: skip
 
 
 def wait_for_interrupt() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -30,14 +32,27 @@ def test_whoever_ends_the_quickstart_ends_its_platforms(tmp_path: Path, ended_at
     command = [sys.executable, "-m", "api.cli", "quickstart", "--keep", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert process.stdout is not None
-    assert any(ended_at in line for line in process.stdout)
+    reached = next(line for line in process.stdout if ended_at in line)
     daemons = _serving(tmp_path)
     assert len(daemons) == 2
+    for site in json.loads(reached).get("kept", {}).values():
+        _signs_in(site, tmp_path)
     process.send_signal(signal.SIGTERM)
     process.stdout.read()
     assert process.wait(timeout=120) == exit_code
     assert not _serving(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def _signs_in(site: dict[str, str], folder: Path) -> None:
+    """Whoever keeps the platforms goes on after the token has ended, with a session of their own."""
+    assert stat.S_IMODE(os.stat(site["password_file"]).st_mode) == 0o600
+    environment = {**os.environ, "POWERNODE_URL": site["operator_url"], "XDG_CONFIG_HOME": str(folder / "configuration")}
+    login = ["login", site["email"], "--password-file", site["password_file"]]
+    for words in (login, ["peers", "list", "--json"], ["logout"]):
+        ended = subprocess.run([sys.executable, "-m", "api.cli", *words], capture_output=True, text=True, timeout=120, env=environment)
+        assert ended.returncode == 0, ended.stderr
+    shutil.rmtree(folder / "configuration")
 
 
 def _serving(folder: Path) -> list[int]:
