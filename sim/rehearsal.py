@@ -16,6 +16,7 @@ from typing import Any, Final
 import attrs
 
 from actors.limits import OVERLAP_DAYS_DEFAULT, OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN, SKEW_MAX_S
+from api.cli.text import counted
 from runtime.clock import parse_iso
 from runtime.engine import Engine
 from sim.releases import FORMER
@@ -204,7 +205,9 @@ def rehearse(
     if cast:
         scenario = parse(to_toml(document(cast, window_s / scale)), "rehearsal.toml")
         for number, seed in enumerate(seeds):
-            tell(f"seed {seed}: {len(cast)} platforms for {len(playing)} peers, {scenario.world.for_s / HOUR_S:.0f} h")
+            tell(
+                f"seed {seed}: {counted(len(cast), 'platform')} for {counted(len(playing), 'peer')}, {scenario.world.for_s / HOUR_S:.0f} h"
+            )
             results.append(_played(scenario, seed, _part(watch, number, len(seeds))))
         obstacles += [f"in the rehearsal, {failure.checker}: {failure.text}" for result in results[:1] for failure in result.failures]
     parts = {peer.id: name for name, (_, members) in cast.items() for peer in members}
@@ -368,9 +371,10 @@ def _why(peer: PeerTold, situation: Situation, window_s: float, lost: int, runs:
         return f"it has been silent for {silent}; if that lasts as long again it misses the whole overlap of {window}"
     if abs(peer.skew_s) > SKEW_MAX_S:
         return f"its clock is {_span(abs(peer.skew_s))} {'ahead' if peer.skew_s > 0 else 'behind'}; put it right first"
+    often = f"in {lost} of {counted(runs, 'run')}"
     if peer.silent_s:
-        return f"it has been silent for {_span(peer.silent_s)}, and came back too late in {lost} of {runs} runs; choose a longer overlap"
-    return f"it did not follow in {lost} of {runs} runs"
+        return f"it has been silent for {_span(peer.silent_s)}, and came back too late {often}; choose a longer overlap"
+    return f"it did not follow {often}"
 
 
 def _span(seconds: float) -> str:

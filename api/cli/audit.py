@@ -21,6 +21,7 @@ from api.cli.lazy import Command, LazyGroup
 from api.cli.output import ago, block, emit_json, listing, note, say
 from api.cli.peer_names import find_peer_id, peer_path
 from api.cli.peers import print_trail, resolved, trail
+from api.cli.text import counted
 from runtime.store.chain import GENESIS
 from runtime.store.chain import verify as broken_at
 from runtime.store.ledger import Kept, chain_problem
@@ -79,12 +80,12 @@ def verify(chain: str | None, data: Path | None, kept: str | None, archive: Path
         else:
             say(_line(verdict))
     broken = [verdict for verdict in verdicts if verdict.problem is not None]
-    note(f"{sum(verdict.kind != LEDGER for verdict in verdicts)} chains verified, {len(broken)} broken")
+    note(f"{counted(sum(verdict.kind != LEDGER for verdict in verdicts), 'chain')} verified, {len(broken)} broken")
     if data is None:
         note("link by link; entries cut off the end are noticed on the platform's host, with --data DIR")
     pruned = [verdict for verdict in verdicts if verdict.pruned]
     if pruned and data is None:
-        note(f"{len(pruned)} chains begin behind entries that were pruned; those are verified with --data DIR, in the archive")
+        note(f"{counted(len(pruned), 'chain')} with entries that were pruned; those are verified with --data DIR, in the archive")
     if broken:
         raise Failure(
             "audit_broken", "an audit chain was changed; compare it with a backup, the archive, and what peers have of it", Exit.FAILURE
@@ -94,11 +95,13 @@ def verify(chain: str | None, data: Path | None, kept: str | None, archive: Path
 def _line(verdict: Verdict) -> str:
     told = verdict.problem or "whole"
     if verdict.head is not None:
-        return f"ledger  {verdict.entries} entries  {told}  head {verdict.head}"
+        return f"ledger  {counted(verdict.entries, 'entry', 'entries')}  {told}  head {verdict.head}"
     pruned = f", {verdict.pruned} of them pruned" if verdict.pruned else ""
-    shipped = f", {verdict.shipments} shipments" if verdict.shipments else ""
+    shipped = f", {counted(verdict.shipments, 'shipment')}" if verdict.shipments else ""
     unchecked = f"; not checked: {verdict.unchecked}" if verdict.unchecked else ""
-    return f"{verdict.chain}  {verdict.kind or 'unknown'}  {verdict.entries} entries{pruned}{shipped}  {told}{unchecked}"
+    return (
+        f"{verdict.chain}  {verdict.kind or 'unknown'}  {counted(verdict.entries, 'entry', 'entries')}{pruned}{shipped}  {told}{unchecked}"
+    )
 
 
 def _kept(text: str | None) -> Kept | None:

@@ -17,6 +17,7 @@ from api.cli.client import Client
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
 from api.cli.output import block, emit_json, note
+from api.cli.text import counted
 
 PATH = "/platform/audit/prune"
 LIMIT_MAX = 1_000
@@ -68,4 +69,4 @@ def _progress(application: Application) -> Iterator[Callable[[int], object]]:
     from rich.console import Console
 
     with Console(stderr=True).status("pruning") as status:
-        yield lambda entries: status.update(f"pruning: {entries} entries")
+        yield lambda entries: status.update(f"pruning: {counted(entries, 'entry', 'entries')}")

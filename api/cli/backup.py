@@ -19,6 +19,7 @@ from api.cli.config import config_option, data_option, load_configuration
 from api.cli.failures import Exit, Failure
 from api.cli.lazy import Command
 from api.cli.output import emit_json, note, say
+from api.cli.text import counted
 
 _VAULT_KEY = "vault.key"
 
@@ -53,7 +54,7 @@ def backup(data: Path, file: Path | None, with_vault_key: bool, archive: Path) -
     if application.as_json:
         emit_json({"archive": str(archive), **attrs.asdict(manifest)})
         return
-    say(f"{archive}: {len(manifest.files)} files, epoch {manifest.boot_epoch}")
+    say(f"{archive}: {counted(len(manifest.files), 'file')}, epoch {manifest.boot_epoch}")
     if not with_vault_key:
         note(f"the master key is not in it; keep a copy of {configuration.vault_key_file} apart from this archive")
 
@@ -85,7 +86,7 @@ def restore(data: Path, vault_key: Path | None, archive: Path) -> None:
     if current().as_json:
         emit_json({"data": str(data), **attrs.asdict(restored)})
     else:
-        say(f"{data}: restored, epoch {restored.boot_epoch}, {sum(restored.changed.values())} records closed")
+        say(f"{data}: restored, epoch {restored.boot_epoch}, {counted(sum(restored.changed.values()), 'record')} closed")
         if restored.ledger_head is not None:
             note(f"head of the audit ledger: {restored.ledger_head}; compare it with one that you kept: `powernode audit verify --kept`")
         note("trust is frozen until you have decided what still holds: start the daemon, then `powernode trust show`")

@@ -19,7 +19,7 @@ from api.cli.option_types import DaysType
 from api.cli.output import block, emit_json, note, say
 from api.cli.peer_names import find_peer_id
 from api.cli.rehearsal import drill
-from api.cli.text import clean
+from api.cli.text import clean, counted
 
 _DAYS = DaysType(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 
@@ -80,7 +80,7 @@ def finish(give_up: tuple[str, ...], force: bool, yes: bool) -> None:
     Refused while a live peer has not followed, unless each of them is named or --force gives up all of them.
     """
     client = Client(current())
-    confirm(client, "Let the former root end now?" if not give_up else f"Wait no longer for {len(give_up)} peers?", yes=yes)
+    confirm(client, "Let the former root end now?" if not give_up else f"Wait no longer for {counted(len(give_up), 'peer')}?", yes=yes)
     body: dict[str, Any] = {"give_up": [client.application.run(find_peer_id, client, peer) for peer in give_up]} if give_up else {}
     show(client, client.post("/platform/trust/finish", body | ({"force": True} if force else {})).data)
 

@@ -1,6 +1,6 @@
-"""Text that is safe to print: words of a remote must not steer the operator's terminal.
+"""Text for people: words of a remote must not steer the operator's terminal, and one thing is not called "1 things".
 
-Lives here: the escaping of control characters. Must not live here: layout.
+Lives here: the escaping of control characters, numbers with their nouns. Must not live here: layout.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ def clean(value: object) -> str:
     return "".join(
         _escape(character) if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character for character in text
     )
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 peer`, `2 peers`, `0 entries`; `plural` where an s at the end does not make it."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _escape(character: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from api.cli.lazy import Command
+from api.cli.text import counted
 from sim.commands.progress import span
 from sim.commands.shared import loaded
 from sim.scenario.schema import Scenario
@@ -45,4 +46,4 @@ def list_(folder: Path, timed: bool, as_json: bool) -> None:
             click.echo(json.dumps(told if elapsed_s is None else {**told, "seconds_per_run": round(elapsed_s, 4)}))
         else:
             took = "" if elapsed_s is None else f"  {elapsed_s * 1000:.0f} ms"
-            click.echo(f"{file}  {scenario.name}  ({word}: {len(scenario.platforms)} platforms for {life}){took}")
+            click.echo(f"{file}  {scenario.name}  ({word}: {counted(len(scenario.platforms), 'platform')} for {life}){took}")

@@ -11,7 +11,7 @@ import click
 from actors.limits import OVERLAP_DAYS_MAX, OVERLAP_DAYS_MIN
 from api.cli.lazy import Command
 from api.cli.option_types import DaysType
-from api.cli.text import clean
+from api.cli.text import clean, counted
 from runtime.clock import SystemClock
 from sim.commands.progress import Share
 from sim.rehearsal import Report, Untold, overlap_told, rehearse
@@ -58,7 +58,7 @@ def _show(report: Report, as_json: bool) -> None:
         verdict = "left behind" if outcome.why is not None else "follows"
         when = "" if outcome.latest_s is None else f" within {outcome.latest_s / 60:.0f} min"
         why = f": {outcome.why}" if outcome.why else ""
-        click.echo(f"{verdict:11s} {clean(outcome.url)}  {outcome.followed} of {outcome.runs} runs{when}{why}")
+        click.echo(f"{verdict:11s} {clean(outcome.url)}  {outcome.followed} of {counted(outcome.runs, 'run')}{when}{why}")
     for obstacle in report.obstacles:
         click.echo(f"obstacle    {clean(obstacle)}")
     if report.scale > 1.0 and any(outcome.why for outcome in report.outcomes):

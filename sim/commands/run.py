@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from api.cli.lazy import Command
+from api.cli.text import counted
 from runtime.clock import SystemClock
 from sim.commands.progress import Progress, figures
 from sim.commands.shared import document, failure_lines, files_of, loaded, show
@@ -136,9 +137,8 @@ class _Report:
             click.echo(json.dumps(self._summary(elapsed_s, interrupted)))
         elif not self._each:
             for path, (runs, failed, busy_s) in self.tally.by_scenario.items():
-                click.echo(
-                    f"{'FAILED' if failed else 'passed'}  {path}  {runs} seeds, {failed} failed, {runs / max(busy_s, 1e-9):.0f} seeds/s"
-                )
+                verdict, pace = "FAILED" if failed else "passed", runs / max(busy_s, 1e-9)
+                click.echo(f"{verdict}  {path}  {counted(runs, 'seed')}, {failed} failed, {pace:.0f} seeds/s")
         if not self._as_json:
             for hope in self.never:
                 click.echo(f"NEVER   {hope}")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from api.cli.lazy import Command
+from api.cli.text import counted
 from sim.commands.shared import FILE, loaded, writable
 from sim.scenario.write import read_document
 from sim.shrink import RUNS_MAX, NotFailingError, Shrunk, shrink
@@ -43,7 +44,7 @@ def shrink_(file: Path, seed: int | None, checker: str | None, out: Path | None,
         return
     if shrunk.exhausted:
         click.echo(f"stopped after {shrunk.runs} runs; --runs allows more", err=True)
-    click.echo(f"{target}: {shrunk.steps_before} steps became {shrunk.steps_after} in {shrunk.runs} runs")
+    click.echo(f"{target}: {counted(shrunk.steps_before, 'step')} became {shrunk.steps_after} in {counted(shrunk.runs, 'run')}")
     click.echo(f"  {shrunk.failure.checker} at {shrunk.failure.at:.3f} s (seed {seed}): {shrunk.failure.text}")
 
 

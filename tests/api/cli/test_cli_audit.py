@@ -74,7 +74,7 @@ def tamper(data: Path, statement: str) -> None:
 def test_a_whole_chain_and_its_archive(data: Path) -> None:
     done = verify(data)
     assert done.exit_code == 0, done.output
-    assert f"{ENTRIES} entries, 1 shipments  whole" in done.output
+    assert f"{ENTRIES} entries, 1 shipment  whole" in done.output
 
 
 OTHER_ID = "01890000-0000-7000-8000-000000000009"
@@ -122,7 +122,7 @@ def test_entries_cut_off_the_end_before_they_were_shipped_are_found(data: Path) 
     done = verify(data)
     assert done.exit_code == 1
     assert f"ends at entry {SHIPPED}, but {ENTRIES} were written: the last were cut off" in done.output
-    assert "1 chains verified, 1 broken" in done.output
+    assert "1 chain verified, 1 broken" in done.output
 
 
 def test_what_is_written_behind_a_cut_does_not_hide_it(data: Path) -> None:
@@ -235,9 +235,9 @@ def test_a_file_that_is_damaged_is_said_to_be_so(data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "exit_code", "word"),
     [
-        (PEER_ID, 0, "1 chains verified, 0 broken"),
-        ("b.example.com", 0, "1 chains verified, 0 broken"),
-        (PEER_ID[:8], 0, "1 chains verified, 0 broken"),
+        (PEER_ID, 0, "1 chain verified, 0 broken"),
+        ("b.example.com", 0, "1 chain verified, 0 broken"),
+        (PEER_ID[:8], 0, "1 chain verified, 0 broken"),
         ("c.example.com", 4, "no peer is called 'c.example.com'"),
         (OTHER_ID, 4, "there is no audit chain"),
     ],
@@ -256,7 +256,7 @@ def test_chains_of_what_is_no_peer_are_verified_too(data: Path) -> None:
     store.close()
     assert "2 chains verified, 0 broken" in verify(data).output
     tamper(data, f"update store_audit set action = 'trust.unfrozen' where chain = '{OTHER_ID}'")
-    assert f"{OTHER_ID}  platform  1 entries  broken from entry 1 on" in verify(data).output
+    assert f"{OTHER_ID}  platform  1 entry  broken from entry 1 on" in verify(data).output
 
 
 def test_a_folder_without_a_store_is_refused_and_none_is_made(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def object_of(data: Path) -> Path:
 def test_a_pruned_chain_is_whole_with_what_the_archive_has_of_it(pruned: Path, tmp_path: Path) -> None:
     done = verify(pruned)
     assert done.exit_code == 0, done.output
-    assert f"{ENTRIES} entries, {SHIPPED} of them pruned, 1 shipments  whole" in done.output
+    assert f"{ENTRIES} entries, {SHIPPED} of them pruned, 1 shipment  whole" in done.output
     (pruned / "archive").rename(tmp_path / "elsewhere")
     assert verify(pruned, "--archive", str(tmp_path / "elsewhere")).exit_code == 0
     done = verify(pruned)
