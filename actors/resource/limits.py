@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.limits import DAY_S, PAGE_MAX
+from actors.limits import CHANNEL_BODY_BYTES_MAX, DAY_S, PAGE_MAX
 
 RECORD_BYTES_MAX: Final = 65_536
 """Attributes of one record as compact JSON."""
@@ -25,6 +25,9 @@ TOMBSTONE_KEPT_S: Final = 90 * DAY_S
 PAGE_BYTES_MAX: Final = 4 * 1_048_576
 """A page of the resources endpoints is cut before it would be longer, as JSON."""
 
+CHANNEL_PAGE_BYTES_MAX: Final = CHANNEL_BODY_BYTES_MAX - 4_096
+"""The same for a page that goes out on a peer channel, within its envelope."""
+
 ROWS_EXAMINED_MAX: Final = 1_000
 """Rows that one page looks at; a filter that few records pass yields shorter pages rather than slow ones."""
 
@@ -33,5 +36,5 @@ FILTERS_MAX: Final = 8
 FILTER_VALUES_MAX: Final = 64
 FIELDS_MAX: Final = 64
 
-assert RECORD_BYTES_MAX < PAGE_BYTES_MAX
+assert RECORD_BYTES_MAX + 4_096 < CHANNEL_PAGE_BYTES_MAX < PAGE_BYTES_MAX
 assert PAGE_MAX <= ROWS_EXAMINED_MAX

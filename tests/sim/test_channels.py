@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -18,6 +19,7 @@ from tests.sim.test_world import PEERS, propose, stored
 CLOSED_WITHIN_S = 5.0
 UNDER_WAY_S = 0.002
 """After which what was sent has left and has not arrived."""
+RESOURCES = "/api/v1/system/platform/resources"
 BEAT = "POST /federation_api/heartbeat"
 
 
@@ -46,6 +48,13 @@ class Two:
         reply = self.a.call("POST", f"{PEERS}/{self.at_a}/heartbeat", {})
         assert reply is not None
         return str(reply.data["heartbeat"]["url"] if reply.status == 200 else reply.body["code"])
+
+
+def performed(host: Host, path: str, body: Any) -> Any:
+    reply = host.call("POST", path, body)
+    assert reply is not None
+    assert reply.status in (200, 201), reply.body
+    return reply.data
 
 
 def channels(host: Host) -> int:
@@ -106,6 +115,26 @@ def test_a_channel_that_died_without_a_word_is_given_up_and_dialled_anew(two: Tw
         path.lose()
     assert two.beat() == "remote_unreachable"
     assert two.world.run_until(lambda: two.channels == (1, 1) and two.beat() == "channel:", 120.0)
+
+
+def test_a_long_list_of_a_platform_that_can_only_dial_out_comes_page_by_page(two: Two) -> None:
+    """No page is longer than a frame of the channel, which is the only way there."""
+    tags = [f"{tag:063}" for tag in range(32)]
+    drafts = [{"kind": "NodeModule", "attributes": {"name": f"m{n:02}", "description": "d" * 1_024, "tags": tags}} for n in range(60)]
+    assert performed(two.b, RESOURCES, {"resources": drafts})["created"] == 60
+    wanted = {"remote_subject": "operator@a", "resource_kind": "NodeModule", "deliver": True}
+    assert performed(two.b, f"{PEERS}/{two.at_b}/grants", wanted)["delivered"]
+
+    read, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        query = "limit=200" if cursor is None else f"limit=200&cursor={cursor}"
+        reply = two.a.call("GET", f"{PEERS}/{two.at_a}/remote_resources/NodeModule?{query}")
+        assert reply is not None
+        assert reply.status == 200, reply.body
+        read += [each["attributes"]["name"] for each in reply.data]
+        cursor, pages = reply.body["meta"]["next_cursor"], pages + 1
+    assert read == [f"m{n:02}" for n in range(60)]
+    assert pages > 1
 
 
 def test_a_cut_stops_a_call_that_is_under_way_on_a_channel_and_its_end_lets_it_through(two: Two) -> None:

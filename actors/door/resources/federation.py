@@ -21,7 +21,7 @@ from actors.inventory.registry import REGISTRY, find
 from actors.resource import pages, projection
 from actors.resource.actor import NOT_FOUND, moved_fault
 from actors.resource.catalogue import KIND as CATALOGUE
-from actors.resource.limits import PAGE_BYTES_MAX
+from actors.resource.limits import CHANNEL_PAGE_BYTES_MAX, PAGE_BYTES_MAX
 from actors.resource.pages import PageRequest
 from actors.resource.record import ResourceRecord, get
 from runtime.clock import iso
@@ -85,7 +85,9 @@ def federation_list_resources(door: Door, request: Request) -> None:
     wanted = page_request(kind, allowed, asked, resumed)
     newest = _stamp(door, allowed.peer.account_id)
     page = pages.read(door.engine.store, wanted)
-    data, cut = _exported(page.records, asked.fields)
+    # On a channel there may be no other way, so a page must fit into its frame.
+    bytes_max = CHANNEL_PAGE_BYTES_MAX if request.call.source.channel else PAGE_BYTES_MAX
+    data, cut = _exported(page.records, asked.fields, bytes_max)
     following, watermark = None, newest
     if cut or not page.complete:
         last = page.records[len(data) - 1] if cut else page.examined
@@ -133,14 +135,14 @@ def _watermark(wanted: PageRequest, resumed: Resumption | None, last: ResourceRe
     return resumed.watermark if resumed is not None else newest
 
 
-def _exported(records: tuple[ResourceRecord, ...], fields: frozenset[str] | None) -> tuple[list[dict[str, Any]], bool]:
-    """The records as they leave, and whether some had to wait for the next page because of their size."""
+def _exported(records: tuple[ResourceRecord, ...], fields: frozenset[str] | None, bytes_max: int) -> tuple[list[dict[str, Any]], bool]:
+    """The records as they leave, and whether some had to wait for the next page because they would be more than `bytes_max`."""
     data: list[dict[str, Any]] = []
     size = 0
     for record in records:
         shown = projection.exported(record, fields)
         size += len(msgspec.json.encode(shown)) + 1
-        if size > PAGE_BYTES_MAX and data:
+        if size > bytes_max and data:
             return data, True
         data.append(shown)
     return data, False
