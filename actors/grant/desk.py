@@ -183,7 +183,7 @@ class GrantDesk(Trail):
         record = self._grant(ctx, message.grant_id)
         fault = _fault(record, "narrow", ctx.wall, message.expected_version)
         if fault is None and record is not None:
-            fault = widening(record, message.changes)
+            fault = unfit(record, message.changes, ctx.wall)
         if fault is not None or record is None:
             ctx.reply(fault or NOT_FOUND)
             return
@@ -415,21 +415,27 @@ def drafted(asked: Issue, peer: PeerRecord, digest: str | None, wall: float) -> 
     )
 
 
-def widening(record: GrantRecord, changes: Mapping[str, Any]) -> Fault | None:
-    """The refusal of a change that would allow more in any respect, naming every one of them; or None."""
+def unfit(record: GrantRecord, changes: Mapping[str, Any], wall: float) -> Fault | None:
+    """The refusal of a change that would allow more in any respect, or ends the grant in the past, naming all of that; or None."""
+    wider = "grant_widening_refused"
     problems = []
     if not set(changes.get("permission_scopes", ())) <= set(record.permission_scopes):
-        problems.append(("permission_scopes", "a scope can only be taken away"))
-    if changes.get("expires_at", record.expires_at) > record.expires_at:
-        problems.append(("expires_at", "the end can only come earlier"))
+        problems.append(("permission_scopes", wider, "a scope can only be taken away"))
+    ends_at = changes.get("expires_at", record.expires_at)
+    if ends_at > record.expires_at:
+        problems.append(("expires_at", wider, "the end can only come earlier"))
+    if ends_at != record.expires_at and ends_at <= wall:
+        # What had ended before it was given would be put away at once, as if everybody had known for ninety days.
+        problems.append(("expires_at", "ttl_out_of_range", "lies in the past; to end the grant now, revoke it"))
     for name in AXES:
         if name in changes and not axes.narrower(name, record.axis(name), changes[name]):
-            problems.append((name, "an axis can only lose values"))
+            problems.append((name, wider, "an axis can only lose values"))
     if not problems:
         return None
-    told = [{"field": field, "code": "grant_widening_refused", "message": text} for field, text in problems]
-    text = f"{problems[0][0]}: {problems[0][1]}; to allow more, issue a new grant in place of this one"
-    return OperatorFault("grant_widening_refused", text, 422, {"problems": told, "problem_count": len(told)})
+    told = [{"field": field, "code": code, "message": text} for field, code, text in problems]
+    field, code, text = problems[0]
+    advice = "; to allow more, issue a new grant in place of this one" if code == wider else ""
+    return OperatorFault(code, f"{field}: {text}{advice}", 422, {"problems": told, "problem_count": len(told)})
 
 
 def _fault(record: GrantRecord | None, operation: Operation, wall: float, expected_version: int | None = None) -> Fault | None:

@@ -71,6 +71,7 @@ _WRITES: Final = (
             422: (
                 "grant_widening_refused",
                 "axis_empty_on_update",
+                "ttl_out_of_range",
                 "field_not_editable",
                 "invalid_text",
                 *_SCOPE_PROBLEMS,

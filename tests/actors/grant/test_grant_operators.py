@@ -10,6 +10,7 @@ from actors.continuity.messages import EpochClaimed
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
 from runtime.actor import Ref
+from runtime.clock import iso
 from runtime.store.port import Query
 from tests.support.grants import PEERS, SEED_BODY, Peers, peers
 
@@ -164,6 +165,19 @@ def test_narrowing_only(two: Peers) -> None:
     assert (changed.data["grant"]["permission_scopes"], changed.data["grant"]["source_cidrs"]) == (["read"], ["203.0.113.7/32"])
     stale = two.ask("PATCH", grant_id, {"label": "again"}, if_match='"v1.x"')
     assert stale.body["code"] == "version_conflict"
+
+
+def test_an_end_in_the_past_is_refused_and_archives_nothing(two: Peers) -> None:
+    grant_id, _ = two.issue(permission_scopes=["read"])
+    past = {"expires_at": "1970-01-01T00:00:00Z", "permission_scopes": ["read", "migrate"]}
+    reply = two.ask("PATCH", grant_id, past)
+    assert (reply.status, problems(reply)) == (422, {"permission_scopes": "grant_widening_refused", "expires_at": "ttl_out_of_range"})
+    two.world.run_for(2.0)
+    assert two.ask("GET", grant_id).data["grant"]["state"] == "active"
+    soon = iso(two.a.clock.wall() + 60.0)
+    assert two.ask("PATCH", grant_id, {"expires_at": soon}).data["grant"]["expires_at"] == soon
+    two.world.run_for(61.0)
+    assert two.ask("PATCH", grant_id, {"expires_at": soon, "label": "over"}).data["grant"]["state"] == "expired"
 
 
 def test_revoking_is_final(two: Peers) -> None:
