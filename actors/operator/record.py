@@ -41,8 +41,8 @@ class Session:
     """
 
     id: str
-    refresh_digest: str
-    family_digest: str
+    refresh_digest: str = attrs.field(repr=False)
+    family_digest: str = attrs.field(repr=False)
     created_at: float
     expires_at: float
     last_used_at: float
@@ -65,7 +65,7 @@ class Operator:
     account_id: str
     email: str
     name: str
-    password_hash: str
+    password_hash: str = attrs.field(repr=False)
     permissions: tuple[str, ...] = ()
     disabled: bool = False
     credentials_version: int = 1

@@ -61,7 +61,7 @@ class OutboundIdentity:
     """
 
     certificate_pem: str
-    sealed_key: bytes
+    sealed_key: bytes = attrs.field(repr=False)
     serial: str
     not_before: float
     not_after: float
@@ -115,15 +115,15 @@ class Handshake:
     """
 
     id: str
-    token_digest: str
-    sealed_token: bytes
+    token_digest: str = attrs.field(repr=False)
+    sealed_token: bytes = attrs.field(repr=False)
     pin: str | None
     contract_version: int
     started_at: float
     expires_at: float
     by: str | None
     csr_pem: str | None = None
-    sealed_key: bytes | None = None
+    sealed_key: bytes | None = attrs.field(default=None, repr=False)
     given: GivenGrant | None = None
 
 
@@ -156,10 +156,10 @@ class Farewell:
 class Receipt:
     """The sealed answer to the accept that burnt our token, for a caller that lost it; matched by digest, handshake and key material."""
 
-    token_digest: str
+    token_digest: str = attrs.field(repr=False)
     handshake_id: str
     material_hash: str
-    sealed_answer: bytes
+    sealed_answer: bytes = attrs.field(repr=False)
     at: float
 
 
@@ -259,7 +259,7 @@ class PeerRecord:
     extension_slugs: tuple[str, ...] = ()
     capabilities: Mapping[str, Any] = attrs.field(factory=dict)
     sync_cursor: Mapping[str, Any] = attrs.field(factory=dict)
-    acceptance_token_digest: str | None = None
+    acceptance_token_digest: str | None = attrs.field(default=None, repr=False)
     acceptance_token_expires_at: float | None = None
     token_expired_at: float | None = None
     token_root: str | None = None

@@ -24,6 +24,7 @@ from api.cli.output import ago, block, emit_json, listing, note, say, table
 from api.cli.peer_names import peer_path
 from api.cli.peers import resolved
 from api.cli.text import clean
+from api.cli.warning_words import warn
 
 grants = LazyGroup(
     "grants",
@@ -450,7 +451,7 @@ def _print_bearer(client: Client, data: Mapping[str, Any]) -> None:
         return
     grant = data.get("grant") or {}
     for warning in data.get("warnings") or ():
-        note(f"warning: {clean(warning)}")
+        warn(warning)
     note(f"grant {clean(grant.get('id'))} until {clean(grant.get('expires_at'))}")
     bearer = data.get("bearer_token")
     if bearer is not None:

@@ -22,6 +22,7 @@ from api.cli.peer_names import peer_of, peer_path
 from api.cli.peers import print_peer, resolved
 from api.cli.secrets_input import looks_secret, read_secret
 from api.cli.text import clean
+from api.cli.warning_words import warn
 
 _TTL = click.option("--ttl", type=DurationType(), metavar="TIME", help="Lifetime of the invitation, as in 1h or 7d.  [default: 7d]")
 _ENDPOINT = click.option(
@@ -170,8 +171,7 @@ def _accepted(client: Client, data: Any) -> None:
         return
     say(f"{clean(peer.get('remote_instance_url'))} is {clean(peer.get('status'))} as peer {clean(peer.get('id'))}")
     for warning in data.get("warnings") or []:
-        text = warning.get("message") if isinstance(warning, Mapping) else warning
-        note(f"warning: {clean(text)}")
+        warn(warning)
     if peer.get("status") != "active":
         note(f"The first heartbeat makes it active: powernode peers wait {clean(peer.get('id'))} --for active")
 

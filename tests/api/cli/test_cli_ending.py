@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from api.cli.warning_words import in_words
 from tests.support.operator_api import PEER_ID, OperatorApi, Run, granted, peer, refused
 
 
@@ -117,3 +118,16 @@ def test_a_parent_is_entrusted_anew_and_the_bearer_is_shown_only_if_it_was_not_h
     result = run("peers", "entrust", PEER_ID)
     assert result.stdout.strip() == "fg-0199.secret"
     assert "not_delivered:x" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("warning", "words"),
+    [
+        ("no_active_bridge:0199-net", "no active bridge opens the network 0199-net to this peer"),
+        ("delivery_unknown", "`powernode grants rotate` makes another one (delivery_unknown)"),
+        ("something_new:x", "something_new:x"),
+        ({"message": "look here"}, "look here"),
+    ],
+)
+def test_a_warning_is_a_sentence(warning: object, words: str) -> None:
+    assert words in in_words(warning)
