@@ -223,6 +223,9 @@ CHANNEL_RENEWED_WITHIN_S: Final = 3_600.0
 """Once the listener shows another certificate, peers are made to dial anew in turn: at such a distance, and all within so long."""
 """A channel that lasted this long was a good one: the next attempt begins again with the shortest wait."""
 NEWS_WAITING_MAX: Final = 64
+NEWS_OF_ENDS_WAITING_MAX: Final = 4_096
+NEWS_IN_ONE_EVENT_MAX: Final = 48
+"""How many ends one peer event tells of: within what a remote takes as elements of an array, and as bytes of a payload."""
 CHANNEL_ECHO_BEHIND_MAX: Final = 2
 """How many of our heartbeats the remote's echo may be behind and still be fresh: one may be under way, and one may have been lost."""
 

@@ -44,7 +44,7 @@ from actors.peer import stewardship
 from actors.peer.lifecycle import REACHABLE
 from actors.peer.messages import GrantTakenBack, news
 from actors.peer.outbound import exchange
-from actors.peer.peer_events import GRANT_CHANGED
+from actors.peer.peer_events import GRANT_CHANGED, GRANT_ENDS
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.peer.standing import PEER_NOT_FOUND, peer_of
@@ -333,7 +333,7 @@ class GrantDesk(Trail):
             self._tell_holder(ctx, record, what)
 
     def _tell_holder(self, ctx: Context, record: GrantRecord, change: str, **facts: Any) -> None:
-        told = news(ctx, GRANT_CHANGED, record.id, {"grant_id": record.id, "change": change, **facts})
+        told = news(ctx, GRANT_CHANGED, record.id, {"grant_id": record.id, "change": change, **facts}, ends=change in GRANT_ENDS)
         ctx.send(Ref(PEER.name, record.federation_peer_id), told)
 
     # --- grant tests ---------------------------------------------------------------------------------------------

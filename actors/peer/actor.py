@@ -47,7 +47,7 @@ class PeerActor(OperatorSide, MintingSide, CallingSide, Ending, Notices, Continu
             or self.beating
             or bool(self.asked)
             or self.telling
-            or bool(self.news)
+            or bool(self.news or self.news_of_ends)
             or self.renewing is not None
             or bool(self.pushed)
         )

@@ -6,7 +6,7 @@ actor against its record. Must not live here: behaviour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -342,16 +342,25 @@ class Tell(Value, frozen=True, kw_only=True):
     Attributes:
         subject: what it is about; later news of one subject takes the place of earlier news that has not been told.
         body: of the call. One that is meant for many is one object for all, so that it is written as JSON once.
+        ends: something given has ended. Such news goes before all other, and many of one kind in one call (see `together`).
     """
 
     subject: str
     body: Mapping[str, Any]
+    ends: bool = False
 
 
-def news(ctx: Context, kind: str, subject: str, payload: Mapping[str, Any]) -> Tell:
+def news(ctx: Context, kind: str, subject: str, payload: Mapping[str, Any], *, ends: bool = False) -> Tell:
     """What to tell a peer, or many peers, of a change that happens in this turn."""
     body = {"event_id": ctx.new_id(), "kind": kind, "effective_at": iso(ctx.wall), "payload": payload}
-    return Tell(subject=f"{kind} {subject}", body=body)
+    return Tell(subject=f"{kind} {subject}", body=body, ends=ends)
+
+
+def together(first: Tell, others: Sequence[Tell]) -> Mapping[str, Any]:
+    """The body of the call that tells of all of these: that of the first, with the payloads of the others as `more` in its own."""
+    if not others:
+        return first.body
+    return {**first.body, "payload": {**first.body["payload"], "more": [told.body["payload"] for told in others]}}
 
 
 # --- To itself ------------------------------------------------------------------------------------------------------

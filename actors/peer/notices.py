@@ -10,7 +10,7 @@ from actors.limits import PEER_EVENTS_REMEMBERED
 from actors.peer.heartbeats import Heartbeats
 from actors.peer.lifecycle import inbound_refusal
 from actors.peer.messages import HearEvent
-from actors.peer.peer_events import EVENT_KINDS
+from actors.peer.peer_events import EVENT_KINDS, told_of
 from actors.peer.record import PeerRecord, told_of_end
 from actors.peer.steps import Party
 from runtime.actor import handles
@@ -44,4 +44,4 @@ class Notices(Heartbeats):
             after = evolve(after, events_heard=(*after.events_heard, event.id)[-PEER_EVENTS_REMEMBERED:])
         if after != record:
             ctx.save(evolve(after, updated_at=ctx.wall))
-        ctx.reply({"acknowledged": True})
+        ctx.reply({"acknowledged": True, "heard": len(told_of(event))} if kind.several else {"acknowledged": True})

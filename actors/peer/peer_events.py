@@ -37,6 +37,8 @@ COMPROMISE_DISCLOSED: Final = "peer.compromise_disclosed"
 HANDSHAKE_ABANDONED: Final = "handshake_abandoned"
 GRANT_REVOKED: Final = "service.grant_revoked"
 GRANT_CHANGED: Final = "grant.changed"
+GRANT_ENDS: Final = frozenset({"revoked", "expired"})
+"""Words of `grant.changed` after which its holder has nothing left."""
 CATALOGUE_CHANGED: Final = "catalogue.changed"
 OFFERING_RETIRING: Final = "service.offering_retiring"
 DISCLOSED: Final = "compromise_disclosed"
@@ -74,12 +76,14 @@ class EventKind(Value, frozen=True, kw_only=True):
         family: which calls of the remote must be served for it to be heard.
         proves: whether hearing it counts as the verified exchange that enrols an accepted peer.
         remembered: whether a repeated one must have no effect. One that only makes us look again may be heard twice, and costs no commit.
+        several: whether `more` in its payload holds payloads of further events of the kind; how many were heard is then answered.
     """
 
     apply: Callable[[Context, PeerRecord, PeerEvent], PeerRecord]
     family: Inbound = "heartbeat"
     proves: bool = True
     remembered: bool = True
+    several: bool = False
 
 
 def _revoked(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
@@ -164,14 +168,22 @@ def _tell_shelf(ctx: Context, record: PeerRecord, event: PeerEvent, epoch: int |
 
 def _grant_changed(ctx: Context, record: PeerRecord, event: PeerEvent) -> PeerRecord:
     """A grant that the remote gave us is another now, or new. Whoever holds its bearer looks at what is left of it."""
-    grant_id, change = event.payload.get("grant_id"), event.payload.get("change")
-    if isinstance(grant_id, str) and is_uuid(grant_id) and isinstance(change, str):
-        held = ctx.find(RECEIVED_GRANT.name, "held", held_key(record.id, grant_id))
-        if held is not None:
-            ctx.send(Ref(RECEIVED_GRANT.name, held), IssuerTold(change))
-        elif change == "issued":
-            _announced(ctx, record, grant_id, event.payload.get("grant"))
+    for payload in told_of(event):
+        grant_id, change = payload.get("grant_id"), payload.get("change")
+        if isinstance(grant_id, str) and is_uuid(grant_id) and isinstance(change, str):
+            held = ctx.find(RECEIVED_GRANT.name, "held", held_key(record.id, grant_id))
+            # Each of those that have not ended is asked about: so many questions at once are nobody's to make us ask.
+            if held is not None and (payload is event.payload or change in GRANT_ENDS):
+                ctx.send(Ref(RECEIVED_GRANT.name, held), IssuerTold(change))
+            elif held is None and change == "issued" and payload is event.payload:
+                _announced(ctx, record, grant_id, payload.get("grant"))
     return record
+
+
+def told_of(event: PeerEvent) -> list[Mapping[str, Any]]:
+    """The payloads in an event: its own, and those of further events of its kind that came along."""
+    more = event.payload.get("more")
+    return [event.payload, *(each for each in (more if isinstance(more, list) else ()) if isinstance(each, Mapping))]
 
 
 def _announced(ctx: Context, record: PeerRecord, grant_id: str, told: object) -> None:
@@ -215,7 +227,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     HANDSHAKE_ABANDONED: EventKind(apply=_handshake_abandoned, proves=False),
     GRANT_REVOKED: EventKind(apply=_grant_revoked),
     OFFERING_RETIRING: EventKind(apply=_offering_retiring),
-    GRANT_CHANGED: EventKind(apply=_grant_changed, remembered=False),
+    GRANT_CHANGED: EventKind(apply=_grant_changed, remembered=False, several=True),
     CATALOGUE_CHANGED: EventKind(apply=_catalogue_changed, remembered=False),
     SYNC_PUSHED_ALL: EventKind(apply=_pushed_all),
     SYNC_WITHDRAWN: EventKind(apply=_withdrawn),

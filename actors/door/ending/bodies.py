@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.door.bodies import REASON_CHARS_MAX, told
-from actors.door.shapes import Boolean, Field, FreeObject, Identifier, Instant, Object, Text
+from actors.door.shapes import Boolean, Field, FreeObject, Identifier, Instant, Integer, Object, Text
 from actors.limits import NAME_CHARS_MAX, PEER_EVENT_REASON_CHARS_MAX
 
 _REASON: Final = Field(
@@ -47,6 +47,7 @@ PEER_EVENT_HEARD: Final = Object(
     (
         Field("acknowledged", Boolean(), required=True),
         Field("ignored", Boolean(), description="True if this platform does not know the kind."),
+        Field("heard", Integer(1), description="Where one event tells of many things: of how many."),
     ),
     name="PeerEventHeard",
     unknown="ignore",

@@ -92,6 +92,26 @@ def test_a_peer_can_only_speak_of_grants_that_it_gave(two: Peers) -> None:
         assert len(turn.sent) == told
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([{"grant_id": "held", "change": "expired"}], 1),
+        ([{"grant_id": "held", "change": "narrowed"}, {"grant_id": "held", "change": "no word"}], 0),
+        ([1, None, {}, {"grant_id": 5, "change": "revoked"}, {"grant_id": "held", "change": ["revoked"]}], 0),
+        ({"grant_id": "held", "change": "revoked"}, 0),
+    ],
+)
+def test_of_many_changes_in_one_event_only_ends_are_taken(two: Peers, more: Any, told: int) -> None:
+    grant_id = two.hold()
+    gave = two.b.engine.directory.row("peer", two.a_at_b)
+    assert gave is not None
+    named = json.loads(json.dumps(more).replace("held", grant_id))
+    event = PeerEvent(id="e", kind=GRANT_CHANGED, payload={"grant_id": two.b_at_a, "change": "revoked", "more": named})
+    turn = Turn(two)
+    EVENT_KINDS[GRANT_CHANGED].apply(turn, gave.record, event)  # type: ignore[arg-type]
+    assert len(turn.sent) == told
+
+
 # --- grants whose bearer has not come ---------------------------------------------------------------------------------
 
 
@@ -364,6 +384,28 @@ def test_news_of_one_subject_waits_once_and_no_more_than_so_many_wait(two: Peers
     assert len(news) == NEWS_WAITING_MAX
     assert {told.body["payload"]["change"] for told in news} == {"revoked"}
     assert news[-1].subject == str(NEWS_WAITING_MAX + 19)
+
+
+@pytest.mark.parametrize("hears_many", [True, False], ids=["of this release", "of an earlier release"])
+def test_many_grants_revoked_at_once_are_known_to_be_over_within_moments(
+    two: Peers, monkeypatch: pytest.MonkeyPatch, *, hears_many: bool
+) -> None:
+    known = EVENT_KINDS[GRANT_CHANGED]
+
+    def of_earlier_release(ctx: Any, record: Any, event: PeerEvent) -> Any:
+        return known.apply(ctx, record, evolve(event, payload={name: told for name, told in event.payload.items() if name != "more"}))
+
+    if not hears_many:
+        monkeypatch.setitem(EVENT_KINDS, GRANT_CHANGED, evolve(known, several=False, apply=of_earlier_release))
+    held = []
+    for number in range(100 if hears_many else 20):
+        held.append(two.hold(remote_subject=f"user-{number}"))
+        two.world.run_for(2.5)
+    for grant_id in held:
+        assert two.revoke(grant_id).status == 200
+    two.world.run_for(5.0)
+    rows = two.ask("GET", f"{PEERS}/{two.a_at_b}/received_grants?limit=200", at=two.b).data
+    assert [row["refused_code"] for row in rows] == ["grant_revoked"] * len(held)
 
 
 def test_what_came_under_a_peering_that_is_over_is_shown_as_ended_until_it_goes(two: Peers) -> None:
