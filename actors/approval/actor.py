@@ -10,17 +10,26 @@ from __future__ import annotations
 from typing import Any
 
 from actors.approval import deciding
+from actors.approval.categories import CATEGORIES
 from actors.approval.lifecycle import Status, Trigger, progress, transition
 from actors.approval.limits import ANSWER_S, LOOK_S
 from actors.approval.messages import AnswerNow, Approve, AskApproval, Execute, Executed, NotApproved, Reject, Supersede, Withdraw
 from actors.approval.record import KIND, ApprovalRecord, Decision, digest, next_look, pending, status_at
 from actors.idempotency.record import Mark, remember
 from actors.operator.permissions import satisfies
+from actors.peer.dependants import DEPENDANTS, Dependant
+from actors.peer.messages import PeeringEnded
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.deadlines import has_come
 from runtime.errors import Fault, OperatorFault
+from runtime.store.port import Condition
 from runtime.values import evolve
+
+OF_PEERINGS = tuple(category.name for category in CATEGORIES.values() if category.of_peering)
+DEPENDANTS.append(
+    Dependant(kind=KIND.name, phase="draining", open=(Condition("status", "=", "pending"), Condition("action_category", "in", OF_PEERINGS)))
+)
 
 REASON_REQUIRED = OperatorFault("reason_required", "say why, for who has asked for it", 422)
 
@@ -116,6 +125,13 @@ class ApprovalActor(Actor):
     def on_supersede(self, message: Supersede, ctx: Context) -> None:
         if deciding.undecided_fault(self.record, ctx.wall) is None:
             self._end(ctx, self._stepped(ctx, self.record, "cancel", None), message.reason)
+
+    @handles(PeeringEnded)
+    def on_peering_ended(self, message: PeeringEnded, ctx: Context) -> None:
+        """What was asked for under a peering is not done under a later one with the same peer."""
+        record: ApprovalRecord | None = self.record
+        if deciding.undecided_fault(record, ctx.wall) is None and record is not None and record.created_at <= message.ended_at:
+            self._end(ctx, self._stepped(ctx, record, "cancel", None), "the peering has ended")
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:

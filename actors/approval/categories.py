@@ -23,11 +23,13 @@ class Category(Value, frozen=True, kw_only=True):
         permission: what an operator who asks for it must hold, also when it is carried out; None for what peers ask for.
         permissions: the same where it depends on the kind of what it is about; `permission` for any other kind.
         blast_radius: how far a mistake reaches.
+        of_peering: whether it is about something that the peering with its peer makes possible, so that it does not outlive that.
     """
 
     name: str
     permission: str | None
     blast_radius: BlastRadius
+    of_peering: bool = False
     permissions: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -38,13 +40,14 @@ OFFERING_CUTOFF: Final = "system.service_offering_cutoff"
 
 _ALL: Final = (
     Category(name=PEER_RESIDENCY, permission="system.peers.manage", blast_radius="medium"),
-    Category(name="system.migration_hop", permission=None, blast_radius="high"),
-    Category(name="system.migration_overwrite", permission="system.migrations.plan", blast_radius="high"),
+    Category(name="system.migration_hop", permission=None, blast_radius="high", of_peering=True),
+    Category(name="system.migration_overwrite", permission="system.migrations.plan", blast_radius="high", of_peering=True),
     Category(
         name=RESIDENCY_OVERRIDE,
         permission="system.migrations.plan",
         permissions={"service_subscription": "system.service_subscriptions.subscribe"},
         blast_radius="high",
+        of_peering=True,
     ),
     Category(name=OFFERING_CUTOFF, permission="system.service_offerings.manage", blast_radius="high"),
 )

@@ -125,6 +125,19 @@ def test_what_is_not_approved_is_not_planned(one: Excepted, end: str) -> None:
     assert one.told("migration.residency_overridden") == []
 
 
+def test_what_waits_ends_with_the_peering(one: Excepted) -> None:
+    approval_id = one.asked()
+    tag = one.two.ask("PATCH", f"{PEERS}/{one.two.b_at_a}", {"data_residency": "CH"}).data["approval_request_id"]
+    assert one.two.ask("POST", f"{PEERS}/{one.two.b_at_a}/revoke", {}).status == 200
+    one.two.world.run_for(60.0)
+    shown = one.two.ask("GET", f"{APPROVALS}/{approval_id}").data["approval"]
+    assert (shown["status"], shown["resolution"]) == ("cancelled", {"reason": "the peering has ended"})
+    late = one.two.ask("POST", f"{APPROVALS}/{approval_id}/approve", {})
+    assert (late.status, late.body["code"]) == (409, "approval_not_pending")
+    # Where a platform keeps data is no matter of one peering.
+    assert one.two.ask("GET", f"{APPROVALS}/{tag}").data["approval"]["status"] == "pending"
+
+
 def test_other_records_than_those_that_were_shown_are_not_covered(one: Excepted) -> None:
     approval_id = one.asked()
     wrote(one.two.a, "ModuleVersion", node_module_id=one.module_id, number=1)
