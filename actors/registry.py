@@ -29,6 +29,7 @@ from actors.offering.lease import LeaseActor
 from actors.operator.actor import OperatorActor
 from actors.peer.actor import PeerActor
 from actors.peer.record import restored
+from actors.periodic.actor import PeriodicActor
 from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor, ResourceActor
 from actors.revoked_certificate.actor import RevokedCertificateActor
@@ -76,6 +77,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     MigrationChainActor,
     ChainHopActor,
     HomecomingActor,
+    PeriodicActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -24,7 +24,6 @@ import trio
 from cryptography import x509
 
 from actors.addresses import is_literal
-from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import START_MARK_BITS, epoch_floor
@@ -34,6 +33,7 @@ from actors.governance.record import KIND as GOVERNANCE
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
 from actors.operator.record import KIND as OPERATOR
+from actors.periodic.messages import Begin
 from actors.registry import DOMAIN_VERSION, KINDS
 from actors.rotation.record import KIND as ROTATION
 from actors.rotation.record import RotationRecord, identity_by

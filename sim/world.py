@@ -21,7 +21,6 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.certificates import pem_blocks
 from actors.continuity.record import KIND as CONTINUITY
@@ -33,6 +32,7 @@ from actors.governance.record import KIND as GOVERNANCE
 from actors.hub.lifecycle import SIDES, Side, withdrawn
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
+from actors.periodic.messages import Begin
 from actors.ports import (
     CheckObject,
     EnsureCertificate,

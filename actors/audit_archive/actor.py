@@ -1,6 +1,7 @@
 """The archivist of an account: ships what is old enough of every audit chain, and believes nothing that it has not read back.
 
-Lives here: the run and its rhythm. Must not live here: the bytes of a shipment (`record`), or the archive itself (a port).
+Lives here: what a run does with a chain. Must not live here: which chain is next (`walking`), the bytes of a shipment (`record`), or the
+archive itself (a port).
 
 A run looks at one chain after the other, whatever it tells of: a revoked peer's last entries are shipped too. What is chosen is saved
 before it is written, so that a crash at any point leaves a shipment that the next run takes up; the same object is then written again.
@@ -8,28 +9,18 @@ before it is written, so that a crash at any point leaves a shipment that the ne
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Final
 
 import attrs
 
-from actors.audit_archive.chains import Chain, ChainKind, following
+from actors.audit_archive.chains import Chain, ChainKind
 from actors.audit_archive.lifecycle import Trigger, transition
-from actors.audit_archive.messages import Begin, NextChains, ObjectChecked, ObjectStored, ShipNow, Shipped
-from actors.audit_archive.record import (
-    ARCHIVE,
-    SHIPMENT,
-    DailyRuns,
-    ShipmentRecord,
-    latest_shipment,
-    next_run,
-    object_bytes,
-    renamed,
-    shipment,
-)
-from actors.limits import SHIPMENT_CHAINS_SLICE, SHIPMENT_ENTRIES_MAX
+from actors.audit_archive.messages import ObjectChecked, ObjectStored, ShipNow, Shipped
+from actors.audit_archive.record import ARCHIVE, SHIPMENT, SHIPPED_AT, ShipmentRecord, latest_shipment, object_bytes, renamed, shipment
+from actors.audit_archive.walking import Walk, Walker
+from actors.limits import SHIPMENT_ENTRIES_MAX
 from actors.ports import CheckObject, StoredObject, StoreObject
-from runtime.actor import Actor, Due, handles
+from runtime.actor import Actor, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
 from runtime.store.port import AuditEntry
@@ -41,19 +32,11 @@ SPOILT: Final = frozenset({CHANGED, "object_exists"})
 
 
 @attrs.define(eq=False)
-class Run:
-    """A run under way."""
+class Run(Walk):
+    """A run under way; `swept` counts the chains that have been dealt with, `swept_peers` those of peers."""
 
-    asked: Any = None
-    after_id: str | None = None
-    chains: deque[Chain] = attrs.field(factory=deque)
     swept: int = 0
     swept_peers: int = 0
-    shipped: int = 0
-    entries: int = 0
-    failures: int = 0
-    error: str | None = None
-    current: ShipmentRecord | None = None
 
     def sweep(self, kind: ChainKind) -> None:
         """One chain more has been dealt with."""
@@ -61,26 +44,15 @@ class Run:
         self.swept_peers += kind == "peer"
 
 
-class Archivist(Actor):
+class Archivist(Walker):
     """One per account."""
 
     kind = ARCHIVE
+    at = SHIPPED_AT
     running: Run | None = None
 
-    def holds_work(self) -> bool:
-        return self.running is not None
-
-    @handles(Begin)
-    def on_begin(self, message: Begin, ctx: Context) -> None:
-        if self.record is None:
-            ctx.save(DailyRuns(id=message.account_id, next_run_at=next_run(ctx.wall)))
-
-    @handles(Due)
-    def on_due(self, message: Due, ctx: Context) -> None:
-        if self.record is None or self.running is not None:
-            return
-        # The time of the next run moves when this one ends, so that a crash in between repeats it.
-        self._begin(ctx, None)
+    def run_due(self, ctx: Context) -> None:
+        self.begin_walk(ctx, Run())
 
     @handles(ShipNow)
     def on_ship_now(self, message: ShipNow, ctx: Context) -> None:
@@ -89,20 +61,11 @@ class Archivist(Actor):
         elif self.running is not None:
             ctx.reply(OperatorFault("shipment_running", "a run is under way; ask again when it has ended", 409))
         else:
-            self._begin(ctx, ctx.defer())
+            self.begin_walk(ctx, Run(ctx.defer()))
 
-    def _begin(self, ctx: Context, asked: Any) -> None:
-        self.running = Run(asked)
-        ctx.after(0.0, NextChains(), "next")
-
-    @handles(NextChains)
-    def on_next_chains(self, message: NextChains, ctx: Context) -> None:
-        if self.running is not None:
-            self._go_on(ctx, self.running)
-
-    def _go_on(self, ctx: Context, run: Run) -> None:
+    def go_on(self, ctx: Context, run: Run) -> None:
         """Take the next chain that has something to ship; a slice of chains at a time, so that others get their turns."""
-        if not run.chains and not self._more_chains(ctx, run):
+        if not run.chains and not self.more_chains(ctx, run):
             self._end(ctx, run)
             return
         while run.chains:
@@ -110,13 +73,7 @@ class Archivist(Actor):
             if self._ship(ctx, run, chain):
                 return
             run.sweep(chain.kind)
-        ctx.after(0.0, NextChains(), "next")
-
-    def _more_chains(self, ctx: Context, run: Run) -> bool:
-        found = following(ctx.query_ids, ctx.ref.id, ctx.settings.identity.instance_id, run.after_id, SHIPMENT_CHAINS_SLICE)
-        run.chains.extend(found)
-        run.after_id = found[-1].id if found else run.after_id
-        return bool(found)
+        self.next_chain(ctx)
 
     def _ship(self, ctx: Context, run: Run, chain: Chain) -> bool:
         """Begin with what of the chain is to be shipped; False if there is nothing."""
@@ -169,12 +126,12 @@ class Archivist(Actor):
             self._broke(ctx, run, CHANGED if message.fault is None else message.fault.code)
             return
         done = self._step(ctx, run.current, "read_back", shipped_at=ctx.wall)
-        run.shipped += 1
+        run.shipments += 1
         run.entries += done.entry_count
         run.current = None
         # There may be more of the same chain.
         run.chains.appendleft(Chain(done.chain, done.chain_kind))
-        ctx.after(0.0, NextChains(), "next")
+        self.next_chain(ctx)
 
     def _broke(self, ctx: Context, run: Run, error: str) -> None:
         assert run.current is not None
@@ -185,7 +142,7 @@ class Archivist(Actor):
         run.sweep(failed.chain_kind)
         run.error = error
         run.current = None
-        ctx.after(0.0, NextChains(), "next")
+        self.next_chain(ctx)
 
     def _step(self, ctx: Context, record: ShipmentRecord, trigger: Trigger, **changes: Any) -> ShipmentRecord:
         changed = evolve(_stepped(record, trigger), version=record.version + 1, **changes)
@@ -194,9 +151,8 @@ class Archivist(Actor):
 
     def _end(self, ctx: Context, run: Run) -> None:
         self.running = None
-        record: DailyRuns = self.record
-        ctx.save(evolve(record, next_run_at=next_run(ctx.wall), last_run_at=ctx.wall, last_error=run.error, runs=record.runs + 1))
-        ctx.answer(run.asked, Shipped(run.swept_peers, run.shipped, run.entries, run.failures, run.swept))
+        self.ended(ctx, run.error)
+        ctx.answer(run.asked, Shipped(run.swept_peers, run.shipments, run.entries, run.failures, run.swept))
 
 
 class ShipmentRow(Actor):

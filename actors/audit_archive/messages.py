@@ -6,12 +6,6 @@ from runtime.actor import CallResult
 from runtime.values import Value
 
 
-class Begin(Value, frozen=True):
-    """Run daily from now on; harmless if that is so already. Told to the actors of the account's id. No answer."""
-
-    account_id: str
-
-
 class ShipNow(Value, frozen=True):
     """Run at once, as the daily run would. Answers `Shipped`, or a fault if a run is under way."""
 

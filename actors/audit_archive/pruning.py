@@ -1,6 +1,6 @@
 """The pruner of an account: gives up the oldest entries of audit chains, and only what stands in the archive as it was shipped.
 
-Lives here: the run and its rhythm, and what may be given up. Must not live here: shipping (`actor`), or how entries are removed (the
+Lives here: what may be given up, and giving it up. Must not live here: shipping (`actor`), or how entries are removed (the
 store).
 
 Nothing is pruned unless `federation.audit_retention` is set. Whole shipments go, the oldest first: verified, read back once more just
@@ -10,41 +10,30 @@ anchor of what it held, so that a crash leaves a shipment whole or gone.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from actors.audit_archive.chains import Chain, following
-from actors.audit_archive.messages import Begin, NextChains, ObjectReadBack, Pruned, PruneNow
-from actors.audit_archive.record import PRUNING, SHIPMENT, DailyRuns, ShipmentRecord, next_pruning
-from actors.limits import SHIPMENT_CHAINS_SLICE
+from actors.audit_archive.messages import ObjectReadBack, Pruned, PruneNow
+from actors.audit_archive.record import PRUNED_AT, PRUNING, SHIPMENT, ShipmentRecord
+from actors.audit_archive.walking import Walk, Walker
 from actors.ports import CheckObject, StoredObject
-from runtime.actor import Actor, Due, handles
+from runtime.actor import handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
-from runtime.values import evolve
 
 CHANGED: Final = "object_changed"
 
 
 @attrs.define(eq=False)
-class Run:
+class Run(Walk):
     """A run under way; `dry` changes nothing, `limit` is how many shipments it takes at most, `next` the shipment that a chain is at."""
 
-    asked: Any = None
     by: str | None = None
     dry: bool = False
     limit: int | None = None
-    after_id: str | None = None
-    chains: deque[Chain] = attrs.field(factory=deque)
     next: int | None = None
-    current: ShipmentRecord | None = None
     touched: set[str] = attrs.field(factory=set)
-    shipments: int = 0
-    entries: int = 0
-    failures: int = 0
-    error: str | None = None
 
     def leave(self) -> None:
         """Be done with the chain at hand."""
@@ -56,25 +45,15 @@ class Run:
         return Pruned(len(self.touched), self.shipments, self.entries, self.failures, more)
 
 
-class Pruner(Actor):
+class Pruner(Walker):
     """One per account."""
 
     kind = PRUNING
+    at = PRUNED_AT
     running: Run | None = None
 
-    def holds_work(self) -> bool:
-        return self.running is not None
-
-    @handles(Begin)
-    def on_begin(self, message: Begin, ctx: Context) -> None:
-        if self.record is None:
-            ctx.save(DailyRuns(id=message.account_id, next_run_at=next_pruning(ctx.wall)))
-
-    @handles(Due)
-    def on_due(self, message: Due, ctx: Context) -> None:
-        if self.record is not None and self.running is None:
-            # The time of the next run moves when this one ends, so that a crash in between repeats it.
-            self._begin(ctx, Run())
+    def run_due(self, ctx: Context) -> None:
+        self.begin_walk(ctx, Run())
 
     @handles(PruneNow)
     def on_prune_now(self, message: PruneNow, ctx: Context) -> None:
@@ -87,20 +66,11 @@ class Pruner(Actor):
         elif self.running is not None:
             ctx.reply(OperatorFault("pruning_running", "a run is under way; ask again when it has ended", 409))
         else:
-            self._begin(ctx, Run(ctx.defer(), message.by, message.dry_run, message.limit))
+            self.begin_walk(ctx, Run(ctx.defer(), by=message.by, dry=message.dry_run, limit=message.limit))
 
-    def _begin(self, ctx: Context, run: Run) -> None:
-        self.running = run
-        ctx.after(0.0, NextChains(), "next")
-
-    @handles(NextChains)
-    def on_next_chains(self, message: NextChains, ctx: Context) -> None:
-        if self.running is not None:
-            self._go_on(ctx, self.running)
-
-    def _go_on(self, ctx: Context, run: Run) -> None:
+    def go_on(self, ctx: Context, run: Run) -> None:
         """Have the next shipment that may go read back; a slice of chains at a time, so that others get their turns."""
-        if not run.chains and not self._more_chains(ctx, run):
+        if not run.chains and not self.more_chains(ctx, run):
             self._end(ctx, run, more=False)
             return
         while run.chains:
@@ -114,15 +84,10 @@ class Pruner(Actor):
                 run.current = ripe
                 ctx.call(CheckObject(ripe.path), then=ObjectReadBack)
                 return
-        ctx.after(0.0, NextChains(), "next")
+        self.next_chain(ctx)
 
-    def _more_chains(self, ctx: Context, run: Run) -> bool:
-        if not ctx.settings.federation.audit_retention_s:
-            return False
-        found = following(ctx.query_ids, ctx.ref.id, ctx.settings.identity.instance_id, run.after_id, SHIPMENT_CHAINS_SLICE)
-        run.chains.extend(found)
-        run.after_id = found[-1].id if found else run.after_id
-        return bool(found)
+    def more_chains(self, ctx: Context, run: Walk) -> bool:
+        return bool(ctx.settings.federation.audit_retention_s) and super().more_chains(ctx, run)
 
     def _ripe(self, ctx: Context, chain: str, number: int | None) -> ShipmentRecord | None:
         """The shipment `number` of a chain, or the first one that is not pruned, if it may be; None if nothing of the chain may."""
@@ -159,7 +124,7 @@ class Pruner(Actor):
             run.touched.add(asked.chain)
             run.shipments += 1
             run.entries += asked.entry_count
-        ctx.after(0.0, NextChains(), "next")
+        self.next_chain(ctx)
 
     def _refused(self, ctx: Context, run: Run, asked: ShipmentRecord, error: str) -> None:
         if not run.dry:
@@ -173,10 +138,8 @@ class Pruner(Actor):
         self.running = None
         done = run.done(more)
         if not run.dry:
-            record: DailyRuns = self.record
-            # A run that stopped at its limit leaves the daily one what is left, and does not put it off.
-            ran = {"next_run_at": record.next_run_at if more else next_pruning(ctx.wall), "runs": record.runs + 1}
-            ctx.save(evolve(record, **ran, last_run_at=ctx.wall, last_error=run.error))
+            # A run that stopped at its limit leaves the daily one what is left.
+            self.ended(ctx, run.error, stays_due=more)
             if run.entries:
                 facts = {"chains": done.chains, "shipments": done.shipments, "entries": done.entries}
                 ctx.audit_in(ctx.settings.identity.instance_id, "audit.pruned", "system" if run.by is None else "user", run.by, **facts)

@@ -1,6 +1,7 @@
-"""What has been shipped of whose audit chain, and when the next run is due.
+"""What has been shipped of whose audit chain.
 
-Lives here: both records, how they are stored and found, and the bytes of a shipment. Must not live here: when a run happens (the actor).
+Lives here: the record of a shipment, how it is stored and found, its bytes, and when the daily runs are due. Must not live here: what a
+run does (the actors).
 """
 
 from __future__ import annotations
@@ -15,32 +16,22 @@ import attrs
 from actors.audit_archive.chains import Chain, ChainKind
 from actors.audit_archive.lifecycle import State
 from actors.limits import DAY_S
+from actors.periodic.daily import DailyRuns
+from actors.periodic.works import AUDIT_ARCHIVE, AUDIT_PRUNING
 from runtime.clock import iso, iso_or_none
 from runtime.store.chain import GENESIS
 from runtime.store.codec import canonical_json
 from runtime.store.port import AuditEntry, Condition, Kind, Query, Row
 from runtime.values import as_dict, evolve
 
-RUN_AT: Final = datetime.time(4, 30)
-"""When the daily run is due, UTC."""
+SHIPPED_AT: Final = datetime.time(4, 30)
+"""When entries are shipped, UTC."""
 PRUNED_AT: Final = datetime.time(5, 30)
 """When old entries are pruned, UTC: after what can be shipped has been."""
 FORMAT: Final = 1
 NAME_DIGEST_CHARS: Final = 12
 SHIPMENTS_OF_ONE_MOMENT_MAX: Final = 32
 """How many shipments of a chain can be made within one millisecond; each is read back from the archive before the next one begins."""
-
-
-@attrs.frozen(kw_only=True)
-class DailyRuns:
-    """The runs of one kind of work of an account, whose id is `id`. Times are seconds since the epoch."""
-
-    id: str
-    version: int = 0
-    next_run_at: float
-    last_run_at: float | None = None
-    last_error: str | None = None
-    runs: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -115,12 +106,12 @@ class ShipmentRecord:
         }
 
 
-ARCHIVE: Final = Kind(
-    name="audit_archive", record=DailyRuns, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
-)
-PRUNING: Final = Kind(
-    name="audit_pruning", record=DailyRuns, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True
-)
+def _daily(name: str) -> Kind:
+    return Kind(name=name, record=DailyRuns, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True)
+
+
+ARCHIVE: Final = _daily(AUDIT_ARCHIVE.name)
+PRUNING: Final = _daily(AUDIT_PRUNING.name)
 
 
 def _of_any_chain(stored: dict[str, Any]) -> dict[str, Any]:
@@ -151,22 +142,6 @@ def latest_shipment(query: Callable[[Query], list[Row]], chain: str, *conditions
     # Ids made within one millisecond are in no order, so the latest few are compared by their numbers.
     rows = query(Query(SHIPMENT.name, ((Condition("chain", "=", chain), *conditions),), limit=SHIPMENTS_OF_ONE_MOMENT_MAX))
     return max((row.record for row in rows), key=lambda record: record.number, default=None)
-
-
-def next_run(wall: float) -> float:
-    """The first time of the daily run after `wall`."""
-    return _next_at(RUN_AT, wall)
-
-
-def next_pruning(wall: float) -> float:
-    """The first time of the daily pruning after `wall`."""
-    return _next_at(PRUNED_AT, wall)
-
-
-def _next_at(time: datetime.time, wall: float) -> float:
-    now = datetime.datetime.fromtimestamp(wall, datetime.UTC)
-    today = datetime.datetime.combine(now.date(), time, datetime.UTC)
-    return (today if now < today else today + datetime.timedelta(days=1)).timestamp()
 
 
 def shipment(

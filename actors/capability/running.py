@@ -31,6 +31,7 @@ from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerEvidence, PeerRecord
 from actors.peer.standing import in_force
 from actors.peer.steps import is_stale
+from actors.periodic.works import CAPABILITY_SYNC, note_run
 from actors.ports import RemoteReply, RemoteRequest
 from actors.problems import Problem, refusal
 from actors.received_grant.messages import NoteRefusal
@@ -297,6 +298,7 @@ class Running(Actor, abc.ABC):
 
     def _end(self, ctx: Context, fault: Fault | None, address: Any = None) -> None:
         run, self.run = self.run, None
+        note_run(ctx, CAPABILITY_SYNC, ctx.record.account_id, fault)
         ctx.answer(address, fault)
         if run is None:
             return

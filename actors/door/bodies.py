@@ -36,6 +36,7 @@ from actors.door.shapes import (
 from actors.findings import KINDS
 from actors.grant import tokens
 from actors.peer.endpoints import Endpoint, parse_endpoints
+from actors.periodic.works import WORKS
 from actors.prefixes import parse_prefix
 from actors.problems import Problem
 from actors.sanitize import parse_short_text, parse_slugs
@@ -575,6 +576,21 @@ ONE_OPERATOR = Object((Field("operator", OPERATOR, required=True),), name="OneOp
 
 # --- Flight recorder, health, events --------------------------------------------------------------------------------
 
+PERIODIC_WORK = Object(
+    (
+        Field("name", Choice(tuple(WORKS)), required=True),
+        Field("cadence", Text(), required=True, description="How often, and for what."),
+        Field("does", Text(), required=True),
+        Field(
+            "next_run_at", Instant(), required=True, nullable=True, description="Of daily work; other work is due by each row's own time."
+        ),
+        Field("last_run_at", Instant(), required=True, nullable=True),
+        Field("last_error", Text(), required=True, nullable=True, description="The code of what the last run met, null if nothing."),
+        Field("runs", Integer(), required=True),
+    ),
+    name="PeriodicWork",
+    unknown="ignore",
+)
 ACTOR_HISTORY = Object((Field("actor", Anything(), required=True),), name="ActorHistory", unknown="ignore")
 LIVE = Object((Field("status", Choice(("live",)), required=True),), name="Liveness", unknown="ignore")
 READY = Object(

@@ -18,6 +18,9 @@ from actors.governance.record import merge
 from actors.grant.book import KIND as BOOK
 from actors.peer import projection
 from actors.peer.record import KIND as PEER
+from actors.periodic.daily import DailyRuns
+from actors.periodic.record import Runs
+from actors.periodic.works import PERIODIC, WORKS
 from actors.resource.catalogue import KIND as CATALOGUE
 from actors.schema_rule.messages import Create, Delete
 from actors.schema_rule.messages import Update as UpdateRule
@@ -87,6 +90,28 @@ def list_contract_versions(door: Door, request: Request) -> None:
     request.ok(data, meta={"count": len(data)})
 
 
+def list_periodic_work(door: Door, request: Request) -> None:
+    """What the platform does by itself, and how its last runs went."""
+    row = door.engine.directory.row(PERIODIC, request.account_id)
+    noted = row.evidence.works if row is not None and row.evidence is not None else {}
+    data = []
+    for work in WORKS.values():
+        daily = door.engine.directory.row(work.daily, request.account_id) if work.daily is not None else None
+        runs: Runs | DailyRuns = noted.get(work.name, Runs()) if daily is None else daily.record
+        data.append(
+            {
+                "name": work.name,
+                "cadence": work.cadence,
+                "does": work.does,
+                "next_run_at": iso_or_none(daily.record.next_run_at) if daily is not None else None,
+                "last_run_at": iso_or_none(runs.last_run_at),
+                "last_error": runs.last_error,
+                "runs": runs.runs,
+            }
+        )
+    request.ok(data, meta={"count": len(data)})
+
+
 # --- the flight recorder --------------------------------------------------------------------------------------------
 
 
@@ -133,7 +158,7 @@ def _account_of(door: Door, ref: Ref, history: Sequence[Recorded]) -> str:
     return str(peer.record.account_id) if peer is not None else door.settings.identity.account_id
 
 
-_NAMED_BY_ACCOUNT: Final = frozenset({ARCHIVE.name, PRUNING.name, CATALOGUE.name, GOVERNANCE.name})
+_NAMED_BY_ACCOUNT: Final = frozenset({ARCHIVE.name, PRUNING.name, CATALOGUE.name, GOVERNANCE.name, PERIODIC})
 
 
 # --- schema rules ---------------------------------------------------------------------------------------------------
@@ -205,6 +230,7 @@ def delete_schema_compatibility(door: Door, request: Request) -> None:
 
 HANDLERS: Mapping[str, Callable[[Door, Request], None]] = {
     "get_platform_health": get_platform_health,
+    "list_periodic_work": list_periodic_work,
     "list_governance_findings": list_governance_findings,
     "list_contract_versions": list_contract_versions,
     "get_actor_history": get_actor_history,

@@ -398,6 +398,18 @@ _PLATFORM_AND_FEDERATION = (
         success={200: bodies.PLATFORM_HEALTH},
     ),
     Route(
+        name="list_periodic_work",
+        method="GET",
+        path=f"{SYSTEM}/platform/periodic_work",
+        face="operator",
+        permission=HEALTH_READ,
+        tag=_PLATFORM,
+        summary="List what the platform does by itself, and how the last runs went",
+        description="Counts and times of runs are evidence: after a crash the last second of them may be missing. No effect of a run may.",
+        success={200: bodies.listing_of(bodies.PERIODIC_WORK)},
+        conditional=True,
+    ),
+    Route(
         name="get_actor_history",
         method="GET",
         path=f"{SYSTEM}/actors/{{kind}}/{{id}}",

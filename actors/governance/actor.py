@@ -20,6 +20,7 @@ from actors.governance.reviewing import Reviewing
 from actors.limits import GOVERNANCE_INTERVAL_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.periodic.works import GOVERNANCE_SCAN, note_run
 from actors.schema_rule.record import KIND as SCHEMA_RULE
 from actors.schema_rule.record import to_matrix_row
 from actors.schema_versions import MatrixRow
@@ -100,6 +101,7 @@ class GovernanceActor(Reviewing):
         self._keep(ctx, fresh)
 
     def _keep(self, ctx: Context, fresh: Sequence[Finding]) -> None:
+        note_run(ctx, GOVERNANCE_SCAN, ctx.ref.id)
         record: GovernanceRecord = self.record
         findings = merge(record.findings, fresh, ctx.wall)
         if not findings and not record.findings:

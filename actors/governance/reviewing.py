@@ -20,6 +20,7 @@ from actors.grant.record import KIND as GRANT
 from actors.limits import DAY_S, GOVERNANCE_SETTLE_S, GOVERNANCE_SLICE
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
+from actors.periodic.works import GRANT_REVIEW, note_run
 from actors.resource.record import KIND as RESOURCE
 from runtime.actor import Actor, handles
 from runtime.context import Context
@@ -113,6 +114,7 @@ class Reviewing(Actor):
             told = {category: count for category, count in running.result.counts.items() if count}
             ctx.emit("federation.manager.review_completed", "low", ctx.ref.id, categories=told, peers=len(running.peers))
         ctx.save(evolve(record, reviewed_at=ctx.wall))
+        note_run(ctx, GRANT_REVIEW, ctx.ref.id)
         self.schedule_review(ctx, ctx.wall)
         shown = running.result.to_json(ctx.wall)
         for address in running.asked:

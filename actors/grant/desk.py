@@ -48,6 +48,7 @@ from actors.peer.peer_events import GRANT_CHANGED, GRANT_ENDS
 from actors.peer.record import KIND as PEER
 from actors.peer.record import PeerRecord
 from actors.peer.standing import PEER_NOT_FOUND, peer_of
+from actors.periodic.works import GRANT_ARCHIVAL, note_run
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from runtime.actor import Ref, handles
 from runtime.context import Context
@@ -282,6 +283,7 @@ class GrantDesk(Trail):
             self._expire(ctx, record)
         elif lifecycle.ended_at(record) <= ctx.wall and archive_at(record) <= ctx.wall:
             self._tell(ctx, self._put(ctx, evolve(record, archived_at=ctx.wall), record), "archived", "system", None)
+            note_run(ctx, GRANT_ARCHIVAL, record.account_id)
 
     @handles(Lapsed)
     def on_lapsed(self, message: Lapsed, ctx: Context) -> None:

@@ -43,6 +43,7 @@ from actors.peer import standing
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
 from actors.peer.standing import peer_of
+from actors.periodic.works import MIGRATION_RECOVERY, note_run
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from actors.received_grant.record import fitting, of_peer
 from runtime.actor import Due, Ref, handles
@@ -379,6 +380,7 @@ class MigrationActor(Transfer):
         record: MigrationRecord | None = self.record
         if record is None or not has_come(record.next_look_at, ctx.wall, RECOVERY_S):
             return
+        note_run(ctx, MIGRATION_RECOVERY, record.account_id, record.error)
         self.keep(ctx, record)
         self.go_on(ctx)
 

@@ -23,6 +23,7 @@ from actors.migration_chain.word import HopWord, parse
 from actors.peer.outbound import exchange
 from actors.peer.record import PeerRecord
 from actors.peer.standing import peer_of
+from actors.periodic.works import CHAIN_ADVANCE, note_run
 from actors.ports import RemoteReply
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.clock import iso
@@ -119,6 +120,7 @@ class MigrationChainActor(Actor):
         if not record.asked:
             # Between two hops of a chain that runs by itself.
             record = self._asking(ctx, record)
+        note_run(ctx, CHAIN_ADVANCE, record.account_id, record.error)
         self._keep(ctx, record)
         self._ask(ctx, ctx.record)
 

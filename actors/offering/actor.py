@@ -46,6 +46,7 @@ from actors.peer.messages import news
 from actors.peer.peer_events import CATALOGUE_CHANGED, OFFERING_RETIRING
 from actors.peer.record import KIND as PEER
 from actors.peer.standing import peer_of
+from actors.periodic.works import OFFERING_RETIREMENT, note_run
 from actors.ports import GRANT_BEARER_PURPOSE, Open
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
@@ -274,16 +275,22 @@ class OfferingActor(Seats):
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
-        record: OfferingRecord | None = self.record
-        if record is None or record.access_ends_at is None or record.cut_at is not None:
-            return
+        if self.record is not None and self._retire_further(ctx):
+            note_run(ctx, OFFERING_RETIREMENT, self.record.account_id)
+
+    def _retire_further(self, ctx: Context) -> bool:
+        """Give notice or cut, whatever it is time for; False if that is past."""
+        record: OfferingRecord = self.record
+        if record.access_ends_at is None or record.cut_at is not None:
+            return False
         after = self._cut(ctx, record) if record.access_ends_at <= ctx.wall else self._give_notice(ctx, record)
         if after != record:
             ctx.save(after)
+        return True
 
     @handles(CutFurther)
     def on_cut_further(self, message: CutFurther, ctx: Context) -> None:
-        self.on_due(Due(), ctx)
+        self._retire_further(ctx)
 
     @handles(NoticeSent)
     def on_notice_sent(self, message: NoticeSent, ctx: Context) -> None:

@@ -23,6 +23,7 @@ from actors.peer.messages import PeeringEnded
 from actors.peer.outbound import exchange
 from actors.peer.record import PeerRecord
 from actors.peer.standing import peer_of
+from actors.periodic.works import SUBSCRIPTION_MONITOR, note_run
 from actors.ports import GRANT_BEARER_PURPOSE, EnsureCertificate, RemoteReply, Seal
 from actors.subscription import answers, lifecycle
 from actors.subscription.catalogue import KIND as CATALOGUE
@@ -291,6 +292,7 @@ class SubscriptionActor(Actor):
             self._proceed(ctx, evolve(after, phase="certificate" if wants_certificate(after) else "route"))
             return
         tell(ctx, after, "renewed", "low", None, grant_id=after.grant_id)
+        note_run(ctx, SUBSCRIPTION_MONITOR, record.account_id)
         if after.state == "suspended":
             after = step(ctx, after, "resume", None)
         else:
@@ -380,29 +382,35 @@ class SubscriptionActor(Actor):
         if record.state == "suspended" and stale:
             ctx.save(cancelled(ctx, record, "auto_cancel_stale_suspension"))
             self._release(ctx, ctx.record)
+            note_run(ctx, SUBSCRIPTION_MONITOR, record.account_id)
             return
         record = evolve(record, look_at=next_look(record.expires_at, ctx.wall), updated_at=ctx.wall)
         ctx.save(record)
         if record.state == "active" and wants_certificate(record):
             ctx.call(EnsureCertificate(record.local_hostname, record.dns_credential_id), then=Certified, tag=LOOKED_AT)
-        if self.busy:
-            return
+        if not self.busy:
+            fault = self._ask_on(ctx, record, ended=ended)
+            if not self.busy:
+                note_run(ctx, SUBSCRIPTION_MONITOR, record.account_id, fault)
+
+    def _ask_on(self, ctx: Context, record: SubscriptionRecord, *, ended: bool) -> Fault | None:
+        """Ask the provider for what is next, if anything; the fault if no call can leave."""
         if not ended and record.state == "suspended" and record.suspension_reason in RENEWABLE:
-            self._go_on(ctx, record)
-            return
+            return self._go_on(ctx, record)
         soon = record.expires_at is not None and record.expires_at - ctx.wall <= lifecycle.RENEWED_BEFORE_S
         if record.auto_renew and soon and (record.state == "active" or record.suspension_reason in RENEWABLE):
-            self._renew(ctx, record)
-        elif record.state == "active":
-            self._call(ctx, record, "GET", f"{SEATS}/{record.grant_id}", None, Looked, None)
+            return self._renew(ctx, record)
+        if record.state == "active":
+            return self._call(ctx, record, "GET", f"{SEATS}/{record.grant_id}", None, Looked, None)
+        return None
 
-    def _go_on(self, ctx: Context, record: SubscriptionRecord) -> None:
+    def _go_on(self, ctx: Context, record: SubscriptionRecord) -> Fault | None:
         """Take up again what only a clock that was ahead had ended."""
         if record.renewal_key is not None:
             # A seat that was asked for anew meanwhile may stand in the place of the former one.
-            self._renew(ctx, record)
-        else:
-            ctx.save(step(ctx, record, "resume", None))
+            return self._renew(ctx, record)
+        ctx.save(step(ctx, record, "resume", None))
+        return None
 
     def _renew(self, ctx: Context, record: SubscriptionRecord) -> Fault | None:
         """Ask for a further term; after the end of the grant, for a seat anew. The fault if no call can leave."""
@@ -416,6 +424,7 @@ class SubscriptionActor(Actor):
         return fault
 
     def _not_renewed(self, ctx: Context, record: SubscriptionRecord, fault: Fault, *, definite: bool) -> None:
+        note_run(ctx, SUBSCRIPTION_MONITOR, record.account_id, fault)
         after = evolve(record, renewal_key=None) if definite else record
         if definite and fault.details.get("remote_code") == "subscription_not_found" and record.state == "active":
             after = step(ctx, after, "suspend", "lease_gone")
@@ -429,6 +438,8 @@ class SubscriptionActor(Actor):
         record: SubscriptionRecord = self.record
         outcome = message.outcome
         self._release_if_idle(ctx)
+        fault = outcome if isinstance(outcome, Fault) else answers.refusal(outcome)
+        note_run(ctx, SUBSCRIPTION_MONITOR, record.account_id, fault)
         if record.state != "active" or not isinstance(outcome, RemoteReply):
             return
         if outcome.status == 404 and outcome.body.get("code") == "subscription_not_found":

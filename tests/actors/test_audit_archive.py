@@ -9,8 +9,10 @@ import pytest
 
 from actors.audit_archive import excerpts
 from actors.audit_archive.lifecycle import STATES, TRANSITIONS
-from actors.audit_archive.messages import Begin, Shipped
-from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, ShipmentRecord, follows, next_run
+from actors.audit_archive.messages import Shipped
+from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, SHIPPED_AT, ShipmentRecord, follows
+from actors.periodic.daily import next_at
+from actors.periodic.messages import Begin
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.store.chain import verify
@@ -69,8 +71,8 @@ def test_every_state_is_reached_and_named() -> None:
 
 
 def test_the_daily_run_is_at_half_past_four() -> None:
-    assert next_run(0.0) == 4.5 * 3600
-    assert next_run(4.5 * 3600) == 28.5 * 3600
+    assert next_at(SHIPPED_AT, 0.0) == 4.5 * 3600
+    assert next_at(SHIPPED_AT, 4.5 * 3600) == 28.5 * 3600
 
 
 def test_young_entries_stay() -> None:

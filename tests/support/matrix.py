@@ -15,13 +15,13 @@ from typing import Any, Final
 import attrs
 
 from actors.approval.messages import AskApproval
-from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE, PRUNING
 from actors.door.call import Answer, Call, Source
 from actors.door.openapi import document
 from actors.limits import ACCESS_TOKEN_TTL_S
 from actors.operator.messages import CreateOperator
 from actors.operator.permissions import PERMISSIONS
+from actors.periodic.messages import Begin
 from actors.registry import KINDS
 from actors.settings import FederationSettings, Limit
 from runtime.actor import Ref

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import PRUNING
+from actors.periodic.messages import Begin
 from runtime.actor import Ref
 from sim.scenario.actions.registry import action
 from sim.scenario.actions.ship_audit import AUDIT

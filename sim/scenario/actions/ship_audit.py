@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE
+from actors.periodic.messages import Begin
 from runtime.actor import Ref
 from sim.scenario.actions.registry import action
 from sim.scenario.kinds import PLATFORM, key

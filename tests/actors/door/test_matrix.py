@@ -46,7 +46,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("GET", "/events", READ),
     (".*", "/system/federation_api(/.*)?", PEER),
     ("POST", "/system/worker_api/federation/[a-z_]+", WORKER),
-    ("GET", "/system/platform/health", "system.platform.health.read"),
+    ("GET", "/system/platform/(health|periodic_work)", "system.platform.health.read"),
     ("GET", "/system/actors/{kind}/{id}", "system.platform.health.read"),
     ("GET", "/system/operators(/.*)?", "system.operators.read"),
     ("POST|PATCH|DELETE", "/system/operators(/.*)?", "system.operators.manage"),

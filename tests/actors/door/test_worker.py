@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from actors.audit_archive.messages import Begin
 from actors.audit_archive.record import ARCHIVE
 from actors.door.call import Answer, Call, Source
 from actors.door.routes import ROUTES
+from actors.periodic.messages import Begin
 from runtime.actor import Ref
 from runtime.values import evolve
 from sim.world import Host, World

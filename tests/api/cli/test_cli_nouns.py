@@ -159,6 +159,16 @@ def test_an_actor_s_turns_are_a_dense_table(api: OperatorApi, run: Run) -> None:
     assert run("actors", "show", "peer").exit_code == 2
 
 
+def test_what_is_done_by_itself_is_listed_with_what_its_last_run_met(api: OperatorApi, run: Run) -> None:
+    work = {"name": "audit_archive", "cadence": "every day", "does": "Ships.", "next_run_at": iso(WALL + 60), "last_run_at": iso(WALL - 60)}
+    api.answers["list_periodic_work"] = listing([{**work, "last_error": "object_changed", "runs": 3}])
+    header, row = run("actors", "periodic").stdout.splitlines()
+    assert header.split("  ")[0] == "WORK"
+    assert row.split() == ["audit_archive", "3", "1m", "ago", "object_changed", iso(WALL + 60), "every", "day"]
+    (document,) = lines(run("actors", "periodic", "--json"))
+    assert document["does"] == "Ships."
+
+
 # --- version, config, help, completion ------------------------------------------------------------------------------
 
 
