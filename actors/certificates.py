@@ -23,9 +23,9 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
-from typing import Final, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache, wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import attrs
 from cryptography import x509
@@ -148,11 +148,13 @@ _SIGNATURES: Final = frozenset(
     }
 )
 _SERIAL_BITS_MAX: Final = 159  # 20 octets of a positive INTEGER
-_PEM_BLOCK: Final = re.compile(r"[ \t\r\n]*-----BEGIN ([A-Z0-9 ]+)-----\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n?-----END \1-----[ \t]*(?:\r?\n|\Z)")
+_PEM_BLOCK: Final = re.compile(r"[ \t\r\n]*-----BEGIN ([A-Z0-9 ]+)-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END \1-----[ \t]*(?:\r?\n|\Z)")
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _PARSE_ERRORS: Final = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
+_R = TypeVar("_R")
+_P = ParamSpec("_P")
 
 
 @attrs.frozen
@@ -277,6 +279,32 @@ def der_to_pem(der: bytes) -> str:
 # --- Parsing --------------------------------------------------------------------------------------------------------
 
 
+def _remembered(look: Callable[Concatenate[bytes, _P], _R]) -> Callable[Concatenate[bytes, _P], _R]:
+    """Remember what `look` makes of a certificate: what one says cannot change, and the same few are met on every connection of a peer.
+
+    Only what is as small as certificates usually are is remembered, so that strangers cannot fill the memory.
+    """
+    known: Any = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(look)
+
+    @wraps(look)
+    def told(der: bytes, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return (known if len(der) <= _REMEMBERED_BYTES_MAX else look)(der, *args, **kwargs)
+
+    _MEMORIES.append(known)
+    return told
+
+
+def forget() -> None:
+    """Remember nothing of any certificate, as a process that has just started."""
+    for memory in _MEMORIES:
+        memory.cache_clear()
+    _RELATIONS.clear()
+
+
+_MEMORIES: Final[list[Any]] = []
+
+
+@_remembered
 def parse_leaf(der: bytes, *, name_required: bool = True) -> Leaf | str:
     """`der` as a leaf, or the reason why it cannot be one.
 
@@ -284,10 +312,6 @@ def parse_leaf(der: bytes, *, name_required: bool = True) -> Leaf | str:
         der: one certificate as it was presented.
         name_required: demand exactly one common name; servers are known by their alternative names and may have none.
     """
-    return _remembered_leaf(der, name_required) if len(der) <= _REMEMBERED_BYTES_MAX else _parse_leaf(der, name_required)
-
-
-def _parse_leaf(der: bytes, name_required: bool) -> Leaf | str:
     certificate = _load(der)
     if isinstance(certificate, str):
         return certificate
@@ -313,12 +337,9 @@ def _parse_leaf(der: bytes, name_required: bool) -> Leaf | str:
     )
 
 
+@_remembered
 def parse_anchor(der: bytes) -> Anchor | str:
     """`der` as an anchor, or a reason. Whether it may issue anything is for `check_issued_by` to say, at the time of use."""
-    return _remembered_anchor(der) if len(der) <= _REMEMBERED_BYTES_MAX else _parse_anchor(der)
-
-
-def _parse_anchor(der: bytes) -> Anchor | str:
     certificate = _load(der)
     if isinstance(certificate, str):
         return certificate
@@ -329,12 +350,6 @@ def _parse_anchor(der: bytes) -> Anchor | str:
         not_after=certificate.not_valid_after_utc.timestamp(),
         der=der,
     )
-
-
-# What a certificate says, and who signed it, cannot change: the same few are met on every connection of a peer. Only what is as small as
-# certificates usually are is remembered, so that strangers cannot fill the memory.
-_remembered_leaf = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(_parse_leaf)
-_remembered_anchor = lru_cache(maxsize=CERTIFICATES_REMEMBERED)(_parse_anchor)
 
 
 _parsed = lru_cache(maxsize=CERTIFICATES_PARSED)(x509.load_der_x509_certificate)
@@ -408,12 +423,17 @@ def check_profile(leaf: Leaf, *, now: float, skew_s: float = SKEW_MAX_S) -> str 
 
     Dates, CA:FALSE, digitalSignature, clientAuth named outright, an Ed25519 key without usages that such a key cannot serve.
     """
+    return outside_dates(leaf, now, skew_s) or _no_client(leaf.der)
+
+
+@_remembered
+def _no_client(der: bytes) -> str | None:
+    certificate = _parsed(der)
     return (
-        outside_dates(leaf, now, skew_s)
-        or _not_an_end_entity(leaf.certificate)
-        or _lacks_purpose(leaf.certificate, ExtendedKeyUsageOID.CLIENT_AUTH)
-        or (None if isinstance(leaf.certificate.public_key(), ed25519.Ed25519PublicKey) else "key_not_ed25519")
-        or _more_than_signing(leaf.certificate)
+        _not_an_end_entity(certificate)
+        or _lacks_purpose(certificate, ExtendedKeyUsageOID.CLIENT_AUTH)
+        or (None if isinstance(certificate.public_key(), ed25519.Ed25519PublicKey) else "key_not_ed25519")
+        or _more_than_signing(certificate)
     )
 
 
@@ -516,10 +536,9 @@ def check_issued_by(
         return "no_anchor"
     reason = "issuer_unknown"
     for anchor in anchors:
-        if anchor.certificate.subject != leaf.certificate.issuer:
-            continue
-        if not _issued(leaf, anchor):
-            reason = "signature_invalid" if reason == "issuer_unknown" else reason
+        stranger = _no_issuer(leaf, anchor)
+        if stranger is not None:
+            reason = stranger if reason == "issuer_unknown" else reason
             continue
         flaw = anchor_flaw(anchor, now=now, skew_s=skew_s, purpose=purpose)
         if flaw is None:
@@ -536,20 +555,30 @@ def anchor_flaw(
     purpose: x509.ObjectIdentifier | None = None,
 ) -> str | None:
     """Why `anchor` must not issue leaves (for `purpose`, if one is given) at `now`, or None."""
-    constraints = _extension(anchor.certificate, x509.BasicConstraints)
+    no_authority = _no_authority(anchor.der)
+    if no_authority is not None:
+        return no_authority
+    outside = outside_dates(anchor, now, skew_s)
+    return _unfit_authority(anchor.der, purpose) if outside is None else f"anchor_{outside}"
+
+
+@_remembered
+def _no_authority(der: bytes) -> str | None:
+    constraints = _extension(_parsed(der), x509.BasicConstraints)
     if constraints is None or not constraints.ca:
         return "anchor_not_ca"
-    usage = _extension(anchor.certificate, x509.KeyUsage)
-    if usage is None or not usage.key_cert_sign:
-        return "anchor_cannot_sign"
-    outside = outside_dates(anchor, now, skew_s)
-    if outside is not None:
-        return f"anchor_{outside}"
-    if _weak_key(anchor.certificate):
+    usage = _extension(_parsed(der), x509.KeyUsage)
+    return "anchor_cannot_sign" if usage is None or not usage.key_cert_sign else None
+
+
+@_remembered
+def _unfit_authority(der: bytes, purpose: x509.ObjectIdentifier | None) -> str | None:
+    certificate = _parsed(der)
+    if _weak_key(certificate):
         return "anchor_key_weak"
-    if any(extension.oid in _CONSTRAINING or _unknown_in_anchor(extension) for extension in anchor.certificate.extensions):
+    if any(extension.oid in _CONSTRAINING or _unknown_in_anchor(extension) for extension in certificate.extensions):
         return "anchor_constrained"
-    purposes = _extension(anchor.certificate, x509.ExtendedKeyUsage)
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
     if purpose is None or purposes is None or purpose in purposes or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in purposes:
         return None
     return "anchor_purpose"
@@ -559,19 +588,24 @@ def _unknown_in_anchor(extension: x509.Extension[x509.ExtensionType]) -> bool:
     return extension.critical and extension.oid not in _CRITICAL_IN_LEAF
 
 
-_ISSUED: Final[dict[tuple[str, str], bool]] = {}
-"""Fingerprints of a leaf and of an anchor to whether the one was signed by the key of the other."""
+_RELATIONS: Final[dict[tuple[str, str], str | None]] = {}
+"""Fingerprints of a leaf and of an anchor to why the one does not come from the other, or None."""
 
 
-def _issued(leaf: Leaf, anchor: Anchor) -> bool:
-    """Whether the key of `anchor` signed `leaf`: found out once, because it is the dearest check of all and can never change."""
+def _no_issuer(leaf: Leaf, anchor: Anchor) -> str | None:
+    """Why `anchor` did not issue `leaf`, or None: found out once, because a signature is the dearest check of all and can never change."""
     key = (leaf.fingerprint, anchor.fingerprint)
-    known = _ISSUED.get(key)
-    if known is None:
-        if len(_ISSUED) >= CERTIFICATES_REMEMBERED:
-            _ISSUED.clear()
-        known = _ISSUED[key] = _signed_by(leaf.certificate, anchor.certificate)
-    return known
+    if key not in _RELATIONS:
+        if len(_RELATIONS) >= CERTIFICATES_REMEMBERED:
+            _RELATIONS.clear()
+        _RELATIONS[key] = _relation(leaf.certificate, anchor.certificate)
+    return _RELATIONS[key]
+
+
+def _relation(leaf: x509.Certificate, anchor: x509.Certificate) -> str | None:
+    if anchor.subject != leaf.issuer:
+        return "issuer_unknown"
+    return None if _signed_by(leaf, anchor) else "signature_invalid"
 
 
 def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -675,11 +709,19 @@ def verify_server(chain: Sequence[bytes], expectation: ServerExpectation, *, now
         return anchors
     return (
         outside_dates(leaf, now, skew_s)
-        or _not_an_end_entity(leaf.certificate)
-        or _lacks_purpose(leaf.certificate, ExtendedKeyUsageOID.SERVER_AUTH)
-        or ("key_weak" if _weak_key(leaf.certificate) else None)
+        or _no_server(leaf.der)
         or check_issued_by(leaf, anchors, now=now, skew_s=skew_s, purpose=ExtendedKeyUsageOID.SERVER_AUTH)
         or _names_another_instance(leaf, expectation)
+    )
+
+
+@_remembered
+def _no_server(der: bytes) -> str | None:
+    certificate = _parsed(der)
+    return (
+        _not_an_end_entity(certificate)
+        or _lacks_purpose(certificate, ExtendedKeyUsageOID.SERVER_AUTH)
+        or ("key_weak" if _weak_key(certificate) else None)
     )
 
 

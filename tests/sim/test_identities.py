@@ -20,9 +20,7 @@ PEERS = "/api/v1/system/platform/peers"
 def forget() -> None:
     identities.named.cache_clear()
     opening._opened.cache_clear()
-    certificates._remembered_leaf.cache_clear()
-    certificates._remembered_anchor.cache_clear()
-    certificates._ISSUED.clear()
+    certificates.forget()
 
 
 def test_a_run_is_the_same_with_an_empty_and_with_a_full_memory() -> None:
