@@ -1,6 +1,7 @@
 """Who may use what: the grants of a platform, judged anew for every call that a bearer opens.
 
-Lives here: the rule that a served call had a grant behind it, restated over committed rows alone. Must not live here: who a certificate is
+Lives here: the rules that a served call had a grant behind it, and that a stored grant says what it admits, restated over committed rows
+alone. Must not live here: who a certificate is
 (see `admission`), what becomes of bearers that a platform holds (see `bearers`), or the code that judges calls.
 """
 
@@ -16,7 +17,7 @@ import attrs
 from actors.door.call import Answer
 from runtime.store.port import Query
 from sim.checkers.admission import SERVED_CODE, verdict
-from sim.checkers.registry import Checker, Visit, checker
+from sim.checkers.registry import Checker, Commit, Visit, checker
 
 RESOURCES: Final = "resources"
 MIGRATIONS: Final = "migrations"
@@ -31,6 +32,9 @@ ENDING: Final = frozenset({"fence", "finalize"})
 GRACE_S: Final = 300.0
 """So long what was announced in time may go on after its grant was revoked, unless that was to be at once."""
 PROVEN: Final = frozenset({"enrolled", "active", "degraded"})
+STORING: Final = frozenset({"grant", "service_offering"})
+"""Kinds of rows that store axes."""
+AXES: Final = ("node_instance_ids", "sdwan_network_ids", "source_cidrs")
 CARRYING: Final = PROVEN | {"accepted"}
 _BEARER: Final = re.compile(r"[Bb]earer +fg-([0-9a-f-]{36})(?:\.(.+))?")
 
@@ -60,6 +64,21 @@ class Need:
     id: str = ""
     begun_at: float | None = None
     ends_only: bool = False
+
+
+@checker("explicit_axes", source="docs/grants.md#three-axes", holds=("G1",))
+class ExplicitAxes(Checker):
+    """What a stored grant admits, and what an offering gives to the grants of its seats, is any or a list of values, never a blank."""
+
+    def on_change(self, commit: Commit) -> None:
+        for change in commit.changes:
+            if change.kind not in STORING or change.after is None:
+                continue
+            for axis in AXES:
+                stored = tuple(getattr(change.after.record, axis))
+                before = tuple(getattr(change.before.record, axis)) if change.before is not None else None
+                if stored != before and stored != ("*",) and (not stored or any(not each.strip() or each == "*" for each in stored)):
+                    self.complain(commit.host, f"{change.kind} {change.id}: {axis} is stored as {list(stored)}")
 
 
 @checker("grant_gate", source="docs/grants.md", holds=("I3",))

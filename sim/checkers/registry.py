@@ -34,6 +34,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "P10": "No anchor comes into force without an accept, a valid cross-signature, or an operator who approved its fingerprint.",
     "P11": "What a peer tells takes effect once, however often it arrives, and what was acknowledged has taken effect.",
     "P12": "Of an audit chain nothing is given up but what is old and stands verified in the archive, and the whole still verifies.",
+    "G1": "No axis of a stored grant is empty.",
     "R1": "At every instant at most one platform holds a resource of one id that can be written.",
     "R2": "A migration ends on both sides with the same word, or is in doubt with its records held.",
     "R3": "When faults have stopped, no migration stays in doubt or unfinished.",
@@ -56,10 +57,8 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "S2": "The routes of the proxy are a function of the active subscriptions.",
     "H1": "Nothing passes a hub without the consent of operators on both sides.",
 }
-"""What is promised: P for the protocol between two platforms, R for resources that move, M for mirrors, H for hubs, I for platforms as
-a whole.
-
-`docs/scenarios.md` says who holds which.
+"""What is promised: P for the protocol between two platforms, G for grants, R for resources that move, M for mirrors, S for services, H for
+hubs, I for platforms as a whole.
 """
 
 ELSEWHERE: Final[Mapping[str, str]] = {

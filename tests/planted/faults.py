@@ -42,6 +42,8 @@ from actors.capability.actor import CapabilityActor
 from actors.continuity.actor import ContinuityActor
 from actors.continuity.messages import EpochClaimed
 from actors.door.rate_limits import Blocks, RateLimits
+from actors.grant.axes import ANY, AXES
+from actors.grant.desk import GrantDesk
 from actors.grant.record import GrantRecord
 from actors.peer import lifecycle
 from actors.peer.actor import PeerActor
@@ -587,6 +589,19 @@ def handler_raises(patch: Patch) -> None:
 def expiry_of_grants_ignored(patch: Patch) -> None:
     """A grant works until somebody revokes it, whatever its dates say."""
     patch.setattr(actors.grant.chain, "STEPS", tuple(step for step in actors.grant.chain.STEPS if step.name != "in_force"))
+
+
+@plant("grant-covers-every-axis")
+def axis_stored_as_it_was_spelled(patch: Patch) -> None:
+    """What admits any is stored as the empty list in which operators may spell it."""
+
+    def put(desk: Any, ctx: Any, record: Any, former: Any) -> Any:
+        spelled = {name: () for name in AXES if record.axis(name) == ANY}
+        written = evolve(record, version=1 if former is None else former.version + 1, updated_at=ctx.wall, **spelled)
+        ctx.put_row("grant", written, None if former is None else former.version)
+        return written
+
+    patch.setattr(GrantDesk, "_put", put)
 
 
 @plant("stolen-bearer")
