@@ -115,6 +115,7 @@ def send(
     network_id: str | None = None,
     channel: bool = False,
     answers: list[Answer] | None = None,
+    method: str | None = None,
 ) -> list[Answer]:
     """Let a call reach a platform; its answer stands in the returned list (`answers`, if given) once time has passed.
 
@@ -124,6 +125,7 @@ def send(
         address: the address that it comes from, if that is not the machine's.
         network_id: the overlay network whose listener takes the call.
         channel: it comes on a channel. With any of the three it stands at the door at once, whatever the level.
+        method: POST with a body and GET without one, if not given.
     """
     answers = [] if answers is None else answers
     connection = Source(
@@ -132,7 +134,7 @@ def send(
     raw = b"" if body is None else json.dumps(body).encode()
     given = {"content-type": "application/json", **(headers or {})}
     path = route if route.startswith("/") else API + route
-    call = Call("GET" if body is None else "POST", path, {}, given, raw, connection)
+    call = Call(method or ("GET" if body is None else "POST"), path, {}, given, raw, connection)
     if address is None and network_id is None and not channel:
         target.visited(call, shown.key_pem, by, source, answers.append)
     else:

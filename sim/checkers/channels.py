@@ -1,7 +1,7 @@
-"""Peer channels: a pair uses one at a time.
+"""Peer channels: a pair uses one at a time, and none outlives the peering or a pause of it.
 
-Lives here: the rule, as both ends show it at frame level, where a channel is one object. Must not live here: which of two stays, which is
-the pair's own affair.
+Lives here: the rules, as both ends show them at frame level, where a channel is one object. Must not live here: which of two stays, which
+is the pair's own affair.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from sim.checkers.registry import Change, Checker, Commit, checker
 
 AGREED_S: Final = 1.0
 """So soon after the first of two channels was put to use both ends have heard of the other one, and have decided."""
+
+ENDED: Final = frozenset({"suspended", "revoked"})
+
+CUT_S: Final = 5.0
+"""So soon after a pause or the end of a peering its connections are closed."""
 
 
 @checker("one_channel", source="docs/protocol.md#the-channel")
@@ -61,3 +66,38 @@ class OneChannel(Checker):
                 theirs = self.facts.newest(other, host.url)
                 if theirs is not None and theirs.id == row.remote_peer_id:
                     yield other, theirs.id
+
+
+@checker("channels_end", source="docs/operator-guide.md#pausing-and-ending-a-peering", holds=("P5",))
+class ChannelsEnd(Checker):
+    """Within five seconds of a pause or the end of a peering a platform that can act has closed its channel with the peer."""
+
+    def on_peer(self, change: Change, commit: Commit) -> None:
+        assert change.after is not None
+        status, former = change.after.record.status, None if change.before is None else change.before.record.status
+        if status in ENDED and former not in (None, status) and commit.host.channels is not None:
+            self._expect(commit.host, change.id)
+
+    def on_rest(self, host: Any) -> None:
+        wall = host.clock.wall()
+        for id, record in self.facts.peers[host.name].items():
+            if record.status in ENDED and wall - record.status_since > CUT_S + 4 * delay_s(host):
+                self._judge(host, id)
+
+    def _expect(self, host: Any, id: str) -> None:
+        incarnation = host.incarnation
+
+        def look() -> None:
+            record = self.facts.peers[host.name].get(id)
+            if host.incarnation != incarnation or not host.running or record is None or record.status not in ENDED:
+                return
+            if not awake(host) or self.facts.now - self.facts.resumed_at(host) < CUT_S + 4 * delay_s(host):
+                self._expect(host, id)
+            else:
+                self._judge(host, id)
+
+        self.later(CUT_S + 4 * delay_s(host), look)
+
+    def _judge(self, host: Any, id: str) -> None:
+        if host.channels is not None and host.channels.in_use(id) is not None:
+            self.complain(host, f"{id}: is {self.facts.peers[host.name][id].status}, and the channel with it is open")

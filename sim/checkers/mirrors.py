@@ -60,7 +60,10 @@ def is_home(host: Any, id: str) -> bool:
 
 @checker("mirror_truth", source="docs/resources.md#mirrors", holds=("M1",))
 class MirrorTruth(Checker):
-    """A mirror says what its record has once been at its home, never goes back in its home's time, and is no home."""
+    """A mirror says what its record has once been at its home, never goes back in its home's time, and is no home.
+
+    Nobody keeps what others say of a record of his own.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -90,7 +93,9 @@ class MirrorTruth(Checker):
 
     def _judge(self, host: Any, before: Any, after: Any) -> None:
         home = home_of(self, host, after.origin_peer_id)
-        if home is None or canonical(after.attributes) not in self._states.get((home.instance_id, after.origin_id), ()):
+        if is_home(host, after.origin_id):
+            self.complain(host, f"{after.origin_id} is a record here, and what {home.name if home else 'somebody'} says of it is kept")
+        elif home is None or canonical(after.attributes) not in self._states.get((home.instance_id, after.origin_id), ()):
             self.complain(host, f"the mirror of {after.origin_id} says what its record has never been")
         if before is not None and after.moment < before.moment:
             self.complain(host, f"the mirror of {after.origin_id} goes back in the time of its home")
@@ -137,7 +142,10 @@ class SyncCursor(Checker):
 
 @checker("mirrors_follow", source="docs/resources.md#mirrors", holds=("M3",))
 class MirrorsFollow(Checker):
-    """In the end, every capability that moves records by itself has made a pass in time, and the mirrors are what the home is."""
+    """In the end, every capability that moves records by itself has made a pass in time, and the mirrors are what the home is.
+
+    Whatever has failed or is in its way, it has a time at which it looks again.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -163,6 +171,9 @@ class MirrorsFollow(Checker):
         for row in host.store.query(Query("federation_capability")):
             record = row.record
             peer = self.facts.peers[host.name].get(record.federation_peer_id)
+            if record.by_itself and record.open and record.next_at is None:
+                self.complain(host, f"{record.id} moves records by itself, and will not look again after {record.last_error}")
+                continue
             quiet = record.policy == "manual" or record.blocked is not None or record.filter or record.ended_at is not None or record.going
             other = home_of(self, host, record.federation_peer_id)
             if not quiet and peer is not None and peer.status == "active" and other is not None:

@@ -16,8 +16,12 @@ import actors.door.callers
 import actors.grant.chain
 import actors.grant.lifecycle
 import actors.hub.routing
+import actors.idempotency.record
+import actors.migration.arrival
 import actors.migration.giving
+import actors.migration.transfer
 import actors.mirror.shelf
+import actors.peer.abandoning
 import actors.peer.calling
 import actors.peer.cascade
 import actors.peer.certifying
@@ -28,9 +32,11 @@ import actors.peer.notices
 import actors.resource.pages
 import actors.resource.projection
 import actors.rotation.actor
+import actors.rotation.record
 from actors.approval.actor import ApprovalActor
 from actors.capability.actor import CapabilityActor
-from actors.door.rate_limits import RateLimits
+from actors.capability.running import Running
+from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.chain import Ask
 from actors.grant.desk import GrantDesk
 from actors.grant.messages import Revoke as RevokeGrant
@@ -39,13 +45,15 @@ from actors.migration.record import MIGRATION
 from actors.migration.transfer import Transfer
 from actors.offering.seats import Seats
 from actors.peer.actor import PeerActor
-from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatAnswered, HeartbeatTick, Redeem, ResumePeering
+from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatAnswered, HeartbeatTick, PeeringEnded, Redeem, ResumePeering
 from actors.ports import Open
 from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor
+from actors.subscription.actor import SubscriptionActor
 from runtime.actor import Due, Ref, Resume
 from runtime.engine import Engine
 from runtime.values import evolve
+from sim.channels import SimulatedChannels
 from tests.planted.registry import Patch, handler, plant
 
 # --- authentication -------------------------------------------------------------------------------------------------
@@ -507,3 +515,39 @@ def page_begins_one_late(patch: Patch) -> None:
         return evolve(page, examined=following.records[0]) if following.records and not following.complete else page
 
     patch.setattr(actors.resource.pages, "read", read)
+
+
+@plant("all-that-hangs-on-a-peering")
+def subscription_outlives_the_peering(patch: Patch) -> None:
+    """The end of a peering leaves the subscriptions under it as they are."""
+    patch.setitem(SubscriptionActor.handlers, PeeringEnded, lambda actor, message, ctx: None)
+
+
+@plant("mirrors-fail-and-recover")
+def flow_stops_at_a_failure(patch: Patch) -> None:
+    """A flow that has failed once is not tried again by itself."""
+    former = Running.failed
+
+    def failed(actor: Any, ctx: Any, *given: Any, **named: Any) -> None:
+        former(actor, ctx, *given, **named)
+        ctx.save(evolve(ctx.record, next_at=None))
+
+    patch.setattr(Running, "failed", failed)
+
+
+@plant("channel-suspended")
+def channel_kept_with_the_paused(patch: Patch) -> None:
+    """The channel of a peer that was paused or ended stays open."""
+    patch.setattr(SimulatedChannels, "cut", lambda channels, peer_id: None)
+
+
+@plant("block-outlasts-anothers-accept")
+def block_forgiven_with_another(patch: Patch) -> None:
+    """One good accept from anywhere ends the row of failures of everybody."""
+    patch.setattr(Blocks, "succeeded", lambda blocks, source: blocks._sources.clear())
+
+
+@plant("home-is-told-of-its-own-record")
+def home_mirrors_itself(patch: Patch) -> None:
+    """A platform keeps what a peer says about a record of which it is itself the home."""
+    patch.setattr(actors.mirror.shelf, "at_home", lambda ctx, id: False)

@@ -21,6 +21,7 @@ import actors.migration_chain.actor
 import actors.mirror.shelf
 import actors.peer.calling
 import actors.peer.cascade
+import actors.peer.dependants
 import actors.peer.emancipating
 import actors.peer.ending
 import actors.peer.heartbeats
@@ -39,17 +40,19 @@ from actors.audit_archive.actor import Archivist
 from actors.audit_archive.messages import ObjectChecked, ObjectReadBack
 from actors.audit_archive.pruning import Pruner
 from actors.capability.actor import CapabilityActor
+from actors.capability.running import Running
 from actors.continuity.actor import ContinuityActor
 from actors.continuity.messages import EpochClaimed
 from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.axes import ANY, AXES
 from actors.grant.desk import GrantDesk
 from actors.grant.record import GrantRecord
+from actors.offering.lease import LeaseActor
 from actors.peer import lifecycle
 from actors.peer.actor import PeerActor
 from actors.peer.channel import Held, Register
 from actors.peer.dependants import DEPENDANTS
-from actors.peer.messages import Beat, GrantTakenBack, HeartbeatAnswered, RemediationAnswered
+from actors.peer.messages import Beat, GrantTakenBack, HeartbeatAnswered, PeeringEnded, RemediationAnswered
 from actors.received_grant.actor import ReceivedGrantActor
 from actors.received_grant.record import of_peer
 from runtime.engine import Engine
@@ -769,3 +772,37 @@ def both_keep_their_own(patch: Patch) -> None:
 def relayed_after_the_end(patch: Patch) -> None:
     """A hub goes on with connections to a peer whose peering is over: its channel ends, and what was relayed over it does not."""
     patch.setattr(sim.world.Host, "_cut", lambda host, channels, peer_id: channels.cut(peer_id))
+
+
+# --- what depends on a peering ----------------------------------------------------------------------------------------
+
+
+@plant("all-that-hangs-on-a-peering")
+def bridges_never_told(patch: Patch) -> None:
+    """Bridges are not among what is told that its peering has ended."""
+    patch.setattr(actors.peer.dependants, "DEPENDANTS", [each for each in DEPENDANTS if each.kind != "bridge"])
+    patch.setattr(actors.peer.ending, "DEPENDANTS", actors.peer.dependants.DEPENDANTS)
+
+
+@plant("all-that-hangs-on-a-peering")
+def seat_outlives_the_peering(patch: Patch) -> None:
+    """The end of a peering leaves the seats that were given under it as they are."""
+    patch.setitem(LeaseActor.handlers, PeeringEnded, lambda actor, message, ctx: None)
+
+
+@plant("channel-suspended")
+def pause_keeps_the_channel(patch: Patch) -> None:
+    """Only the end of a peering closes the channel with the peer, and a pause of it does not."""
+    patch.setattr(sim.world, "ENDINGS", sim.world.ENDINGS - {"federation.peer.suspended"})
+
+
+@plant("mirrors-fail-and-recover")
+def blocked_flow_is_left(patch: Patch) -> None:
+    """A flow that finds its peer not active is not looked at again."""
+    former = Running._blocked
+
+    def blocked(actor: Any, ctx: Any, *given: Any) -> None:
+        former(actor, ctx, *given)
+        ctx.save(evolve(ctx.record, next_at=None))
+
+    patch.setattr(Running, "_blocked", blocked)

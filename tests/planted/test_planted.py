@@ -74,6 +74,7 @@ SAMPLE = (
     "approved_and_never_carried_out",
     "any_echo_counts",
     "both_keep_their_own",
+    "subscription_outlives_the_peering",
 )
 
 
