@@ -153,7 +153,9 @@ def run(*, keep: bool, as_json: bool) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, or SIGTERM, before that. The platforms have been stopped.
     """
-    # As if by Ctrl-C, which trio knows how to raise where nothing is half-done.
+    # As if by Ctrl-C, which trio knows how to raise where nothing is half-done. A shell that starts a command in the background of a script
+    # has it ignore that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     root = Path(tempfile.mkdtemp(prefix="powernode-quickstart-"))
     sites = (Site("A", root / "a"), Site("B", root / "b"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -29,7 +30,9 @@ def test_the_quickstart_pairs_two_platforms_and_reads_under_a_grant() -> None:
 
 @pytest.mark.parametrize(("ended_at", "exit_code"), [('"step": 2', 130), ('"ok": true', 0)])
 def test_whoever_ends_the_quickstart_ends_its_platforms(tmp_path: Path, ended_at: str, exit_code: int) -> None:
-    command = [sys.executable, "-m", "api.cli", "quickstart", "--keep", "--json"]
+    # As in the background of a script, where a shell has it ignore Ctrl-C.
+    quickstart = f"trap '' INT; exec {shlex.quote(sys.executable)} -m api.cli quickstart --keep --json"
+    command = ["sh", "-c", quickstart]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert process.stdout is not None
     reached = next(line for line in process.stdout if ended_at in line)
