@@ -68,7 +68,8 @@ class Anchors(Moving):
         elif self.to_move(ctx, record):
             fault = UNDER_WAY if self.moving else self.move(ctx, record)
             self._wait_for_step(ctx, message, fault)
-        elif shows_a_stranger(record):
+        elif remote_anchors(record):
+            # Whether the remote changes its CA is asked now, whatever it has said so far.
             self._wait_for_step(ctx, message, self._poll(ctx, record, None))
         else:
             ctx.reply(NOTHING_TO_ROTATE)
@@ -119,7 +120,7 @@ class Anchors(Moving):
             self._refuse(ctx, record, claimed, outcome)
         elif record.unproven_anchor is not None and (claimed is None or claimed in held) and outcome is None:
             self._withdrawn_claim(ctx, record, record.unproven_anchor, message)
-        self.tell_pushed(ctx, message.fault)
+        self.tell_pushed(ctx, message.fault or _missing_step(outcome, record, self.record))
 
     def _withdrawn_claim(self, ctx: Context, record: PeerRecord, unproven: UnprovenAnchor, message: BundleAnswered) -> None:
         """The server that has proven to be the remote shows a CA that we hold: whoever claimed another one claims it no more.
@@ -198,6 +199,14 @@ class Anchors(Moving):
             note(ctx, record, "anchor_rotated", "medium", fingerprint=used)
         if after != record:
             ctx.save(evolve(after, updated_at=ctx.wall))
+
+
+def _missing_step(outcome: TrustedAnchor | str | None, before: PeerRecord, after: PeerRecord) -> Fault | None:
+    """Why a look at the remote's bundle brought nothing further, or None if it did."""
+    if isinstance(outcome, str):
+        text = "the remote shows another CA, which the one that we trust has not signed for; compare the fingerprint, then approve it"
+        return OperatorFault("anchor_unproven", text, 409, {"reason": outcome, "fingerprint": before.remote_anchor_fingerprint})
+    return NOTHING_TO_ROTATE if outcome is None and after == before else None
 
 
 def follows(record: PeerRecord) -> bool:

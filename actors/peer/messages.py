@@ -544,7 +544,8 @@ class NoticeTold(CallResult, frozen=True):
 
 
 class RotateNow(Value, frozen=True):
-    """Take the next step of whichever rotation concerns this peer at once. Answer: `Shown`, or a fault (`nothing_to_rotate`)."""
+    """Take the next step of whichever rotation concerns this peer at once. Answer: `Shown`, or a fault (`nothing_to_rotate`,
+    `anchor_unproven`)."""
 
     by: str | None
     mark: Mark | None = None

@@ -151,7 +151,8 @@ class Moving(Renewal):
         following = record.outbound_next if record is not None else None
         fault = message.fault
         if fault is None and message.outcome.status != 200:
-            fault = refused_step(message.outcome, "the remote does not take our next certificate yet")
+            text = "the remote does not take our next certificate yet: it looks for our next root within a minute or two of contact"
+            fault = refused_step(message.outcome, text)
         if record is None or following is None or following.serial != message.tag or fault is not None:
             self.tell_pushed(ctx, fault or OVERTAKEN)
             return

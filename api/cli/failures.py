@@ -54,6 +54,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "acceptance_token_invalid": "ask the other operator for a new invitation: `powernode peers regenerate` on their side",
     "address_not_allowed": "if that network is really yours, name it under federation.allowed_networks and restart the daemon",
     "already_revoked": "a revoked peering is final; start a new one with `powernode peers invite`",
+    "anchor_unproven": "compare that fingerprint with the other operator by another way; if it is theirs: `powernode peers approve-anchor`",
     "ca_unavailable": "the daemon cannot use its certificate authority; run `powernode doctor --data DIR` on its machine",
     "contract_mismatch": "the platforms know no common contract version; compare `powernode version --server` on both sides and upgrade",
     "daemon_error": "is --url the address of a powernode daemon? the answer did not come from one",

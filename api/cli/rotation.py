@@ -64,7 +64,8 @@ def rotate(overlap: int | None, force: bool, keep_tokens: bool, reason: str | No
 @click.command(cls=Command)
 @connected
 def status() -> None:
-    """Show how far the rotation of the root has come. Exit code 1 while a live peer has not followed and nobody gave it up."""
+    """Show how far the rotation of the root has come. Exit code 1 until it is done: a live peer has not followed and nobody gave it up, or
+    the former root still counts."""
     client = Client(current())
     show(client, client.get("/platform/trust/rotation").data)
 
@@ -113,4 +114,15 @@ def show(client: Client, data: dict[str, Any], *, begun: bool = False) -> None:
         note("Look again with `powernode trust status`; `powernode trust finish --give-up PEER` gives up a peer that never follows.")
         if begun:
             return
-        raise Failure("rotation_incomplete", f"{found.get('waiting')} peers have not followed yet", Exit.FAILURE)
+        raise Failure("rotation_incomplete", _left(found), Exit.FAILURE)
+
+
+def _left(found: dict[str, Any]) -> str:
+    """What is still to happen."""
+    waiting, tokens = int(found.get("waiting") or 0), int(found.get("open_tokens") or 0)
+    if waiting:
+        return f"{counted(waiting, 'peer')} {'has' if waiting == 1 else 'have'} not followed yet"
+    if tokens:
+        pinning = "pins it is" if tokens == 1 else "pin it are"
+        return f"every peer has followed; the former root counts until {counted(tokens, 'open token')} that {pinning} used or over"
+    return "every peer has followed; the former root ends within a minute or two, or with the accept that is under way"

@@ -62,7 +62,7 @@ ROUTES: Final = (
         description="Ours: our identity for it moves under our next root. The peer's: its bundle is read. By itself that takes minutes.",
         success={200: shared.ONE_PEER},
         errors={
-            409: ("nothing_to_rotate", "peering_expired", "already_revoked", "peer_suspended", "peer_not_ready"),
+            409: ("nothing_to_rotate", "anchor_unproven", "peering_expired", "already_revoked", "peer_suspended", "peer_not_ready"),
             502: SERVER_FAILED,
             503: ("no_outbound_identity", "ca_unavailable"),
             504: ("remote_timeout",),

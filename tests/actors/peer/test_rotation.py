@@ -135,6 +135,9 @@ def test_an_unproven_root_is_not_applied(flaw: str) -> None:
     assert row.trusted_anchors == held
     assert row.unproven_anchor is not None
     assert two.statuses == ("active", "active")
+    # Who hurries it is told that nothing was done, and why.
+    hurried = two.b.told(two.at_b.peer_id, RotateNow(OPERATOR))
+    assert (hurried.code, hurried.details["fingerprint"]) == ("anchor_unproven", row.unproven_anchor.fingerprint)
 
 
 def _spoil(flaw: str, two: Pair, offered: dict[str, Any]) -> dict[str, Any]:
@@ -327,8 +330,10 @@ def test_operators_may_take_the_next_step_with_one_peer_at_once() -> None:
     rotate(two.a)
     # The peer has not heard of the root yet, and says so.
     assert two.a.told(two.at_a.peer_id, RotateNow(OPERATOR)).code == "remote_rejected"
-    two.network.advance(65.0)
-    two.b.told(two.at_b.peer_id, RotateNow(OPERATOR))
+    assert two.a.told(two.at_a.peer_id, RotateNow(OPERATOR)).code == "remote_rejected"
+    # Asked at once, without waiting for word of it.
+    assert isinstance(two.b.told(two.at_b.peer_id, RotateNow(OPERATOR)), Shown)
+    assert two.b.told(two.at_b.peer_id, RotateNow(OPERATOR)).code == "nothing_to_rotate"
     assert isinstance(two.a.told(two.at_a.peer_id, RotateNow(OPERATOR)), Shown) or progress(two.a) == {two.b.url: "promoted"}
     assert progress(two.a) == {two.b.url: "promoted"}
 

@@ -36,6 +36,22 @@ def test_the_exit_code_tells_whether_anybody_is_left_behind(api: OperatorApi, ru
     assert json.loads(run("trust", "status", "--json").stdout)["complete"] == (not code)
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"waiting": 1}, "1 peer has not followed yet"),
+        ({"waiting": 2}, "2 peers have not followed yet"),
+        ({"waiting": 0, "open_tokens": 1}, "until 1 open token that pins it is used or over"),
+        ({"waiting": 0, "open_tokens": 0}, "every peer has followed; the former root ends within a minute or two"),
+    ],
+)
+def test_what_is_left_of_a_rotation_is_said_as_it_is(api: OperatorApi, run: Run, more: dict[str, Any], words: str) -> None:
+    api.answers["get_trust_rotation"] = shown("promoted", rotating=True, complete=False, **more)
+    result = run("trust", "status")
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
 def test_a_rotation_begins_with_what_was_asked(api: OperatorApi, run: Run) -> None:
     api.answers["rotate_trust"] = shown("waiting", rotating=True)
     assert run("trust", "rotate", "--overlap", "3d", "--yes").exit_code == 0
