@@ -348,7 +348,7 @@ def _explain_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
 EXPLAIN: Final = Object(
     (
         Field("request_id", Text(chars_min=1, chars_max=64), description="Correlation id of a past call; then nothing else is read."),
-        Field("resource_kind", Parsed(parse_any_kind, _KIND_TEXT), code="unknown_resource_kind", status=422),
+        Field("resource_kind", Parsed(parse_kind, _KIND_TEXT), code="unknown_resource_kind", status=422),
         Field("resource_id", Identifier(), nullable=True, code="resource_id_invalid", status=422, type_code="resource_id_invalid"),
         Field("scope", Choice(SCOPES), default="read"),
         Field("subject", _SUBJECT, nullable=True, code="invalid_text", status=422),

@@ -190,7 +190,7 @@ _EXPLAIN: Final = Route(
     success={200: bodies.EXPLANATION},
     errors={
         404: (*_NO_PEER, "decision_not_found"),
-        422: ("unknown_resource_kind", "resource_id_invalid", "invalid_text", "scope_not_supported"),
+        422: ("unknown_resource_kind", "reserved_resource_kind", "resource_id_invalid", "invalid_text", "scope_not_supported"),
     },
     idempotent=True,
 )
@@ -206,7 +206,7 @@ _EXPLAIN_WITHOUT_PEER: Final = Route(
     description="As if the peering had just been made and nothing granted; the change begins with the peering itself.",
     body=bodies.EXPLAIN_WITHOUT_PEER,
     success={200: bodies.EXPLANATION},
-    errors={422: ("unknown_resource_kind", "resource_id_invalid", "invalid_text", "scope_not_supported")},
+    errors={422: ("unknown_resource_kind", "reserved_resource_kind", "resource_id_invalid", "invalid_text", "scope_not_supported")},
     idempotent=True,
 )
 

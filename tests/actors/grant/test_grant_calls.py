@@ -293,6 +293,13 @@ def test_what_no_grant_can_allow_is_not_proposed(two: Peers, path: str) -> None:
     assert (reply.status, reply.body["code"]) == (422, "scope_not_supported")
 
 
+@pytest.mark.parametrize("kind", ["ServiceOffering", "managed_child_operator"])
+@pytest.mark.parametrize("path", ["explain", "/api/v1/system/platform/grants/explain"])
+def test_no_change_is_proposed_for_a_kind_whose_grants_nobody_issues(two: Peers, kind: str, path: str) -> None:
+    reply = two.ask("POST", path, {"resource_kind": kind})
+    assert (reply.status, reply.body["code"]) == (422, "reserved_resource_kind")
+
+
 def test_what_the_account_does_not_hold_is_not_proposed_as_if_it_did(two: Peers) -> None:
     asked = {"resource_kind": "NodeModule", "resource_id": UUID, "network_id": UUID}
     told = two.ask("POST", "explain", asked).data
