@@ -77,7 +77,7 @@ class Request(msgspec.Struct, eq=False):
             return
         digest = hashlib.sha256(msgspec.json.encode([data, meta])).hexdigest()[:ETAG_CHARS]
         etag = f'"v{version}.{digest}"' if version is not None else f'W/"{digest}"'
-        if self.call.method in ("GET", "HEAD") and etag in _etags(self.call.headers.get("if-none-match", "")):
+        if self.call.method in ("GET", "HEAD") and has_already(self.call.headers.get("if-none-match"), etag):
             self.answer(Answer(304, None, {"etag": etag}))
         else:
             self.answer(success(data, status=status, meta=meta, headers={"etag": etag}))
@@ -93,6 +93,13 @@ class Request(msgspec.Struct, eq=False):
 
 class ClosingFaultError(FaultError):
     """A refusal after which the connection is not worth keeping."""
+
+
+def has_already(header: str | None, etag: str) -> bool:
+    """Whether `If-None-Match` names this state, by the weak comparison that it asks for (RFC 9110, sections 8.8.3.2 and 13.1.2)."""
+    if header is None:
+        return False
+    return header.strip() == "*" or etag.removeprefix("W/") in (each.removeprefix("W/") for each in _etags(header))
 
 
 def _etags(header: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import msgspec
 
 from actors.door.call import Answer, success
 from actors.door.grants.authorise import Authorised, authorise
+from actors.door.request import has_already
 from actors.door.resources import cursors, parameters
 from actors.door.resources.cursors import Bound, Resumption
 from actors.door.resources.parameters import ListParameters
@@ -162,8 +163,7 @@ def federation_get_resource(door: Door, request: Request) -> None:
         raise FaultError(NOT_FOUND)
     shown = door.shown.of(record)
     headers = {"etag": shown["etag"]}
-    held = request.call.headers.get("if-none-match")
-    if held is not None and not {"*", shown["etag"]}.isdisjoint(held.replace(" ", "").split(",")):
+    if has_already(request.call.headers.get("if-none-match"), shown["etag"]):
         request.answer(Answer(304, None, headers))
     else:
         request.answer(success(shown, headers=headers))
