@@ -11,7 +11,7 @@ from actors.door.call import Source
 from runtime.store.port import Put, Unit
 from runtime.values import evolve
 from sim.world import World
-from tests.support.grants import PEERS, Peers, call_as, code_of, pair, peers, source_of
+from tests.support.grants import PEERS, SEED_BODY, Peers, call_as, code_of, pair, peers, source_of
 
 UUID = "0190c0de-0000-7000-8000-0000000000aa"
 
@@ -67,6 +67,15 @@ def test_rotation_ends_the_former_bearer_at_once_or_after_the_overlap(two: Peers
     assert (two.code(second), two.code(third)) == ("ok", "ok")
     two.world.run_for(60.0)
     assert (two.code(second), two.code(third)) == ("grant_token_invalid", "ok")
+
+
+def test_each_use_of_a_bare_token_is_told_as_one_in_the_access_log(two: Peers, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="powernode.access")
+    _, bearer = two.issue()
+    _, bare = two.issue(remote_subject="bare", bare_token=True)
+    assert [two.code(each) for each in (bearer, bare, bare)] == ["ok"] * 3
+    lines = [(record.subject, getattr(record, "bare_token", False)) for record in caplog.records if record.name == "powernode.access"]  # type: ignore[attr-defined]
+    assert lines == [(SEED_BODY["remote_subject"], False), ("bare", True), ("bare", True)]
 
 
 def test_rotation_ends_a_bare_token(two: Peers) -> None:
