@@ -262,6 +262,13 @@ ACCEPT_INVITATION = Object(
             required_code="invitation_required",
             description="The one string that the other operator handed over.",
         ),
+        Field(
+            "spawn_role",
+            Choice(SPAWN_ROLES),
+            code="invalid_spawn_role",
+            description="Our part: the mirror of what the inviting side chose.",
+        ),
+        Field("spawn_mode", Choice(SPAWN_MODES), code="invalid_spawn_mode", description="Follows from the role when absent."),
     ),
     name="AcceptInvitationRequest",
 )

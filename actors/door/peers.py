@@ -178,9 +178,7 @@ def propose_peer(door: Door, request: Request) -> None:
         for url in (endpoint.url, *endpoint.via):
             check_remote_url(door, url)
     check_metadata(body.get("metadata") or {})
-    pairing = roles.resolve(body.get("spawn_role"), body.get("spawn_mode"))
-    if isinstance(pairing, Fault):
-        raise FaultError(pairing)
+    pairing = _pairing(body)
     door.limit("propose_per_operator", request.by or "", request.now)
     message = Propose(
         account_id=request.account_id,
@@ -195,6 +193,18 @@ def propose_peer(door: Door, request: Request) -> None:
         mark=request.mark,
     )
     propose(door, request, message, body.get("sdwan_network_id"))
+
+
+def _pairing(body: Mapping[str, Any]) -> roles.Pairing:
+    """The role and mode that a body asks for.
+
+    Raises:
+        FaultError: they do not go together.
+    """
+    pairing = roles.resolve(body.get("spawn_role"), body.get("spawn_mode"))
+    if isinstance(pairing, Fault):
+        raise FaultError(pairing)
+    return pairing
 
 
 def propose(door: Door, request: Request, message: Propose, network_id: str | None) -> None:
@@ -262,6 +272,7 @@ def accept_invitation(door: Door, request: Request) -> None:
     invitation = invitations.decode(request.body["invitation"].reveal())
     if isinstance(invitation, invitations.InvalidInvitation):
         raise FaultError(invitation.to_fault())
+    pairing = _pairing(request.body)
     check_remote_url(door, invitation.url)
     for hub in invitation.via:
         check_remote_url(door, hub)
@@ -276,7 +287,8 @@ def accept_invitation(door: Door, request: Request) -> None:
     )
     existing = door.engine.directory.find(KIND.name, "url", f"{request.account_id} {invitation.url}")
     if existing is not None:
-        _accept_existing(door, request, existing, message)
+        chosen = any(request.body.get(name) is not None for name in ("spawn_role", "spawn_mode"))
+        _accept_existing(door, request, existing, message, pairing if chosen else None)
         return
     door.limit("propose_per_operator", request.by or "", request.now)
     peer_id = uuid7(request.wall, door.chance)
@@ -284,7 +296,7 @@ def accept_invitation(door: Door, request: Request) -> None:
         account_id=request.account_id,
         by=request.by,
         url=invitation.url,
-        pairing=roles.Pairing("symmetric", "out_of_band"),
+        pairing=pairing,
         token_ttl_s=door.settings.federation.token_ttl_s,
         ca_fingerprint=invitation.ca_fingerprint,
     )
@@ -298,13 +310,17 @@ def accept_invitation(door: Door, request: Request) -> None:
     )
 
 
-def _accept_existing(door: Door, request: Request, peer_id: str, message: AcceptRemote) -> None:
+def _accept_existing(door: Door, request: Request, peer_id: str, message: AcceptRemote, pairing: roles.Pairing | None) -> None:
     row = door.engine.directory.row(KIND.name, peer_id)
     record: PeerRecord | None = row.record if row is not None else None
     if record is None or not acceptable(record, request.wall):
         raise FaultError(OperatorFault("peer_exists", "this platform is a peer already", 409, {"peer_id": peer_id}))
     if record.remote_ca_fingerprint not in (None, message.ca_fingerprint) and not repinning_allowed(record, request.wall):
         raise FaultError(OperatorFault("fingerprint_mismatch", "the peer is pinned to another CA than the invitation names", 422))
+    if pairing is not None and (record.spawn_role, record.spawn_mode) != (pairing.role, pairing.mode):
+        text = f"the peer is registered as {record.spawn_role}, {record.spawn_mode}; withdraw that proposal to register it otherwise"
+        details = {"peer_id": peer_id, "spawn_role": record.spawn_role, "spawn_mode": record.spawn_mode}
+        raise FaultError(OperatorFault("spawn_mismatch", text, 422, details))
     _accept(door, request, peer_id, message)
 
 

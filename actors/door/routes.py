@@ -165,9 +165,9 @@ _PLATFORM_PEERS = (
         body=bodies.ACCEPT_INVITATION,
         success={200: bodies.ONE_PEER},
         errors={
-            400: ("invitation_required",),
+            400: ("invitation_required", "invalid_spawn_role", "invalid_spawn_mode"),
             409: ("peer_exists", "self_peering", "accept_in_progress", "peer_identity_conflict"),
-            422: ("invalid_invitation", "fingerprint_mismatch", *_ACCEPT_REFUSALS),
+            422: ("invalid_invitation", "fingerprint_mismatch", "invalid_spawn_combination", "spawn_mismatch", *_ACCEPT_REFUSALS),
             502: SERVER_FAILED,
             504: ("remote_timeout",),
         },

@@ -35,6 +35,9 @@ _ENDPOINT = click.option(
 )
 _METADATA = click.option("--metadata", type=PairType(), multiple=True, metavar="K=V", help="Note on the peer; may be repeated.")
 
+_ROLE = click.option("--role", metavar="ROLE", help="Our part: symmetric (the default), parent or child.")
+_MODE = click.option("--mode", metavar="MODE", help="out_of_band (the default), managed_child, autonomous_peer or cluster_member.")
+
 
 def _given(**fields: object) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value not in (None, (), {}, [])}
@@ -47,8 +50,8 @@ def _ttl_seconds(ttl: float | None) -> int | None:
 @click.command(cls=Command)
 @click.argument("url")
 @_TTL
-@click.option("--role", metavar="ROLE", help="Our part: symmetric (the default), parent or child.")
-@click.option("--mode", metavar="MODE", help="out_of_band (the default), managed_child, autonomous_peer or cluster_member.")
+@_ROLE
+@_MODE
 @_ENDPOINT
 @click.option("--ca-fingerprint", metavar="sha256:…", help="Fingerprint of the remote's CA, learned over another channel.")
 @_METADATA
@@ -139,11 +142,16 @@ def _hand_over(client: Client, data: Mapping[str, Any], peer_id: str, expires_at
     "--peer", metavar="PEER", help="Accept for a peer that is registered already; the bare token is read instead of an invitation."
 )
 @click.option("--contract-version", type=click.IntRange(min=1), metavar="N", help="With --peer: insist on this contract version.")
+@_ROLE
+@_MODE
 @connected
-def accept(source: tuple[str, ...], file: str | None, peer: str | None, contract_version: int | None) -> None:
+def accept(
+    source: tuple[str, ...], file: str | None, peer: str | None, contract_version: int | None, role: str | None, mode: str | None
+) -> None:
     """Accept the invitation of another platform.
 
-    The invitation is read from FILE, from standard input (-), or asked for. It is a secret, so it is no argument itself.
+    The invitation is read from FILE, from standard input (-), or asked for. It is a secret, so it is no argument itself. If the other side
+    invites as a parent, accept with --role child and its --mode.
     """
     names = (*source, *([] if file is None else [file]))
     if len(names) > 1 and not any(looks_secret(name) for name in names):
@@ -152,10 +160,12 @@ def accept(source: tuple[str, ...], file: str | None, peer: str | None, contract
     found = next((name for name in names if looks_secret(name)), names[0] if names else None)
     if contract_version is not None and peer is None:
         raise click.UsageError("--contract-version goes with --peer; an invitation names its version itself")
+    if peer is not None and (role is not None or mode is not None):
+        raise click.UsageError("a peer that is registered already has its role and mode; --role and --mode go without --peer")
     if peer is None:
         client = Client(current())
         secret = read_secret(found, label)
-        data = client.post("/platform/peers/accept", {"invitation": secret.reveal()}).data
+        data = client.post("/platform/peers/accept", _given(invitation=secret.reveal(), spawn_role=role, spawn_mode=mode)).data
     else:
         secret = read_secret(found, label)
         client, peer_id = resolved(peer)

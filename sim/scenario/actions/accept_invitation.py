@@ -23,6 +23,15 @@ class AcceptInvitation:
     token: str = attrs.field(default="latest", metadata=key(one_of("latest", "first"), "which of the invitations handed over so far"))
     handed_to: str | None = attrs.field(default=None, metadata=key(PLATFORM, "to whose operator it was handed, if somebody else uses it"))
 
+    role: str | None = attrs.field(
+        default=None, metadata=key(one_of("symmetric", "parent", "child"), "what we are to the inviting side; the mirror of what it chose")
+    )
+    mode: str | None = attrs.field(
+        default=None, metadata=key(one_of("managed_child", "autonomous_peer", "cluster_member"), "what comes with being parent or child")
+    )
+
     def perform(self, stage: Stage, name: str | None) -> None:
         handed = stage.handed(self.peer, self.handed_to or self.on, self.token)
-        stage.call(name, self.on, "POST", "/accept", {"invitation": handed.invitation})
+        asked = {"spawn_role": self.role, "spawn_mode": self.mode}
+        body = {"invitation": handed.invitation, **{field: value for field, value in asked.items() if value is not None}}
+        stage.call(name, self.on, "POST", "/accept", body)

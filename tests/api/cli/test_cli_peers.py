@@ -206,6 +206,14 @@ def test_an_invitation_comes_from_a_file_from_standard_input_or_from_a_prompt(ap
     assert [request.body for request in api.requests] == [{"invitation": INVITATION}] * 4
 
 
+def test_a_child_says_what_part_it_takes(api: OperatorApi, run: Run) -> None:
+    api.answers["accept_invitation"] = granted({"peer": peer(status="accepted"), "warnings": []})
+    assert run("peers", "accept", "-", "--role", "child", "--mode", "managed_child", input=INVITATION).exit_code == 0
+    assert api.requests[0].body == {"invitation": INVITATION, "spawn_role": "child", "spawn_mode": "managed_child"}
+    refused = run("peers", "accept", "--peer", PEER_ID, "-", "--role", "child", input=BARE_TOKEN)
+    assert (refused.exit_code, len(api.requests)) == (2, 1)
+
+
 def test_a_bare_token_goes_with_a_peer(api: OperatorApi, run: Run) -> None:
     api.answers["accept_peer"] = granted({"peer": peer(status="accepted"), "warnings": []})
     result = run("peers", "accept", "--peer", PEER_ID, "-", "--contract-version", "1", input=BARE_TOKEN)
