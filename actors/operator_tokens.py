@@ -79,10 +79,10 @@ def verify_access_token(token: str, public_key_pem: bytes, *, now: float, issuer
     """
     if len(token) > ACCESS_TOKEN_CHARS_MAX:
         return "token_too_large"
-    payload = _signed_payload(token, public_key_pem)
-    if isinstance(payload, str):
-        return payload
-    claims = _claims(payload)
+    signed = _signed(token, public_key_pem)
+    if isinstance(signed, str):
+        return signed
+    payload, claims = signed
     if claims is None:
         return "token_claims"
     if payload["iss"] != issuer:
@@ -92,22 +92,26 @@ def verify_access_token(token: str, public_key_pem: bytes, *, now: float, issuer
     return _outside_time(claims, payload, now) or claims
 
 
-_SIGNED: Final[dict[bytes, dict[str, Any]]] = {}
-"""Digest of a key and a token to the payload that the key has signed. It holds good signatures only, so that nobody else can fill it."""
+Signed = tuple[dict[str, Any], Claims | None]
+"""What a token says, and the claims in it; None if they are not those of an access token."""
+
+_SIGNED: Final[dict[bytes, Signed]] = {}
+"""Digest of a key and a token to what the key has signed. It holds good signatures only, so that nobody else can fill it."""
 
 
-def _signed_payload(token: str, public_key_pem: bytes) -> dict[str, Any] | str:
+def _signed(token: str, public_key_pem: bytes) -> Signed | str:
     """What the token says, if the key has signed it: found out once, because that can never change."""
     digest = hashlib.sha256(public_key_pem + b"\0" + token.encode("utf-8", "surrogatepass")).digest()
     known = _SIGNED.get(digest)
     if known is not None:
         return known
     payload = _verified_payload(token, public_key_pem)
-    if not isinstance(payload, str):
-        if len(_SIGNED) >= ACCESS_TOKENS_REMEMBERED:
-            _SIGNED.clear()
-        _SIGNED[digest] = payload
-    return payload
+    if isinstance(payload, str):
+        return payload
+    if len(_SIGNED) >= ACCESS_TOKENS_REMEMBERED:
+        _SIGNED.clear()
+    signed = _SIGNED[digest] = payload, _claims(payload)
+    return signed
 
 
 def _verified_payload(token: str, public_key_pem: bytes) -> dict[str, Any] | str:

@@ -166,11 +166,30 @@ class _Table:
         return {**columns, **evidence_columns(self.kind, row.evidence)} if of_evidence else columns
 
 
+class _Tables(dict[str, _Table]):
+    """The tables of a disk by kind, each made when it is first asked for: few worlds have rows of every kind."""
+
+    def __init__(self, kinds: Mapping[str, Kind], strict: bool) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self._strict = strict
+
+    def __missing__(self, name: str) -> _Table:
+        table = self[name] = _Table(self.kinds[name], self._strict)
+        return table
+
+    def copy(self) -> _Tables:
+        """The same rows, to be changed apart from these."""
+        other = _Tables(self.kinds, self._strict)
+        other.update((name, table.copy()) for name, table in self.items() if table.ids)
+        return other
+
+
 class _State:
     """What is on the disk: tables, both logs, facts. Changes are undone by replaying `_former` backwards."""
 
     def __init__(self, kinds: Sequence[Kind], strict: bool) -> None:
-        self.tables = {name: _Table(kind, strict) for name, kind in check_kinds(kinds).items()}
+        self.tables = _Tables(check_kinds(kinds), strict)
         self.events: list[Event] = []
         self.chains: dict[str, list[AuditEntry]] = {}
         self.ledger: LedgerEntry | None = None
@@ -183,7 +202,7 @@ class _State:
         """The same content, to be changed apart from this one."""
         other = _State.__new__(_State)
         other._strict = self._strict
-        other.tables = {name: table.copy() for name, table in self.tables.items()}
+        other.tables = self.tables.copy()
         other.events, other.meta = list(self.events), dict(self.meta)
         other.ledger, other.pruned = self.ledger, dict(self.pruned)
         other.chains = {chain: list(entries) for chain, entries in self.chains.items()}
@@ -413,11 +432,11 @@ class MemoryStore:
         return sum(1 for _ in table.matching(query, table.ids))
 
     def due(self) -> list[tuple[str, str, float]]:
-        rows = ((table, id, table.kind.due(table.rows[id].record)) for table in self._tables() for id in table.ids)
+        rows = ((table, id, table.kind.due(table.rows[id].record)) for table in self._filled() for id in table.ids)
         return [(table.kind.name, id, float(at)) for table, id, at in rows if at is not None]
 
     def resumable(self) -> list[tuple[str, str]]:
-        return [(table.kind.name, id) for table in self._tables() for id in table.ids if table.kind.resume(table.rows[id].record)]
+        return [(table.kind.name, id) for table in self._filled() for id in table.ids if table.kind.resume(table.rows[id].record)]
 
     def events(self, after: int, limit: int) -> list[Event]:
         self._check_open()
@@ -451,16 +470,18 @@ class MemoryStore:
         self._check_open()
         return self._state.meta.get(key)
 
-    def _tables(self) -> list[_Table]:
+    def _filled(self) -> list[_Table]:
+        """The tables that have rows, in the order in which their kinds were declared."""
         self._check_open()
-        return list(self._state.tables.values())
+        tables = self._state.tables
+        return [tables[name] for name in tables.kinds if name in tables]
 
     def _table(self, kind: str) -> _Table:
         self._check_open()
-        table = self._state.tables.get(kind)
-        if table is None:
-            raise ValueError(f"unknown record kind {kind!r}")
-        return table
+        try:
+            return self._state.tables[kind]
+        except KeyError:
+            raise ValueError(f"unknown record kind {kind!r}") from None
 
     # Writes
 

@@ -39,6 +39,12 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 
 
+_SPELLINGS: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset({name, *(alias for alias, meant in ALIASES.items() if meant == name)}) for name in PERMISSIONS
+}
+"""A permission's name to every name that it is known by."""
+
+
 def canonical(permission: str) -> str | None:
     """The permission under its own name, or None if there is none such."""
     name = ALIASES.get(permission, permission)
@@ -47,4 +53,5 @@ def canonical(permission: str) -> str | None:
 
 def satisfies(held: Collection[str], needed: str) -> bool:
     """Whether the held permissions include the needed one, under either name."""
-    return canonical(needed) in {canonical(permission) for permission in held} and canonical(needed) is not None
+    name = canonical(needed)
+    return name is not None and not _SPELLINGS[name].isdisjoint(held)

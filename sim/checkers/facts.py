@@ -79,8 +79,9 @@ class Paper:
         return True
 
 
+@lru_cache(maxsize=1_024)
 def read_paper(der: bytes) -> Paper | None:
-    """The certificate in `der`, or None if the library cannot read it."""
+    """The certificate in `der`, or None if the library cannot read it. Roots and listeners are those of many worlds."""
     try:
         certificate = x509.load_der_x509_certificate(der)
         constraints = _extension(certificate, x509.BasicConstraints)

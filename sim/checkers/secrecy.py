@@ -10,10 +10,11 @@ from collections import deque
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from actors.door.call import Answer
 from runtime.store.port import PutEvidence
-from runtime.values import fields_of
+from runtime.values import Value
 from sim.checkers.registry import Checker, Commit, Visit, checker
 
 PRIVATE: Final = "PRIVATE KEY"
@@ -52,25 +53,25 @@ class Secrecy(Checker):
         self._told: set[str] = set()
 
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
-        text = repr(answer.body) if self._secrets else ""
-        data = answer.body.get("data") if answer.body is not None else None
+        body = answer.body or {}
+        data = body.get("data")
         if isinstance(data, dict) and data.get("acceptance_token"):
             invitation = data.get("invitation")
             minted = (data["acceptance_token"].partition(".")[0], *([invitation.split(".")[1]] if invitation else []))
-            if any(secret in text for secret in minted if secret in self._secrets):
+            if any(secret in _words(body) for secret in minted if secret in self._secrets):
                 self.complain(visit.host, f"{visit.call.method} {visit.call.path} tells a token a second time")
             self._secrets += minted
-            text = repr({**data, "acceptance_token": "", "invitation": ""})
+            data = {**data, "acceptance_token": "", "invitation": ""}
         if isinstance(data, dict) and isinstance(data.get("bearer_token"), str):
             # What could not be delivered goes to the operator instead, who is then told for the first time.
             if not self._learn_bearer(data["bearer_token"], told=True):
                 self.complain(visit.host, f"{visit.call.method} {visit.call.path} tells a bearer a second time")
-            text = repr({**data, "bearer_token": ""})
-        self._search(visit.host, f"the answer to {visit.call.method} {visit.call.path}", text)
+            data = {**data, "bearer_token": ""}
+        self._search(visit.host, f"the answer to {visit.call.method} {visit.call.path}", _words({**body, "data": data}))
 
     def on_answer(self, visit: Visit, answer: Answer) -> None:
         if visit.route == ACCEPT or (visit.route in GRANTED and self._secrets):
-            self._search(visit.host, f"the answer to {visit.route}", repr(answer.body))
+            self._search(visit.host, f"the answer to {visit.route}", _words(answer.body))
 
     def on_call(self, visit: Visit) -> None:
         # A managed child gives its parent a bearer along with its accept.
@@ -97,10 +98,9 @@ class Secrecy(Checker):
     def _says_more(self, host: str, write: PutEvidence) -> bool:
         """Whether evidence holds anything but numbers that was not searched for all that is secret now."""
         evidence = write.evidence
-        names = fields_of(type(evidence))
-        if names is None:
+        if not isinstance(evidence, Value):
             return True
-        told = [value for name in names if type(value := getattr(evidence, name)) not in PLAIN]
+        told = [value for value in astuple(evidence) if type(value) not in PLAIN]
         known, searched = (host, write.kind, write.id), (len(self._secrets), told)
         if self._evidence.get(known) == searched:
             return False
