@@ -467,9 +467,15 @@ class _Attempt:
     index: int = 0
     finished: bool = False
     limit: Timeout | None = None
+    connection: Connection | None = None
+    channel: SimulatedChannel | None = None
 
     def expire(self) -> None:
-        """The time limit has come."""
+        """The time limit has come: whoever has taken the connection for a channel meanwhile hears that nobody is there."""
+        if self.channel is not None:
+            self.channel.cut(self.channel.ends[0])
+        elif self.connection is not None:
+            self.connection.close()
         self.finish(timed_out(self.request.timeout_s, self.probed))
 
     def finish(self, outcome: Any) -> None:
@@ -504,6 +510,7 @@ class _Attempt:
         if self.finished:
             connection.close()
             return
+        self.connection = connection
         timeline = self.channels.host.world.timeline
         delay_s = connection.path.transit("out", UPGRADE_BYTES, "frame", timeline.now).delay_s
         if delay_s is not None:
@@ -512,7 +519,7 @@ class _Attempt:
     def _asked(self, connection: Connection) -> None:
         """The upgrade has arrived at the other door."""
         server, here = connection.server, self.channels.host
-        if connection.path.is_cut("out", here.world.timeline.now):
+        if connection.gone or connection.path.is_cut("out", here.world.timeline.now):
             return
         if server.incarnation != connection.server_incarnation or not server.responsive:
             return
@@ -541,7 +548,7 @@ class _Attempt:
             self._answered(connection, lambda: self.finish(_no_channel("the remote has no identity for us")))
             return
         server.world.record("answer", server.name, here.name, f"101 {CHANNEL_PATH}")
-        channel = self._made(connection, certificates, leave)
+        channel = self.channel = self._made(connection, certificates, leave)
         there.use(channel, channel.ends[1], ours=False, ours_wins=leave.ours_wins)
         self._answered(connection, lambda: self._proven(channel))
 

@@ -15,6 +15,9 @@ from sim.checkers.registry import Change, Checker, Commit, checker
 AGREED_S: Final = 1.0
 """So soon after the first of two channels was put to use both ends have heard of the other one, and have decided."""
 
+LOST_S: Final = 60.0
+"""Where what is sent may be lost it is sent again for so long; a word that is lost for good shows by the next heartbeat."""
+
 ENDED: Final = frozenset({"suspended", "revoked"})
 
 CUT_S: Final = 5.0
@@ -39,7 +42,8 @@ class OneChannel(Checker):
     def _look(self, host: Any, id: str) -> None:
         apart = self._apart(host, id)
         if apart is not None:
-            self.later(AGREED_S, lambda: self._judge(host, id, apart))
+            calm = all(each.path.calm(AGREED_S, self.facts.now) for each in apart)
+            self.later(AGREED_S if calm else LOST_S + host.federation.heartbeat_interval_s, lambda: self._judge(host, id, apart))
 
     def _judge(self, host: Any, id: str, former: Any) -> None:
         apart = self._apart(host, id)
