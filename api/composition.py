@@ -147,7 +147,15 @@ class Composition:
         upgrades = {CHANNEL_URL_PATH.encode(): self._hold}
         federation, chance = parts.settings.federation, parts.randomness
         self.relay = hub_of(federation, self.engine, self.door, self.channels, chance.token_bytes, parts.limits.handshake_s)
-        self.listener = Listener(self.app, parts.leaves(), limits=parts.limits, clock=parts.clock, upgrades=upgrades, relay=self.relay)
+        self.listener = Listener(
+            self.app,
+            parts.leaves(),
+            limits=parts.limits,
+            clock=parts.clock,
+            upgrades=upgrades,
+            relay=self.relay,
+            for_many=lambda source: self.door.proxies.opened(source, parts.clock.wall()),
+        )
         self.hang_ups = HangUps(self._cut, self.remote.forget)
         self.engine.on_events.append(self.hang_ups.publish)
         self.engine.on_events.append(self._follow_root)

@@ -74,6 +74,25 @@ class Relay(Protocol):
 
 
 @attrs.define(eq=False)
+class _Place:
+    """That a connection counts for its source."""
+
+    taken: Counter[str]
+    key: str
+
+    def __attrs_post_init__(self) -> None:
+        self.taken[self.key] += 1
+
+    def leave(self) -> None:
+        """Count no more; a second time changes nothing."""
+        key, self.key = self.key, ""
+        if key:
+            self.taken[key] -= 1
+            if not self.taken[key]:
+                del self.taken[key]
+
+
+@attrs.define(eq=False)
 class _Open:
     """One connection in the register."""
 
@@ -136,12 +155,15 @@ class Listener:
         clock: Clock | None = None,
         upgrades: Mapping[bytes, TakeOver] | None = None,
         relay: Relay | None = None,
+        for_many: Callable[[Source], bool] = lambda source: False,
     ) -> None:
         """
         Args:
             app: the ASGI 3 application; a scope of type `lifespan` is sent to it once.
             upgrades: who takes over a connection over TLS that asks for a WebSocket, by path.
             relay: takes connections over TLS that are not for us.
+            for_many: whether a connection over TLS, once its other end has proven itself, carries calls of many: then it counts among all
+                connections only, not among those of its source.
             leaves: certificates of the TLS port; may be empty if only loopback ports are served.
             limits: what one client may cost.
             clock: what the Date of answers is read from; the system's if None.
@@ -155,6 +177,7 @@ class Listener:
         self._limits = limits
         self._upgrades = dict(upgrades or {})
         self._relay = relay
+        self._for_many = for_many
         self._shown: ShownLeaf | None = None
         self._tls = self._made_context(leaves) if leaves else None
         self._config = _protocol_config(limits, clock or SystemClock())
@@ -301,13 +324,11 @@ class Listener:
             if reason is not None:
                 self._refuse(reason, remote)
                 return
-            self._per_source[source_key] += 1
+            place = _Place(self._per_source, source_key)
             try:
-                taken = await self._shake_hands(face, transport, client, server)
+                taken = await self._shake_hands(face, transport, client, server, place)
             finally:
-                self._per_source[source_key] -= 1
-                if not self._per_source[source_key]:
-                    del self._per_source[source_key]
+                place.leave()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             self._refuse("connection_lost", remote)
         except* Exception as group:
@@ -322,7 +343,9 @@ class Listener:
             return "too_many_connections"
         return "too_many_from_source" if self._per_source[source_key] >= self._limits.connections_per_source else None
 
-    async def _shake_hands(self, face: Face, transport: trio.abc.Stream, client: tuple[str, int], server: tuple[str, int]) -> bool:
+    async def _shake_hands(
+        self, face: Face, transport: trio.abc.Stream, client: tuple[str, int], server: tuple[str, int], place: _Place
+    ) -> bool:
         """Serve a connection. Whether somebody has taken it over."""
         number = f"c{next(self._numbers)}"
         self.accepted[face] += 1
@@ -341,6 +364,8 @@ class Listener:
                         return False
                     entry.stream, entry.shown, alpn = stream, shown, stream.protocol
                     entry.source = Source(client[0], face, stream.chain, number, relayed_by=hub_id)
+                    if self._for_many(entry.source):
+                        place.leave()
                     if self._relay is not None and alpn.encode() == self._relay.protocol:
                         await self._relay.leg(stream, entry.source)
                         return False

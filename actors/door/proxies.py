@@ -64,6 +64,10 @@ class Trusted:
         prints = frozenset(entry for entry in listed if entry.startswith("sha256:"))
         return cls(prints, tuple(ipaddress.ip_network(entry) for entry in listed if entry not in prints))
 
+    def opened(self, source: Source, wall: float) -> bool:
+        """Whether a connection is one of a trusted proxy, by the certificate that it has proven; `wall` in seconds since the epoch."""
+        return bool(self.fingerprints) and _handed_on(source, self, wall) is not None
+
 
 def as_seen(call: Call, trusted: Trusted, wall: float) -> Call | Fault:
     """The call as a trusted proxy tells it; as it is, if no trusted proxy hands it on; or the refusal of one that contradicts itself.

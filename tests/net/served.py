@@ -112,11 +112,16 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    app: AsgiApp = echo, *, limits: ListenerLimits | None = None, authority: Authority | None = None, clock: Clock | None = None
+    app: AsgiApp = echo,
+    *,
+    limits: ListenerLimits | None = None,
+    authority: Authority | None = None,
+    clock: Clock | None = None,
+    **more: Any,
 ) -> AsyncIterator[Served]:
     root = authority or Authority()
     leaves = (root.server(INSTANCE, p256=True).for_listener, root.server(INSTANCE).for_listener)
-    listener = Listener(app, leaves, limits=limits or ListenerLimits(grace_s=0.5), clock=clock)
+    listener = Listener(app, leaves, limits=limits or ListenerLimits(grace_s=0.5), clock=clock, **more)
     tls, plain = await open_public("127.0.0.1", 0), await open_loopback("127.0.0.1", 0)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

@@ -352,6 +352,28 @@ async def test_connections_are_limited_in_total_and_per_source() -> None:
                 await stream.aclose()
 
 
+async def test_connections_that_carry_calls_of_many_count_among_all_of_them_only() -> None:
+    def for_many(source: Source) -> bool:
+        return bool(source.certificates)
+
+    async with serving(limits=ListenerLimits(connections=5, connections_per_source=2), for_many=for_many) as served:
+        proxy = served.authority.client(INSTANCE)
+        streams: list[trio.abc.Stream] = [await served.tls(proxy.chain_pem, proxy.key_pem) for _ in range(3)]
+        streams += [await served.plain(), await served.plain()]
+        for stream in streams:
+            await ask(stream)
+        refused = await served.plain()
+        assert await read_all(refused) == b""
+        assert served.listener.refused == {"too_many_connections": 1}
+        await streams[0].aclose()
+        await until(lambda: served.listener.open_connections == 4)
+        another = await served.plain()
+        assert await read_all(another) == b""
+        assert served.listener.refused == {"too_many_connections": 1, "too_many_from_source": 1}
+        for stream in (refused, another, *streams[1:]):
+            await stream.aclose()
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "limits", "reason"),
     [

@@ -120,6 +120,8 @@ def test_a_certificate_counts_within_its_dates(two: Peers) -> None:
         seen = as_seen(call, two.a.door.proxies, wall)
         assert isinstance(seen, Call)
         assert seen.source.address == expected
+        assert two.a.door.proxies.opened(proxy, wall) == (expected == "198.51.100.1")
+        assert not Trusted.of(["192.0.2.0/24"]).opened(proxy, wall)
 
 
 @pytest.mark.parametrize("changes", [{"relayed_by": "a hub"}, {"channel": True}])
@@ -127,6 +129,7 @@ def test_what_came_through_a_hub_or_a_channel_is_a_peers(two: Peers, changes: di
     source = evolve(trust(two), **changes)
     call = Call("GET", "/x", {}, {"x-forwarded-for": "198.51.100.1"}, b"", source)
     assert as_seen(call, two.a.door.proxies, two.a.clock.wall()) is call
+    assert not two.a.door.proxies.opened(source, two.a.clock.wall())
 
 
 def test_behind_a_proxy_that_forwards_no_certificate_nobody_is_a_peer(two: Peers) -> None:
