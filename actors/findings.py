@@ -124,7 +124,7 @@ _REGISTRY: Final = (
         title="Degraded for long",
         text="The peer has been degraded for {hours} hours.",
         remedy="It recovers by itself with the next heartbeat; `powernode peers probe {peer_id}` tells which of its addresses answer. "
-        "Ask its operator whether it is expected back.",
+        "Ask its operator whether it is expected back; if not soon, `powernode peers suspend {peer_id}` stops the calls and loses nothing.",
     ),
     FindingKind(
         kind="peer_clock_skew",
@@ -312,7 +312,7 @@ _REGISTRY: Final = (
     ),
     FindingKind(
         kind="migration_chain_failed",
-        severity="medium",
+        severity="high",
         title="Chain of migrations failed",
         text="Chain {chain_id} failed at hop {hop}: {refused_by} says {error}. The resource is {whereabouts}.",
         remedy="`powernode migrations chains show {chain_id}` tells more. `powernode migrations chains retry {chain_id}` tries that hop "

@@ -45,7 +45,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
     given = [row.record for child in children for row in read(of_peer(child.id))]
     permitted = tuple((here, Condition(side, "=", "permitted")) for side in SIDES)
     hubs = read(Query(HUB.name, permitted, limit=FINDINGS_OPEN_MAX))
-    return (
+    found = (
         *scanner.scan_across(peers, settings),
         *scanner.scan_bridges(bridges, peers),
         *scanner.scan_shipments(shipments),
@@ -56,3 +56,4 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_hubs(hubs, peers, settings, wall),
         *drift.scan_capabilities(capabilities, peers),
     )
+    return scanner.with_peers(found, peers)

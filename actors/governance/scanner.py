@@ -8,7 +8,7 @@ Everything is pure and reads only. A condition compares exact instants, never ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv6Network
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ from actors.schema_versions import MatrixRow, negotiate
 from actors.settings import Settings
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Row
+from runtime.values import evolve
 
 _IN_TOUCH: Final = frozenset({"enrolled", "active"})
 _TRUSTED: Final = LIVE | {"suspended"}
@@ -167,7 +168,21 @@ def _broken(shipment: ShipmentRecord, **facts: str | int) -> Finding:
 
 
 def _finding(kind: str, record: PeerRecord, **facts: str | int) -> Finding:
-    context: dict[str, Any] = {
+    return make(kind, record.id, {**_peer_facts(record), **facts}, **facts)
+
+
+def with_peers(found: Iterable[Finding], peers: Sequence[PeerRecord]) -> tuple[Finding, ...]:
+    """The findings, each with what programs are told of its peer in every finding."""
+    by_id = {peer.id: peer for peer in peers}
+    return tuple(
+        finding if peer is None else evolve(finding, payload={**_peer_facts(peer), **finding.payload})
+        for finding in found
+        for peer in (by_id.get(finding.federation_peer_id or ""),)
+    )
+
+
+def _peer_facts(record: PeerRecord) -> dict[str, Any]:
+    return {
         "account_id": record.account_id,
         "remote_instance_url": record.remote_instance_url,
         "remote_prefix_advertisement": record.remote_prefix_advertisement,
@@ -175,7 +190,6 @@ def _finding(kind: str, record: PeerRecord, **facts: str | int) -> Finding:
         "signed_at": iso_or_none(record.signed_at),
         "expires_at": iso_or_none(record.expires_at),
     }
-    return make(kind, record.id, {**context, **facts}, **facts)
 
 
 # --- the life of the peering ----------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from actors.governance.reading import scan_across
@@ -24,10 +27,14 @@ def revoked(two: Peers, grant_id: str) -> None:
 
 def found(two: Peers) -> list[str]:
     """The grants that `b` finds revoked."""
+    return [payload["grant_id"] for payload in told(two)]
+
+
+def told(two: Peers) -> list[Mapping[str, Any]]:
     peer = two.b.store.load("peer", two.a_at_b)
     assert peer is not None
     across = scan_across(two.b.store.query, two.b.account_id, (peer.record,), two.b.settings(), two.b.clock.wall())
-    return [each.payload["grant_id"] for each in across if each.kind == "peer_grant_revoked"]
+    return [each.payload for each in across if each.kind == "peer_grant_revoked"]
 
 
 def test_a_revoked_grant_is_found_and_one_in_force_is_not(two: Peers) -> None:
@@ -35,6 +42,14 @@ def test_a_revoked_grant_is_found_and_one_in_force_is_not(two: Peers) -> None:
     assert found(two) == []
     revoked(two, grant_id)
     assert found(two) == [grant_id]
+
+
+def test_a_finding_about_another_row_tells_of_its_peer_as_all_do(two: Peers) -> None:
+    revoked(two, two.hold())
+    (payload,) = told(two)
+    facts = ("account_id", "remote_instance_url", "remote_prefix_advertisement", "status", "signed_at", "expires_at")
+    assert payload.keys() >= {*facts, "grant_id"}
+    assert (payload["remote_instance_url"], payload["status"]) == (two.a.url, "active")
 
 
 def test_another_grant_in_its_place_ends_the_finding(two: Peers) -> None:
