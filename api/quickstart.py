@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -169,7 +170,7 @@ def run(*, keep: bool, as_json: bool) -> int:
         with contextlib.suppress(KeyboardInterrupt) if keep else contextlib.nullcontext():
             finish(narrator, sites, peers, keep=keep)
             if keep:
-                wait_for_interrupt()
+                wait_for_interrupt(sites)
     except QuickstartError as error:
         if as_json:
             print(json.dumps({"ok": False, "error": str(error)}))
@@ -377,14 +378,18 @@ def kept_site(site: Site) -> dict[str, str]:
     }  # fmt: skip
 
 
-def wait_for_interrupt() -> None:
+def wait_for_interrupt(sites: tuple[Site, Site]) -> None:
     """Keep the platforms until Ctrl-C or SIGTERM.
 
     Raises:
         KeyboardInterrupt: one of them has come.
+        QuickstartError: a platform has ended by itself.
     """
     while True:
-        signal.pause()
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        for site in sites:
+            if ended is not None and site.process is not None and site.process.pid == ended.si_pid:
+                raise QuickstartError(f"platform {site.name} has ended: {(site.data / 'log').read_text()[-2000:].strip()}")
 
 
 def stop(sites: tuple[Site, Site]) -> None:

@@ -47,6 +47,18 @@ def test_whoever_ends_the_quickstart_ends_its_platforms(tmp_path: Path, ended_at
     assert not list(tmp_path.iterdir())
 
 
+def test_a_kept_quickstart_ends_when_one_of_its_platforms_has_ended(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "api.cli", "quickstart", "--keep", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert process.stdout is not None
+    assert any('"ok": true' in line for line in process.stdout)
+    os.kill(_serving(tmp_path)[0], signal.SIGKILL)
+    told = json.loads(process.stdout.read())
+    assert (told["ok"], process.wait(timeout=120)) == (False, 1)
+    assert "has ended" in told["error"]
+    assert not _serving(tmp_path)
+
+
 def _signs_in(site: dict[str, str], folder: Path) -> None:
     """Whoever keeps the platforms goes on after the token has ended, with a session of their own."""
     assert stat.S_IMODE(os.stat(site["password_file"]).st_mode) == 0o600
