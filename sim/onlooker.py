@@ -50,3 +50,7 @@ class Onlooker(Protocol):
     def answered(self, host: Host, call: Call, source: str, answer: Answer) -> None:
         """The answer to a call leaves the door."""
         ...
+
+    def relays(self, hub: Host, peer_id: str, address: str) -> None:
+        """A hub has taken a connection from an address, to relay it to a peer."""
+        ...

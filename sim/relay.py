@@ -158,6 +158,8 @@ class SimulatedHub:
                 self._tell_soon()
                 refused(_alert(lane))
             else:
+                if self.host.world.onlooker is not None:
+                    self.host.world.onlooker.relays(self.host, route.peer_id, path.seen[0])
                 self._announce(name, Waiting(route.peer_id, lane, path, fetched, refused))
         else:
             refused(INTERNAL_ERROR)
@@ -207,6 +209,10 @@ class SimulatedHub:
         path.on_end(ended)
         there.relayed.take(path, hub_id)
         waiting.fetched(path, there, hub_id)
+
+    def open_to(self, peer_id: str) -> int:
+        """How many connections are relayed to the peer, for whoever watches."""
+        return sum(whose == peer_id for whose in self._open.values())
 
     def cut(self, peer_id: str) -> None:
         """End every connection that is relayed to the peer."""

@@ -193,6 +193,9 @@ class Checker:
     def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
         """The answer to an operator's call leaves."""
 
+    def on_relayed(self, hub: Host, peer_id: str, address: str) -> None:
+        """A hub has taken a connection from an address, to relay it to a peer."""
+
     def on_start(self, host: Host) -> None:
         """A process starts."""
 
@@ -223,6 +226,7 @@ TOUCHES: Final[Mapping[str, str]] = {
     "on_answer": "answer to a peer",
     "on_operator_call": "operator's call",
     "on_operator_answer": "answer to an operator",
+    "on_relayed": "connection at a hub",
     "on_start": "start",
     "on_replaced": "replaced disk",
     "on_log": "log line",

@@ -1,19 +1,25 @@
-"""Relaying: nothing passes a hub without the consent of operators on both sides.
+"""Relaying: nothing passes a hub without the consent of operators on both sides, and beyond the terms of that.
 
-Lives here: the rule as both platforms' disks show it. Who called through whom, the checker takes from the call itself.
+Lives here: the rules as both platforms' disks show them. Who called through whom, the checker takes from the call itself.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Any, Final
 
+from actors.door.call import Answer
 from runtime.store.port import Query
 from sim.checkers.ability import delay_s
+from sim.checkers.rates import Bucket
 from sim.checkers.registry import Change, Checker, Commit, Visit, checker
 
 ENDED: Final = frozenset({"suspended", "revoked"})
-SETTLED_S = 3.0
+SETTLED_S: Final = 3.0
 """What is under way when a consent ends is cut with it, or a moment after the end of a peering; a call that is read meanwhile is let be."""
+
+PERMITTED: Final = re.compile(r"/peers/([0-9a-f-]{36})/hub/permit$")
 
 
 @checker("consented_relays", source="docs/operator-guide.md#the-hub", holds=("H1",))
@@ -69,3 +75,54 @@ class ConsentedRelays(Checker):
 
     def _consents(self, host: Any) -> Any:
         return host.store.query(Query("hub_consent"))
+
+
+@checker("relay_terms", source="docs/operator-guide.md#the-hub", holds=("H1",))
+class RelayTerms(Checker):
+    """A hub takes no connection beyond what its settings allow and its operators have agreed to for that peer: from whom, how many at a
+    time, and how many a minute."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._paces: dict[tuple[str, str, str, int], Bucket] = {}
+
+    def on_start(self, host: Any) -> None:
+        self._paces = {key: pace for key, pace in self._paces.items() if key[0] != host.name}
+
+    def on_operator_answer(self, visit: Visit, answer: Answer) -> None:
+        found = PERMITTED.search(visit.call.path)
+        row = visit.host.store.load("hub_consent", found[1]) if found is not None and answer.status == 200 else None
+        if row is None:
+            return
+        for name in ("connections_max", "new_connections_max", "rate_bytes", "sources", "denied"):
+            kept, asked = getattr(row.record.terms, name), visit.body.get(name)
+            if isinstance(kept, tuple):
+                kept, asked = set(kept), {str(ipaddress.ip_network(each)) for each in asked or ()}
+            if kept != asked:
+                self.complain(visit.host, f"{row.record.id}: operators have agreed to {name} {asked}, and {kept} is kept")
+
+    def on_relayed(self, hub: Any, peer_id: str, address: str) -> None:
+        row, settings = hub.store.load("hub_consent", peer_id), hub.federation
+        if row is None:
+            self.complain(hub, f"a connection for {peer_id} is taken, and nobody has permitted that")
+            return
+        terms = row.record.terms
+        denied = (*settings.hub_denied_sources, *terms.denied)
+        if _inside(address, denied) or (terms.sources and not _inside(address, terms.sources)):
+            self.complain(hub, f"a connection from {address} for {peer_id} is taken, which is kept away")
+        most = min(terms.connections_max or settings.hub_connections_per_peer, settings.hub_connections_per_peer)
+        if hub.hub is not None and hub.hub.open_to(peer_id) >= most:
+            self.complain(hub, f"another connection for {peer_id} is taken beside {hub.hub.open_to(peer_id)}, and {most} are allowed")
+        fresh = min(terms.new_connections_max or settings.hub_new_connections_per_peer, settings.hub_new_connections_per_peer)
+        self._pace(hub, "peer", peer_id, fresh)
+        self._pace(hub, "source", address, settings.hub_new_connections_per_source)
+
+    def _pace(self, hub: Any, whose: str, key: str, most: int) -> None:
+        # Other terms begin with what the former ones had left, which is no more than the new ones give at once.
+        pace = self._paces.setdefault((hub.name, whose, key, most), Bucket(float(most), most / 60.0))
+        if not pace.take(self.facts.now):
+            self.complain(hub, f"more than {most} connections of the {whose} {key} are taken within a minute")
+
+
+def _inside(address: str, networks: tuple[str, ...]) -> bool:
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)

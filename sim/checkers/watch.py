@@ -220,6 +220,10 @@ class Watch:
         for look in self._on["on_answer" if visit.route else "on_operator_answer"]:
             look(visit, answer)
 
+    def relays(self, hub: Host, peer_id: str, address: str) -> None:
+        for look in self._on["on_relayed"]:
+            look(hub, peer_id, address)
+
     # --- what the run tells --------------------------------------------------------------------------------------
 
     def stepped(self) -> None:

@@ -40,6 +40,8 @@ from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.chain import Ask
 from actors.grant.desk import GrantDesk
 from actors.grant.messages import Revoke as RevokeGrant
+from actors.hub.ledger import Ledger
+from actors.hub.record import Terms
 from actors.migration.messages import Release, Released
 from actors.migration.record import MIGRATION
 from actors.migration.transfer import Transfer
@@ -551,3 +553,27 @@ def block_forgiven_with_another(patch: Patch) -> None:
 def home_mirrors_itself(patch: Patch) -> None:
     """A platform keeps what a peer says about a record of which it is itself the home."""
     patch.setattr(actors.mirror.shelf, "at_home", lambda ctx, id: False)
+
+
+@plant("rotation-amid-invitations", "rotation-before-a-move")
+def signed_by_the_next_root(patch: Patch) -> None:
+    """In a rotation the next root signs what others are given, before they have taken it."""
+
+    def root(ctx: Any) -> Any:
+        return actors.rotation.record.roots_of(actors.rotation.record.rotation_of(ctx), ctx.settings.identity).target[1]
+
+    for module in (actors.peer.minting, actors.peer.abandoning, actors.migration.arrival):
+        patch.setattr(module, "signing_root", root)
+
+
+@plant("receipts-that-are-none")
+def receipt_not_verified(patch: Patch) -> None:
+    """The source of a migration believes whatever its peer presents as a receipt."""
+    patch.setattr(actors.migration.transfer, "flaw", lambda *given: None)
+
+
+@plant("hub-keeps-to-its-terms")
+def terms_of_a_hub_forgotten(patch: Patch) -> None:
+    """A hub relays on the terms of its settings alone, whatever its operators have agreed on for a peer."""
+    former = Ledger.admit
+    patch.setattr(Ledger, "admit", lambda ledger, route, source, now: former(ledger, evolve(route, terms=Terms()), source, now))

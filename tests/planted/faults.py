@@ -14,8 +14,12 @@ import actors.door.admission
 import actors.door.door
 import actors.door.federation
 import actors.door.grants.authorise
+import actors.door.hub.handlers
 import actors.door.offerings.federation
 import actors.grant.chain
+import actors.hub.ledger
+import actors.migration.arrival
+import actors.migration.receipts
 import actors.migration.transfer
 import actors.migration_chain.actor
 import actors.mirror.shelf
@@ -32,6 +36,7 @@ import actors.peer.projection
 import actors.peer.steps
 import actors.peer.stewardship
 import actors.peer.tokens
+import actors.rotation.record
 import net.vault
 import sim.connections
 import sim.store
@@ -47,6 +52,7 @@ from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.axes import ANY, AXES
 from actors.grant.desk import GrantDesk
 from actors.grant.record import GrantRecord
+from actors.hub.record import Terms
 from actors.offering.lease import LeaseActor
 from actors.peer import lifecycle
 from actors.peer.actor import PeerActor
@@ -806,3 +812,47 @@ def blocked_flow_is_left(patch: Patch) -> None:
         ctx.save(evolve(ctx.record, next_at=None))
 
     patch.setattr(Running, "_blocked", blocked)
+
+
+# --- what platforms sign ----------------------------------------------------------------------------------------------
+
+
+@plant("receipts-that-are-none")
+def receipt_of_any_plan(patch: Patch) -> None:
+    """A source takes any receipt that its destination has signed, whichever migration it is about."""
+
+    def flaw(proof: Any, anchors: Any, instance_id: str, transfer_id: str, digest: str, operation: str, now: float) -> str | None:
+        return actors.migration.receipts._unsigned(proof, anchors, instance_id, now)
+
+    patch.setattr(actors.migration.transfer, "flaw", flaw)
+
+
+@plant("receipts-that-are-none")
+def anybody_signs_receipts(patch: Patch) -> None:
+    """A source looks at what a receipt says, and not at who has signed it."""
+    patch.setattr(actors.migration.receipts, "_unsigned", lambda *given: None)
+
+
+@plant("resource-moves-amid-a-rotation")
+def receipt_under_the_next_root(patch: Patch) -> None:
+    """In a rotation the next root signs receipts, before others have taken it."""
+
+    def root(ctx: Any) -> Any:
+        return actors.rotation.record.roots_of(actors.rotation.record.rotation_of(ctx), ctx.settings.identity).target[1]
+
+    patch.setattr(actors.migration.arrival, "signing_root", root)
+
+
+# --- the terms of a hub -----------------------------------------------------------------------------------------------
+
+
+@plant("hub-keeps-to-its-terms")
+def kept_away_by_nobody(patch: Patch) -> None:
+    """A hub counts connections, and lets them come from anywhere."""
+    patch.setattr(actors.hub.ledger, "_inside", lambda source, networks: False)
+
+
+@plant("hub-keeps-to-its-terms")
+def terms_not_written_down(patch: Patch) -> None:
+    """What operators agree to with a permission is not kept with it."""
+    patch.setattr(actors.door.hub.handlers, "terms_of", lambda body: Terms())

@@ -75,6 +75,8 @@ SAMPLE = (
     "any_echo_counts",
     "both_keep_their_own",
     "subscription_outlives_the_peering",
+    "receipt_not_verified",
+    "terms_not_written_down",
 )
 
 
