@@ -92,6 +92,10 @@ BEHIND_ROTATION_S: Final = 3_600.0
 ASYMMETRIC_HEARTBEAT_S: Final = 300.0
 DEGRADED_PROLONGED_S: Final = DAY_S
 EPOCH_FLIPS_TO_CONFLICT: Final = 2
+EPOCH_FLIPS_FORGOTTEN_S: Final = DAY_S
+"""Without another one for so long, former ones count no more: one late message a year is no second sender."""
+IDENTITY_CONFLICT_SHOWN_S: Final = 3_600.0
+"""How long after the last one two senders are still told of."""
 GOVERNANCE_INTERVAL_S: Final = 300.0
 GOVERNANCE_SETTLE_S: Final = 60.0
 GOVERNANCE_SLICE: Final = 200

@@ -27,6 +27,7 @@ from actors.limits import (
     DEGRADED_PROLONGED_S,
     EPOCH_FLIPS_TO_CONFLICT,
     HUB_REFUSALS_TOLD_S,
+    IDENTITY_CONFLICT_SHOWN_S,
     NOT_BEFORE_BACKDATE_S,
     STUCK_ACCEPTED_S,
 )
@@ -285,7 +286,8 @@ def _heartbeats(record: PeerRecord, evidence: PeerEvidence | None, settings: Set
         yield _finding("platform_restored_by_hand", record, heard=heard, boot_epoch=settings.identity.boot_epoch)
     if evidence.clock_skew_s is not None and abs(evidence.clock_skew_s) > CLOCK_SKEW_WARNING_S:
         yield _finding("peer_clock_skew", record, skew_s=int(evidence.clock_skew_s))
-    if evidence.epoch_flips >= EPOCH_FLIPS_TO_CONFLICT:
+    lately = evidence.flipped_at is not None and abs(wall - evidence.flipped_at) <= IDENTITY_CONFLICT_SHOWN_S
+    if lately and evidence.epoch_flips >= EPOCH_FLIPS_TO_CONFLICT:
         yield _finding("peer_identity_conflict", record, lower_epoch=evidence.lower_boot_epoch, higher_epoch=evidence.remote_boot_epoch)
 
 

@@ -13,7 +13,13 @@ from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import ContinuityRecord, says_more, told_history
 from actors.contract import record as contract
 from actors.hub.announcing import announced_endpoints
-from actors.limits import CAPABILITY_CHANGES_PER_HOUR_MAX, ENDPOINT_CHOICE_KEPT_S, HEARTBEAT_EARLY_RETRY_DELAYS_S, HEARTBEAT_JITTER
+from actors.limits import (
+    CAPABILITY_CHANGES_PER_HOUR_MAX,
+    ENDPOINT_CHOICE_KEPT_S,
+    EPOCH_FLIPS_FORGOTTEN_S,
+    HEARTBEAT_EARLY_RETRY_DELAYS_S,
+    HEARTBEAT_JITTER,
+)
 from actors.peer import endpoints, remote_answers
 from actors.peer.channel import echo_is_fresh
 from actors.peer.lifecycle import LIVE, REACHABLE, inbound_refusal
@@ -253,7 +259,8 @@ class Heartbeats(Telling):
             remote_history=history,
             former_history=former,
             lower_boot_epoch=message.boot_epoch if flipped else evidence.lower_boot_epoch,
-            epoch_flips=evidence.epoch_flips + flipped,
+            epoch_flips=_flips(evidence, ctx.wall) if flipped else evidence.epoch_flips,
+            flipped_at=ctx.wall if flipped else evidence.flipped_at,
             clock_skew_s=message.sent_at - ctx.wall if message.sent_at is not None else evidence.clock_skew_s,
             echoed_epoch=message.acknowledged_epoch or evidence.echoed_epoch,
             knows_more=_note_echo(ctx, message.acknowledged_epoch, message.acknowledged_mark, message.acknowledged_history),
@@ -339,6 +346,12 @@ def _contact_since(ctx: Context, evidence: PeerEvidence) -> float | None:
     last = max(evidence.last_inbound_heartbeat_at or 0.0, evidence.last_outbound_heartbeat_at or 0.0)
     paused = ctx.wall - last > 2 * ctx.settings.federation.heartbeat_interval_s
     return ctx.wall if paused else evidence.contact_since
+
+
+def _flips(evidence: PeerEvidence, wall: float) -> int:
+    """How often an older start of the remote has come back lately, this time included."""
+    forgotten = evidence.flipped_at is None or abs(wall - evidence.flipped_at) > EPOCH_FLIPS_FORGOTTEN_S
+    return 1 if forgotten else evidence.epoch_flips + 1
 
 
 def _note_echo(ctx: Context, epoch: int, mark: int, history: int) -> str | None:

@@ -325,7 +325,8 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
         knows_more: in what the remote's last echo goes beyond what this copy of our data can know (see `actors.continuity`); else None.
         sent_sequence: number of our newest heartbeat; it outlives the stay of the actor in memory.
         lower_boot_epoch: the boot epoch that came back last.
-        epoch_flips: how often an older boot epoch came back: two senders share one identity.
+        epoch_flips: how often an older boot epoch came back lately: two senders share one identity.
+        flipped_at: when it did last.
         clock_skew_s: remote clock minus ours as of the last inbound heartbeat; None while unknown.
         last_error, last_error_at: code of the last failed outbound heartbeat; cleared by a success.
         endpoints: what our prober saw, by URL.
@@ -350,6 +351,7 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     knows_more: str | None = None
     lower_boot_epoch: int = 0
     epoch_flips: int = 0
+    flipped_at: float | None = None
     clock_skew_s: float | None = None
     last_error: str | None = None
     last_error_at: float | None = None

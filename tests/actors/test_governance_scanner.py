@@ -147,8 +147,9 @@ INSTANTS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("peer_cert_expired", {"issued_not_after": WALL - 0.001}, {}, True),
     ("peer_cert_expired", {"trusted_anchors": (anchor(not_after=WALL - 1.0),)}, {}, True),
     ("peer_cert_expired", {"trusted_anchors": (anchor(), anchor(2, not_after=WALL - 1.0, state="retiring"))}, {}, False),
-    ("peer_identity_conflict", {}, {"epoch_flips": 1}, False),
-    ("peer_identity_conflict", {}, {"epoch_flips": 2}, True),
+    ("peer_identity_conflict", {}, {"epoch_flips": 1, "flipped_at": WALL}, False),
+    ("peer_identity_conflict", {}, {"epoch_flips": 2, "flipped_at": WALL - 3_600.0}, True),
+    ("peer_identity_conflict", {}, {"epoch_flips": 2, "flipped_at": WALL - 3_600.1}, False),
     ("peer_trust_missing", {"status": "proposed", "trust_mode": "none"}, {}, False),
     ("peer_trust_missing", {"status": "accepted", "trust_mode": "none"}, {}, True),
     ("peer_trust_missing", {"trust_status": "broken"}, {}, True),
@@ -343,6 +344,7 @@ sightings = st.one_of(
         clock_skew_s=st.one_of(st.none(), st.floats(-1e9, 1e9)),
         last_error=st.sampled_from([None, "remote_unreachable"]),
         epoch_flips=st.integers(0, 3),
+        flipped_at=st.one_of(st.none(), instants),
     ),
 )
 

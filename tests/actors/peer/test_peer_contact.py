@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.limits import EPOCH_FLIPS_FORGOTTEN_S
 from actors.peer import projection
 from actors.peer.certifying import certify_fault
 from actors.peer.endpoints import Endpoint
@@ -303,6 +304,19 @@ def test_an_older_heartbeat_refreshes_liveness_and_changes_no_data(two: Pair) ->
     assert evidence.last_inbound_heartbeat_at == two.network.clock.wall()
     assert (evidence.remote_boot_epoch, evidence.remote_sequence) == (5, 10)
     assert evidence.epoch_flips == 1
+
+
+def test_an_older_start_that_came_back_long_ago_counts_no_more(two: Pair) -> None:
+    beat(two, boot_epoch=5, sequence=10)
+    for sequence, flips in ((1, 1), (2, 2)):
+        beat(two, boot_epoch=4, sequence=sequence)
+        assert two.a.evidence(two.at_a.peer_id).epoch_flips == flips
+    two.network.clock.advance(EPOCH_FLIPS_FORGOTTEN_S + 1.0)
+    beat(two, boot_epoch=4, sequence=3)
+    evidence = two.a.evidence(two.at_a.peer_id)
+    # Ours, and perhaps one of the peer itself, whose own start is an older one, too.
+    assert evidence.epoch_flips <= 2
+    assert evidence.flipped_at == two.network.clock.wall()
 
 
 def test_a_sender_that_counts_nothing_is_believed_as_it_comes(two: Pair) -> None:
