@@ -57,7 +57,8 @@ class CapabilityRecord:
     Attributes:
         filter: as the operator wrote it; read anew for each pass.
         acknowledge_residency: the crossing of a boundary is meant.
-        crossed: whether data has been known to cross a boundary.
+        crossed: whether the last pass was known to cross a boundary.
+        place_unknown: whether it was not known at the last pass where one side keeps data.
         declared: whether the peer has been seen to declare the kind.
         blocked: why nothing can flow for now, through no failure of a pass.
         last_error: code of the last failed pass, until one is completed.
@@ -78,6 +79,7 @@ class CapabilityRecord:
     interval_seconds: int = INTERVAL_DEFAULT_S
     acknowledge_residency: bool = False
     crossed: bool = False
+    place_unknown: bool = False
     declared: bool = False
     pull: Progress = attrs.field(factory=Progress)
     push: Progress = attrs.field(factory=Progress)

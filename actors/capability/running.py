@@ -144,7 +144,7 @@ class Running(Actor, abc.ABC):
         self.again = False
         row = self.peer(ctx, record)
         declares = row is not None and record.resource_kind in declared_kinds(row.record.capabilities)
-        ctx.save(evolve(record, blocked=None, declared=record.declared or declares))
+        ctx.save(_placed(ctx, evolve(record, blocked=None, declared=record.declared or declares), row))
         self.begin_leg(ctx)
 
     def begin_leg(self, ctx: Context) -> None:
@@ -272,7 +272,7 @@ class Running(Actor, abc.ABC):
             tell(ctx, record, "completed", "low", written=run.written, dropped=run.dropped)
         next_at = ctx.wall + record.interval_seconds if record.by_itself else None
         done = evolve(record, last_synced_at=ctx.wall, last_error=None, last_error_at=None, consecutive_failures=0, next_at=next_at)
-        ctx.save(_crossed(ctx, done, self.peer(ctx, record)))
+        ctx.save(done)
         self._end(ctx, None)
 
     def failed(self, ctx: Context, fault: Fault, address: Any = None) -> None:
@@ -342,20 +342,29 @@ def residency_of(ctx: Context, peer: PeerRecord) -> residency.Outcome:
     return residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
 
 
-def _crossed(ctx: Context, record: CapabilityRecord, row: Row | None) -> CapabilityRecord:
-    """Tell once that data crosses a boundary."""
+def _placed(ctx: Context, record: CapabilityRecord, row: Row | None) -> CapabilityRecord:
+    """Tell once that data crosses a boundary, or note once that nobody knows whether it does; before anything flows."""
     outcome = residency_of(ctx, row.record) if row is not None else residency.Outcome(allowed=True)
     if outcome.severity is not None and not record.crossed:
         tell(ctx, record, "cross_boundary", outcome.severity)
-    return evolve(record, crossed=outcome.crossing)
+    if outcome.noted and not record.place_unknown:
+        note(ctx, record, "residency_unknown")
+    return evolve(record, crossed=outcome.crossing, place_unknown=outcome.noted)
 
 
 def tell(ctx: Context, record: CapabilityRecord, what: str, severity: Any, by: str | None = None, **facts: Any) -> None:
     """The audit entry in the peer's chain and the event of what became of a capability, always together."""
+    told = note(ctx, record, what, by, **facts)
+    ctx.emit(f"federation.sync.{what}", severity, record.account_id, **told)
+
+
+def note(ctx: Context, record: CapabilityRecord, what: str, by: str | None = None, **facts: Any) -> dict[str, Any]:
+    """The audit entry in the peer's chain; what it says."""
     peer_id = record.federation_peer_id
     about = {"capability_id": record.id, "resource_kind": record.resource_kind, "direction": record.direction}
-    ctx.audit_in(peer_id, f"sync.{what}", "user" if by is not None else "system", by, federation_peer_id=peer_id, **about, **facts)
-    ctx.emit(f"federation.sync.{what}", severity, record.account_id, federation_peer_id=peer_id, **about, **facts)
+    told = {"federation_peer_id": peer_id, **about, **facts}
+    ctx.audit_in(peer_id, f"sync.{what}", "user" if by is not None else "system", by, **told)
+    return told
 
 
 def advanced(progress: Progress, updated_at: float, id: str) -> Progress:

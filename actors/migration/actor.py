@@ -339,6 +339,8 @@ class MigrationActor(Transfer):
             self.note(ctx, record, "migration.cross_boundary", None, **more)
             told = {"federation_peer_id": record.destination_peer_id, "migration_id": record.id, **more}
             ctx.emit("migration.cross_boundary", severity, record.account_id, **told)
+        elif outcome.noted:
+            self.note(ctx, record, "migration.residency_unknown", None)
         self.keep(ctx, self.stepped(ctx, evolve(record, cross_jurisdiction=outcome.crossing), "frozen"))
         self.go_on(ctx)
 

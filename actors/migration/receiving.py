@@ -129,6 +129,8 @@ class Receiving(Giving):
         if crossing.severity is not None:
             ctx.audit_in(peer.id, "migration.cross_boundary", "system", None, migration_id=known.id)
             ctx.emit("migration.cross_boundary", crossing.severity, known.account_id, federation_peer_id=peer.id, migration_id=known.id)
+        elif crossing.noted:
+            ctx.audit_in(peer.id, "migration.residency_unknown", "system", None, migration_id=known.id)
         ctx.reply(Landed(landed, fresh=True))
 
     def _refuse(self, ctx: Context, known: ArrivalRecord, fault: Fault) -> None:

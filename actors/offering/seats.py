@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from actors import residency
 from actors.grant import lifecycle as grants
 from actors.grant import tokens
 from actors.grant.record import KIND as GRANT
@@ -131,8 +132,22 @@ class Seats(Actor):
             updated_at=ctx.wall,
         )
         self._issue(ctx, peer, lease, digest, None)
+        self._tell_places(ctx, peer, lease)
         ctx.put_row(LEASE.name, lease)
         return lease
+
+    def _tell_places(self, ctx: Context, peer: PeerRecord, lease: LeaseRecord) -> None:
+        """Of an offering that is bound to a place: tell that the seat crosses a boundary, or note that nobody knows whether it does."""
+        record, federation = self.record, ctx.settings.federation
+        if not record.residency_sensitive:
+            return
+        outcome = residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
+        about = {"federation_peer_id": peer.id, **_about(lease)}
+        if outcome.severity is not None:
+            ctx.audit_in(peer.id, "lease.cross_boundary", "system", None, **about)
+            ctx.emit("federation.offering.cross_boundary", outcome.severity, record.account_id, slug=record.slug, **about)
+        elif outcome.noted:
+            ctx.audit_in(peer.id, "lease.residency_unknown", "system", None, **about)
 
     def extend(
         self, ctx: Context, peer: PeerRecord, lease: LeaseRecord, key: str, grant_id: str, digest: str | None, sealed: bytes

@@ -44,7 +44,7 @@ from actors.subscription.messages import (
     Told,
 )
 from actors.subscription.record import KIND, SubscriptionRecord, host_key, to_json, wants_certificate
-from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, seated, step, tell
+from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, note, seated, step, tell
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -115,7 +115,16 @@ class SubscriptionActor(Actor):
             updated_at=ctx.wall,
         )
         tell(ctx, record, "requested", "high" if exception is not None else "low", message.by, **facts)
+        self._tell_places(ctx, record, self._judged(ctx, peer, message))
         self._proceed(ctx, record)
+
+    def _tell_places(self, ctx: Context, record: SubscriptionRecord, outcome: residency.Outcome) -> None:
+        """Tell before anything leaves that what is kept in the service crosses a boundary, or note that nobody knows whether it does."""
+        severity = "high" if record.residency_exception is not None and outcome.crossing else outcome.severity
+        if severity is not None:
+            tell(ctx, record, "cross_boundary", severity, None)
+        elif outcome.noted:
+            note(ctx, record, "residency_unknown", None)
 
     def _exception_needed(self, ctx: Context, message: Create, peer: PeerRecord) -> NeedsException:
         ours = ctx.settings.federation.data_residency
@@ -158,15 +167,18 @@ class SubscriptionActor(Actor):
         """Nothing was subscribed to, and the request has told so in the audit chain of the peer."""
 
     def _residency_fault(self, ctx: Context, peer: PeerRecord, message: Create, *, overridden: bool = False) -> Fault | None:
-        """Why our own rules do not let data live at the provider, or None. What its catalogue does not say counts as sensitive."""
+        """Why our own rules do not let data live at the provider, or None."""
+        return residency.refusal(self._judged(ctx, peer, message), acknowledged=message.acknowledge_residency, overridden=overridden)
+
+    def _judged(self, ctx: Context, peer: PeerRecord, message: Create) -> residency.Outcome:
+        """What our own rules say of data that lives at the provider. What its catalogue does not say counts as sensitive."""
         row = ctx.row(CATALOGUE.name, peer.id)
         entries = row.record.entries if row is not None and row.record.peering_epoch == peer.peering_epoch else ()
         entry = next((each for each in entries if each["slug"] == message.slug), None)
         if entry is not None and entry.get("residency_sensitive") is False:
-            return None
+            return residency.Outcome(allowed=True)
         federation = ctx.settings.federation
-        outcome = residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
-        return residency.refusal(outcome, acknowledged=message.acknowledge_residency, overridden=overridden)
+        return residency.judge(federation.residency_mode, federation.residency_unknown, federation.data_residency, peer)
 
     @handles(Cancel)
     def on_cancel(self, message: Cancel, ctx: Context) -> None:

@@ -73,7 +73,13 @@ def next_look(expires_at: float | None, wall: float) -> float:
 
 def tell(ctx: Context, record: SubscriptionRecord, what: str, severity: Any, by: str | None, **payload: Any) -> None:
     """The audit entry in the peer's chain, and the event."""
+    about = note(ctx, record, what, by, **payload)
+    ctx.emit(f"federation.subscription.{what}", severity, record.account_id, federation_peer_id=record.federation_peer_id, **about)
+
+
+def note(ctx: Context, record: SubscriptionRecord, what: str, by: str | None, **payload: Any) -> dict[str, Any]:
+    """The audit entry in the peer's chain; what it says."""
     about = {"subscription_id": record.id, "slug": record.slug, "local_hostname": record.local_hostname, **payload}
     peer_id = record.federation_peer_id
     ctx.audit_in(peer_id, f"subscription.{what}", "user" if by else "system", by, federation_peer_id=peer_id, **about)
-    ctx.emit(f"federation.subscription.{what}", severity, record.account_id, federation_peer_id=peer_id, **about)
+    return about

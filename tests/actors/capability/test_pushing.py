@@ -16,6 +16,7 @@ from actors.resource.messages import Update as UpdateResource
 from runtime.actor import Ref
 from runtime.errors import Fault, RemoteFault
 from runtime.store.port import Query
+from runtime.values import evolve
 from tests.support.capabilities import Mirroring, mirroring
 from tests.support.catalogue import catalogue, draft, told, write, written
 from tests.support.federation import ACCOUNT, OPERATOR, Exchange
@@ -216,6 +217,31 @@ def test_residency_stops_a_flow_on_either_side() -> None:
     assert refused.code == "residency_refused"
     assert state(refusing.capability(refusing.home, id)) == "residency_refused"
     assert refusing.mirrors() == {}
+
+
+def test_a_boundary_is_told_before_the_first_record_crosses_it_and_told_once() -> None:
+    two = mirroring(data_residency="eu")
+    two.holder.federation = evolve(two.holder.federation, data_residency="us")
+    two.holder.restart()
+    two.pair.network.advance(120.0)
+    (record,) = written(two.home, draft("NodeModule", name="a"))
+    id = two.pushing()
+    # The answer is lost: the pass fails, and the record is over there.
+    two.pair.network.lost_answers[f"/federation_api/resources/NodeModule/{record.id}/mirror"] = 1
+    assert isinstance(two.sync(two.home, id), Fault)
+    assert len(two.mirrors()) == 1
+    assert two.home.events().count("federation.sync.cross_boundary") == 1
+    assert isinstance(two.sync(two.home, id), Synced)
+    assert two.home.events().count("federation.sync.cross_boundary") == 1
+
+
+def test_a_place_that_nobody_knows_is_noted_once(two: Mirroring) -> None:
+    written(two.home, draft("NodeModule", name="a"))
+    id = two.pushing()
+    for _ in range(2):
+        assert isinstance(two.sync(two.home, id), Synced)
+    actions = [entry.action for entry in two.home.store.audit(two.capability(two.home, id).federation_peer_id, 0, 1_000)]
+    assert actions.count("sync.residency_unknown") == 1
 
 
 def test_a_home_that_was_restored_brings_nothing_until_every_peer_has_answered(two: Mirroring) -> None:

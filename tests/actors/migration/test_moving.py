@@ -430,6 +430,21 @@ def test_a_crossing_is_marked_and_told_at_both_ends_and_no_bearer_is_kept() -> N
     assert moving.migration(id).sealed_bearer == b""
 
 
+def test_a_place_that_nobody_knows_is_noted_at_both_ends() -> None:
+    moving = move(data_residency="CH")
+    moving.pair.b.federation = evolve(moving.pair.b.federation, data_residency="unknown")
+    moving.pair.b.restart()
+    moving.pair.network.advance(120.0)
+    id = moving.planned()
+    moving.act(id, "apply")
+    settled(moving, id)
+    assert moving.migration(id).status == "completed"
+    for platform, peer_id in ((moving.pair.a, moving.pair.at_a.peer_id), (moving.pair.b, moving.pair.at_b.peer_id)):
+        actions = [entry.action for entry in platform.store.audit(peer_id, 0, 1_000)]
+        assert actions.count("migration.residency_unknown") == 1
+        assert "migration.cross_boundary" not in platform.events()
+
+
 # --- what a peering leaves behind when it ends ----------------------------------------------------------------------------
 
 

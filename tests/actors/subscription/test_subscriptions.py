@@ -353,6 +353,7 @@ def test_a_service_that_is_not_sensitive_asks_nobody_where_data_lives() -> None:
     offer(two.peers)
     two.ask("GET", f"{two.there}/catalog")
     two.active()
+    assert told(two.b, two.peers.a_at_b, "cross_boundary") == ([], [])
 
 
 def test_a_provider_gives_no_seat_across_a_boundary_that_it_refuses() -> None:
@@ -373,6 +374,30 @@ def test_a_subscriber_asks_its_own_rules_before_it_asks_the_provider() -> None:
     assert (refused.status, refused.body["code"]) == (403, "residency_refused")
     assert two.ask("GET", SUBSCRIPTIONS).data == []
     assert two.leases(offering["id"]) == []
+
+
+def told(platform: Any, peer_id: str, what: str) -> tuple[list[str], list[str]]:
+    """The severities of the events, and the entries of the peer's audit chain, whose names end so."""
+    events = [event.severity for event in platform.store.events(0, 10_000) if event.kind.endswith(what)]
+    return events, [entry.action for entry in platform.store.audit(peer_id, 0, 1_000) if entry.action.endswith(what)]
+
+
+@pytest.mark.parametrize(("mode", "severity"), [("permissive", "medium"), ("warn", "high")])
+def test_a_seat_across_a_boundary_is_told_and_kept_at_both_ends(mode: str, severity: str) -> None:
+    two = Two(a={**EU, "residency_mode": mode}, b={**US, "residency_mode": mode})
+    offer(two.peers, residency_sensitive=True)
+    two.ask("GET", f"{two.there}/catalog")
+    two.active(acknowledge_residency=True)
+    assert told(two.b, two.peers.a_at_b, "cross_boundary") == ([severity], ["subscription.cross_boundary"])
+    assert told(two.a, two.peers.b_at_a, "cross_boundary") == ([severity], ["lease.cross_boundary"])
+
+
+def test_a_seat_at_a_place_that_nobody_knows_is_noted_at_both_ends() -> None:
+    two = Two(a=EU)
+    offer(two.peers, residency_sensitive=True)
+    two.active()
+    assert told(two.b, two.peers.a_at_b, "residency_unknown") == ([], ["subscription.residency_unknown"])
+    assert told(two.a, two.peers.b_at_a, "residency_unknown") == ([], ["lease.residency_unknown"])
 
 
 def excepted(two: Two, **changes: Any) -> str:
@@ -408,6 +433,7 @@ def test_one_subscription_is_made_by_an_approval_although_the_rules_refuse_it() 
     (entry,) = [each for each in two.b.store.audit(two.peers.a_at_b, 0, 1_000) if each.action == "subscription.requested"]
     facts = {"approval_id": approval_id, "approved_by": two.b.operator_id, "operation_id": shown["execution_id"]}
     assert facts.items() <= entry.payload.items()
+    assert told(two.b, two.peers.a_at_b, "cross_boundary") == (["high"], ["subscription.cross_boundary"])
     row = two.b.store.load("approval", approval_id)
     assert row is not None
     two.b.engine.tell(Ref("service_subscription", id), Execute(approval=row.record, approved_by="somebody"))
