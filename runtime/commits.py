@@ -103,9 +103,12 @@ class GroupCommit:
     def submit(self) -> None:
         """Hand the next batch to the store, which must be free. What it says arrives in `results`, perhaps before this returns."""
         pending = self.pending
-        room = 1 if len(pending) > 1 and self._buggify(COMMIT_ALONE) else BATCH_UNITS_MAX
-        turns = [pending.popleft() for _ in range(min(room, len(pending)))]
-        units = [turn.unit for turn in turns]
+        turns: list[PendingTurn] = []
+        units: list[Unit] = []
+        if pending:
+            room = 1 if len(pending) > 1 and self._buggify(COMMIT_ALONE) else BATCH_UNITS_MAX
+            turns = [pending.popleft() for _ in range(min(room, len(pending)))]
+            units = [turn.unit for turn in turns]
         if self.flush_due and len(turns) < BATCH_UNITS_MAX:
             units += self._take_dirty(BATCH_UNITS_MAX - len(turns))
         if not units:
@@ -132,6 +135,6 @@ class GroupCommit:
 
     def count_refused(self, evidence: Sequence[UnitResult]) -> None:
         """Count the evidence that the store did not take; the next one replaces it."""
-        refused = sum(isinstance(outcome, Refused) for outcome in evidence)
-        if refused:
-            self._counters["evidence_refused"] += refused
+        for outcome in evidence:
+            if isinstance(outcome, Refused):
+                self._counters["evidence_refused"] += 1

@@ -175,8 +175,9 @@ class SimulatedChannel:
                 arrived()
 
         transit = self.path.transit(end.outward, size, "frame", timeline.now)
-        if transit.delay_s is not None:
-            timeline.after(transit.delay_s, landed)
+        delay_s = transit.delay_s
+        if delay_s is not None:
+            timeline.after(delay_s, landed)
         elif transit.why == "cut":
             timeline.after(again_s, again)
         elif transit.why == "reset":

@@ -65,7 +65,17 @@ class Drawn:
         self._seed = seed
 
     def of(self, host: str) -> Pick:
-        return SeededRandomness(f"{self._seed}/{host}").stream("scheduler").randrange
+        getrandbits = SeededRandomness(f"{self._seed}/{host}").stream("scheduler").getrandbits
+
+        def pick(ready: int) -> int:
+            # Draw for draw what `randrange` does, which takes several times as long over it; a choice is made for every turn.
+            bits = ready.bit_length()
+            choice = getrandbits(bits)
+            while choice >= ready:
+                choice = getrandbits(bits)
+            return choice
+
+        return pick
 
 
 class Recorded:

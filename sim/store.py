@@ -539,7 +539,7 @@ class MemoryStore:
             self._busy = False
             if self._can_finish():
                 self._finish_oldest()
-            if self._can_finish() and not self._busy:
+            if self._waiting and not self._busy and self._can_finish():
                 self._start_fsync(schedule)
 
         self._busy = True

@@ -27,8 +27,10 @@ def announced_hubs(ctx: Context) -> tuple[str, ...]:
 
     A hub is told of itself, too: calls that do not travel on the channel reach us by its own port.
     """
-    own = ctx.settings.identity.url
     rows = ctx.kept_query(PERMITTED)
+    if not rows:
+        return ()
+    own = ctx.settings.identity.url
     chosen = sorted((row.record.relayed_since or 0.0, row.record.id) for row in rows if row.record.announced)
     urls: dict[str, None] = {}
     for _, hub_id in chosen:

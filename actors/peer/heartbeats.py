@@ -29,7 +29,7 @@ from actors.peer.record import PeerEvidence, PeerRecord, told_of_end
 from actors.peer.steps import SYSTEM, Party, callable_identity, may_enrol, note, step, wants_heartbeats
 from actors.peer.telling import Telling
 from actors.ports import RemoteReply, RemoteRequest
-from actors.rotation.record import roots_of, rotation_of
+from actors.rotation.record import target_of
 from actors.schema_versions import negotiate
 from actors.urls import url_of
 from runtime.actor import Ref, handles
@@ -165,7 +165,7 @@ class Heartbeats(Telling):
             "endpoints": announced_endpoints(ctx),
             "extension_slugs": list(federation.extension_slugs),
             "sync_cursor": {},
-            "anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
+            "anchor_fingerprint": target_of(ctx)[0],
             "last_ack": _echo(evidence),
         }
 
@@ -288,7 +288,7 @@ class Heartbeats(Telling):
             ctx.save(self._enrolled(ctx, proven, Party("remote", record.remote_instance_id)))
 
     def _acknowledgement(self, ctx: Context, record: PeerRecord, evidence: PeerEvidence, message: Beat) -> dict[str, Any]:
-        identity, federation = ctx.settings.identity, ctx.settings.federation
+        federation = ctx.settings.federation
         compatibility = negotiate(ctx.settings.platform_version, record.platform_version, message.matrix)
         return {
             "status": record.status,
@@ -296,7 +296,7 @@ class Heartbeats(Telling):
             "our_endpoints": announced_endpoints(ctx),
             "schema_compatibility": compatibility.to_json(),
             "our_data_residency": federation.data_residency,
-            "our_anchor_fingerprint": roots_of(rotation_of(ctx), identity).target[0],
+            "our_anchor_fingerprint": target_of(ctx)[0],
             "received_at": iso(ctx.wall),
             "last_ack": _echo(evidence),
         }

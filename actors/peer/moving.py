@@ -25,7 +25,7 @@ from actors.peer.record import PeerRecord, TrustedAnchor
 from actors.peer.renewal import Renewal, Renewing, issuer_among, outbound_of, self_issued
 from actors.peer.steps import note, subject_of
 from actors.ports import ClientIdentity, CrossSign, IssueIdentity, RemoteReply
-from actors.rotation.record import RotationRecord, child_of_ours, identity_by, parent_of_ours, roots_of, rotation_of, token_burnt
+from actors.rotation.record import RotationRecord, child_of_ours, identity_by, parent_of_ours, roots_of, rotation_of, target_of, token_burnt
 from actors.settings import Identity
 from runtime.actor import handles
 from runtime.clock import iso
@@ -106,13 +106,13 @@ class Moving(Renewal):
 
     def to_move(self, ctx: Context, record: PeerRecord) -> bool:
         """Whether our identity for this peer stands under another root than it shall."""
-        target = roots_of(rotation_of(ctx), ctx.settings.identity).target[0]
-        first = ctx.settings.identity.ca_fingerprint
-        return self_issued(record) and record.outbound is not None and (record.outbound.issuer or first) != target
+        if record.outbound is None or not self_issued(record):
+            return False
+        return (record.outbound.issuer or ctx.settings.identity.ca_fingerprint) != target_of(ctx)[0]
 
     def move(self, ctx: Context, record: PeerRecord) -> Fault | None:
         """Make an identity under the root that shall be, then try it until the remote takes it."""
-        target, key = roots_of(rotation_of(ctx), ctx.settings.identity).target
+        target, key = target_of(ctx)
         if self.moving or not self.to_move(ctx, record):
             return None
         following = record.outbound_next

@@ -124,6 +124,12 @@ def roots_of(record: RotationRecord | None, identity: Identity) -> Roots:
     return Roots(current, key) if record.next is None else Roots(current, key, record.next.fingerprint, record.next.key)
 
 
+def target_of(ctx: Context) -> tuple[str, RootKey | None]:
+    """The root under which our identities shall stand in the end, for handlers: its fingerprint, and its key (None: the first one)."""
+    record, identity = rotation_of(ctx), ctx.settings.identity
+    return (identity.ca_fingerprint, None) if record is None else roots_of(record, identity).target
+
+
 def identity_by(record: RotationRecord | None, identity: Identity) -> Identity:
     """Who we are: the identity of the settings, with the root in force now."""
     if record is None or record.current is None:

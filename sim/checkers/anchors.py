@@ -265,7 +265,10 @@ class Anchors(Checker):
                 ledger.permits |= {f: Permit(paper, until, anchor.state == "retiring") for f, paper in self._papers(anchor.pem).items()}
 
     def _ledger(self, host: Any, id: str) -> Ledger:
-        return self._ledgers.setdefault((host.name, id), Ledger())
+        ledger = self._ledgers.get((host.name, id))
+        if ledger is None:
+            ledger = self._ledgers[host.name, id] = Ledger()
+        return ledger
 
     def _papers(self, pem: object) -> dict[str, Paper]:
         found = [self.facts.paper(der) for der in ders(pem)] if isinstance(pem, str) else []

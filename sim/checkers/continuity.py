@@ -67,10 +67,11 @@ class EarlierCopyNoticed(Checker):
         if visit.route != ROUTE or answer.status >= 300 or not id or visit.host.incarnation != visit.incarnation:
             return
         sender = self.facts.world.hosts.get(visit.source)
-        told: tuple[Any, ...] = tuple(visit.body.get(name) for name in ("boot_epoch", "start_mark", "history"))
-        if sender is None or told[1] != sender.start_mark or not all(isinstance(each, int) for each in told):
+        body = visit.body
+        epoch, mark, history = body.get("boot_epoch"), body.get("start_mark"), body.get("history")
+        if sender is None or mark != sender.start_mark or not isinstance(epoch, int) or not isinstance(history, int):
             return  # A forgery, an answer to an earlier start, or a release that says nothing of its starts.
-        heard, key = Heard(sender.instance_id, *told), (visit.host.name, id)
+        heard, key = Heard(sender.instance_id, epoch, mark, history), (visit.host.name, id)
 
         def kept() -> None:
             # Evidence waits a moment for the disk, and a crash takes it along.

@@ -142,6 +142,7 @@ class Checker:
         source: where the rule is written down for users.
         holds: labels of `INVARIANTS`.
         methods: what touches it.
+        later: lets a function look again in so many seconds of virtual time, if the world lasts that long.
     """
 
     name: ClassVar[str]
@@ -153,15 +154,11 @@ class Checker:
     def __init__(self, facts: Facts, complain: Complain, later: Callable[[float, Callable[[], None]], None]) -> None:
         self.facts = facts
         self._complain = complain
-        self._later = later
+        self.later = later
 
     def complain(self, host: Host, text: str) -> None:
         """Tell that the rule is broken on a platform."""
         self._complain(self.name, host.name, text)
-
-    def later(self, delay_s: float, look: Callable[[], None]) -> None:
-        """Look again in `delay_s` seconds of virtual time, if the world lasts that long."""
-        self._later(delay_s, look)
 
     def on_peer(self, change: Change, commit: Commit) -> None:
         """The record of a peer was committed."""

@@ -174,13 +174,17 @@ class Watch:
         before, after = change.before, change.after
         if after is None:
             return
-        if before is None or before.record is not after.record:
+        written = before is None or before.record is not after.record
+        if written:
             for look in self._on["on_peer"]:
                 look(change, commit)
         if after.evidence is not None and (before is None or before.evidence is not after.evidence):
             for look in self._on["on_evidence"]:
                 look(change, commit)
-        self.facts.note(commit.host, change.id, after.record, after.evidence)
+        if written:
+            self.facts.note(commit.host, change.id, after.record, after.evidence)
+        else:
+            self.facts.evidence[commit.host.name][change.id] = after.evidence
 
     def _certificate_revoked(self, change: Change, host: Host) -> None:
         if change.after is None:
