@@ -72,6 +72,11 @@ class OfferingRecord:
         found: Axis = getattr(self, name)
         return found
 
+    def known_to(self, peer_id: str) -> bool:
+        """Whether the peer sees it in the catalogue, or did until it was retired."""
+        seen = self.status in lifecycle.VISIBLE or (self.status == "retired" and self.activated_at is not None)
+        return seen and (self.visible_to is None or peer_id in self.visible_to)
+
     def shown_to(self, peer_id: str) -> bool:
         """Whether the peer sees it in the catalogue."""
         return self.status in lifecycle.VISIBLE and (self.visible_to is None or peer_id in self.visible_to)

@@ -85,7 +85,7 @@ class Seats(Actor):
         record: OfferingRecord | None = self.record
         if record is None or peer is None or peer.account_id != record.account_id:
             return NOT_SHOWN
-        if not record.shown_to(peer.id) and record.status != "retired":
+        if not record.known_to(peer.id):
             return NOT_SHOWN
         if record.status != "active":
             return not_accepting(record)

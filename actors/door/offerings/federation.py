@@ -73,7 +73,7 @@ def federation_subscribe(door: Door, request: Request) -> None:
     found = door.engine.directory.find(KIND.name, "slug", slug_key(peer.account_id, body["slug"]))
     row = door.engine.directory.row(KIND.name, found) if found is not None else None
     known = door.engine.directory.find(LEASE.name, "key", lease_key(peer.id, body["idempotency_key"]))
-    if row is None or (known is None and not row.record.shown_to(peer.id) and row.record.status != "retired"):
+    if row is None or (known is None and not row.record.known_to(peer.id)):
         raise FaultError(NOT_SHOWN)
     if row.record.residency_sensitive:
         federation = door.settings.federation

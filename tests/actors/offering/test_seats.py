@@ -113,6 +113,19 @@ def test_a_deprecated_offering_renews_and_a_retired_one_does_not(two: Peers) -> 
     assert code(by_hand(two, "POST", path, {"idempotency_key": KEY.format(10)})) == "offering_not_accepting"
 
 
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_retired_offering_is_known_to_those_alone_who_saw_it(two: Peers, seen: bool) -> None:
+    everybody = offer(two)
+    hidden = offer(two, slug="hidden", visibility={"peers": [KEY.format(0)]})
+    draft = offer(two, slug="draft", active=False)
+    for offering in (everybody, hidden, draft):
+        two.ask("POST", f"{OFFERINGS}/{offering['id']}/retire", {})
+    if seen:
+        assert code(subscribe(two)) == "offering_not_accepting"
+    else:
+        assert [code(subscribe(two, slug=slug)) for slug in ("hidden", "draft")] == ["offering_not_found"] * 2
+
+
 def test_the_end_of_a_peering_frees_its_seats(two: Peers) -> None:
     offering = offer(two)
     subscribe(two)
