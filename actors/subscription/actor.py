@@ -44,7 +44,7 @@ from actors.subscription.messages import (
     Told,
 )
 from actors.subscription.record import KIND, SubscriptionRecord, host_key, to_json, wants_certificate
-from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, note, seated, step, tell
+from actors.subscription.steps import ROUTES_KIND, cancelled, next_look, note, seated, step, tell, wants_renewal
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -409,8 +409,7 @@ class SubscriptionActor(Actor):
         """Ask the provider for what is next, if anything; the fault if no call can leave."""
         if not ended and record.state == "suspended" and record.suspension_reason in RENEWABLE:
             return self._go_on(ctx, record)
-        soon = record.expires_at is not None and record.expires_at - ctx.wall <= lifecycle.RENEWED_BEFORE_S
-        if record.auto_renew and soon and (record.state == "active" or record.suspension_reason in RENEWABLE):
+        if wants_renewal(record, ctx.wall) and (record.state == "active" or record.suspension_reason in RENEWABLE):
             return self._renew(ctx, record)
         if record.state == "active":
             return self._call(ctx, record, "GET", f"{SEATS}/{record.grant_id}", None, Looked, None)

@@ -35,6 +35,8 @@ PENDING_MAX_S: Final = DAY_S
 """How long a subscription may stay pending before it is given up."""
 
 RENEWED_BEFORE_S: Final = 7 * DAY_S
+RENEWED_ONCE_IN_S: Final = DAY_S
+"""How often a term is renewed by itself at most, so that one of seven days is not renewed at every look; its last day excepted."""
 STALE_AFTER_S: Final = 30 * DAY_S
 LOOK_EVERY_S: Final = 3_600.0
 

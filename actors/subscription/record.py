@@ -60,6 +60,7 @@ class SubscriptionRecord:
         look_at: when the monitor looks at it next.
         certificate_not_after: of the certificate at the host name; None where there is none, or where the proxy renews it by itself.
         certificate_fault: why the proxy has none to show that is good, since the last look.
+        seated_at: when the present term was obtained.
         renewal_key: of a renewal under way, so that a lost answer can be asked for again.
         residency_exception: the approval by which our residency rules let it be; None if they were not in the way.
     """
@@ -91,6 +92,7 @@ class SubscriptionRecord:
     access_ends_at: float | None = None
     certificate_not_after: float | None = None
     certificate_fault: str | None = None
+    seated_at: float | None = None
     renewal_key: str | None = None
     tries: int = 0
     next_at: float | None = None

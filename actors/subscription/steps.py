@@ -59,10 +59,20 @@ def seated(record: SubscriptionRecord, seat: Seat, sealed: bytes, wall: float) -
         permission_scopes=seat.permission_scopes,
         expires_at=seat.expires_at,
         offering_id=seat.offering_id,
+        seated_at=wall,
         renewal_key=None,
         tries=0,
         updated_at=wall,
     )
+
+
+def wants_renewal(record: SubscriptionRecord, wall: float) -> bool:
+    """Whether the term is so near to its end that another one is asked for without being told to."""
+    if not record.auto_renew or record.expires_at is None:
+        return False
+    left_s = record.expires_at - wall
+    fresh = record.seated_at is not None and wall - record.seated_at < lifecycle.RENEWED_ONCE_IN_S
+    return left_s <= lifecycle.RENEWED_BEFORE_S and not (fresh and left_s > lifecycle.RENEWED_ONCE_IN_S)
 
 
 def next_look(expires_at: float | None, wall: float) -> float:

@@ -262,6 +262,15 @@ def test_a_term_is_renewed_by_itself_before_its_end(two: Two) -> None:
     assert bearer.startswith(f"Bearer fg-{renewed['grant_id']}.")
 
 
+def test_a_term_as_short_as_the_time_before_its_renewal_is_renewed_once_a_day(two: Two) -> None:
+    offer(two.peers, default_grant_ttl_days=7)
+    id = two.active()["id"]
+    two.world.run_for(3 * DAY)
+    renewals = [event for event in two.b.store.events(0, 10_000) if event.kind == "federation.subscription.renewed"]
+    assert 1 <= len(renewals) <= 3
+    assert two.seen(id) == ("active", None)
+
+
 def test_a_term_that_ends_while_the_provider_is_away_stops_traffic_and_comes_back_with_it(two: Two) -> None:
     offering = offer(two.peers, default_grant_ttl_days=7)
     subscription = two.active()
