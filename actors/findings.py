@@ -355,7 +355,8 @@ _REGISTRY: Final = (
         severity="critical",
         title="Prefix overlaps ours",
         text="The peer announces {remote_prefix}, which overlaps our own {local_prefix}; its prefix is left out of every overlay.",
-        remedy="One side must renumber before any overlay can join them; `powernode peers show {peer_id}` shows what the peer announces.",
+        remedy="One side must renumber before any overlay can join them; then `powernode overlay update {peer_id} --prefix CIDR` notes "
+        "what the peer has now.",
         distinguished_by=("remote_prefix", "local_prefix"),
     ),
     FindingKind(
@@ -363,7 +364,8 @@ _REGISTRY: Final = (
         severity="high",
         title="Prefix overlaps another peer's",
         text="The peer announces {remote_prefix}, which overlaps {other_prefix} of the earlier peer {other_peer_id}; it is left out.",
-        remedy="Settle with both operators which of them renumbers; `powernode peers show {other_peer_id}` shows the other side.",
+        remedy="Settle with both operators which of them renumbers; then `powernode overlay update {peer_id} --prefix CIDR` notes what the "
+        "peer has now, or the same with {other_peer_id}.",
         distinguished_by=("remote_prefix", "other_peer_id"),
     ),
 )

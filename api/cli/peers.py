@@ -105,11 +105,22 @@ def print_peer(client: Client, peer: dict[str, Any]) -> None:
         say()
         columns = ("url", "scope", "priority", "status", "last_failure_error")
         table(columns, [[entry.get(column) for column in columns] for entry in endpoints], empty="")
+    _note_last_word(peer)
     for finding in peer.get("open_findings") or []:
         if isinstance(finding, dict):
             note(f"finding: {clean(finding.get('severity'))} {clean(finding.get('kind'))}: {clean(finding.get('message'))}")
         else:
             note(f"finding: {clean(finding)}")
+
+
+def _note_last_word(peer: dict[str, Any]) -> None:
+    """Say whether the remote knows that the peering has ended, if that is still open or has failed."""
+    metadata = peer.get("metadata")
+    if peer.get("notification_pending"):
+        note("the peer is still being told that the peering has ended")
+    elif isinstance(metadata, dict) and "notification_undelivered_at" in metadata:
+        contact = f" ({clean(peer['operator_contact'])})" if peer.get("operator_contact") else ""
+        note(f"the peer could not be told that the peering has ended: write to its operators{contact}; its platform hears it when it calls")
 
 
 @click.command(cls=Command)

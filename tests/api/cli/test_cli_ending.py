@@ -121,6 +121,25 @@ def test_a_parent_is_entrusted_anew_and_the_bearer_is_shown_only_if_it_was_not_h
 
 
 @pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"notification_pending": True}, "is still being told"),
+        (
+            {"metadata": {"notification_undelivered_at": "2031-01-31T12:00:00Z"}, "operator_contact": "ops@b.example"},
+            "could not be told that the peering has ended: write to its operators (ops@b.example)",
+        ),
+        ({"metadata": {}}, ""),
+    ],
+)
+def test_whether_the_remote_has_heard_of_the_end_is_said(api: OperatorApi, run: Run, more: dict[str, object], words: str) -> None:
+    api.answers["get_peer"] = granted({"peer": peer(status="revoked") | more})
+    result = run("peers", "show", PEER_ID)
+    assert result.exit_code == 0
+    assert words in result.stderr
+    assert bool(words) == ("told" in result.stderr)
+
+
+@pytest.mark.parametrize(
     ("warning", "words"),
     [
         ("no_active_bridge:0199-net", "no active bridge opens the network 0199-net to this peer"),
