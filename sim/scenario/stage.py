@@ -82,7 +82,11 @@ class Handed:
 
 @attrs.define(eq=False)
 class OperatorCall:
-    """A call under way. An operator whose session has ended signs in again, once."""
+    """A call under way. An operator whose session has ended signs in again, once.
+
+    Attributes:
+        by: which operator calls, and signs in for that; None for the first one, who is signed in.
+    """
 
     name: str | None
     host: Host
@@ -92,6 +96,7 @@ class OperatorCall:
     incarnation: int
     login: list[Reply] | None = None
     code: str | None = None
+    by: str | None = None
 
     @property
     def waiting(self) -> bool:
@@ -103,17 +108,28 @@ class OperatorCall:
         if self.code is not None or not self.host.running:
             return None
         if self.login and not self.replies:
-            self.host.token = self.login[0].data["access_token"] if self.login[0].status == 200 else ""
+            token = self.login[0].data["access_token"] if self.login[0].status == 200 else ""
             self.login = []
-            self.replies = self.host.send(*self.request)
+            if self.by is None:
+                self.host.token = token
+            self.replies = self.host.send(*self.request, headers={"authorization": f"Bearer {token}"})
         elif self.replies and self.replies[0].body.get("code") == "unauthenticated" and self.login is None:
             self.replies = []
-            self.login = self.host.send("POST", "/api/v1/auth/login", {"email": "operator@example.com", "password": PASSWORD})
+            self.login = self.sign_in()
         elif self.replies:
             reply = self.replies[0]
             self.code = "ok" if reply.status < 400 else str(reply.body.get("code"))
             return reply
         return None
+
+    def sign_in(self) -> list[Reply]:
+        """Have the operator sign in."""
+        return self.host.send("POST", "/api/v1/auth/login", {"email": email_of(self.by), "password": PASSWORD})
+
+
+def email_of(operator: str | None) -> str:
+    """The address of an operator; None is the first one."""
+    return f"{operator or 'operator'}@example.com"
 
 
 class Stage:
@@ -233,14 +249,28 @@ class Stage:
         reading.begin()
 
     def call(
-        self, name: str | None, on: str, method: str, path: str, body: Any, hands_to: str | None = None, *, surface: str = PEERS
+        self,
+        name: str | None,
+        on: str,
+        method: str,
+        path: str,
+        body: Any,
+        hands_to: str | None = None,
+        *,
+        surface: str = PEERS,
+        by: str | None = None,
     ) -> None:
         """An operator's call, to the surface of peers unless another is named.
 
-        Tokens in its answer are handed to the operator of `hands_to`.
+        Tokens in its answer are handed to the operator of `hands_to`. `by` is the operator who calls, if that is not the first one.
         """
         host = self.host(on)
         request = (method, surface + path, body)
+        if by is not None:
+            call = OperatorCall(name, host, request, hands_to, [], host.incarnation, by=by)
+            call.login = call.sign_in() if host.running else []
+            self._calls.append(call)
+            return
         replies, incarnation = (host.send(*request), host.incarnation) if host.running else ([], -1)
         self._calls.append(OperatorCall(name, host, request, hands_to, replies, incarnation))
 

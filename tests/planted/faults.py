@@ -9,6 +9,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import actors.approval.deciding
 import actors.continuity.actor
 import actors.door.admission
 import actors.door.door
@@ -41,6 +42,7 @@ import net.vault
 import sim.connections
 import sim.store
 import sim.world
+from actors.approval.actor import ApprovalActor
 from actors.audit_archive.actor import Archivist
 from actors.audit_archive.messages import ObjectChecked, ObjectReadBack
 from actors.audit_archive.pruning import Pruner
@@ -856,3 +858,28 @@ def kept_away_by_nobody(patch: Patch) -> None:
 def terms_not_written_down(patch: Patch) -> None:
     """What operators agree to with a permission is not kept with it."""
     patch.setattr(actors.door.hub.handlers, "terms_of", lambda body: Terms())
+
+
+# --- approvals --------------------------------------------------------------------------------------------------------
+
+
+@plant("residency-waits-for-approval")
+def rejection_approves(patch: Patch) -> None:
+    """A request that an operator rejects counts as approved."""
+    former = ApprovalActor._stepped
+
+    def stepped(actor: Any, ctx: Any, record: Any, trigger: Any, by: Any) -> Any:
+        return former(actor, ctx, record, "approve" if trigger == "reject" else trigger, by)
+
+    patch.setattr(ApprovalActor, "_stepped", stepped)
+
+
+@plant("approved-by-somebody-else")
+def any_approver_may_approve_his_own(patch: Patch) -> None:
+    """Whoever could decide about the requests of others counts as the only one who could."""
+    former = actors.approval.deciding.decider_fault
+
+    def decider(record: Any, by: str, operators: Any, **named: Any) -> Any:
+        return former(record, by, [each for each in operators if each.id == by], **named)
+
+    patch.setattr(actors.approval.deciding, "decider_fault", decider)

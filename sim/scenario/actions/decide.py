@@ -10,7 +10,7 @@ from actors.approval.record import KIND
 from runtime.store.port import Condition, Query
 from sim.scenario.actions.registry import action
 from sim.scenario.codes import ROUTE_CODES
-from sim.scenario.kinds import PLATFORM, key, one_of
+from sim.scenario.kinds import PLATFORM, TEXT, key, one_of
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -24,6 +24,7 @@ class Decide:
     """An operator approves, rejects or withdraws the newest request that waits on a platform; `none` if there is none."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose operator"))
+    by: str | None = attrs.field(default=None, metadata=key(TEXT, "which operator of `add_operator`; the first one if not given"))
     decision: str = attrs.field(default="approve", metadata=key(one_of("approve", "reject", "cancel"), "what is decided"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
@@ -33,4 +34,4 @@ class Decide:
                 stage.history.answers[name] = "none"
             return
         body = {"reason": "in a scenario"} if self.decision == "reject" else {}
-        stage.call(name, self.on, "POST", f"/{found[0].record.id}/{self.decision}", body, surface=APPROVALS)
+        stage.call(name, self.on, "POST", f"/{found[0].record.id}/{self.decision}", body, surface=APPROVALS, by=self.by)
