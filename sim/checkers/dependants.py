@@ -24,6 +24,7 @@ LIVING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "mirror_shelf": ("id", lambda record: record.ended_at is None),
     "bridge": ("federation_peer_id", lambda record: record.state != "revoked"),
     "hub_consent": ("id", lambda record: "permitted" in (record.relaying, record.relayed)),
+    "approval": ("federation_peer_id", lambda record: record.status == "pending"),
     "chain_hop": ("asker_peer_id", lambda record: record.status == "awaiting_approval"),
 }
 """Kind to the field that names the peer, and whether a record shows as living."""
@@ -31,7 +32,7 @@ LIVING: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 @checker("nothing_outlives_its_peering", source="docs/operator-guide.md#pausing-and-ending-a-peering", holds=("I4",))
 class NothingOutlivesItsPeering(Checker):
-    """Soon after the end of a peering no grant, seat, subscription, capability, bridge, consent to relay or wish of it shows as living."""
+    """Soon after its end no grant, seat, subscription, flow, bridge, consent to relay, request or wish of a peering shows as living."""
 
     def on_start(self, host: Any) -> None:
         for id, record in self.facts.peers[host.name].items():

@@ -6,9 +6,11 @@ Lives here: rules about leases and routes. What the proxy would do, the checker 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
+from actors.ports import RemoteRequest
 from runtime.store.port import Condition, Query
+from sim.checkers.ability import awake
 from sim.checkers.registry import Checker, Commit, checker
 
 REACHABLE = frozenset({"enrolled", "active", "degraded"})
@@ -83,3 +85,54 @@ class Routes(Checker):
             found[key] = bearer.removeprefix("Bearer fg-").partition(".")[0]
         if found != expected:
             self.complain(host, f"the proxy routes {sorted(found.items())}, and {sorted(expected.items())} are active")
+
+
+RENEWED_BEFORE_S: Final = 7 * 86_400.0
+LOOKED_WITHIN_S: Final = 2 * 3_600.0
+"""Every subscription is looked at once an hour, and a call may be lost."""
+
+
+@checker("renewals", source="docs/services.md#subscribing")
+class Renewals(Checker):
+    """In the last seven days of its term a subscription that renews by itself asks for another one, once its provider can be asked."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._asked: set[tuple[str, str]] = set()
+
+    def on_request(self, host: Any, request: RemoteRequest) -> None:
+        parts = request.path.split("/")
+        if parts[-1] == "renew" and parts[-3] == "subscriptions":
+            self._asked.add((host.name, parts[-2]))
+
+    def on_start(self, host: Any) -> None:
+        for row in host.store.query(Query("service_subscription", ((Condition("state", "=", "active"),),))):
+            self._expect(host, row.record)
+
+    def on_change(self, commit: Commit) -> None:
+        for change in commit.changes:
+            if change.kind == "service_subscription" and change.after is not None:
+                before, after = None if change.before is None else change.before.record, change.after.record
+                if after.grant_id is not None and (
+                    before is None or (before.grant_id, before.expires_at) != (after.grant_id, after.expires_at)
+                ):
+                    self._expect(commit.host, after)
+
+    def _expect(self, host: Any, record: Any) -> None:
+        if record.auto_renew and record.expires_at is not None:
+            due_s = max(record.expires_at - RENEWED_BEFORE_S - host.clock.wall(), 0.0) + LOOKED_WITHIN_S
+            self.later(due_s, lambda: self._look(host, host.incarnation, record))
+
+    def _look(self, host: Any, incarnation: int, asked_of: Any) -> None:
+        row = host.store.load("service_subscription", asked_of.id)
+        same = row is not None and (row.record.grant_id, row.record.state, row.record.auto_renew) == (asked_of.grant_id, "active", True)
+        if not same or host.incarnation != incarnation or not host.running or (host.name, asked_of.grant_id) in self._asked:
+            return
+        peer, wall = self.facts.peers[host.name].get(asked_of.federation_peer_id), host.clock.wall()
+        able_s = min(self.facts.now - self.facts.awake_since(host), wall - (peer.status_since if peer is not None else wall))
+        if not awake(host) or peer is None or peer.status != "active" or able_s < LOOKED_WITHIN_S:
+            self.later(LOOKED_WITHIN_S / 2, lambda: self._look(host, incarnation, asked_of))
+        elif row.record.expires_at - RENEWED_BEFORE_S < wall - LOOKED_WITHIN_S < row.record.expires_at - LOOKED_WITHIN_S:
+            self.complain(
+                host, f"{asked_of.id}: the term ends in {(asked_of.expires_at - wall) / 3600.0:.0f} h, and nobody asks for another"
+            )

@@ -86,6 +86,7 @@ class OperatorCall:
 
     Attributes:
         by: which operator calls, and signs in for that; None for the first one, who is signed in.
+        headers: what the call carries beside its body.
     """
 
     name: str | None
@@ -97,6 +98,7 @@ class OperatorCall:
     login: list[Reply] | None = None
     code: str | None = None
     by: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def waiting(self) -> bool:
@@ -112,7 +114,7 @@ class OperatorCall:
             self.login = []
             if self.by is None:
                 self.host.token = token
-            self.replies = self.host.send(*self.request, headers={"authorization": f"Bearer {token}"})
+            self.replies = self.host.send(*self.request, headers={**self.headers, "authorization": f"Bearer {token}"})
         elif self.replies and self.replies[0].body.get("code") == "unauthenticated" and self.login is None:
             self.replies = []
             self.login = self.sign_in()
@@ -259,20 +261,23 @@ class Stage:
         *,
         surface: str = PEERS,
         by: str | None = None,
+        under: str | None = None,
     ) -> None:
         """An operator's call, to the surface of peers unless another is named.
 
-        Tokens in its answer are handed to the operator of `hands_to`. `by` is the operator who calls, if that is not the first one.
+        Tokens in its answer are handed to the operator of `hands_to`. `by` is the operator who calls, if that is not the first one;
+        `under` the `Idempotency-Key` of the call.
         """
         host = self.host(on)
         request = (method, surface + path, body)
+        headers = {} if under is None else {"idempotency-key": under}
         if by is not None:
-            call = OperatorCall(name, host, request, hands_to, [], host.incarnation, by=by)
+            call = OperatorCall(name, host, request, hands_to, [], host.incarnation, by=by, headers=headers)
             call.login = call.sign_in() if host.running else []
             self._calls.append(call)
             return
-        replies, incarnation = (host.send(*request), host.incarnation) if host.running else ([], -1)
-        self._calls.append(OperatorCall(name, host, request, hands_to, replies, incarnation))
+        replies, incarnation = (host.send(*request, headers=headers), host.incarnation) if host.running else ([], -1)
+        self._calls.append(OperatorCall(name, host, request, hands_to, replies, incarnation, headers=headers))
 
     def strange(self, name: str | None, on: str, method: str, what: str, answers: Sequence[Answer], count: int = 1) -> None:
         """A call that no operator makes, or several; the answer to the last of them is that of the step."""

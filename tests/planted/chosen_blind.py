@@ -588,3 +588,16 @@ def own_request_approved(patch: Patch) -> None:
         return former(evolve(record, requested_by=None), *given, **named)
 
     patch.setattr(actors.approval.deciding, "decider_fault", decider)
+
+
+@plant("service-term-ends-and-is-renewed", "service-subscribed-and-served")
+def lease_never_renewed(patch: Patch) -> None:
+    """A subscriber lets its seat end, although it was told to renew it by itself."""
+    patch.setattr(SubscriptionActor, "_renew", lambda actor, ctx, record: None)
+
+
+@plant("repeated-under-a-key")
+def any_body_under_a_key(patch: Patch) -> None:
+    """A request under a key that was used before gets the former answer, whatever it asks for, from whichever operator it comes."""
+    former = actors.idempotency.record.mark
+    patch.setattr(actors.idempotency.record, "mark", lambda operator_id, route, key, body: former("", route, key, b""))

@@ -19,6 +19,7 @@ import actors.door.hub.handlers
 import actors.door.offerings.federation
 import actors.grant.chain
 import actors.hub.ledger
+import actors.idempotency.record
 import actors.migration.arrival
 import actors.migration.receipts
 import actors.migration.transfer
@@ -38,6 +39,7 @@ import actors.peer.steps
 import actors.peer.stewardship
 import actors.peer.tokens
 import actors.rotation.record
+import actors.subscription.lifecycle
 import net.vault
 import sim.connections
 import sim.store
@@ -883,3 +885,25 @@ def any_approver_may_approve_his_own(patch: Patch) -> None:
         return former(record, by, [each for each in operators if each.id == by], **named)
 
     patch.setattr(actors.approval.deciding, "decider_fault", decider)
+
+
+# --- requests that are repeated ---------------------------------------------------------------------------------------
+
+
+@plant("repeated-under-a-key")
+def keys_of_all_operators(patch: Patch) -> None:
+    """What one operator has asked for under a key is what another one gets under the same."""
+    former = actors.idempotency.record.mark
+    patch.setattr(actors.idempotency.record, "mark", lambda operator_id, route, key, body: former("", route, key, body))
+
+
+@plant("repeated-under-a-key")
+def answers_forgotten(patch: Patch) -> None:
+    """A request that comes again under its key is done again."""
+    patch.setattr(actors.door.door.Door, "_once", lambda door, request, key: door._handlers[request.route.name](door, request))
+
+
+@plant("service-term-ends-and-is-renewed")
+def renewed_in_the_last_hour(patch: Patch) -> None:
+    """A subscriber asks for another term only in the last hour of the one that it has."""
+    patch.setattr(actors.subscription.lifecycle, "RENEWED_BEFORE_S", 3_600.0)

@@ -76,6 +76,8 @@ SAMPLE = (
     "both_keep_their_own",
     "subscription_outlives_the_peering",
     "receipt_not_verified",
+    "own_request_approved",
+    "keys_of_all_operators",
     "terms_not_written_down",
 )
 

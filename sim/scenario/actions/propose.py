@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sim.scenario.actions.registry import action
-from sim.scenario.kinds import DURATION, PLATFORM, key, one_of
+from sim.scenario.kinds import DURATION, PLATFORM, TEXT, key, one_of
 
 if TYPE_CHECKING:
     from sim.scenario.stage import Stage
@@ -22,6 +22,10 @@ class Propose:
     peer: str = attrs.field(metadata=key(PLATFORM, "with whom"))
     ttl_s: float | None = attrs.field(default=None, metadata=key(DURATION, "how long the token is valid", "ttl"))
 
+    under: str | None = attrs.field(
+        default=None, metadata=key(TEXT, "the `Idempotency-Key` of the call, under which it can be repeated", "key")
+    )
+    by: str | None = attrs.field(default=None, metadata=key(TEXT, "which operator of `add_operator`; the first one if not given"))
     role: str | None = attrs.field(
         default=None,
         metadata=key(one_of("symmetric", "parent", "child"), "what the row says of us; a parent certifies the key of its child"),
@@ -43,4 +47,4 @@ class Propose:
             body["spawn_role"] = self.role
         if self.mode is not None:
             body["spawn_mode"] = self.mode
-        stage.call(name, self.on, "POST", "", body, hands_to=self.peer)
+        stage.call(name, self.on, "POST", "", body, hands_to=self.peer, by=self.by, under=self.under)
