@@ -38,19 +38,16 @@ from actors.received_grant.messages import NoteRefusal
 from actors.received_grant.record import KIND as RECEIVED
 from actors.received_grant.record import ReceivedGrantRecord, fitting, of_peer
 from actors.received_grant.remote_answers import BEARER_OVER
-from actors.schema_rule.record import KIND as SCHEMA_RULE
-from actors.schema_rule.record import to_matrix_row
-from actors.schema_versions import negotiate
+from actors.schema_rule.withheld import withheld
 from runtime.actor import Actor, Ref
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault, RemoteFault
-from runtime.store.port import Condition, Query, Row
+from runtime.store.port import Row
 from runtime.values import evolve
 
 NO_GRANT: Final = OperatorFault("no_received_grant", "we hold no grant of this peer that allows this; ask its operator for one", 409)
 FROZEN: Final = OperatorFault("trust_frozen", "this platform may run on an earlier copy of its data; decide that first", 409)
 NOT_ACTIVE: Final = OperatorFault("peer_not_ready", "records flow only while the peer is active", 409)
-SCHEMA: Final = OperatorFault("schema_incompatible", "the platform versions do not fit for this kind", 409)
 UNKNOWN_KIND: Final = OperatorFault("unknown_resource_kind", "there is no such kind of resource here any more", 422)
 CHANGED: Final = OperatorFault("no_received_grant", "the grant that is left shows something else; the next pass goes by that", 409)
 
@@ -191,10 +188,9 @@ class Running(Actor, abc.ABC):
             return "peer_not_active", NOT_ACTIVE
         if is_stale(row.record, row.evidence, ctx.wall, ctx.settings.federation.stale_after_s):
             return "peer_not_active", NOT_ACTIVE
-        rules = ctx.query(Query(SCHEMA_RULE.name, ((Condition("account_id", "=", record.account_id),),)))
-        matrix = tuple(to_matrix_row(rule.record) for rule in rules)
-        if negotiate(ctx.settings.platform_version, row.record.platform_version, matrix).blocks_kind(record.resource_kind):
-            return "schema_incompatible", SCHEMA
+        unfit = withheld(ctx.query, ctx.settings.platform_version, row.record, (record.resource_kind,))
+        if unfit is not None:
+            return "schema_incompatible", unfit
         fault = residency.refusal(residency_of(ctx, row.record), acknowledged=record.acknowledge_residency)
         if fault is not None:
             return "residency_refused", fault

@@ -37,7 +37,7 @@ from actors.migration.messages import (
 from actors.migration.planning import current_steps
 from actors.migration.receiving import NOT_STUCK, residency_outcome
 from actors.migration.record import HOP_KIND, MIGRATION, MigrationRecord, shown
-from actors.migration.steps import Header, Policy, Step, plan_digest
+from actors.migration.steps import Header, Policy, Step, brought_kinds, plan_digest
 from actors.migration.transfer import Transfer, refused_by, with_receipt, without_payloads
 from actors.peer import standing
 from actors.peer.dependants import DEPENDANTS, Dependant
@@ -46,6 +46,7 @@ from actors.peer.standing import peer_of
 from actors.periodic.works import MIGRATION_RECOVERY, note_run
 from actors.ports import GRANT_BEARER_PURPOSE, RemoteReply, Seal
 from actors.received_grant.record import fitting, of_peer
+from actors.schema_rule.withheld import withheld
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -329,7 +330,8 @@ class MigrationActor(Transfer):
             return
         outcome = residency_of(ctx, record)
         excepted = not outcome.allowed and still_covered(ctx, record)
-        fault = residency.refusal(outcome, acknowledged=record.acknowledge_residency, overridden=excepted)
+        refused = residency.refusal(outcome, acknowledged=record.acknowledge_residency, overridden=excepted)
+        fault: Fault | None = refused or self._withheld(ctx, fresh)
         if fault is not None:
             self.fail(ctx, record, fault.code)
             return
@@ -343,6 +345,10 @@ class MigrationActor(Transfer):
             self.note(ctx, record, "migration.residency_unknown", None)
         self.keep(ctx, self.stepped(ctx, evolve(record, cross_jurisdiction=outcome.crossing), "frozen"))
         self.go_on(ctx)
+
+    def _withheld(self, ctx: Context, record: MigrationRecord) -> Fault | None:
+        peer = peer_of(ctx, record.destination_peer_id)
+        return withheld(ctx.query, ctx.settings.platform_version, peer, brought_kinds(record.steps)) if peer is not None else None
 
     def replanned(self, ctx: Context, record: MigrationRecord) -> MigrationRecord:
         """The record with steps and digest as the catalogue is now; failed if there is no plan any more."""
@@ -516,6 +522,9 @@ def planned_record(ctx: Context, message: Plan, id: str, *, overridden: bool = F
     steps = current_steps(ctx.query, message.account_id, header.root_resource_kind, header.root_resource_id, header.operation, {})
     if isinstance(steps, Fault):
         return steps
+    unfit = withheld(ctx.query, ctx.settings.platform_version, peer, brought_kinds(steps))
+    if unfit is not None:
+        return unfit
     return MigrationRecord(
         id=id,
         account_id=message.account_id,

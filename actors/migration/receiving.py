@@ -18,12 +18,13 @@ from actors.migration.lifecycle import Word, verdict
 from actors.migration.limits import STAGED_KEPT_S, STEPS_MAX
 from actors.migration.messages import Commit, DropStaged, Fence, Finalize, Landed, Open, Reclaim, ResolveArrival, Stage
 from actors.migration.record import ARRIVAL, STAGED, ArrivalRecord, StagedStep, shown_arrival, staged_id, staged_steps
-from actors.migration.steps import Step, plan_digest, receipt_digest
+from actors.migration.steps import Step, brought_kinds, plan_digest, receipt_digest
 from actors.peer import standing
 from actors.peer.record import PeerRecord
 from actors.peer.standing import peer_of
 from actors.resource.plan import Committed
 from actors.resource.record import ResourceRecord
+from actors.schema_rule.withheld import withheld
 from runtime.actor import handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -101,6 +102,9 @@ class Receiving(Giving):
         fault = residency.refusal(outcome, acknowledged=known.acknowledge_residency)
         if fault is not None:
             return fault
+        unfit = withheld(ctx.query, ctx.settings.platform_version, peer, brought_kinds(steps))
+        if unfit is not None:
+            return unfit
         committed = Committed(known.account_id, ctx.query)
         sender = Sender(peer_id=peer.id, instance_id=known.source_instance_id, migration_id=known.id)
         judged = judge(known.header, steps, sender, committed, ctx.new_id, named_only=False, at=iso(ctx.wall))

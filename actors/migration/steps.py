@@ -86,6 +86,11 @@ def receipt_digest(receipt: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(dict(receipt))).hexdigest()
 
 
+def brought_kinds(steps: Sequence[Step]) -> tuple[str, ...]:
+    """The kinds of the records that a plan brings, each once."""
+    return tuple(dict.fromkeys(step.kind for step in steps if step.action == "create"))
+
+
 def size(step: Step) -> int:
     """Bytes of a step on the wire."""
     return len(canonical(step.to_json()))

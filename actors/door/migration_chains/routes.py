@@ -86,7 +86,7 @@ ROUTES: Final = (
         errors={
             403: ("residency_refused",),
             404: ("peer_not_found", "resource_not_found"),
-            409: ("peer_not_ready", "no_received_grant", "migration_id_conflict"),
+            409: ("peer_not_ready", "no_received_grant", "migration_id_conflict", "schema_incompatible"),
             413: ("plan_too_large",),
             422: (*_ROOT_PROBLEMS, "chain_too_short", "chain_too_long", "chain_duplicate_hop"),
         },

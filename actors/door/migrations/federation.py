@@ -22,11 +22,12 @@ from actors.migration import applying
 from actors.migration.messages import Commit, Fence, Finalize, Landed, Open, Proof, Prove, Reclaim, Stage
 from actors.migration.receiving import ID_CONFLICT, UNKNOWN, residency_outcome
 from actors.migration.record import ARRIVAL, ArrivalRecord
-from actors.migration.steps import Header, Step
+from actors.migration.steps import Header, Step, brought_kinds
 from actors.peer import standing
 from actors.peer.record import PeerRecord
 from actors.resource.catalogue import KIND as CATALOGUE
 from actors.resource.plan import Committed
+from actors.schema_rule.withheld import withheld
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.errors import Fault, FaultError, OperatorFault
@@ -44,6 +45,9 @@ def preflight(door: Door, request: Request) -> None:
     body, header, allowed = begun(door, request)
     peer = allowed.peer
     steps = _steps(body["steps"], payload=False)
+    unfit = withheld(door.engine.store.query, door.settings.platform_version, peer, brought_kinds(steps))
+    if unfit is not None:
+        raise FaultError(unfit)
     committed = Committed(peer.account_id, door.engine.store.query)
     sender = applying.Sender(peer_id=peer.id, instance_id=peer.remote_instance_id or "", migration_id="")
     judged = applying.judge(

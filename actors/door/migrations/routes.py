@@ -98,7 +98,7 @@ _OPERATOR: Final = (
         errors={
             403: _RESIDENCY,
             404: ("peer_not_found", "resource_not_found"),
-            409: ("peer_not_ready", "migration_id_conflict", "no_received_grant"),
+            409: ("peer_not_ready", "migration_id_conflict", "no_received_grant", "schema_incompatible"),
             413: ("plan_too_large",),
             422: ("field_required", "operation_unknown", "residency_unacknowledged", "bearer_not_kept", *_PLAN_PROBLEMS),
         },

@@ -19,6 +19,8 @@ from actors.received_grant.messages import Receive
 from actors.received_grant.record import KIND as RECEIVED
 from actors.received_grant.record import row_id
 from actors.resource.messages import Update, Written
+from actors.schema_rule.messages import Create as CreateRule
+from actors.schema_rule.record import SchemaRule
 from runtime.actor import Ref
 from runtime.errors import Fault
 from runtime.values import evolve
@@ -28,6 +30,7 @@ from tests.support.migrations import Move, move
 
 BASE = "/federation_api/migrations"
 CRASHES_MAX = 40
+ID = "0190c0de-0000-7000-8000-0000000000aa"
 
 
 def settled(moving: Move, id: str) -> None:
@@ -428,6 +431,40 @@ def test_a_crossing_is_marked_and_told_at_both_ends_and_no_bearer_is_kept() -> N
     for platform in (moving.pair.a, moving.pair.b):
         assert platform.events().count("migration.cross_boundary") == 1
     assert moving.migration(id).sealed_bearer == b""
+
+
+def withhold(platform: Any, kind: str) -> None:
+    """An operator decides that records of a kind are not exchanged between this version and its like."""
+    version = platform.engine.settings.platform_version
+    rule = CreateRule(
+        account_id=ACCOUNT, by=OPERATOR, local_version=version, remote_version=version, status="degraded", blocked_kinds=(kind,)
+    )  # fmt: skip
+    assert isinstance(told(platform, Ref("schema_rule", ID), rule), SchemaRule)
+
+
+def test_a_kind_that_is_withheld_between_the_versions_does_not_leave_as_a_part_of_another() -> None:
+    moving = move()
+    id = moving.planned()
+    withhold(moving.pair.a, "ModuleVersion")
+    moving.act(id, "apply")
+    assert (moving.migration(id).status, moving.migration(id).error) == ("failed", "schema_incompatible")
+    undone(moving)
+    fault = moving.plan()
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.details["kinds"]) == ("schema_incompatible", ["ModuleVersion"])
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_a_kind_that_is_withheld_between_the_versions_does_not_arrive_as_a_part_of_another(cleared: bool) -> None:
+    moving = move()
+    id = moving.planned() if cleared else ""
+    withhold(moving.pair.b, "ModuleVersion")
+    if cleared:
+        moving.act(id, "apply")
+    else:
+        id = moving.planned()
+    assert (moving.migration(id).status, moving.migration(id).error) == ("failed", "schema_incompatible")
+    undone(moving)
 
 
 def test_a_place_that_nobody_knows_is_noted_at_both_ends() -> None:
