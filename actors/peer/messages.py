@@ -370,6 +370,10 @@ class HeartbeatTick(Value, frozen=True):
     """Time for the periodic heartbeat."""
 
 
+class TellAgain(Value, frozen=True):
+    """The time for which the remote wanted to hear no more news is over."""
+
+
 class ChannelTick(Value, frozen=True):
     """Time for the next attempt to have a channel."""
 

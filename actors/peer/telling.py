@@ -17,9 +17,10 @@ from itertools import islice
 from actors.limits import NEWS_IN_ONE_EVENT_MAX, NEWS_OF_ENDS_WAITING_MAX, NEWS_WAITING_MAX
 from actors.peer.channel_keeping import ChannelKeeping
 from actors.peer.lifecycle import LIVE
-from actors.peer.messages import NewsTold, Tell, together
+from actors.peer.messages import NewsTold, Tell, TellAgain, together
 from actors.peer.outbound import exchange
 from actors.peer.record import PeerRecord
+from actors.peer.remote_answers import retry_after_s
 from actors.ports import RemoteReply
 from runtime.actor import handles
 from runtime.context import Context
@@ -33,6 +34,7 @@ class Telling(ChannelKeeping):
     news_of_ends: dict[str, Tell] | None = None
     telling_news: bool = False
     hears_one: bool = False
+    told_to_wait: bool = False
 
     @handles(Tell)
     def on_tell(self, message: Tell, ctx: Context) -> None:
@@ -56,7 +58,7 @@ class Telling(ChannelKeeping):
         """Tell the oldest news, if the remote can be called and is not being told of something else."""
         record: PeerRecord | None = self.record
         told = self._next()
-        if record is None or self.telling_news or not told:
+        if record is None or self.telling_news or self.told_to_wait or not told:
             return
         body = together(told[0], told[1:])
         request = exchange(record, self.evidence, ctx.settings, ctx.wall, "POST", "/federation_api/peer_events", body)
@@ -71,13 +73,22 @@ class Telling(ChannelKeeping):
         record: PeerRecord | None = self.record
         if record is None or record.status not in LIVE:
             self.news, self.news_of_ends = (), None
-        elif isinstance(message.outcome, RemoteReply) and message.outcome.status < 500 and message.outcome.status != 429:
+        elif isinstance(message.outcome, RemoteReply) and message.outcome.status == 429:
+            # As soon as it hears more, not with the next heartbeat: what has ended waits no longer than it must.
+            self.told_to_wait = True
+            ctx.after(retry_after_s(message.outcome), TellAgain(), "news")
+        elif isinstance(message.outcome, RemoteReply) and message.outcome.status < 500:
             # Heard, or refused for good: a remote that does not know the kind says so by acknowledging it.
             told: tuple[Tell, ...] = message.tag
             if len(told) > 1 and not _heard_all(message.outcome, len(told)):
                 told, self.hears_one = told[:1], True
             self._forget(told)
             self.tell_news(ctx)
+
+    @handles(TellAgain)
+    def on_tell_again(self, message: TellAgain, ctx: Context) -> None:
+        self.told_to_wait = False
+        self.tell_news(ctx)
 
     def _next(self) -> tuple[Tell, ...]:
         """What goes in the next call."""

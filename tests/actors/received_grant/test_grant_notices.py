@@ -15,11 +15,13 @@ from actors.peer.messages import Tell
 from actors.peer.peer_events import EVENT_KINDS, GRANT_CHANGED, PeerEvent
 from actors.received_grant.messages import Announced
 from actors.received_grant.record import KIND, GrantFacts, row_id
+from actors.settings import DEFAULT_RATE_LIMITS, Limit
 from runtime.actor import Ref
 from runtime.ids import is_uuid7
 from runtime.store.port import Query
 from runtime.values import evolve
-from tests.support.grants import PEERS, SEED_BODY, Peers, peers, source_of
+from sim.world import World
+from tests.support.grants import PEERS, SEED_BODY, Peers, pair, peers, source_of
 
 SOON_S = 1.0
 
@@ -406,6 +408,24 @@ def test_many_grants_revoked_at_once_are_known_to_be_over_within_moments(
     two.world.run_for(5.0)
     rows = two.ask("GET", f"{PEERS}/{two.a_at_b}/received_grants?limit=200", at=two.b).data
     assert [row["refused_code"] for row in rows] == ["grant_revoked"] * len(held)
+
+
+def test_an_end_is_told_as_soon_as_the_holder_hears_more_news() -> None:
+    world = World("few events")
+    limits = {**DEFAULT_RATE_LIMITS, "peer_events_per_peer": Limit(6, 60.0, 2)}
+    a = world.platform("a", heartbeat_interval_s=3_600.0).sign_in()
+    two = pair(world, a, world.platform("b", heartbeat_interval_s=3_600.0, rate_limits=limits).sign_in())
+    held = [two.hold(remote_subject=f"user-{number}") for number in range(2)]
+    world.run_for(60.0)
+    for number in range(4):
+        two.issue(remote_subject=f"another-{number}")
+    world.run_for(1.0)
+    for grant_id in held:
+        assert two.revoke(grant_id).status == 200
+    # One event every ten seconds; what was issued before waits behind what has ended.
+    world.run_for(15.0)
+    rows = two.ask("GET", f"{PEERS}/{two.a_at_b}/received_grants", at=two.b).data
+    assert [row["refused_code"] for row in rows if row["state"] != "announced"] == ["grant_revoked"] * 2
 
 
 def test_what_came_under_a_peering_that_is_over_is_shown_as_ended_until_it_goes(two: Peers) -> None:
