@@ -38,6 +38,7 @@ _NEVER_PUBLIC: Final = (
 _ISATAP_MARKS: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214, the upper half of the interface identifier
 
 
+@lru_cache(maxsize=1_024)
 def refused_reason(address: str, allowed: tuple[str, ...]) -> str | None:
     """Why `address` must not be dialled, or None.
 
@@ -76,6 +77,7 @@ def refused_url_reason(url: str, allowed: tuple[str, ...]) -> str | None:
     return refused_reason(host, allowed) if is_literal(host) else None
 
 
+@lru_cache(maxsize=1_024)
 def is_literal(host: str) -> bool:
     """Whether `host` is an address and not a name."""
     try:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -51,6 +52,11 @@ def canonical_url(text: object) -> str:
         raise ValueError("must be a string")
     if len(text) > URL_CHARS_MAX:
         raise ValueError(f"is longer than {URL_CHARS_MAX} characters")
+    return _canonical(text)
+
+
+@lru_cache(maxsize=1_024)
+def _canonical(text: str) -> str:
     if _UNSAFE.search(text):
         raise ValueError("contains a space, a control character or a backslash")
     parts = _URL.fullmatch(text)

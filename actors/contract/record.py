@@ -12,6 +12,7 @@ import hashlib
 import importlib.resources
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -73,6 +74,11 @@ assert [entry.version for entry in VERSIONS] == list(range(1, len(VERSIONS) + 1)
 
 def supported(versions: Sequence[ContractVersion] = VERSIONS) -> tuple[ContractVersion, ...]:
     """The versions offered to new peers, newest first: the newest that is not retired, and the one before it unless that is retired."""
+    return _offered(tuple(versions))
+
+
+@lru_cache(maxsize=8)
+def _offered(versions: tuple[ContractVersion, ...]) -> tuple[ContractVersion, ...]:
     usable = sorted((entry for entry in versions if entry.deprecated_at is None), key=lambda entry: -entry.version)
     return tuple(entry for entry in usable if entry.version >= usable[0].version - 1)
 
