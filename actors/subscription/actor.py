@@ -109,6 +109,7 @@ class SubscriptionActor(Actor):
             ttl_days=message.ttl_days,
             dns_credential_id=message.dns_credential_id,
             acknowledge_residency=message.acknowledge_residency,
+            auto_renew=message.auto_renew,
             residency_exception=exception,
             created_by=message.by,
             created_at=ctx.wall,

@@ -55,6 +55,7 @@ def asked(id: str, message: Create, peer: PeerRecord, ours: str) -> AskApproval:
             "ttl_days": message.ttl_days,
             "dns_credential_id": message.dns_credential_id,
             "acknowledge_residency": message.acknowledge_residency,
+            "auto_renew": message.auto_renew,
             **places(ours, peer),
         },
         mark=message.mark,
@@ -64,4 +65,7 @@ def asked(id: str, message: Create, peer: PeerRecord, ours: str) -> AskApproval:
 def approved(approval: ApprovalRecord) -> Create:
     """The subscription for which an exception was approved."""
     names = ("peer_id", "slug", "local_hostname", "ttl_days", "dns_credential_id", "acknowledge_residency")
-    return Create(account_id=approval.account_id, by=approval.requested_by, **{name: approval.params[name] for name in names})
+    renewed = approval.params.get("auto_renew", True)
+    return Create(
+        account_id=approval.account_id, by=approval.requested_by, auto_renew=renewed, **{name: approval.params[name] for name in names}
+    )

@@ -24,6 +24,7 @@ class Create(Value, frozen=True, kw_only=True):
     ttl_days: int | None = None
     dns_credential_id: str | None = None
     acknowledge_residency: bool = False
+    auto_renew: bool = True
     override_residency: bool = False
     mark: Mark | None = None
 

@@ -68,7 +68,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "invalid_invitation": "copy the whole invitation, from `pn1.` to its last character, and try again",
     "invalid_remote_url": "write the base URL of the other platform, as in https://platform-b.example.com",
     "invalid_spawn_combination": "leave --mode and --role away for two platforms that exist already",
-    "invalid_transition": "see what is possible now: `powernode peers show PEER` lists allowed_transitions",
+    "invalid_transition": "see how it stands with the `show` command of what you named; allowed_transitions there are possible now",
     "invalid_ttl": "give a time between one minute and 30 days, as in --ttl 1h",
     "login_failed": "check the email address and the password; an operator who may can set a new one: `powernode operators passwd`",
     "no_outbound_identity": "this platform has no certificate for that peer; see `powernode peers trust PEER`",

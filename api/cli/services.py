@@ -66,13 +66,17 @@ def catalog(peer: str) -> None:
 @term_option("Term, as in 7d.  [default: as the provider offers]")
 @click.option("--acknowledge-residency", is_flag=True, help="Say that data may cross a boundary by using the service.")
 @click.option("--override-residency", is_flag=True, help="If our rules refuse it, ask for an exception; waits for approval.")
+@click.option("--no-renewal", is_flag=True, help="Let it end with its term; `renew` goes on with it.")
 @connected
-def subscribe(peer: str, slug: str, host: str, ttl_days: int | None, acknowledge_residency: bool, override_residency: bool) -> None:
+def subscribe(
+    peer: str, slug: str, host: str, ttl_days: int | None, acknowledge_residency: bool, override_residency: bool, no_renewal: bool
+) -> None:
     """Subscribe to a service of a peer and route a host name to it."""
     client, peer_id = resolved(peer)
     body: dict[str, Any] = {"slug": slug, "local_hostname": host, "ttl_days": ttl_days}
     body |= {"acknowledge_residency": True} if acknowledge_residency else {}
     body |= {"override_residency": True} if override_residency else {}
+    body |= {"auto_renew": False} if no_renewal else {}
     data = client.post(f"/federation/peers/{segment(peer_id)}/subscriptions", body).data
     waiting = waits(data)
     if waiting is None:

@@ -24,6 +24,7 @@ SUBSCRIBE: Final = Object(
         Field("ttl_days", TTL_DAYS, nullable=True, code="ttl_out_of_range", status=422, description="The provider's default when absent."),
         Field("dns_credential_id", Identifier(), nullable=True, description="By what a certificate for the host is to be obtained."),
         Field("acknowledge_residency", Boolean(), default=False, description="A crossing of a boundary is meant."),
+        Field("auto_renew", Boolean(), default=True, description="Whether the term is renewed before its end without being told to."),
         Field(
             "override_residency", Boolean(), default=False,
             description="If our residency rules refuse it, ask for an exception for this one subscription.",

@@ -80,6 +80,7 @@ def subscribe(door: Door, request: Request) -> None:
         ttl_days=body.get("ttl_days"),
         dns_credential_id=body.get("dns_credential_id"),
         acknowledge_residency=body["acknowledge_residency"],
+        auto_renew=body["auto_renew"],
         override_residency=body["override_residency"],
         mark=request.mark,
     )

@@ -262,6 +262,17 @@ def test_a_term_is_renewed_by_itself_before_its_end(two: Two) -> None:
     assert bearer.startswith(f"Bearer fg-{renewed['grant_id']}.")
 
 
+def test_what_is_not_to_be_renewed_ends_with_its_term_and_goes_on_when_an_operator_says_so(two: Two) -> None:
+    offer(two.peers, default_grant_ttl_days=7)
+    id = two.active(auto_renew=False)["id"]
+    assert two.shown(id)["auto_renew"] is False
+    two.world.run_for(7 * DAY + 3 * HOUR)
+    assert two.seen(id) == ("suspended", "grant_expired")
+    assert two.hosts() == []
+    assert two.ask("POST", f"{SUBSCRIPTIONS}/{id}/renew", {}).status == 200
+    assert two.seen(id) == ("active", None)
+
+
 def test_a_term_as_short_as_the_time_before_its_renewal_is_renewed_once_a_day(two: Two) -> None:
     offer(two.peers, default_grant_ttl_days=7)
     id = two.active()["id"]
@@ -430,7 +441,7 @@ REFUSING: dict[str, Any] = {**US, "residency_mode": "refuse"}
 def test_one_subscription_is_made_by_an_approval_although_the_rules_refuse_it() -> None:
     two = Two(a=EU, b=REFUSING)
     offering = offer(two.peers, residency_sensitive=True)
-    approval_id = excepted(two)
+    approval_id = excepted(two, auto_renew=False)
     assert two.leases(offering["id"]) == []
     shown = two.ask("GET", f"{APPROVALS}/{approval_id}").data["approval"]
     assert (shown["action_category"], shown["plan"]) == ("federation.residency_override", {"situation": "different"})
@@ -438,6 +449,7 @@ def test_one_subscription_is_made_by_an_approval_although_the_rules_refuse_it() 
     assert done["execution_status"] == "succeeded", done
     id = done["resolution"]["subscription_id"]
     assert two.seen(id) == ("active", None)
+    assert two.shown(id)["auto_renew"] is False
     assert two.shown(id)["residency_exception"] == approval_id
     (entry,) = [each for each in two.b.store.audit(two.peers.a_at_b, 0, 1_000) if each.action == "subscription.requested"]
     facts = {"approval_id": approval_id, "approved_by": two.b.operator_id, "operation_id": shown["execution_id"]}
