@@ -213,6 +213,8 @@ _COUNTED_MAX: Final = 2**31 - 1
 
 
 def _size_rule(body: Mapping[str, Any]) -> Sequence[Problem]:
+    if body["step_count"] == 0:
+        return (Problem("step_count", "plan_empty", "a plan has steps", 422),)
     if body["step_count"] > STEPS_MAX:
         return (Problem("step_count", "plan_too_large", f"a plan has at most {STEPS_MAX} steps", 413),)
     if "steps" not in body:
@@ -239,7 +241,7 @@ OPEN: Final = Object(
         Field("migration_id", Identifier(), required=True, required_code="field_required", required_status=422),
         *ROOT,
         Field("plan_digest", _DIGEST, required=True, required_code="field_required", required_status=422),
-        Field("step_count", Integer(1, _COUNTED_MAX), required=True, required_code="field_required", required_status=422),
+        Field("step_count", Integer(0, _COUNTED_MAX), required=True, required_code="field_required", required_status=422),
         ACKNOWLEDGE,
         Field("chain", CHAIN_HOP, nullable=True, description="The hop of a chain that it carries out; the receipt names it."),
         Field("steps", _STEPS, description="All steps of a small plan, which then is applied by this call."),

@@ -8,6 +8,7 @@ and be ended at any time. Must not live here: what a plan comes to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,7 @@ from runtime.clock import iso
 from runtime.errors import Fault, FaultError, OperatorFault
 from runtime.ids import uuid7
 from runtime.store.port import Condition, Query
+from runtime.values import evolve
 
 if TYPE_CHECKING:
     from actors.door.door import Door
@@ -81,7 +83,7 @@ def _staged_and_committed(door: Door, request: Request, known: ArrivalRecord, st
 
 def upload(door: Door, request: Request) -> None:
     known = _known(door, request)
-    body = door.read_body(request)
+    body = _read(door, request)
     message = Stage(arrival_id=known.id, steps=_steps(body["steps"], payload=True))
     door.relay(request, Ref(CATALOGUE.name, known.account_id), message, lambda outcome: _say(door, request, outcome, proof=False))
 
@@ -169,7 +171,7 @@ def begun(door: Door, request: Request, *, judged: bool = True) -> tuple[Mapping
     """
     caller = recognised_caller(door, request, "exchange")
     try:
-        body = door.read_body(request)
+        body = _read(door, request)
         kind = find(body["root_resource_kind"])
         if kind is None or not kind.catalogued or kind.kind != body["root_resource_kind"]:
             raise FaultError(OperatorFault("unknown_resource_kind", "there is no such kind of resource here", 422))
@@ -261,6 +263,21 @@ def _finishing(door: Door, request: Request, known: ArrivalRecord) -> PeerRecord
 
 
 # --- values ------------------------------------------------------------------------------------------------------------
+
+
+_AT_STEP: Final = re.compile(r"steps\[([0-9]{1,4})\]", re.ASCII)
+
+
+def _read(door: Door, request: Request) -> Any:
+    """The body of a call that may bring steps; a step that cannot be read is named by its place."""
+    try:
+        return door.read_body(request)
+    except FaultError as error:
+        fault = error.fault
+        found = _AT_STEP.match(str(fault.details.get("field")))
+        if fault.code != "step_invalid" or found is None:
+            raise
+        raise FaultError(evolve(fault, details={**fault.details, "index": int(found[1])})) from None
 
 
 def _arrival(peer: PeerRecord, id: str, header: Header, body: Mapping[str, Any]) -> ArrivalRecord:

@@ -201,6 +201,29 @@ def test_a_fenced_plan_is_not_applied_by_an_announcement_with_steps(two: Peers, 
     assert root.id not in held(two)
 
 
+@pytest.mark.parametrize("bad", [{"action": "explode"}, {"order": -1}, {"id": "x"}, {"natural_key": []}, {"payload": 3}, {"kind": None}])
+def test_a_step_that_cannot_be_read_is_named_by_its_place(two: Peers, bearer: str, bad: dict[str, Any]) -> None:
+    root = module(fresh())
+    id, _ = opened(two, bearer, [root, version(1, root.id)])
+    steps = [root.to_json(), {**version(1, root.id).to_json(), **bad}]
+    for method, path, body in (("PUT", f"/{id}/steps", {}), ("POST", "/preflight", header(root).to_json())):
+        if path == "/preflight" and "payload" in bad:
+            continue
+        answer = call(two, bearer, method, path, {**body, "steps": steps})
+        assert (code_of(answer), answer.body["details"]["index"]) == ("step_invalid", 1), path
+
+
+def test_a_plan_without_steps_is_announced_in_vain(two: Peers, bearer: str) -> None:
+    _, answer = opened(two, bearer, [module(fresh())], step_count=0)
+    assert (answer.status, code_of(answer)) == (422, "plan_empty")
+
+
+@pytest.mark.parametrize("missing", ["migration_id", "operation", "root_resource_kind", "root_resource_id", "plan_digest", "step_count"])
+def test_what_an_announcement_must_say_is_asked_for(two: Peers, bearer: str, missing: str) -> None:
+    _, answer = opened(two, bearer, [module(fresh())], **{missing: None})
+    assert (answer.status, code_of(answer)) == (422, "field_required")
+
+
 def test_what_is_uploaded_is_what_was_announced(two: Peers, bearer: str) -> None:
     before = held(two)
     assert moved(two, bearer, [module(fresh())], plan_digest="0" * 64) == "plan_digest_mismatch"
