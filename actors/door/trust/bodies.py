@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from actors import limits
 from actors.door.shapes import Anything, Boolean, Field, Identifier, Instant, Integer, ListOf, Object, Text
+from actors.problems import Problem
 
 _PEM: Final = Text(chars_max=limits.BUNDLE_BYTES_MAX, lines=True)
 _FINGERPRINT: Final = Text(chars_min=71, chars_max=71, pattern="sha256:[0-9a-f]{64}")
@@ -47,10 +49,23 @@ ROTATE: Final = Object(
         ),
         Field("force", Boolean(), description="After a compromise: the present root ends at once, without overlap and without its word."),
         Field("keep_tokens", Boolean(), description="With `force`: open tokens stay, though a thief can answer them in our name."),
-        Field("reason", Text(chars_min=1, chars_max=limits.PEER_EVENT_REASON_CHARS_MAX)),
+        Field("reason", Text(chars_min=1, chars_max=limits.PEER_EVENT_REASON_CHARS_MAX), description="Demanded with `force`."),
     ),
     name="RotateTrustRequest",
 )
+
+
+def contradictions(body: Mapping[str, Any]) -> Iterator[Problem]:
+    """What does not go together in a body of `ROTATE`. A forced rotation cannot be taken back, so nothing of it is guessed."""
+    force = bool(body.get("force"))
+    if force and "reason" not in body:
+        yield Problem("reason", "reason_required", "say why: with `force` the present root ends at once", 422)
+    if force and "overlap_days" in body:
+        yield Problem("overlap_days", "invalid_parameter", "there is no overlap with `force`", 400)
+    if not force and body.get("keep_tokens"):
+        yield Problem("keep_tokens", "invalid_parameter", "goes with `force`; without it open tokens stay as they are", 400)
+
+
 FINISH: Final = Object(
     (
         Field("give_up", ListOf(Identifier(), limits.GIVEN_UP_MAX), description="Ids of peers that are not waited for."),

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 from actors.door.callers import admitted_caller
 from actors.door.peers import own_row, relay_shown
 from actors.door.request import Request
+from actors.door.trust.bodies import contradictions
 from actors.limits import DAY_S, ROTATION_PEERS_ANSWERED_MAX, ROTATION_PEERS_SHOWN_MAX
 from actors.peer.messages import ApproveAnchor, Certify, RenewNow, RotateNow
 from actors.peer.record import KIND
+from actors.problems import refusal
 from actors.rotation.messages import Finish, Rotate
 from actors.rotation.record import KIND as ROTATION
 from actors.rotation.record import RotationRecord
 from actors.rotation.shown import shown
 from runtime.actor import Ref
+from runtime.errors import FaultError
 from runtime.store.port import Condition, Query
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ def approve_peer_anchor(door: Door, request: Request) -> None:
 
 def rotate_trust(door: Door, request: Request) -> None:
     body = request.body
+    problems = list(contradictions(body))
+    if problems:
+        raise FaultError(refusal(problems))
     days = body.get("overlap_days") or door.settings.federation.anchor_overlap_s / DAY_S
     message = Rotate(
         by=request.by, account_id=request.account_id, overlap_days=days, force=bool(body.get("force")),

@@ -80,7 +80,11 @@ ROUTES: Final = (
         description="Peers accept both roots for the overlap; our identities and our listener follow. See the progress per peer.",
         body=bodies.ROTATE,
         success={202: bodies.ROTATION},
-        errors={409: ("rotation_under_way", "rotation_incomplete", "tokens_outlive_overlap"), 503: ("ca_unavailable",)},
+        errors={
+            409: ("rotation_under_way", "rotation_incomplete", "tokens_outlive_overlap"),
+            422: ("reason_required",),
+            503: ("ca_unavailable",),
+        },
         idempotent=True,
         opens_trust=True,
     ),

@@ -28,6 +28,6 @@ class RotateRoot:
 
     def perform(self, stage: Stage, name: str | None) -> None:
         body: dict[str, object] = {"reason": "rehearsed"} | ({"force": True} if self.force else {})
-        body |= {"overlap_days": self.overlap_days} if self.overlap_days is not None else {}
-        body |= {"keep_tokens": True} if self.keep_tokens else {}
+        body |= {"overlap_days": self.overlap_days} if self.overlap_days is not None and not self.force else {}
+        body |= {"keep_tokens": True} if self.keep_tokens and self.force else {}
         stage.call(name, self.on, "POST", "/rotate", body, surface=TRUST)

@@ -63,6 +63,20 @@ def test_a_second_rotation_waits_for_the_first_one() -> None:
     assert outcome.code == "rotation_under_way"
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"force": True}, "reason_required"),
+        ({"force": True, "reason": "stolen", "overlap_days": 3}, "invalid_parameter"),
+        ({"keep_tokens": True}, "invalid_parameter"),
+    ],
+)
+def test_nothing_of_a_rotation_that_cannot_be_taken_back_is_guessed(body: dict[str, Any], code: str) -> None:
+    two = peers("contradictions")
+    refused = two.ask("POST", "/api/v1/system/platform/trust/rotate", body)
+    assert (refused.body["code"], two.ask("GET", "/api/v1/system/platform/trust/rotation").data["rotation"]["former"]) == (code, [])
+
+
 @pytest.mark.parametrize(("body", "days"), [({}, 3.5), ({"overlap_days": 2}, 2.0)])
 def test_how_long_both_roots_count_is_a_setting_that_a_request_may_overrule(body: dict[str, int], days: float) -> None:
     two = peers("overlap", anchor_overlap_s=3.5 * DAY_S)
