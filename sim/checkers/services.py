@@ -20,7 +20,8 @@ REACHABLE = frozenset({"enrolled", "active", "degraded"})
 class Seats(Checker):
     """No offering has more living leases than seats, each has a grant of its own, which ends with it, and none lives again.
 
-    A provider that refuses to cross boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
+    None is given of an offering that takes no subscribers, or to a peer to which it is not shown. A provider that refuses to cross
+        boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
     """
 
     def on_change(self, commit: Commit) -> None:
@@ -36,11 +37,19 @@ class Seats(Checker):
                 self._ended(commit, lease)
             if change.before is None:
                 self._cross(commit.host, lease)
+                self._taken(commit.host, lease)
 
     def _ended(self, commit: Commit, lease: Any) -> None:
         found = commit.host.store.load("grant", lease.grant_id)
         if found is not None and found.record.revoked_at is None and commit.wall < found.record.expires_at:
             self.complain(commit.host, f"{lease.id}: the lease is {lease.state}, and its grant is in force")
+
+    def _taken(self, host: Any, lease: Any) -> None:
+        offering = host.store.load("service_offering", lease.offering_id)
+        if offering is None or offering.record.status != "active":
+            self.complain(host, f"{lease.id}: a seat is given of an offering that is {offering and offering.record.status}")
+        elif offering.record.visible_to is not None and lease.federation_peer_id not in offering.record.visible_to:
+            self.complain(host, f"{lease.id}: a seat is given to a peer that the offering is not shown to")
 
     def _cross(self, host: Any, lease: Any) -> None:
         offering, peer = host.store.load("service_offering", lease.offering_id), host.store.load("peer", lease.federation_peer_id)

@@ -87,6 +87,7 @@ class OperatorCall:
     Attributes:
         by: which operator calls, and signs in for that; None for the first one, who is signed in.
         headers: what the call carries beside its body.
+        tokens: access tokens of operators but the first, by platform and operator.
     """
 
     name: str | None
@@ -99,6 +100,7 @@ class OperatorCall:
     code: str | None = None
     by: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    tokens: dict[tuple[str, str], str] = attrs.field(factory=dict)
 
     @property
     def waiting(self) -> bool:
@@ -114,6 +116,8 @@ class OperatorCall:
             self.login = []
             if self.by is None:
                 self.host.token = token
+            else:
+                self.tokens[self.host.name, self.by] = token
             self.replies = self.host.send(*self.request, headers={**self.headers, "authorization": f"Bearer {token}"})
         elif self.replies and self.replies[0].body.get("code") == "unauthenticated" and self.login is None:
             self.replies = []
@@ -123,6 +127,14 @@ class OperatorCall:
             self.code = "ok" if reply.status < 400 else str(reply.body.get("code"))
             return reply
         return None
+
+    def begin(self) -> None:
+        """Let an operator call who may not have signed in yet."""
+        token = self.tokens.get((self.host.name, self.by or ""))
+        if token:
+            self.replies = self.host.send(*self.request, headers={**self.headers, "authorization": f"Bearer {token}"})
+        else:
+            self.login = self.sign_in()
 
     def sign_in(self) -> list[Reply]:
         """Have the operator sign in."""
@@ -158,6 +170,7 @@ class Stage:
         self.history = History(scenario.world.for_s)
         self.faults: Counter[str] = Counter()
         self._calls: list[OperatorCall | CatalogueReading | StrangersCall] = []
+        self._tokens: dict[tuple[str, str], str] = {}
         self.bearers: dict[tuple[str, str, str], str] = {}
         self.receipts: dict[str, dict[str, Any]] = {}
         self.backups: dict[str, MemoryStore] = {}
@@ -272,8 +285,9 @@ class Stage:
         request = (method, surface + path, body)
         headers = {} if under is None else {"idempotency-key": under}
         if by is not None:
-            call = OperatorCall(name, host, request, hands_to, [], host.incarnation, by=by, headers=headers)
-            call.login = call.sign_in() if host.running else []
+            call = OperatorCall(name, host, request, hands_to, [], host.incarnation, by=by, headers=headers, tokens=self._tokens)
+            if host.running:
+                call.begin()
             self._calls.append(call)
             return
         replies, incarnation = (host.send(*request, headers=headers), host.incarnation) if host.running else ([], -1)

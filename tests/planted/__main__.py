@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tests.planted.chosen_blind
+import tests.planted.corners
 import tests.planted.faults
 import tests.planted.rotations  # noqa: F401  # registers the faults
 from runtime.clock import SystemClock

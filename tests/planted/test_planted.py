@@ -11,6 +11,7 @@ import actors.door.admission
 import sim.store
 import tests.planted.__main__
 import tests.planted.chosen_blind
+import tests.planted.corners
 import tests.planted.faults  # registers the faults
 from actors.peer.actor import PeerActor
 from sim.checkers.registry import CHECKERS
@@ -78,6 +79,7 @@ SAMPLE = (
     "receipt_not_verified",
     "own_request_approved",
     "keys_of_all_operators",
+    "session_outlives_its_operator",
     "terms_not_written_down",
 )
 
