@@ -92,3 +92,10 @@ def deprecated_offering_takes_more(patch: Patch) -> None:
 def nobody_waits_for_answers(patch: Patch) -> None:
     """After a restore peers are served although they have not said yet what has moved to them."""
     patch.setattr(Door, "refuse_while_in_question", lambda door, account_id: None)
+
+
+@plant("deleted-with-its-parts")
+def parts_outlive_the_whole(patch: Patch) -> None:
+    """What a resource owns stays when the resource is deleted."""
+    former = actors.resource.actor.owned_by
+    patch.setattr(actors.resource.actor, "owned_by", lambda id, *, limit: former("00000000-0000-7000-8000-000000000000", limit=limit))
