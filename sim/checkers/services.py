@@ -21,7 +21,7 @@ class Seats(Checker):
     """No offering has more living leases than seats, each has a grant of its own, which ends with it, and none lives again.
 
     None is given of an offering that takes no subscribers, or to a peer to which it is not shown. A provider that refuses to cross
-        boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
+    boundaries gives no seat of what is bound to a jurisdiction to a platform in another one.
     """
 
     def on_change(self, commit: Commit) -> None:
@@ -97,6 +97,8 @@ class Routes(Checker):
 
 
 RENEWED_BEFORE_S: Final = 7 * 86_400.0
+ONCE_IN_S: Final = 86_400.0
+"""A term is not asked for again sooner than a day after it was obtained, unless it ends within the day."""
 LOOKED_WITHIN_S: Final = 2 * 3_600.0
 """Every subscription is looked at once an hour, and a call may be lost."""
 
@@ -129,7 +131,7 @@ class Renewals(Checker):
 
     def _expect(self, host: Any, record: Any) -> None:
         if record.auto_renew and record.expires_at is not None:
-            due_s = max(record.expires_at - RENEWED_BEFORE_S - host.clock.wall(), 0.0) + LOOKED_WITHIN_S
+            due_s = max(_asks_from(record) - host.clock.wall(), 0.0) + LOOKED_WITHIN_S
             self.later(due_s, lambda: self._look(host, host.incarnation, record))
 
     def _look(self, host: Any, incarnation: int, asked_of: Any) -> None:
@@ -141,7 +143,13 @@ class Renewals(Checker):
         able_s = min(self.facts.now - self.facts.awake_since(host), wall - (peer.status_since if peer is not None else wall))
         if not awake(host) or peer is None or peer.status != "active" or able_s < LOOKED_WITHIN_S:
             self.later(LOOKED_WITHIN_S / 2, lambda: self._look(host, incarnation, asked_of))
-        elif row.record.expires_at - RENEWED_BEFORE_S < wall - LOOKED_WITHIN_S < row.record.expires_at - LOOKED_WITHIN_S:
+        elif _asks_from(row.record) < wall - LOOKED_WITHIN_S < row.record.expires_at - LOOKED_WITHIN_S:
             self.complain(
                 host, f"{asked_of.id}: the term ends in {(asked_of.expires_at - wall) / 3600.0:.0f} h, and nobody asks for another"
             )
+
+
+def _asks_from(record: Any) -> float:
+    """From when on another term is asked for."""
+    began: float = record.seated_at if record.seated_at is not None else 0.0
+    return float(max(record.expires_at - RENEWED_BEFORE_S, min(began + ONCE_IN_S, record.expires_at - ONCE_IN_S)))
