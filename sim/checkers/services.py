@@ -131,7 +131,7 @@ class Renewals(Checker):
 
     def _expect(self, host: Any, record: Any) -> None:
         if record.auto_renew and record.expires_at is not None:
-            due_s = max(_asks_from(record) - host.clock.wall(), 0.0) + LOOKED_WITHIN_S
+            due_s = max(_asks_from(record) - host.clock.wall(), 0.0) + LOOKED_WITHIN_S + 1.0
             self.later(due_s, lambda: self._look(host, host.incarnation, record))
 
     def _look(self, host: Any, incarnation: int, asked_of: Any) -> None:
