@@ -38,6 +38,7 @@ from actors.schema_rule.actor import SchemaRuleActor
 from actors.subscription.actor import SubscriptionActor
 from actors.subscription.catalogue import PeerCatalogueActor
 from actors.subscription.routes import ProxyRoutesActor
+from actors.wall_clock.actor import WallClockActor
 from runtime.actor import Actor
 from runtime.store.port import Kind
 
@@ -78,6 +79,7 @@ _ALL: Final[tuple[type[Actor], ...]] = (
     ChainHopActor,
     HomecomingActor,
     PeriodicActor,
+    WallClockActor,
 )
 
 KINDS: Final[tuple[Kind, ...]] = tuple(actor.kind for actor in _ALL if actor.kind is not None)

@@ -230,6 +230,10 @@ class Context:
         """Disarm the timer of that key, if any."""
         self._out.append((intern(f"cancel {key}"), self.engine.disarm, self.cell, key))
 
+    def look_again(self, delay_s: float) -> None:
+        """Of a deadline that has come and is left as it is: have it told again after `delay_s`. A start tells it anyway."""
+        self._out.append(("look again", self.engine.look_again, self.cell, delay_s))
+
     def call(self, request: Any, then: type[CallResult], tag: Any = None) -> None:
         """Ask a port; the outcome comes back as `then(outcome, tag)` in the system lane, or never if the actor restarts."""
         self._out.append((intern(f"call {type(request).__name__}"), self.engine.start_call, self.cell, (request, then, tag)))

@@ -77,6 +77,13 @@ class DueDeadlines:
             self._behind_s = min(self._behind_s, self._clock.now() - self._clock.wall())
             self._arm()
 
+    def look_again(self, ref: Ref, delay_s: float) -> None:
+        """Put off the repetition of a deadline that has come; one that is still to come stays."""
+        wall = self._clock.wall()
+        at = self._deadlines.get(ref)
+        if at is not None and at <= wall + DUE_REPEAT_S:
+            self._deadlines.set(ref, wall + delay_s)
+
     def _arm(self) -> None:
         earliest = self._deadlines.earliest()
         if not len(self._deadlines):

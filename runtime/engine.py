@@ -840,6 +840,10 @@ class Engine:
         if at is None or former is None or kind.due(former) != at:
             self._due.set(ref, at)
 
+    def look_again(self, cell: Cell, delay_s: float) -> None:
+        """Tell a deadline of this actor that has come, and was left as it is, again after `delay_s`."""
+        self._due.look_again(cell.ref, delay_s)
+
     def _knows_due(self, ref: Ref) -> bool:
         cell = self._cells.get(ref)
         return cell is not None and bool(cell.system) and any(isinstance(message, Due) for message, _ in cell.system or ())

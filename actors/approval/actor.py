@@ -19,6 +19,7 @@ from actors.idempotency.record import Mark, remember
 from actors.operator.permissions import satisfies
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, Ref, Resume, handles
 from runtime.context import Context
 from runtime.deadlines import has_come
@@ -139,7 +140,8 @@ class ApprovalActor(Actor):
         if record is None:
             return
         if record.status == "pending" and status_at(record, ctx.wall) == "expired":
-            self._end(ctx, self._stepped(ctx, record, "time_out", None), "nobody decided in time")
+            if has_passed(ctx, record.expires_at):
+                self._end(ctx, self._stepped(ctx, record, "time_out", None), "nobody decided in time")
         elif record.execution_status == "running" and has_come(record.look_at, ctx.wall, LOOK_S):
             ctx.save(evolve(record, look_at=next_look(ctx.wall)))
             self._begin(ctx, ctx.record)

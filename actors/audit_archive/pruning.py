@@ -10,6 +10,7 @@ anchor of what it held, so that a crash leaves a shipment whole or gone.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import attrs
@@ -18,6 +19,7 @@ from actors.audit_archive.messages import ObjectReadBack, Pruned, PruneNow
 from actors.audit_archive.record import PRUNED_AT, PRUNING, SHIPMENT, ShipmentRecord
 from actors.audit_archive.walking import Walk, Walker
 from actors.ports import CheckObject, StoredObject
+from actors.wall_clock.standing import CLOCK_IN_QUESTION, certain_wall, has_passed
 from runtime.actor import handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
@@ -53,7 +55,8 @@ class Pruner(Walker):
     running: Run | None = None
 
     def run_due(self, ctx: Context) -> None:
-        self.begin_walk(ctx, Run())
+        if not ctx.settings.federation.audit_retention_s or has_passed(ctx, self.record.next_run_at):
+            self.begin_walk(ctx, Run())
 
     @handles(PruneNow)
     def on_prune_now(self, message: PruneNow, ctx: Context) -> None:
@@ -63,6 +66,8 @@ class Pruner(Walker):
             ctx.reply(
                 OperatorFault("pruning_off", "nothing is pruned unless federation.audit_retention says for how long entries stay", 409)
             )
+        elif certain_wall(ctx) == -math.inf:
+            ctx.reply(CLOCK_IN_QUESTION)
         elif self.running is not None:
             ctx.reply(OperatorFault("pruning_running", "a run is under way; ask again when it has ended", 409))
         else:
@@ -101,7 +106,7 @@ class Pruner(Walker):
         if row is None or head is None:
             return None
         record: ShipmentRecord = row.record
-        old = record.period_end < ctx.wall - ctx.settings.federation.audit_retention_s
+        old = record.period_end < certain_wall(ctx) - ctx.settings.federation.audit_retention_s
         behind = pruned is None or record.first_sequence > pruned.sequence
         return record if record.state == "verified" and old and behind and record.last_sequence < head.sequence else None
 

@@ -11,6 +11,7 @@ from actors.grant.record import KIND, GrantRecord, GrantUsage
 from actors.limits import GRANT_USAGE_WRITTEN_EVERY_S, GRANT_USE_TOLD_EVERY_S
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.values import Value, evolve
@@ -33,7 +34,8 @@ class GrantActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: GrantRecord | None = self.record
-        if record is not None:
+        ends_at = KIND.due(record) if record is not None else None
+        if record is not None and ends_at is not None and has_passed(ctx, ends_at):
             ctx.send(Ref(BOOK, record.federation_peer_id), Ended(record.id))
 
     @handles(PeeringEnded)

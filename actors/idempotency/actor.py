@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.idempotency.record import KIND
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, handles
 from runtime.context import Context
 
@@ -14,5 +15,5 @@ class RememberedAnswerActor(Actor):
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
-        if self.record is not None and self.record.expires_at <= ctx.wall:
+        if self.record is not None and has_passed(ctx, self.record.expires_at):
             ctx.remove()

@@ -14,6 +14,7 @@ from actors.migration.steps import canonical
 from actors.ports import SignStatement
 from actors.resource.catalogue import KIND as CATALOGUE
 from actors.rotation.record import signing_root
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import OperatorFault
@@ -31,7 +32,7 @@ class ArrivalActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         found = current(ctx)
-        if found is not None:
+        if found is not None and found.expires_at is not None and has_passed(ctx, found.expires_at):
             ctx.send(Ref(CATALOGUE.name, found.account_id), DropStaged(ctx.ref.id))
 
     @handles(Prove)

@@ -9,6 +9,7 @@ from actors.offering.messages import LeaseEnded
 from actors.offering.record import KIND, LEASE, LeaseRecord
 from actors.peer.dependants import DEPENDANTS, Dependant
 from actors.peer.messages import PeeringEnded
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 
@@ -23,7 +24,7 @@ class LeaseActor(Actor):
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
         record: LeaseRecord | None = self.record
-        if record is not None:
+        if record is not None and has_passed(ctx, record.expires_at):
             ctx.send(Ref(KIND.name, record.offering_id), LeaseEnded(lease_id=record.id, state="expired", reason="grant_expired"))
 
     @handles(PeeringEnded)

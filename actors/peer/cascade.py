@@ -15,6 +15,7 @@ from actors.peer.record import IssuedCertificate, LastWord, PeerRecord, Revocati
 from actors.peer.steps import Party, can_be_told, step
 from actors.revoked_certificate.record import KIND as REVOKED_CERTIFICATE
 from actors.revoked_certificate.record import Reason, RevokedCertificate
+from actors.wall_clock.standing import certain_wall
 from runtime.context import Context
 from runtime.values import evolve
 
@@ -71,8 +72,9 @@ def revoked(ctx: Context, record: PeerRecord, trigger: Trigger, by: Party, reaso
 
 def revoke_serials(ctx: Context, peer_id: str, issued: Iterable[IssuedCertificate], reason: Reason) -> None:
     """Make certificates that our CA issued to this peer invalid before their time."""
+    certain = certain_wall(ctx)
     for certificate in issued:
-        if certificate.not_after + SKEW_MAX_S <= ctx.wall:
+        if certificate.not_after + SKEW_MAX_S <= certain:
             continue
         revoked_certificate = RevokedCertificate(
             id=certificate.serial,

@@ -18,6 +18,7 @@ from actors.peer.record import IssuedCertificate, PeerRecord, told_of_end
 from actors.peer.steps import subject_of
 from actors.ports import SignedCertificate, SignRequest
 from actors.rotation.record import own_fingerprints, roots_of, rotation_of
+from actors.wall_clock.standing import certain_wall
 from runtime.actor import Actor, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -82,7 +83,8 @@ def with_issued(ctx: Context, record: PeerRecord, signed: SignedCertificate) -> 
     assert record.issued_serial is not None
     assert record.issued_not_after is not None
     held = (IssuedCertificate(record.issued_serial, record.issued_not_after), *record.issued_before)
-    living = tuple(issued for issued in held if issued.not_after + SKEW_MAX_S > ctx.wall)
+    certain = certain_wall(ctx)
+    living = tuple(issued for issued in held if issued.not_after + SKEW_MAX_S > certain)
     cascade.revoke_serials(ctx, record.id, living[ISSUED_CERTIFICATES_MAX - 1 :], "superseded")
     return evolve(
         record,

@@ -34,6 +34,7 @@ from actors.peer.steps import (
     wants_heartbeats,
 )
 from actors.ports import RemoteReply, RemoteRequest
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Due, Ref, handles
 from runtime.clock import iso
 from runtime.context import Context
@@ -155,7 +156,7 @@ class Ending(Emancipating):
             record = cascade.looked_again(record, _tell_dependants(ctx, record), ctx.wall)
         assert record.revocation is not None
         tombstone_until = record.revocation.tombstone_until
-        return cascade.buried(record) if tombstone_until is not None and tombstone_until <= ctx.wall else record
+        return cascade.buried(record) if tombstone_until is not None and has_passed(ctx, tombstone_until) else record
 
     def _drained(self, ctx: Context, record: PeerRecord) -> PeerRecord:
         """The grace ends with its time, but not while the last word is owed: it needs our identity."""
@@ -219,7 +220,7 @@ def _expired(ctx: Context, record: PeerRecord) -> PeerRecord:
     """The record without the token, the receipt and the handshake whose time is over."""
     changes: dict[str, Any] = {}
     expires_at = record.acceptance_token_expires_at
-    if record.acceptance_token_digest is not None and expires_at is not None and expires_at <= ctx.wall:
+    if record.acceptance_token_digest is not None and expires_at is not None and has_passed(ctx, expires_at):
         changes |= {"acceptance_token_digest": None, "acceptance_token_expires_at": None, "token_expired_at": expires_at}
         ctx.audit("peer.token_expired", "system", None, federation_peer_id=record.id)
     if record.receipt is not None and record.receipt.at + RECEIPT_KEPT_S <= ctx.wall:

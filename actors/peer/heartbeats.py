@@ -32,6 +32,7 @@ from actors.ports import RemoteReply, RemoteRequest
 from actors.rotation.record import target_of
 from actors.schema_versions import negotiate
 from actors.urls import url_of
+from actors.wall_clock.standing import hear
 from runtime.actor import Ref, handles
 from runtime.buggify import site
 from runtime.clock import iso
@@ -193,6 +194,8 @@ class Heartbeats(Telling):
             for endpoint in endpoints.replace(evidence.endpoints, record.endpoints)
         )
         answer = remote_answers.parse_heartbeat(reply)
+        if answer.received_at is not None:
+            hear(ctx, record.id, answer.received_at - ctx.wall)
         proof = evolve(
             evidence,
             last_heartbeat_at=ctx.wall,
@@ -265,6 +268,8 @@ class Heartbeats(Telling):
             echoed_epoch=message.acknowledged_epoch or evidence.echoed_epoch,
             knows_more=_note_echo(ctx, message.acknowledged_epoch, message.acknowledged_mark, message.acknowledged_history),
         )
+        if message.sent_at is not None:
+            hear(ctx, record.id, message.sent_at - ctx.wall)
         changed = record
         if record.inbound_proven_at is None:
             changed = evolve(changed, inbound_proven_at=ctx.wall)

@@ -48,6 +48,7 @@ from actors.received_grant.record import (
 )
 from actors.received_grant.remote_answers import BEARER_OVER, confirmed
 from actors.received_grant.taking import taken_in, tell
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, handles
 from runtime.cell import Ask
 from runtime.clock import iso
@@ -311,7 +312,7 @@ class ReceivedGrantActor(Actor):
         record: ReceivedGrantRecord | None = self.record
         if record is None:
             return
-        if ctx.wall >= gone_at(record):
+        if has_passed(ctx, gone_at(record)):
             self._destroy(ctx, record, "system", None, "expired")
         elif has_come(record.ask_at, ctx.wall, ASKED_AGAIN_MAX_S):
             again_at = asked_again_at(record, ctx.wall)

@@ -19,6 +19,7 @@ from actors.resource.limits import OWNED_MAX
 from actors.resource.messages import Delete, Deleted, Draft, Forget, Update, Write, Written
 from actors.resource.plan import Committed, Plan, lock_of
 from actors.resource.record import KIND, ResourceRecord, owned_by
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, Ref, handles
 from runtime.context import Context
 from runtime.errors import Fault, OperatorFault
@@ -121,7 +122,8 @@ class ResourceActor(Actor):
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
-        if self.record is not None:
+        due = KIND.due(self.record) if self.record is not None else None
+        if self.record is not None and due is not None and has_passed(ctx, due):
             ctx.send(Ref(CATALOGUE.name, self.record.account_id), Forget(ctx.ref.id))
 
 

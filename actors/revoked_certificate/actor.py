@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors.limits import SKEW_MAX_S
 from actors.revoked_certificate.record import KIND
+from actors.wall_clock.standing import has_passed
 from runtime.actor import Actor, Due, handles
 from runtime.context import Context
 
@@ -15,5 +16,5 @@ class RevokedCertificateActor(Actor):
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
-        if self.record is not None and self.record.not_after + SKEW_MAX_S <= ctx.wall:
+        if self.record is not None and has_passed(ctx, self.record.not_after + SKEW_MAX_S):
             ctx.remove()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sim.checkers.ability import awake, delay_s
+from sim.checkers.ability import awake, delay_s, past_s
 from sim.checkers.registry import Change, Checker, Commit, checker
 
 COMPLETE_GRACE_S: Final = 120.0
@@ -61,7 +61,7 @@ class EndCompletes(Checker):
                 return
             rested_s = self.facts.now - self.facts.resumed_at(host)
             grace_s = COMPLETE_GRACE_S + 2 * delay_s(host)
-            if not awake(host) or rested_s < grace_s or host.clock.wall() < due + grace_s:
+            if not awake(host) or rested_s < grace_s or past_s(host, due) < grace_s:
                 # A process that stands still does it when it goes on, with the whole grace for that; a disk may have become slow since.
                 self._look_later(host, id, due, reached)
             else:

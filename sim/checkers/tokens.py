@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from sim.checkers.ability import awake, delay_s
+from sim.checkers.ability import awake, delay_s, past_s
 from sim.checkers.registry import Change, Checker, Commit, checker
 
 SWEEP_GRACE_S: Final = 60.0
@@ -130,7 +130,7 @@ class Deadlines(Checker):
             # A disk or a process may have become slow since.
             grace_s = SWEEP_GRACE_S + 2 * delay_s(host)
             rested_s = self.facts.now - self.facts.resumed_at(host)
-            if not awake(host) or rested_s < grace_s or host.clock.wall() < due + grace_s:
+            if not awake(host) or rested_s < grace_s or past_s(host, due) < grace_s:
                 self._look_later(host, id, due)
             else:
                 late_s = host.clock.wall() - due

@@ -13,6 +13,8 @@ from actors.audit_archive.messages import Shipped
 from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, SHIPPED_AT, ShipmentRecord, follows
 from actors.periodic.daily import next_at
 from actors.periodic.messages import Begin
+from actors.wall_clock.messages import ClockHeard
+from actors.wall_clock.record import KIND as WALL_CLOCK
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.store.chain import verify
@@ -42,8 +44,9 @@ def paired(seed: int = 1, **federation: Any) -> tuple[World, Host, Host, str]:
 
 
 def later(host: Host, days: float) -> None:
-    """Only the wall clock moves: nothing has to happen in between."""
+    """Only the wall clock moves, and it is right: nothing has to happen in between."""
     host.clock.offset_s += days * DAY
+    host.engine.tell(Ref(WALL_CLOCK.name, host.instance_id), ClockHeard("whoever", 0.0))
     host.sign_in()
 
 
@@ -390,7 +393,7 @@ def test_a_pruning_may_be_cut_off_anywhere(seed: int, monkeypatch: pytest.Monkey
     a.crash()
     a.restart()
     a.store.disk.fsync_s = 0.0
-    a.sign_in()
+    later(a, 0)
     anchor = a.store.audit_pruned(peer_id)
     gone = 0 if anchor is None else anchor.sequence
     assert gone in (0, *(record.last_sequence for record in shipments(a)))

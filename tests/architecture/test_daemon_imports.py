@@ -27,7 +27,7 @@ KEPT_OUT = {
 }
 """Package or module to the reason why a daemon starts without it."""
 
-OWN_MODULES_MAX = 450
+OWN_MODULES_MAX = 460
 FOREIGN_MODULES_MAX = 530
 """A little above what is loaded today. Raise a limit only together with a measured start (`python -m tests.bench --only start`)."""
 

@@ -40,6 +40,7 @@ import actors.peer.stewardship
 import actors.peer.tokens
 import actors.rotation.record
 import actors.subscription.lifecycle
+import actors.wall_clock.standing
 import net.vault
 import sim.connections
 import sim.store
@@ -111,6 +112,12 @@ def expired_token_accepted(patch: Patch) -> None:
         return fault(record, message, ctx)
 
     patch.setattr(actors.peer.minting, "redeem_fault", timeless)
+
+
+@plant("clock-a-year-ahead")
+def own_clock_always_believed(patch: Patch) -> None:
+    """What has ended by our own clock is destroyed at once, whatever peers say of the time."""
+    patch.setattr(actors.wall_clock.standing, "certain_wall", lambda ctx: ctx.wall)
 
 
 @plant("spent-token-again")

@@ -87,7 +87,7 @@ ROUTES: Final = (
         "than `federation.audit_retention`; an anchor remains, and the last entry of a chain always stays. Ask again while `more` is true.",
         body=bodies.PRUNE,
         success={200: bodies.PRUNED},
-        errors={404: ("not_found",), 409: ("pruning_off", "pruning_running")},
+        errors={404: ("not_found",), 409: ("pruning_off", "clock_in_question", "pruning_running")},
         idempotent=True,
     ),
     Route(

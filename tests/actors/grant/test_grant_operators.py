@@ -9,6 +9,8 @@ import pytest
 from actors.continuity.messages import EpochClaimed
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
+from actors.wall_clock.messages import ClockHeard
+from actors.wall_clock.record import KIND as WALL_CLOCK
 from runtime.actor import Ref
 from runtime.clock import iso
 from runtime.store.port import Query
@@ -197,6 +199,9 @@ def test_archival_after_ninety_days_hides_the_row_and_keeps_it(two: Peers) -> No
     two.world.run_for(59.0)
     assert two.ask("GET", grant_id).data["grant"]["state"] == "revoked"
     two.a.clock.offset_s += DAY
+    two.world.run_for(60.0)
+    assert two.ask("GET", "").data != [], "nobody else says that it is so late"
+    two.a.engine.tell(Ref(WALL_CLOCK.name, two.a.instance_id), ClockHeard("whoever", 0.0))
     two.world.run_for(60.0)
     assert two.ask("GET", "").data == []
     assert [grant["state"] for grant in two.ask("GET", "?state=archived").data] == ["archived"]

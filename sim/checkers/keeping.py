@@ -1,0 +1,72 @@
+"""What is destroyed for good at its time is destroyed no earlier than that.
+
+Lives here: which rows end by time alone, and when. Must not live here: that they end at all (see `tokens`, `ending`), or who is refused
+meanwhile (see `grants`, `admission`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sim.checkers.registry import Change, Checker, Commit, checker
+
+SKEW_MAX_S: Final = 600.0
+BEARER_KEPT_S: Final = 7 * 86_400.0
+GRANT_KEPT_S: Final = 90 * 86_400.0
+_LIVE: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
+
+
+@checker("kept_until_its_time", source="docs/decisions/0030-what-ends-for-good-waits-for-certainty.md", holds=("I13",))
+class KeptUntilItsTime(Checker):
+    """As long as a platform has peers, nothing of it is destroyed because of a time that no clock but its own says has come."""
+
+    def on_change(self, commit: Commit) -> None:
+        for change in commit.changes:
+            for what, ended_at in _destroyed(change, commit):
+                if self._alone_in_it(commit.host, ended_at) and not self._excused(commit.host):
+                    ahead_s = ended_at - self._latest(commit.host)
+                    self.complain(commit.host, f"{change.kind} {change.id}: {what}, {ahead_s:.0f} s before anybody else's clock says so")
+
+    def _latest(self, host: Any) -> float:
+        return max((other.clock.wall() for other in self.facts.world.hosts.values() if other is not host), default=host.clock.wall())
+
+    def _alone_in_it(self, host: Any, ended_at: float) -> bool:
+        return ended_at - SKEW_MAX_S > self._latest(host)
+
+    def _excused(self, host: Any) -> bool:
+        """Whether nobody could have told it, or nobody has for so long that it goes by its own clock."""
+        if not any(record.status in _LIVE for record in self.facts.peers[host.name].values()):
+            return True
+        row = host.store.load("wall_clock", host.instance_id)
+        return row is not None and row.record.settled is not None and row.record.settled.by == "time"
+
+
+def _destroyed(change: Change, commit: Commit) -> Iterator[tuple[str, float]]:
+    """What of a row is destroyed because its time has come, and when that is."""
+    if change.before is None:
+        return
+    before, after = change.before.record, change.after.record if change.after is not None else None
+    if change.kind == "peer" and after is not None:
+        if before.acceptance_token_digest is not None and after.token_expired_at == before.acceptance_token_expires_at:
+            yield "its token has ended", before.acceptance_token_expires_at
+        tombstone_until = before.revocation.tombstone_until if before.revocation is not None else None
+        if tombstone_until is not None and after.revocation.tombstone_until is None:
+            yield "it was forgotten", tombstone_until
+    elif change.kind == "grant" and after is not None:
+        if before.expired_at is None and after.expired_at is not None:
+            yield "it has ended", before.expires_at
+        if before.archived_at is None and after.archived_at is not None:
+            ended_at = before.expires_at if before.revoked_at is None else min(before.revoked_at, before.expires_at)
+            yield "it was archived", ended_at + GRANT_KEPT_S
+    elif after is None and change.kind == "received_grant":
+        if any(entry.payload.get("reason") == "expired" for entry in commit.entries):
+            yield "its bearer is gone", before.expires_at + BEARER_KEPT_S
+    elif after is None and change.kind in _ENDS:
+        yield "it is gone", _ENDS[change.kind](before)
+
+
+_ENDS: Final = {
+    "revoked_certificate": lambda record: record.not_after + SKEW_MAX_S,
+    "remembered_answer": lambda record: record.expires_at,
+}
