@@ -44,6 +44,7 @@ FELT = {
     "attack_channel": "channel-liar",
     "attack_flood": "flood-of-guesses",
     "attack_hop": "chain-with-a-lying-middle",
+    "attack_receipt": "receipts-that-are-none",
     "attack_root": "rotation-forged",
     "disk_full": "slow-disk",
     "slow_disk": "heartbeat-into-the-commit-of-an-end",
