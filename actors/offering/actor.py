@@ -311,13 +311,16 @@ class OfferingActor(Seats):
     def _cut(self, ctx: Context, record: OfferingRecord) -> OfferingRecord:
         """End the next leases; the offering is cut once none is left."""
         leases = self.live(ctx, LEASES_A_TURN + 1)
-        for lease in leases[:LEASES_A_TURN]:
+        ended = leases[:LEASES_A_TURN]
+        for lease in ended:
             self.end(ctx, lease, "revoked", "offering_retired", told=True)
+        after = evolve(record, cut_leases=record.cut_leases + len(ended), updated_at=ctx.wall)
         if len(leases) > LEASES_A_TURN:
             ctx.send(ctx.ref, CutFurther())
-            return evolve(record, updated_at=ctx.wall)
-        ctx.emit("federation.offering.cutoff", "medium", record.account_id, offering_id=record.id, slug=record.slug, leases=len(leases))
-        return evolve(record, cut_at=ctx.wall, updated_at=ctx.wall)
+            return after
+        facts = {"offering_id": record.id, "slug": record.slug, "leases": after.cut_leases}
+        ctx.emit("federation.offering.cutoff", "medium", record.account_id, **facts)
+        return evolve(after, cut_at=ctx.wall)
 
     # --- small things --------------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ class OfferingRecord:
         max_subscribers: seats; None for any number.
         residency_sensitive: whether what subscribers keep in it may be bound to a jurisdiction.
         notices_sent: how many notices of the end have been sent.
-        cut_at: when the last lease was ended after `access_ends_at`.
+        cut_leases: how many leases have been ended since `access_ends_at`.
+        cut_at: when the last of them was.
     """
 
     id: str
@@ -62,6 +63,7 @@ class OfferingRecord:
     retired_at: float | None = None
     access_ends_at: float | None = None
     notices_sent: int = 0
+    cut_leases: int = 0
     cut_at: float | None = None
     created_by: str | None = None
     created_at: float

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import actors.offering.actor
 from tests.support.grants import Peers
 from tests.support.services import OFFERINGS, WIKI, by_hand, data, offer, quiet_peers, step, subscribe
 
@@ -110,3 +111,15 @@ def test_access_ends_thirty_days_after_retirement(two: Peers) -> None:
     lease = two.ask("GET", f"{OFFERINGS}/{offering['id']}/leases").data[0]
     assert lease["state"] in ("revoked", "expired")
     assert two.ask("GET", grant_id).data["grant"]["state"] in ("revoked", "expired")
+
+
+def test_a_cut_off_in_several_turns_is_told_with_all_the_seats_that_it_took(two: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors.offering.actor, "LEASES_A_TURN", 2)
+    offering = offer(two, max_subscribers=None)
+    for key in range(1, 6):
+        assert subscribe(two, key, local_hostname=f"wiki{key}.b.example", ttl_days=90).status == 201
+    step(two, offering["id"], "retire")
+    two.world.run_for(30 * DAY + 60)
+    assert {lease["state"] for lease in two.ask("GET", f"{OFFERINGS}/{offering['id']}/leases").data} == {"revoked"}
+    (event,) = [event for event in two.a.store.events(0, 10_000) if event.kind == "federation.offering.cutoff"]
+    assert event.payload == {"offering_id": offering["id"], "slug": "wiki", "leases": 5}
