@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md")))
+OVERVIEWS = (ROOT / "README.md", ROOT / "scenarios/README.md")
+PAGES = (*OVERVIEWS, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md")))
 FOLDERS = ("actors", "api", "docs", "net", "runtime", "scenarios", "sim", "tests")
 
 DECISIONS = ROOT / "docs/decisions"

@@ -1,11 +1,14 @@
-"""The reference of the file format, as Markdown made from the registries; `python -m sim.scenario.reference` prints it.
+"""Pages made from the registries and the files: `python -m sim.scenario.reference` prints `docs/scenario-reference.md`, with a folder of
+scenarios behind it that folder's `README.md`.
 
-Lives here: tables for `docs/scenarios.md`. Must not live here: anything that explains more than what a key means.
+Lives here: tables. Must not live here: anything that explains more than what a key means (`docs/scenarios.md`).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,7 +20,21 @@ from sim.links import Uniform
 from sim.scenario.actions.registry import ACTIONS
 from sim.scenario.expectations import EXPECTATIONS
 from sim.scenario.kinds import Kind, keys_of
+from sim.scenario.load import load
 from sim.scenario.schema import SETTINGS, Expected, LinkPart, NatPart, PlatformPart, Scenario, Step, WorldPart
+
+_HEAD = """\
+# Reference of scenario files
+
+Every key, action, expectation and checker, as the program knows them. The [manual](scenarios.md) explains how they go together.
+"""
+_SHIPPED_HEAD = """\
+# Shipped scenarios
+
+Each file is documentation, demo and test in one: `powernode sim run scenarios/FILE`. The [manual](../docs/scenarios.md) explains them.
+
+| File | What it shows |
+|---|---|"""
 
 _TABLES = {
     "The top of the file": Scenario,
@@ -31,8 +48,17 @@ _TABLES = {
 
 
 def reference() -> str:
-    """All of it."""
-    return "\n".join((*_tables(), *_words("Actions", "do", ACTIONS), *_words("Expectations", "that", EXPECTATIONS), *_checkers()))
+    """The page of all keys, actions, expectations and checkers."""
+    parts = (*_tables(), *_words("Actions", "do", ACTIONS), *_words("Expectations", "that", EXPECTATIONS), *_checkers())
+    sections = [line.removeprefix("## ").strip() for part in parts for line in part.splitlines() if line.startswith("## ")]
+    index = "\n".join(f"- [{title}](#{title.lower().replace(' ', '-')})" for title in sections)
+    return "\n".join((_HEAD, index, "", *parts)).rstrip() + "\n"
+
+
+def shipped(folder: Path) -> str:
+    """The page that lists the scenario files of a folder."""
+    rows = [f"| [`{file.name}`]({file.name}) | {load(file).name} |" for file in sorted(folder.glob("*.toml"))]
+    return "\n".join((_SHIPPED_HEAD, *rows)) + "\n"
 
 
 def _tables() -> Iterator[str]:
@@ -89,4 +115,4 @@ def _checkers() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(reference())
+    print(shipped(Path(sys.argv[1])) if sys.argv[1:] else reference(), end="")
