@@ -1,4 +1,4 @@
-"""Limits for what a remote platform tells about itself: free-form objects, slugs, short texts.
+"""Limits for what a remote platform tells about itself: free-form objects, slugs, short texts, instants.
 
 Lives here: size, depth and character checks. Must not live here: the meaning of a capability, or the byte limit of a whole body
 (the face cuts that before parsing).
@@ -26,8 +26,10 @@ from actors.limits import (
     STRING_BYTES_MAX,
 )
 from actors.problems import Problem
+from runtime.clock import parse_iso
 
 INTEGER_MAX: Final = 2**63 - 1
+INSTANT_CHARS_MAX: Final = 40
 _KEY_CHARS_SHOWN: Final = 40
 _SLUG = re.compile(r"[!-~]+", re.ASCII)
 _BIDI_CONTROLS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -146,3 +148,13 @@ def parse_short_text(value: object, problems: list[Problem], field: str, *, char
         problems.append(Problem(field, code, "contains a control character"))
         return None
     return text or None
+
+
+def parse_instant(value: object) -> float | None:
+    """The instant (seconds since the epoch) that a remote tells; None for anything that is no ISO-8601 instant with a zone."""
+    if not isinstance(value, str) or len(value) > INSTANT_CHARS_MAX or "T" not in value:
+        return None
+    try:
+        return parse_iso(value)
+    except (ValueError, OverflowError):
+        return None

@@ -6,7 +6,7 @@ Lives here: strict reading of accept and heartbeat answers, and the mapping of a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from actors import certificates, sanitize
 from actors.contract import record as contract
@@ -17,7 +17,6 @@ from actors.peer.steps import INBOUND_SUBJECT_PREFIX
 from actors.ports import RemoteReply
 from actors.problems import Problem
 from actors.rotation.record import Ourselves
-from runtime.clock import parse_iso
 from runtime.errors import Fault, OperatorFault, RemoteFault
 from runtime.ids import is_uuid
 from runtime.values import Value
@@ -51,9 +50,6 @@ class AcceptAnswer(Value, frozen=True, kw_only=True):
     certificate: CertifiedKey | None = None
     operator_grant: str | None = None
     warnings: tuple[str, ...] = ()
-
-
-_INSTANT_CHARS_MAX: Final = 40
 
 
 def remote_code(reply: RemoteReply) -> str | None:
@@ -274,18 +270,8 @@ def parse_heartbeat(reply: RemoteReply) -> HeartbeatAnswer:
         acknowledged_epoch=_count(heard.get("epoch")),
         acknowledged_mark=_count(heard.get("start_mark")),
         acknowledged_history=_count(heard.get("history")),
-        received_at=_instant(data.get("received_at")),
+        received_at=sanitize.parse_instant(data.get("received_at")),
     )
-
-
-def _instant(value: object) -> float | None:
-    """The instant that a remote tells; None for anything else."""
-    if not isinstance(value, str) or len(value) > _INSTANT_CHARS_MAX or "T" not in value:
-        return None
-    try:
-        return parse_iso(value)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _count(value: object) -> int:

@@ -17,8 +17,7 @@ from actors.peer.remote_answers import remote_code, retry_after_s
 from actors.ports import RemoteReply
 from actors.problems import Problem
 from actors.received_grant.record import GrantFacts
-from actors.sanitize import parse_short_text
-from runtime.clock import parse_iso
+from actors.sanitize import parse_instant, parse_short_text
 from runtime.errors import Fault, RemoteFault
 from runtime.ids import is_uuid
 
@@ -26,7 +25,6 @@ BEARER_OVER: Final = frozenset({"grant_token_invalid", "grant_expired", "grant_r
 """Refusals by which an issuer says that a bearer will never be good again."""
 
 KIND_NAME: Final = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{GRANT_KIND_CHARS_MAX - 1}}}", re.ASCII)
-_INSTANT_CHARS_MAX: Final = 40
 
 
 def parse_facts(value: object) -> GrantFacts | str:
@@ -45,7 +43,7 @@ def parse_facts(value: object) -> GrantFacts | str:
     problems: list[Problem] = []
     subject = parse_short_text(value.get("remote_subject"), problems, "remote_subject", chars_max=GRANT_SUBJECT_CHARS_MAX)
     state = parse_short_text(value.get("state"), problems, "state", chars_max=NAME_CHARS_MAX)
-    issued_at, expires_at = _instant(value.get("issued_at")), _instant(value.get("expires_at"))
+    issued_at, expires_at = parse_instant(value.get("issued_at")), parse_instant(value.get("expires_at"))
     if issued_at is None or expires_at is None:
         return "issued_at" if issued_at is None else "expires_at"
     if problems:
@@ -61,15 +59,6 @@ def parse_facts(value: object) -> GrantFacts | str:
         expires_at=expires_at,
         state=state or "active",
     )
-
-
-def _instant(value: object) -> float | None:
-    if not isinstance(value, str) or len(value) > _INSTANT_CHARS_MAX or "T" not in value:
-        return None
-    try:
-        return parse_iso(value)
-    except (ValueError, OverflowError):
-        return None
 
 
 def confirmed(reply: RemoteReply, grant_id: str) -> GrantFacts | Fault:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors import limits
 from actors.problems import PROBLEMS_REPORTED_MAX, Problem, refusal
-from actors.sanitize import INTEGER_MAX, check_object, parse_short_text, parse_slugs
+from actors.sanitize import INTEGER_MAX, check_object, parse_instant, parse_short_text, parse_slugs
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -149,3 +149,13 @@ def test_a_short_text_that_is_long_or_could_move_a_cursor_is_refused(value: obje
     text, problems = short(value)
     assert text is None
     assert [problem.field for problem in problems] == ["jurisdiction"]
+
+
+@pytest.mark.parametrize("value", ["2031-01-31T12:00:00Z", "2031-01-31T13:00:00+01:00"])
+def test_an_instant_with_its_zone_is_read(value: str) -> None:
+    assert parse_instant(value) == 1927627200.0
+
+
+@pytest.mark.parametrize("value", [None, 7, "2031-01-31", "2031-01-31T12:00:00", "T" * 41, "T", ["T"]])
+def test_anything_else_is_no_instant(value: object) -> None:
+    assert parse_instant(value) is None
