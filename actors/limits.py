@@ -222,10 +222,10 @@ CHANNEL_ANSWER_S: Final = 4.0
 CHANNEL_RETRY_FIRST_S: Final = 1.0
 CHANNEL_RETRY_MAX_S: Final = 600.0
 CHANNEL_PROVEN_S: Final = 60.0
+"""A channel that lasted this long was a good one: the next attempt begins again with the shortest wait."""
 CHANNEL_RENEWED_GAP_S: Final = 1.0
 CHANNEL_RENEWED_WITHIN_S: Final = 3_600.0
 """Once the listener shows another certificate, peers are made to dial anew in turn: at such a distance, and all within so long."""
-"""A channel that lasted this long was a good one: the next attempt begins again with the shortest wait."""
 NEWS_WAITING_MAX: Final = 64
 NEWS_OF_ENDS_WAITING_MAX: Final = 4_096
 NEWS_IN_ONE_EVENT_MAX: Final = 48
@@ -236,6 +236,7 @@ CHANNEL_ECHO_BEHIND_MAX: Final = 2
 assert BODY_BYTES_MAX < CHANNEL_FRAME_BYTES_MAX <= REPLY_BYTES_MAX
 assert CHANNEL_CALLS_IN_FLIGHT_MAX < CHANNEL_QUEUE_FRAMES_MAX
 assert CHANNEL_RETRY_FIRST_S < CHANNEL_RETRY_MAX_S
+assert NEWS_IN_ONE_EVENT_MAX <= ARRAY_ELEMENTS_MAX
 
 # The hub.
 HUB_CONNECTIONS_MAX: Final = 4_096
