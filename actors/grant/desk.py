@@ -19,7 +19,7 @@ from actors.grant.axes import AXES
 from actors.grant.book import KIND as BOOK
 from actors.grant.book import GrantBook
 from actors.grant.count import counted, is_open
-from actors.grant.lifecycle import OPERATIONS, Operation, archive_at, state
+from actors.grant.lifecycle import OPERATIONS, Operation, archive_at, in_grace, state
 from actors.grant.messages import (
     BearerSealed,
     Changed,
@@ -203,6 +203,9 @@ class GrantDesk(Trail):
     @handles(Revoke)
     def on_revoke(self, message: Revoke, ctx: Context) -> None:
         record = self._grant(ctx, message.grant_id)
+        if message.immediate and record is not None and in_grace(record, ctx.wall):
+            self._end_grace(ctx, record, message)
+            return
         fault = _fault(record, "revoke", ctx.wall)
         if fault is None and record is not None:
             # An immediate end is for an emergency; no expectation may stand in its way.
@@ -219,6 +222,12 @@ class GrantDesk(Trail):
             ctx.send(Ref(OFFERING.name, written.resource_id), GrantEnded(written.id, "grant_revoked"))
         if written.origin == "managed_child":
             ctx.send(Ref(PEER.name, ctx.ref.id), GrantTakenBack(message.by, message.reason))
+        self._answer(ctx, written, message.mark)
+
+    def _end_grace(self, ctx: Context, record: GrantRecord, message: Revoke) -> None:
+        """A grant that was revoked already: what is under way may not finish either."""
+        written = self._put(ctx, evolve(record, revocation_immediate=True), record)
+        self._tell(ctx, written, "grace_ended", "user", message.by, reason=message.reason)
         self._answer(ctx, written, message.mark)
 
     @handles(Rotate)

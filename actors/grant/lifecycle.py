@@ -75,11 +75,14 @@ def may_go_on(grant: Life, begun_at: float, wall: float, *, ends_only: bool) -> 
     """
     if grant.archived_at is not None or begun_at > ended_at(grant):
         return False
-    if ends_only:
-        return True
-    revoked = grant.revoked_at
-    within = revoked is not None and wall < min(revoked + GRANT_REVOCATION_GRACE_S, grant.expires_at)
-    return within and not grant.revocation_immediate
+    return ends_only or in_grace(grant, wall)
+
+
+def in_grace(grant: Life, wall: float) -> bool:
+    """Whether the grant was revoked so short a time ago that what is under way may finish."""
+    if grant.archived_at is not None or grant.revoked_at is None or grant.revocation_immediate:
+        return False
+    return wall < min(grant.revoked_at + GRANT_REVOCATION_GRACE_S, grant.expires_at)
 
 
 def archive_at(grant: Life) -> float:

@@ -79,7 +79,10 @@ class Narrow(Value, frozen=True, kw_only=True):
 
 
 class Revoke(Value, frozen=True, kw_only=True):
-    """End a grant for good. Answer: `Changed` or `grant_already_revoked`."""
+    """End a grant for good. Answer: `Changed` or `grant_already_revoked`.
+
+    `immediate`: no grace for a migration under way; a grant that was revoked with a grace loses what is left of it.
+    """
 
     grant_id: str
     by: str | None

@@ -91,12 +91,27 @@ class Ending(Emancipating):
     @handles(Revoke)
     def on_revoke(self, message: Revoke, ctx: Context) -> None:
         record: PeerRecord | None = self.record
-        if record is None or record.status == "revoked":
-            ctx.reply(NOT_FOUND if record is None else ALREADY_REVOKED)
+        if record is None:
+            ctx.reply(NOT_FOUND)
+            return
+        if record.status == "revoked":
+            self._end_grace(ctx, record, message)
             return
         reason = message.reason or cascade.OPERATOR_INITIATED
         ctx.save(cascade.revoked(ctx, record, "operator_revoked", operator(message.by), reason, immediate=message.immediate))
         self._quiet(ctx)
+        self._shown(ctx, message.mark)
+
+    def _end_grace(self, ctx: Context, record: PeerRecord, message: Revoke) -> None:
+        """A compromise that was found out after an ordinary end: what might still finish then is over, and so is our key for the peer."""
+        revocation = record.revocation
+        if not message.immediate or revocation is None or revocation.phase != "draining":
+            ctx.reply(ALREADY_REVOKED)
+            return
+        by = operator(message.by)
+        untold = revocation.last_word is not None
+        ctx.audit("peer.grace_ended", by.kind, by.id, federation_peer_id=record.id, reason=message.reason, last_word_dropped=untold)
+        ctx.save(cascade.completed(ctx, record))
         self._shown(ctx, message.mark)
 
     def _shown(self, ctx: Context, mark: Mark | None) -> None:

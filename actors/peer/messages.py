@@ -97,7 +97,8 @@ class ResumePeering(Value, frozen=True):
 class Revoke(Value, frozen=True):
     """End the peering for good. Answer: `Shown`, or a fault (`already_revoked`).
 
-    `immediate`: no last word to the remote and no grace for what is under way, as after a compromise.
+    `immediate`: no last word to the remote and no grace for what is under way, as after a compromise. A peering that has ended with a grace
+    loses what is left of it, and is refused only once that is over.
     """
 
     by: str | None

@@ -51,7 +51,8 @@ ROUTES: Final = (
         summary="End a peering for good",
         description=(
             "No call of the peer is served from the commit on. The remote is told, what is under way may finish, then our key for it is "
-            "destroyed; `revocation_phase` shows how far that has come. Peering again means a new peer."
+            "destroyed; `revocation_phase` shows how far that has come. Peering again means a new peer. With `immediate`, a peering that "
+            "has ended and is still `draining` loses what is left of its grace; otherwise an end is refused the second time."
         ),
         body=bodies.REVOKE,
         success={200: shared.ONE_PEER},

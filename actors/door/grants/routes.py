@@ -89,7 +89,10 @@ _WRITES: Final = (
         permission=PEERS_MANAGE,
         tag=_TAG,
         summary="End a grant for good",
-        description="Every call whose authorisation begins after this has committed is refused.",
+        description=(
+            "Every call whose authorisation begins after this has committed is refused. A migration under way may finish for five minutes "
+            "unless `immediate` is given, also afterwards, while they last."
+        ),
         body=bodies.REVOKE_GRANT,
         success={200: bodies.ONE_GRANT},
         errors={404: _NO_PEER, 409: ("grant_already_revoked", "grant_test_failed"), 422: ("invalid_text",)},

@@ -9,6 +9,7 @@ import pytest
 from actors.continuity.messages import EpochClaimed
 from actors.continuity.record import KIND as CONTINUITY
 from actors.continuity.record import frozen_by
+from actors.grant.record import KIND as GRANT
 from actors.wall_clock.messages import ClockHeard
 from actors.wall_clock.record import KIND as WALL_CLOCK
 from runtime.actor import Ref
@@ -190,6 +191,19 @@ def test_revoking_is_final(two: Peers) -> None:
     for act in ("rotate_token", "review"):
         assert two.ask("POST", f"{grant_id}/{act}", {}).body["code"] == "grant_already_revoked"
     assert two.ask("PATCH", grant_id, {"label": "x"}).body["code"] == "grant_already_revoked"
+
+
+def test_an_immediate_end_after_an_ordinary_one_ends_the_grace(two: Peers) -> None:
+    grant_id, _ = two.issue()
+    ended = two.revoke(grant_id, reason="no longer needed").data["grant"]
+    two.world.run_for(10.0)
+    again = two.revoke(grant_id, reason="stolen", immediate=True)
+    assert again.status == 200
+    assert again.data["grant"] | {"updated_at": "", "version": 0} == ended | {"updated_at": "", "version": 0}
+    row = two.a.store.load(GRANT.name, grant_id)
+    assert row is not None
+    assert row.record.revocation_immediate
+    assert two.revoke(grant_id, immediate=True).body["code"] == "grant_already_revoked"
 
 
 def test_archival_after_ninety_days_hides_the_row_and_keeps_it(two: Peers) -> None:

@@ -189,6 +189,33 @@ def test_an_immediate_revocation_gives_no_grace_and_tells_nobody(two: Pair) -> N
     assert two.network.passed == []
 
 
+def test_an_immediate_end_after_an_ordinary_one_ends_the_grace_and_keeps_the_reason(two: Pair) -> None:
+    two.network.down.add(two.b.url)
+    revoke(two, "moved out")
+    two.network.advance(5.0)
+    before = two.a.record(two.at_a.peer_id)
+    assert (before.revocation.phase, before.outbound is None) == ("draining", False)
+    revoke(two, "key stolen", immediate=True)
+    row = two.a.record(two.at_a.peer_id)
+    assert (row.revocation.phase, row.revocation.last_word, row.outbound) == ("complete", None, None)
+    assert (row.peering_epoch, row.metadata["revocation_reason"]) == (before.peering_epoch, "moved out")
+    assert not standing.may_finish(row, before.peering_epoch - 1, two.network.clock.wall())
+    ended = [entry for entry in two.a.chain(two.at_a.peer_id) if entry.action == "peer.grace_ended"]
+    assert [(entry.actor_kind, entry.actor_id, entry.payload["reason"]) for entry in ended] == [("user", OPERATOR, "key stolen")]
+    two.network.down.clear()
+    two.network.passed.clear()
+    two.network.advance(310.0)
+    assert [passed for passed in two.network.passed if passed[0] == "a"] == []
+    assert two.a.told(two.at_a.peer_id, Revoke(OPERATOR, immediate=True)).code == "already_revoked"
+
+
+def test_a_second_end_that_is_not_immediate_changes_nothing(two: Pair) -> None:
+    revoke(two)
+    before = two.a.record(two.at_a.peer_id)
+    assert two.a.told(two.at_a.peer_id, Revoke(OPERATOR)).code == "already_revoked"
+    assert two.a.record(two.at_a.peer_id) == before
+
+
 def test_an_unreachable_remote_is_told_three_times_and_then_given_up(two: Pair) -> None:
     two.network.down.add(two.b.url)
     revoke(two)
