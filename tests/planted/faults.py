@@ -520,7 +520,7 @@ def pruned_without_reading_back(patch: Patch) -> None:
 @plant("archive-pruned")
 def unverified_shipments_pruned(patch: Patch) -> None:
     """A shipment that is only chosen counts as safe."""
-    patch.setattr(Pruner, "_go_on", _prune_whatever)
+    patch.setattr(Pruner, "go_on", _prune_whatever)
 
 
 def _prune_whatever(pruner: Any, ctx: Any, run: Any) -> None:

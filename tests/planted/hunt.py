@@ -95,12 +95,12 @@ def noticed(plant: Plant, file: Path, seed: int) -> tuple[Failure, str | None] |
     checkers. So a rule has to notice a plant, not an exception.
     """
     stages: list[Stage] = []
-    with planted(plant):
-        try:
+    try:
+        with planted(plant):
             result = run(loaded(file), seed, explain=False, staged=stages.append)
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            return Failure("exception", 0.0, text), text
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return Failure("exception", 0.0, text), text
     if result.passed:
         return None
     first = result.failures[0]

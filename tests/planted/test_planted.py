@@ -16,7 +16,7 @@ import tests.planted.faults  # registers the faults
 from actors.peer.actor import PeerActor
 from sim.checkers.registry import CHECKERS
 from tests.planted.__main__ import main
-from tests.planted.hunt import hunt, loaded
+from tests.planted.hunt import hunt, loaded, planted
 from tests.planted.registry import PLANTS, Patch, Plant
 
 SAMPLE = (
@@ -88,6 +88,25 @@ def test_there_are_at_least_twenty() -> None:
     assert len(PLANTS) >= 20
     assert all(plant.fault.endswith(".") for plant in PLANTS.values())
     assert all(file.exists() for plant in PLANTS.values() for file in plant.files)
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_each_still_has_its_place_in_the_program(name: str) -> None:
+    with planted(PLANTS[name]):
+        pass
+
+
+def test_one_whose_place_is_gone_is_broken_and_ends_no_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def moved(patch: Patch) -> None:
+        patch.setattr(PeerActor, "a_method_that_is_gone", None)
+
+    monkeypatch.setitem(PLANTS, "moved", Plant("moved", "It is gone.", moved, ("happy-path",)))
+    assert main(["moved", "digest_not_cleared", "--seeds", "1", "--folder", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "BROKEN  in happy-path.toml seed 1: AttributeError" in told
+    assert "1 of 2 found" in told
 
 
 def test_a_hunt_looks_where_it_is_told_first_and_then_where_it_is_cheap() -> None:
