@@ -23,6 +23,9 @@ from api.cli.text import clean, counted
 
 _DAYS = DaysType(OVERLAP_DAYS_MIN, OVERLAP_DAYS_MAX)
 
+_JSON_ONLY = ("peers", "counts", "ca_pem", "next_ca_pem", "overlap_days")
+"""What a reader is not shown, or otherwise; `overlap_days` says nothing of the rotation under way, whose window has `begins` and `ends`."""
+
 
 @click.command(cls=Command)
 @click.option("--overlap", type=_DAYS, metavar="TIME",
@@ -106,7 +109,7 @@ def show(client: Client, data: dict[str, Any], *, begun: bool = False) -> None:
         emit_json(found)
     else:
         say(_headline(found))
-        block((name, value) for name, value in found.items() if name not in ("peers", "counts", "ca_pem", "next_ca_pem"))
+        block((name, value) for name, value in found.items() if name not in _JSON_ONLY)
         for peer in found.get("peers", ()):
             told = "" if not peer.get("remedy") else f"  {'was told' if peer.get('told') else 'not told yet'}. {clean(peer.get('remedy'))}"
             say(f"  {clean(peer.get('remote_instance_url'))}  {clean(peer.get('progress'))}{told}")

@@ -52,6 +52,13 @@ def test_what_is_left_of_a_rotation_is_said_as_it_is(api: OperatorApi, run: Run,
     assert words in result.stderr
 
 
+def test_the_overlap_that_is_usual_is_not_shown_as_that_of_the_rotation(api: OperatorApi, run: Run) -> None:
+    api.answers["get_trust_rotation"] = shown("waiting", rotating=True, overlap_days=7.0, ends="2026-11-28T00:00:00.000Z")
+    printed = run("trust", "status").stdout
+    assert ("overlap_days" in printed, "2026-11-28" in printed) == (False, True)
+    assert json.loads(run("trust", "status", "--json").stdout)["overlap_days"] == 7.0
+
+
 def test_a_rotation_begins_with_what_was_asked(api: OperatorApi, run: Run) -> None:
     api.answers["rotate_trust"] = shown("waiting", rotating=True)
     assert run("trust", "rotate", "--overlap", "3d", "--yes").exit_code == 0
