@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,20 @@ class Counts:
     impossible: int = 0
 
 
+class CorpusError(Exception):
+    """The folder took no more.
+
+    Attributes:
+        path: what could not be written.
+        reason: what the system said.
+    """
+
+    def __init__(self, path: Path, reason: OSError) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class Corpus:
     """The folder. Damaged files in it are passed over: they can only cost coverage.
 
@@ -46,6 +61,9 @@ class Corpus:
         documents: those that touched something new, oldest first.
         features: what was touched, to how many runs touched it.
         failures: the identity of each failure that was found, to its file.
+
+    Raises:
+        CorpusError: by all that writes: it could not.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +72,8 @@ class Corpus:
         self.documents: list[Document] = []
         self.features: dict[str, int] = {}
         self.failures: dict[str, Path] = {}
-        (folder / FAILURES).mkdir(parents=True, exist_ok=True)
+        with _writing(folder):
+            (folder / FAILURES).mkdir(parents=True, exist_ok=True)
         self._read()
 
     def _read(self) -> None:
@@ -79,8 +98,9 @@ class Corpus:
         failures = [{"identity": identity, "file": file.name} for identity, file in self.failures.items()]
         state = {"counts": attrs.asdict(self.counts), "features": self.features, "failures": failures}
         draft = self.folder / f"{STATE}.new"
-        draft.write_text(json.dumps(state, indent=1), encoding="utf-8")
-        draft.replace(self.folder / STATE)
+        with _writing(draft):
+            draft.write_text(json.dumps(state, indent=1), encoding="utf-8")
+            draft.replace(self.folder / STATE)
 
     def touch(self, features: Iterable[str]) -> list[str]:
         """Count what a run has touched; what of it is new."""
@@ -97,16 +117,26 @@ class Corpus:
         self.documents.append(document)
         more = len(new) - COMMENT_FEATURES_MAX
         told = [*new[:COMMENT_FEATURES_MAX], *([f"and {more} more"] if more > 0 else [])]
-        name = f"{len(self.documents):05}-{_short(document)}.toml"
-        (self.folder / name).write_text(to_toml(document, comment="Touched first:\n" + "\n".join(told)), encoding="utf-8")
+        path = self.folder / f"{len(self.documents):05}-{_short(document)}.toml"
+        with _writing(path):
+            path.write_text(to_toml(document, comment="Touched first:\n" + "\n".join(told)), encoding="utf-8")
 
     def fail(self, failure: Failure, text: str) -> Path:
         """Keep a way to fail that was not known."""
         digest = hashlib.blake2b(failure.identity.encode(), digest_size=4).hexdigest()
         path = self.folder / FAILURES / f"{failure.checker}-{digest}.toml"
-        path.write_text(text, encoding="utf-8")
+        with _writing(path):
+            path.write_text(text, encoding="utf-8")
         self.failures[failure.identity] = path
         return path
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CorpusError(path, error) from error
 
 
 def _short(document: dict[str, Any]) -> str:

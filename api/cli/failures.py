@@ -41,7 +41,7 @@ EXIT_MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.CONFLICT: "the present state does not allow it, or somebody else changed it first",
     Exit.UNREACHABLE: "the daemon or the remote platform could not be reached in time or could not prove who it is",
     Exit.WAIT_TIMED_OUT: "`wait` gave up before the state was reached",
-    Exit.OUTPUT_FAILED: "the result could not be written to standard output, which may be full; it may have been done nevertheless",
+    Exit.OUTPUT_FAILED: "the result could not be written to standard output or its file, which may be full; it may have been done",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.READER_GONE: "whoever read standard output has gone, as after `| head`",
 }

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from api.cli.failures import Exit
 from api.cli.lazy import Command
 from runtime.clock import SystemClock
 from runtime.values import evolve
-from sim.commands.shared import loaded, span
-from sim.corpus import Corpus
+from sim.commands.shared import loaded, span, unwritten
+from sim.corpus import Corpus, CorpusError
 from sim.coverage import untouched
 from sim.explore import Explorer, Found
 from sim.scenario.write import read_document
@@ -40,26 +41,40 @@ def explore_(budget: float | None, runs: int | None, jobs: int | None, seed: int
 
     Documents that touch something new are kept in the corpus, and a later exploration goes on from there. Ctrl-C ends it with what it has.
     """
+    if budget == 0.0:
+        raise click.BadParameter("0s leaves no time for a single run", param_hint="'--budget'")
     quiet()
-    files = sorted(folder.glob("*.toml"))
-    known = Corpus(corpus)
-    explorer = Explorer(known, [read_document(file) for file in files if loaded(file)], seed)
-    for_s = BUDGET_S if budget is None and runs is None else budget
-    session = _Session(known)
-    stream = explorer.explore(runs=runs, for_s=for_s, jobs=jobs or os.cpu_count() or 1)
+    begun = [read_document(file) for file in sorted(folder.glob("*.toml")) if loaded(file)]
+    try:
+        known = Corpus(corpus)
+        session = _Session(known)
+        stream = Explorer(known, begun, seed).explore(
+            runs=runs, for_s=BUDGET_S if budget is None and runs is None else budget, jobs=jobs or os.cpu_count() or 1
+        )
+        interrupted = _search(stream, session, known)
+    except CorpusError as error:
+        raise unwritten(error.path, error.reason, as_json=as_json) from error
+    outcome = session.outcome()
+    for line in [json.dumps(outcome)] if as_json else _lines(outcome):
+        click.echo(line)
+    if session.failed:
+        raise click.exceptions.Exit(1)
+    if interrupted:
+        raise click.exceptions.Exit(int(Exit.INTERRUPTED))
+
+
+def _search(stream: Generator[Found, None, None], session: _Session, known: Corpus) -> bool:
+    """Search to the end; whether the user ended it. What was found until then is kept either way."""
     try:
         with closing(stream):
             for found in stream:
                 session.add(found)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
+        return True
     finally:
         known.save()
-    outcome = session.outcome()
-    for line in [json.dumps(outcome)] if as_json else _lines(outcome):
-        click.echo(line)
-    if session.failed:
-        raise click.exceptions.Exit(1)
+    return False
 
 
 class _Session:

@@ -9,7 +9,7 @@ import click
 
 from api.cli.lazy import Command
 from runtime.clock import iso
-from sim.commands.shared import span, writable
+from sim.commands.shared import span, writable, write
 from sim.record import NoRecordingError, document, take
 from sim.scenario.write import to_toml
 
@@ -38,7 +38,7 @@ def record(data: Path, since: float | None, actors: tuple[str, ...], out: Path, 
         told = document(taken.flight, since_s=since, actors=actors)
     except NoRecordingError as error:
         raise click.ClickException(str(error)) from error
-    out.write_text(to_toml(told), encoding="utf-8")
+    write(out, to_toml(told), as_json=as_json)
     if not taken.fresh:
         text = f"no daemon runs on this folder: this is what the last one wrote at {iso(taken.written_at)}, at its stop, after a crash of a"
         click.echo(f"{text} handler or because it was asked; if it was killed later, what it did since then is not in it", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -29,12 +30,19 @@ ALONE_COST_MAX: Final = 60.0
 """Runs that cost no more in all are done before other processes would have started."""
 
 
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A sweep of `nan` minutes would run nothing and pass, and no clock comes to the end of `inf`."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no time; write a number of minutes, as in 10", ctx, param)
+    return value
+
+
 @click.command("run", cls=Command)
 @click.argument("files", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @click.option("--seed", type=int, help="The first seed, in place of each file's own.")
 @click.option("--seeds", type=click.IntRange(min=1), metavar="K", help="K seeds for each file, counted up from the first.")
 @click.option("--runs", type=click.IntRange(min=1), metavar="N", help="N runs in all: more of files that run fast, at least three of each.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Begin no run after M minutes.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), callback=finite, metavar="M", help="Begin no run after M minutes.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Processes that run at once; by default one per processor.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per run on standard output, and one for all at the end.")
 def run_(

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 
 import click
 
+from api.cli.failures import Exit, Failure
 from api.durations import parse_duration
 from sim.scenario.load import ScenarioError, load
 from sim.scenario.run import Result
@@ -34,6 +35,25 @@ def writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
     if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"there is no folder {value.parent}", ctx, param)
     return value
+
+
+def write(path: Path, text: str, *, as_json: bool) -> None:
+    """Write the result of a command into its file.
+
+    Raises:
+        Failure: `output_failed`; told as an object after `--json`.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unwritten(path, error, as_json=as_json) from error
+
+
+def unwritten(path: Path, error: OSError, *, as_json: bool) -> Failure:
+    """What a command says of a file that took nothing."""
+    failure = Failure("output_failed", f"{path} could not be written: {error.strerror or error}", Exit.OUTPUT_FAILED)
+    failure.as_json = as_json
+    return failure
 
 
 def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

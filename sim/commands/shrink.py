@@ -10,7 +10,7 @@ import click
 
 from api.cli.lazy import Command
 from api.cli.text import counted
-from sim.commands.shared import FILE, loaded, writable
+from sim.commands.shared import FILE, loaded, writable, write
 from sim.scenario.write import read_document
 from sim.shrink import RUNS_MAX, NotFailingError, Shrunk, shrink
 
@@ -38,7 +38,7 @@ def shrink_(file: Path, seed: int | None, checker: str | None, out: Path | None,
         )  # fmt: skip
     except NotFailingError as error:
         raise click.ClickException(str(error)) from error
-    target.write_text(shrunk.text.replace("sim replay FILE", f"sim replay {target.name}"), encoding="utf-8")
+    write(target, shrunk.text.replace("sim replay FILE", f"sim replay {target.name}"), as_json=as_json)
     if as_json:
         click.echo(json.dumps(_document(shrunk, target, seed)))
         return

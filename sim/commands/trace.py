@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Command
-from sim.commands.shared import FILE, failure_lines, loaded, span, writable
+from sim.commands.shared import FILE, failure_lines, loaded, span, writable, write
 from sim.scenario.run import run
 from sim.trace.film import Film
 from sim.trace.mermaid import diagram
@@ -41,7 +41,7 @@ def trace(file: Path, seed: int | None, until: float | None, html: Path | None, 
         flaw = film.flaw_in(page)
         if flaw is not None:
             raise click.ClickException(f"the page would hold {flaw}, and is not written")
-        html.write_text(page, encoding="utf-8")
+        write(html, page, as_json=as_json)
         click.echo(f"{html}: {len(film.events)} events of {len(film.hosts)} platforms, digest {result.digest}", err=True)
     drawn = diagram(film) if mermaid else None
     if as_json:

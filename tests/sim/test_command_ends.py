@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from sim.cli import sim as simulator
 
@@ -39,3 +41,99 @@ def test_a_shrunk_scenario_never_takes_the_place_of_the_one_that_it_comes_from(t
     result = CliRunner().invoke(simulator, ["shrink", str(file), "--out", str(tmp_path / "." / "failing.toml")])
     assert result.exit_code == 2
     assert "would be lost" in result.stderr
+
+
+FAILING = """
+name = "never"
+description = "Nobody is active at once."
+
+[world]
+for = "1m"
+
+[[platform]]
+name = "a"
+
+[[platform]]
+name = "b"
+
+[[at]]
+t = "0s"
+do = "propose"
+on = "a"
+peer = "b"
+
+[[expect]]
+that = "eventually"
+on = "a"
+peer = "b"
+is = "active"
+within = "1s"
+"""
+
+
+@pytest.mark.parametrize("command", [["trace", "--html"], ["shrink", "--out"]], ids=lambda command: command[0])
+def test_a_result_that_its_file_does_not_take_is_one_sentence(command: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "failing.toml"
+    file.write_text(FAILING, encoding="utf-8")
+    result = CliRunner().invoke(simulator, [command[0], str(file), command[1], "/dev/full"])
+    assert result.exit_code == 8
+    assert result.stderr.splitlines()[-1] == "error: /dev/full could not be written: No space left on device (output_failed)"
+    told = CliRunner().invoke(simulator, [command[0], str(file), command[1], "/dev/full", "--json"])
+    assert (told.exit_code, json.loads(told.stderr.splitlines()[-1])["code"]) == (8, "output_failed")
+
+
+@pytest.mark.parametrize("corpus", ["file", "file/below"])
+def test_a_corpus_that_can_be_no_folder_is_one_sentence(corpus: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "none").mkdir()
+    result = CliRunner().invoke(
+        simulator, ["explore", "--runs", "1", "--folder", str(tmp_path / "none"), "--corpus", str(tmp_path / corpus)]
+    )  # fmt: skip
+    assert result.exit_code == (2 if corpus == "file" else 8)
+    assert str(tmp_path / corpus) in result.stderr
+    assert len(result.stderr.splitlines()) <= 4
+
+
+def test_a_corpus_that_takes_no_more_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = explored(tmp_path)
+    assert result.exit_code == 8
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path}/corpus/")
+    assert last.endswith("could not be written: No space left on device (output_failed)")
+
+
+def test_a_search_that_somebody_ends_has_not_come_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sim.explore.try_one", interrupted)
+    result = explored(tmp_path)
+    assert result.exit_code == 130
+    assert result.stdout.startswith("0 runs in ")
+    assert (tmp_path / "corpus" / "state.json").is_file()
+
+
+def explored(tmp_path: Path) -> Result:
+    """A search of one document, from no files, with its corpus in the folder `corpus`."""
+    (tmp_path / "none").mkdir()
+    return CliRunner().invoke(
+        simulator, ["explore", "--runs", "1", "--jobs", "1", "--folder", str(tmp_path / "none"), "--corpus", str(tmp_path / "corpus")]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["run", HAPPY, "--minutes", "nan"], "nan is no time"),
+        (["run", HAPPY, "--minutes", "inf"], "inf is no time"),
+        (["explore", "--budget", "0s"], "0s leaves no time for a single run"),
+    ],
+    ids=lambda given: given[-1] if isinstance(given, list) else "",
+)
+def test_a_sweep_of_nothing_is_refused(command: list[str], words: str) -> None:
+    result = CliRunner().invoke(simulator, command)
+    assert (result.exit_code, words in result.stderr) == (2, True), result.output
