@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from actors.peer.lifecycle import STATUSES
+from api.cli.text import clean
 from api.durations import parse_duration
 from sim.links import Bimodal, Burst, Fixed, Latency, LogNormal, Uniform
 from sim.schedule import Deviation, parse_deviation
@@ -82,6 +83,10 @@ def _some(words: Sequence[str]) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty")
+    obeyed = next((each for each in value if each not in "\n\t" and clean(each) != each), None)
+    if obeyed is not None:
+        # It is printed as it is, and a file may come from anybody.
+        raise ValueError(f"must hold no {obeyed!r}, which a terminal might obey")
     return value.strip()
 
 

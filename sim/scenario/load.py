@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 import sim.scenario.actions  # noqa: F401  # registers the actions
+from api.cli.text import clean
 from sim.scenario.actions.registry import ACTIONS, ANSWERED
 from sim.scenario.codes import NO_ANSWER, ROUTE_CODES
 from sim.scenario.expectations import EXPECTATIONS
@@ -33,6 +34,9 @@ _WHAT: Final[Mapping[Names, str]] = {
     "call": "named step of this file",
     "nat": "NAT of this file",
 }
+_DIGITS: Final = re.compile(r"[\d_]{4000}", re.ASCII)
+"""Of more than 4,300 the interpreter makes no number."""
+
 _PLATFORM_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 
 
@@ -86,6 +90,12 @@ def parse(text: str, path: str) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"at line (\d+)", str(error))
         raise ScenarioError(path, [Problem(int(at[1]) if at else text.count("\n") + 1, "TOML", str(error))]) from error
+    except RecursionError as error:
+        raise ScenarioError(path, [Problem(1, "TOML", "tables and arrays within one another are too many")]) from error
+    except ValueError as error:
+        found = _DIGITS.search(text)
+        line = text.count("\n", 0, found.start()) + 1 if found else 1
+        raise ScenarioError(path, [Problem(line, "TOML", "a number of so many digits is none that any key takes")]) from error
     reading = _Reading(data, Places(text), path)
     scenario = reading.scenario()
     if scenario is None or reading.problems:
@@ -129,7 +139,7 @@ class _Reading:
         return member_names(str(row["name"]), count if usable else 1) if "name" in row else []
 
     def problem(self, table: str, number: int, key: str, text: str) -> None:
-        self.problems.append(Problem(self.places.line(table, number, key), f"{table}.{key}".strip("."), text))
+        self.problems.append(Problem(self.places.line(table, number, key), clean(f"{table}.{key}".strip(".")), text))
 
     def scenario(self) -> Scenario | None:
         top = keys_of(Scenario)
