@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 
+from api.cli.text import counted
 from api.durations import parse_duration
 from sim import reduction
 from sim.reduction import ddmin
@@ -146,7 +147,7 @@ class _Shrinker:
         if document != self.document:
             self.document, self.failure = document, failure
             steps, platforms = (len(reduction.tables(document, name)) for name in ("at", "platform"))
-            self._progress(f"run {self.runs}: {steps} steps, {platforms} platforms{what and f', {what}'}")
+            self._progress(f"run {self.runs}: {counted(steps, 'step')}, {counted(platforms, 'platform')}{what and f', {what}'}")
         return True
 
     # --- reducing ----------------------------------------------------------------------------------------------------
@@ -285,11 +286,11 @@ class _Shrinker:
         document = {
             **self.document,
             "name": f"{original['name']}, shrunk",
-            "description": f"Fails by {self.failure.identity}",
+            "description": f"Fails by {self.failure.checker}: {self.failure.sentence}",
         }
         comment = (
-            f"Fails by {self.failure.checker} at {self.failure.at:.3f} s under seed {seed}:\n  {self.failure.text}\n"
-            f"Shrunk from {Path(self.path).name} in {self.runs} runs, from {counts[0]} to {counts[1]} steps.\n"
+            f"Fails by {self.failure.checker} at {self.failure.at:.3f} s under seed {seed}:\n  {self.failure.sentence}\n"
+            f"Shrunk from {Path(self.path).name} in {counted(self.runs, 'run')}, from {counted(counts[0], 'step')} to {counts[1]}.\n"
             f"Replay it with: powernode sim replay FILE --seed {seed}"
         )
         return Shrunk(document, self.failure, to_toml(document, comment=comment), self.runs, counts[0], counts[1], exhausted)

@@ -11,6 +11,7 @@ import attrs
 import click
 
 from api.cli.lazy import Command
+from api.cli.text import counted
 from sim.audit import CONTEXT, AuditError, Divergence, Verdict, audit
 from sim.commands.shared import files_of, loaded
 from sim.drivers import DRIVERS
@@ -46,7 +47,7 @@ def audit_(files: tuple[Path, ...], seed: int | None, seeds: int, hash_seed: int
                     click.echo(line)
         except AuditError as error:
             raise click.ClickException(f"{file}: {error}") from error
-    click.echo(f"{audited} run(s) audited, {differing} differ", err=True)
+    click.echo(f"{counted(audited, 'run')} audited, {differing} differ", err=True)
     if differing:
         raise click.exceptions.Exit(1)
 

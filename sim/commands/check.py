@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Command
+from api.cli.text import counted
 from sim.commands.shared import ProblemsError, files_of
 from sim.scenario.load import Problem, ScenarioError, load
 
@@ -33,4 +34,4 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
         raise click.exceptions.Exit(ProblemsError.exit_code)
     if wrong:
         raise ProblemsError("\n".join(map(str, wrong)))
-    click.echo(f"{len(given)} file(s) without problems", err=True)
+    click.echo(f"{counted(len(given), 'file')} without problems", err=True)

@@ -6,8 +6,10 @@ Lives here: the bars, and the figures of a tally in words. Must not live here: c
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from runtime.clock import SystemClock
 from sim.sweep import Tally
@@ -49,7 +51,25 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-class Progress:
+class _Barred:
+    """What may have a bar on the terminal."""
+
+    _bar: rich.progress.Progress | None = None
+
+    @contextmanager
+    def aside(self, stream: IO[Any]) -> Iterator[None]:
+        """Room for what the block prints to `stream`: the bar is gone meanwhile, and below it afterwards."""
+        bar = self._bar if stream.isatty() else None
+        if bar is not None:
+            bar.stop()
+        try:
+            yield
+        finally:
+            if bar is not None:
+                bar.start()
+
+
+class Progress(_Barred):
     """A bar while the block runs.
 
     Args:
@@ -62,7 +82,6 @@ class Progress:
         self._limit_s = None if minutes is None or total is not None else minutes * 60.0
         self._clock = SystemClock()
         self._started = self._shown_at = self._clock.now()
-        self._bar: rich.progress.Progress | None = None
         self._last: Tally | None = None
 
     def __enter__(self) -> Progress:
@@ -92,7 +111,7 @@ class Progress:
         self._bar.update(self._task, completed=at, figures=brief(tally, elapsed_s))
 
 
-class Share:
+class Share(_Barred):
     """A bar of how much of one long task is done, while the block runs.
 
     Args:
@@ -103,7 +122,6 @@ class Share:
         self._what = what
         self._clock = SystemClock()
         self._shown_at = self._clock.now()
-        self._bar: rich.progress.Progress | None = None
 
     def __enter__(self) -> Share:
         if sys.stderr.isatty():
@@ -135,7 +153,7 @@ def _bar() -> rich.progress.Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        # What is printed meanwhile moves above the bar, but output that goes to a file must arrive there.
-        redirect_stdout=sys.stdout.isatty(),
+        # `click.echo` would write past rich's stand-in of a stream, behind the bar; see `_Barred.aside`.
+        redirect_stdout=False,
         redirect_stderr=False,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import partial
 from typing import IO, Any
 
 import attrs
@@ -38,7 +40,7 @@ def rehearse_(source: IO[str], overlap: int | None, seeds: int, as_json: bool) -
         with Share("rehearsal") as share:
             report = rehearse(
                 told, now=SystemClock().wall(), overlap_days=overlap or overlap_told(told), seeds=range(1, seeds + 1),
-                tell=lambda text: click.echo(text, err=True), watch=share.show,
+                tell=partial(_tell, share), watch=share.show,
             )  # fmt: skip
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.UsageError(f"FILE is no JSON: {error}") from error
@@ -47,6 +49,11 @@ def rehearse_(source: IO[str], overlap: int | None, seeds: int, as_json: bool) -
     _show(report, as_json)
     if report.left_behind or report.obstacles:
         raise click.exceptions.Exit(1)
+
+
+def _tell(share: Share, text: str) -> None:
+    with share.aside(sys.stderr):
+        click.echo(text, err=True)
 
 
 def _show(report: Report, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,14 +18,14 @@ from api.cli.lazy import Command
 from api.cli.text import counted
 from runtime.clock import SystemClock
 from sim.commands.progress import Progress, figures
-from sim.commands.shared import document, failure_lines, files_of, loaded, show
+from sim.commands.shared import document, failure_lines, files_of, loaded, replay_command, show
 from sim.scenario.run import Result
 from sim.scenario.schema import Scenario
 from sim.sweep import Case, Tally, cases, spread, sweep
 
 INTERRUPTED: Final = 130
 IN_FULL_MAX: Final = 3
-"""Failures of one scenario by one checker that are shown with all that is known; the others get one line."""
+"""Failures of one scenario by one checker that are shown with all that is known; the others go without the last events."""
 
 ALONE_COST_MAX: Final = 60.0
 """Runs that cost no more in all are done before other processes would have started."""
@@ -79,7 +80,9 @@ def _play(chosen: Iterator[Case], total: int | None, jobs: int, minutes: float |
         with closing(stream), Progress(total, minutes) as progress:
             for done in stream:
                 report.tally.add(done)
-                report.result(done.result)
+                if report.tells(done.result):
+                    with progress.aside(sys.stdout):
+                        report.result(done.result)
                 progress.show(report.tally)
     except KeyboardInterrupt:
         return True
@@ -117,12 +120,15 @@ class _Report:
         self._started = self._clock.now()
         self._shown: Counter[tuple[str, str]] = Counter()
 
+    def tells(self, result: Result) -> bool:
+        """Whether something is said of this run."""
+        return self._as_json or self._each or not result.passed
+
     def result(self, result: Result) -> None:
         if self._as_json:
             click.echo(json.dumps(document(result)))
         elif result.passed:
-            if self._each:
-                show(result)
+            show(result)
         else:
             self._failure(result)
 
@@ -132,7 +138,7 @@ class _Report:
         if self._shown[kind] <= IN_FULL_MAX:
             show(result)
         else:
-            click.echo(f"FAILED  {result.scenario}\n{next(failure_lines(result))}")
+            click.echo(f"FAILED  {result.scenario}\n{next(failure_lines(result))}\n  replay: {replay_command(result)}")
 
     @property
     def never(self) -> list[str]:

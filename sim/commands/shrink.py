@@ -43,9 +43,9 @@ def shrink_(file: Path, seed: int | None, checker: str | None, out: Path | None,
         click.echo(json.dumps(_document(shrunk, target, seed)))
         return
     if shrunk.exhausted:
-        click.echo(f"stopped after {shrunk.runs} runs; --runs allows more", err=True)
+        click.echo(f"stopped after {counted(shrunk.runs, 'run')}; --runs allows more", err=True)
     click.echo(f"{target}: {counted(shrunk.steps_before, 'step')} became {shrunk.steps_after} in {counted(shrunk.runs, 'run')}")
-    click.echo(f"  {shrunk.failure.checker} at {shrunk.failure.at:.3f} s (seed {seed}): {shrunk.failure.text}")
+    click.echo(f"  {shrunk.failure.checker} at {shrunk.failure.at:.3f} s (seed {seed}): {shrunk.failure.sentence}")
 
 
 def _document(shrunk: Shrunk, target: Path, seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Command
+from api.cli.text import counted
 from sim.commands.shared import FILE, failure_lines, loaded, span, writable, write
 from sim.scenario.run import run
 from sim.trace.film import Film
@@ -42,7 +43,8 @@ def trace(file: Path, seed: int | None, until: float | None, html: Path | None, 
         if flaw is not None:
             raise click.ClickException(f"the page would hold {flaw}, and is not written")
         write(html, page, as_json=as_json)
-        click.echo(f"{html}: {len(film.events)} events of {len(film.hosts)} platforms, digest {result.digest}", err=True)
+        size = f"{counted(len(film.events), 'event')} of {counted(len(film.hosts), 'platform')}"
+        click.echo(f"{html}: {size}, digest {result.digest}", err=True)
     drawn = diagram(film) if mermaid else None
     if as_json:
         told = {"scenario": result.scenario, "seed": result.seed, "digest": result.digest, "passed": result.passed}

@@ -13,7 +13,7 @@ import attrs
 _PARTICULAR: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|sha256:[0-9a-f]{64}|[0-9a-f]{32,}|\d+(?:\.\d+)?(?:e[+-]\d+)?")
 """What differs between two occurrences of one failure: ids, digests, numbers."""
 
-_PLACE: Final = re.compile(r"\A\S+\.toml:\d+: ")
+_PLACE: Final = re.compile(r"\A[^\n]+?\.toml:\d+: ")
 """Where in which file an expectation stands."""
 
 
@@ -32,9 +32,14 @@ class Failure:
     text: str
 
     @property
+    def sentence(self) -> str:
+        """The text without the place in a file, for another file to tell."""
+        return _PLACE.sub("", self.text)
+
+    @property
     def identity(self) -> str:
         """The same for the same failure elsewhere, in a smaller scenario too: the checker, and the text without places, ids and numbers."""
-        return f"{self.checker}: {_PARTICULAR.sub('#', _PLACE.sub('', self.text))}"
+        return f"{self.checker}: {_PARTICULAR.sub('#', self.sentence)}"
 
 
 class StageError(Exception):

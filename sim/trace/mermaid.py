@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from api.cli.text import counted
 from sim.trace.events import TraceEvent
 from sim.trace.film import Film
 from sim.trace.page import arrows
@@ -39,11 +40,11 @@ def _body(film: Film) -> Iterator[str]:
         if told is None:
             continue
         if skipped:
-            yield f"    Note over {_alias(film.hosts[0])}: {skipped} heartbeats that change nothing"
+            yield f"    Note over {_alias(film.hosts[0])}: {counted(skipped, 'heartbeat')} without a change"
             skipped = 0
         yield told
     if skipped:
-        yield f"    Note over {_alias(film.hosts[0])}: {skipped} heartbeats that change nothing"
+        yield f"    Note over {_alias(film.hosts[0])}: {counted(skipped, 'heartbeat')} without a change"
 
 
 def _quiet(events: list[TraceEvent]) -> frozenset[int]:

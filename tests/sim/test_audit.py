@@ -49,7 +49,7 @@ def test_a_deterministic_run_is_equal_in_another_process_and_under_the_other_dri
         verdicts = [json.loads(line) for line in result.stdout.splitlines()]
         assert [(each["seed"], each["equal"]) for each in verdicts] == [(5, True), (6, True)]
         assert verdicts[0]["here"] != verdicts[1]["here"]
-    assert "2 run(s) audited, 0 differ" in result.stderr
+    assert "2 runs audited, 0 differ" in result.stderr
 
 
 @pytest.mark.usefixtures("planted")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +141,41 @@ def explored(tmp_path: Path) -> Result:
 def test_a_sweep_of_nothing_is_refused(command: list[str], words: str) -> None:
     result = CliRunner().invoke(simulator, command)
     assert (result.exit_code, words in result.stderr) == (2, True), result.output
+
+
+def test_a_shrunk_file_names_no_line_of_another_and_tells_the_failure_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "failing.toml").write_text(FAILING, encoding="utf-8")
+    result = CliRunner().invoke(simulator, ["shrink", str(tmp_path / "failing.toml")])
+    written = (tmp_path / "failing.min.toml").read_text("utf-8")
+    sentence = "b on a never is active from 0 s to 1 s, only proposed"
+    assert f"#   {sentence}\n" in written
+    assert f'description = "Fails by eventually: {sentence}"\n' in written
+    assert "failing.toml:" not in written + result.stdout
+    assert "1 step became 1 in " in result.stdout
+
+
+def test_a_bar_makes_room_for_what_is_printed(tmp_path: Path) -> None:
+    """On a terminal the lines of a failure begin where lines begin, and not behind the bar."""
+    (tmp_path / "failing.toml").write_text(FAILING, encoding="utf-8")
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "api.cli", "sim", "run", str(tmp_path / "failing.toml"), "--seeds", "5", "--jobs", "1"]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    ) as run:
+        os.close(theirs)
+        told = b"".join(iter(lambda: read(ours), b"")).decode()
+    os.close(ours)
+    assert run.returncode == 1
+    assert "5 failed" in told
+    assert "%" in told  # A bar was there.
+    before = [line.rpartition("FAILED")[0] for line in told.replace("\r", "\n").splitlines() if "FAILED" in line]
+    assert len(before) == 6
+    assert [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", each) for each in before] == [""] * 6
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        # What Linux says of a terminal that nobody has open any more.
+        return b""

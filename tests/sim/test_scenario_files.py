@@ -146,7 +146,7 @@ def test_a_name_that_no_step_has() -> None:
 
 def test_the_command_line_knows_the_group() -> None:
     result = CliRunner().invoke(cli, ["sim", "check", str(HAPPY)])
-    assert (result.exit_code, result.stderr) == (0, "1 file(s) without problems\n")
+    assert (result.exit_code, result.stderr) == (0, "1 file without problems\n")
 
 
 def test_run_shows_every_seed(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ def test_a_failure_is_shown_with_what_replays_it_and_ends_with_1(tmp_path: Path)
     code, out, err = command(str(file), "--seed", "7", "--seeds", "5", "--jobs", "1")
     assert code == 1
     assert out.count("FAILED  the runbook") == 5
-    assert out.count("  replay: powernode sim replay") == 3
+    assert out.count("  replay: powernode sim replay") == 5
+    assert out.count("  last:\n") == 3
     assert f"  replay: powernode sim replay {file} --seed 7\n" in out
     assert "(seed 11)" in out
     assert "5 seeds run, 5 failed" in err

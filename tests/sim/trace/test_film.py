@@ -123,7 +123,7 @@ def test_a_diagram_counts_heartbeats_that_change_nothing() -> None:
     text = diagram(film)
     assert text.startswith("sequenceDiagram\n")
     assert "Note over p_a: 0.000 s b none → proposed by registered\n" in text
-    assert re.search(r"Note over p_a: \d+ heartbeats that change nothing", text)
+    assert re.search(r"Note over p_a: \d+ heartbeats without a change", text)
     assert text.count("/federation_api/accept") == 2
     assert text.count("->>p_a: POST /federation_api/heartbeat") + text.count("->>p_b: POST /federation_api/heartbeat") <= 2
 
