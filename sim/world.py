@@ -515,8 +515,10 @@ class Host:
 
     def slow(self, lag_s: float) -> None:
         """Let it take up what reaches it so much later, as a busy machine does, restarts included; 0 is at once."""
-        self.lag_s = lag_s
-        self._paced()
+        if lag_s != self.lag_s:
+            # That what was never slow is not slow now gives nobody a rest from the rules about time.
+            self.lag_s = lag_s
+            self._paced()
         if self.running and self._woken:
             # What waits was put off by as much as it was slow before.
             self._woken = False

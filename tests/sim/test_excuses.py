@@ -123,3 +123,14 @@ def test_a_fault_after_a_trouble_is_seen(trouble: str, checker: str) -> None:
     assert failure.checker == checker
     assert failure.text.startswith("a: ")
     assert failure.at > RECOVERED_S
+
+
+def test_the_end_excuses_nobody_who_had_no_trouble() -> None:
+    stages: list[Stage] = []
+    document = {
+        "name": "x", "description": "x", "world": {"seed": 3, "for": "10m", "converge": True}, "platform": [{"name": "a"}, {"name": "b"}],
+        "at": ({"t": 0, "do": "propose", "on": "a", "peer": "b"}, {"t": 1, "do": "accept_invitation", "on": "b", "peer": "a"}),
+    }  # fmt: skip
+    assert run(parse(to_toml(document), "x.toml"), staged=stages.append, explain=False).passed
+    (stage,) = stages
+    assert all(stage.watch.facts.awake_since(host) < 1.0 for host in stage.world.hosts.values())
