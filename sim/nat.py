@@ -83,6 +83,7 @@ class Nat:
         self._chance = chance
         self._mappings: dict[tuple[Transport, Endpoint, object], Mapping] = {}
         self._by_outside: dict[tuple[Transport, Endpoint], Mapping] = {}
+        self._incoming: dict[Mapping, None] = {}
         self._next_port = FIRST_PORT
 
     def outbound(self, transport: Transport, inside: Endpoint, remote: Endpoint, now: float) -> Mapping | None:
@@ -114,18 +115,33 @@ class Nat:
             return None
         return mapping.inside
 
+    def let_in(self, transport: Transport, outside: Endpoint, inside: Endpoint, remote: Endpoint, now: float) -> Mapping:
+        """What the box remembers of a stream that it has let in to `inside`: as much as of one that went out, and as long."""
+        known = self._by_outside.get((transport, outside))
+        if known is not None and known.inside == inside and not self._expired(known, now):
+            return known
+        mapping = Mapping(transport, inside, outside, {remote: now}, now)
+        self._incoming[mapping] = None
+        return mapping
+
+    def ended(self, mapping: Mapping) -> None:
+        """A stream that was let in is over."""
+        self._incoming.pop(mapping, None)
+
     def carries(self, mapping: Mapping, now: float) -> bool:
         """Whether a stream that was set up by `mapping` still passes."""
-        return self._by_outside.get((mapping.transport, mapping.outside)) is mapping and not self._expired(mapping, now)
+        known = mapping in self._incoming or self._by_outside.get((mapping.transport, mapping.outside)) is mapping
+        return known and not self._expired(mapping, now)
 
     def used(self, mapping: Mapping, remote: Endpoint, now: float) -> None:
         """The insider has sent something again by `mapping`."""
         mapping.remotes[remote] = mapping.last_out_at = now
 
     def reboot(self) -> None:
-        """Forget every mapping; forwards are configuration and stay."""
+        """Forget every mapping, and what was let in; forwards are configuration and stay."""
         self.reboots += 1
         self._mappings.clear()
+        self._incoming.clear()
         self._by_outside.clear()
 
     def change_address(self, outside: str) -> None:

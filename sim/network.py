@@ -170,23 +170,29 @@ class Path:
         """The orderly end: the network forgets the connection."""
         self._network.forget(self)
 
+    def forgotten(self) -> None:
+        """The boxes that have let the connection in need remember it no longer."""
+        for crossing in self._crossed:
+            crossing.nat.ended(crossing.mapping)
+
     def _carried(self, direction: Direction, now: float) -> bool:
         for crossing in self._crossed:
             if not crossing.nat.carries(crossing.mapping, now):
                 self.lose()
                 return False
-            if direction == "out":
+            if direction == crossing.outward:
                 crossing.nat.used(crossing.mapping, crossing.remote, now)
         return True
 
 
 @attrs.frozen
 class Crossing:
-    """A box on a path, and what it remembers of the connection."""
+    """A box on a path, and what it remembers of the connection. `outward`: the direction in which things leave its inside."""
 
     nat: Nat
     mapping: Mapping
     remote: Endpoint
+    outward: Direction = "out"
 
 
 @attrs.frozen
@@ -285,6 +291,7 @@ class Network:
     def forget(self, path: Path) -> None:
         """A connection is over."""
         self._paths.pop(path, None)
+        path.forgotten()
 
     def crashed(self, name: str, *, machine: bool = False) -> None:
         """The program of a host has ended, or its whole machine. A machine that lives tells the other ends; a dead one tells nobody."""
@@ -362,6 +369,8 @@ class Network:
             inside = holder.inbound(transport, (address, port), seen, now)
             if inside is None:
                 return Failure("connect_timeout", "a NAT drops it")
+            if transport == "tcp":
+                crossed.append(Crossing(holder, holder.let_in(transport, (address, port), inside, seen, now), seen, "back"))
             address, port = inside
             holder = self._holders[holder.name].get(address) or self._behind_firewall(holder.name, address)
         if holder is None:

@@ -356,6 +356,38 @@ def test_a_firewall_lets_calls_pass_to_one_and_turns_none_to_it() -> None:
     assert isinstance(net.connect("a", net.public_address("b"), 443, 0.0), Failure)
 
 
+@pytest.mark.parametrize("translates", [True, False])
+@pytest.mark.parametrize("forget", ["reboot", "timeout", "address"])
+def test_a_box_forgets_what_it_has_let_in_as_well(forget: str, translates: bool) -> None:
+    net = network()
+    net.add("a", up)
+    net.add_nat("home", NatRules(tcp_timeout_s=100.0, translates=translates))
+    net.add("b", up, realm="home")
+    net.forward("home", "b")
+    path = path_between(net, "a", "b")
+    # What the insider says keeps it, what it is told does not.
+    assert all(path.transit("back", 1, "segment", now).delay_s is not None for now in (0.0, 99.0, 198.0))
+    if forget == "reboot":
+        net.nats["home"].reboot()
+    elif forget == "address":
+        net.renumber_nat("home")
+    now = 298.0 if forget == "timeout" else 199.0
+    assert path.transit("out", 1, "segment", now).why == "closed"
+    assert path.state == "half_open"
+    assert path_between(net, "a", "b", now).transit("back", 1, "segment", now).delay_s is not None
+
+
+def test_a_box_keeps_nothing_of_a_connection_that_is_over() -> None:
+    net = network()
+    net.add("a", up)
+    net.add_nat("home", NatRules())
+    net.add("b", up, realm="home")
+    net.forward("home", "b")
+    path = path_between(net, "a", "b")
+    path.close()
+    assert not net.nats["home"]._incoming
+
+
 def test_a_box_that_forgets_makes_connections_half_open() -> None:
     for forget in ("reboot", "timeout", "address"):
         net = network()
