@@ -1,19 +1,25 @@
-"""What is destroyed for good at its time is destroyed no earlier than that.
+"""What is destroyed for good at its time is destroyed no earlier than that, and soon after it.
 
-Lives here: which rows end by time alone, and when. Must not live here: that they end at all (see `tokens`, `ending`), or who is refused
-meanwhile (see `grants`, `admission`).
+Lives here: which rows end by time alone, and when. Must not live here: the life of a token or of a peering (see `tokens`, `ending`), or who
+is refused meanwhile (see `grants`, `admission`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from runtime.store.port import Query
+from sim.checkers.ability import delay_s, past_s
 from sim.checkers.registry import Change, Checker, Commit, checker
 
 SKEW_MAX_S: Final = 600.0
 BEARER_KEPT_S: Final = 7 * 86_400.0
 GRANT_KEPT_S: Final = 90 * 86_400.0
+OVERDUE_S: Final = 300.0
+"""How long a platform that can, and knows the time, may take for what only the time has ended."""
+
+DAY_S: Final = 86_400.0
 _LIVE: Final = frozenset({"accepted", "enrolled", "active", "degraded"})
 
 
@@ -66,7 +72,52 @@ def _destroyed(change: Change, commit: Commit) -> Iterator[tuple[str, float]]:
         yield "it is gone", _ENDS[change.kind](before)
 
 
-_ENDS: Final = {
+_ENDS: Final[Mapping[str, Callable[[Any], float]]] = {
     "revoked_certificate": lambda record: record.not_after + SKEW_MAX_S,
     "remembered_answer": lambda record: record.expires_at,
+}
+
+
+@checker("gone_in_time", source="docs/decisions/0030-what-ends-for-good-waits-for-certainty.md")
+class GoneInTime(Checker):
+    """In the end, nothing is left whose time was over minutes ago, as far as its platform knows the time for certain."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._clocks: dict[str, tuple[float, float]] = {}
+
+    def on_step(self, host: Any) -> None:
+        offset_s = host.clock.offset_s
+        if self._clocks.get(host.name, (0.0, 0.0))[0] != offset_s:
+            self._clocks[host.name] = (offset_s, self.facts.now)
+
+    def on_rest(self, host: Any) -> None:
+        able_s = self.facts.now - max(self.facts.awake_since(host), self._clocks.get(host.name, (0.0, 0.0))[1])
+        grace_s = OVERDUE_S + 2 * delay_s(host)
+        if able_s < grace_s:
+            return
+        for kind, ends_at in _LEFT_UNTIL.items():
+            for row in host.store.query(Query(kind)):
+                due = ends_at(row.record)
+                if due is not None and past_s(host, due) > grace_s:
+                    late_s = host.clock.wall() - due
+                    self.complain(host, f"{kind} {row.record.id} is as it was, and its time was over {late_s:.0f} s ago")
+
+
+def _end_of_grant(record: Any) -> float | None:
+    if record.archived_at is not None:
+        return None
+    if record.revoked_at is None and record.expired_at is None:
+        return float(record.expires_at)
+    ended_at = record.expires_at if record.revoked_at is None else min(record.revoked_at, record.expires_at)
+    # A sweep at midnight takes what has been over for that long.
+    return float(ended_at) + GRANT_KEPT_S + DAY_S
+
+
+_LEFT_UNTIL: Final[Mapping[str, Callable[[Any], float | None]]] = {
+    **_ENDS,
+    "received_grant": lambda record: record.expires_at + BEARER_KEPT_S,
+    "grant": _end_of_grant,
+    "subscription_lease": lambda record: record.expires_at if record.state == "live" else None,
+    "approval": lambda record: record.expires_at if record.status == "pending" else None,
 }

@@ -1,7 +1,7 @@
 """Faults where no other one is planted: in the parts of production that no plant had touched before.
 
 Lives here: one function per fault, as in `faults`. They were chosen by which packages none of the others patches (findings, bridges, rules
-about versions, operators, offerings), and not by what the checkers look at.
+about versions, operators, offerings, held grants, the contract), and not by what the checkers look at.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import actors.bridge.lifecycle
 import actors.door.door
+import actors.door.federation
 import actors.governance.actor
 import actors.peer.minting
 import actors.received_grant.actor
@@ -99,3 +100,16 @@ def parts_outlive_the_whole(patch: Patch) -> None:
     """What a resource owns stays when the resource is deleted."""
     former = actors.resource.actor.owned_by
     patch.setattr(actors.resource.actor, "owned_by", lambda id, *, limit: former("00000000-0000-7000-8000-000000000000", limit=limit))
+
+
+@plant("grants-are-archived")
+def held_grants_never_forgotten(patch: Patch) -> None:
+    """A bearer whose grant has ended is kept for ever."""
+    patch.setattr(actors.received_grant.actor, "gone_at", lambda record: float("inf"))
+
+
+@plant("flawed-accepts")
+def any_contract_will_do(patch: Patch) -> None:
+    """An accept under a contract that is not ours is taken."""
+    patch.setattr(actors.door.federation, "contract_fault", lambda message: None)
+    patch.setattr(actors.peer.minting, "contract_fault", lambda message: None)

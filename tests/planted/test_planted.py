@@ -81,6 +81,8 @@ SAMPLE = (
     "keys_of_all_operators",
     "session_outlives_its_operator",
     "terms_not_written_down",
+    "held_grants_never_forgotten",
+    "any_contract_will_do",
 )
 
 
