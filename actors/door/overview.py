@@ -68,7 +68,7 @@ def list_governance_findings(door: Door, request: Request) -> None:
     """A fresh scan, with the times at which each finding was first and last seen."""
     query = request.query
     matrix = door.schema_rules(request.account_id)
-    rows = peer_rows(door, request.account_id, Condition("status", "!=", "revoked"))
+    rows = peer_rows(door, request.account_id, Condition("past", "=", 0))
     alone = [found for row in rows for found in scanner.scan_peer(row.record, row.evidence, door.settings, request.wall, matrix)]
     across = reading.scan_across(door.engine.store.query, request.account_id, [row.record for row in rows], door.settings, request.wall)
     fresh = (*alone, *across)

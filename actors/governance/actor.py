@@ -82,7 +82,7 @@ class GovernanceActor(Reviewing):
             self._read_slice(ctx, self.running)
 
     def _read_slice(self, ctx: Context, running: RunningScan) -> None:
-        mine = (Condition("account_id", "=", ctx.ref.id), Condition("status", "!=", "revoked"))
+        mine = (Condition("account_id", "=", ctx.ref.id), Condition("past", "=", 0))
         rows = ctx.query(Query(PEER.name, (mine,), newest_first=False, after_id=running.after_id, limit=GOVERNANCE_SLICE))
         for row in rows:
             # The object that is in memory anyway; the copy just read is let go, or all peers, and the texts that findings take from

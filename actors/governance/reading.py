@@ -28,7 +28,7 @@ Read = Callable[[Query], list[Row]]
 
 
 def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settings: Settings, wall: float) -> tuple[Finding, ...]:
-    """What the other rows of an account show, given its peers that have not been revoked."""
+    """What the other rows of an account show, given its peers that are not past."""
     here = Condition("account_id", "=", account_id)
 
     def records(kind: str, *alternatives: tuple[Condition, ...]) -> list[Any]:

@@ -3,7 +3,8 @@
 Lives here: the conditions of every kind of finding that can be seen in the rows of peers. Must not live here: the words (see `findings`),
 when a scan runs, or the memory of earlier scans (see `record`).
 
-Everything is pure and reads only. A condition compares exact instants, never rounded ones. Revoked peers are past: they have no findings.
+Everything is pure and reads only. A condition compares exact instants, never rounded ones. A revoked peer has findings as long as
+migrations under way may use what is left of its peering; then it is past and has none.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from actors.migration_chain.limits import FAILED_SHOWN_S
 from actors.migration_chain.record import UNPROVEN, MigrationChainRecord, waits_for
 from actors.peer.expiring import bound_certificates
 from actors.peer.lifecycle import LIVE
-from actors.peer.record import PeerEvidence, PeerRecord
+from actors.peer.record import PeerEvidence, PeerRecord, is_past
 from actors.peer.steps import is_stale, reachable_identity
 from actors.prefixes import parse_prefix
 from actors.schema_versions import MatrixRow, negotiate
@@ -57,7 +58,7 @@ def scan_peer(
 
     `matrix` holds what operators decided about pairs of platform versions.
     """
-    if record.status == "revoked":
+    if is_past(record):
         return ()
     return (
         *_prefix(record, settings),
@@ -77,12 +78,12 @@ def scan(rows: Sequence[Row], settings: Settings, wall: float, matrix: Sequence[
 
 def scan_across(records: Sequence[PeerRecord], settings: Settings) -> tuple[Finding, ...]:
     """What only a comparison of peers shows; each case is reported once, on the later peer."""
-    in_order = sorted((record for record in records if record.status != "revoked"), key=lambda record: (record.created_at, record.id))
+    in_order = sorted((record for record in records if not is_past(record)), key=lambda record: (record.created_at, record.id))
     return (*_shared_anchors(in_order), *_prefixes_of_peers(in_order))
 
 
 def scan_bridges(bridges: Sequence[BridgeRecord], peers: Sequence[PeerRecord]) -> tuple[Finding, ...]:
-    """Bridges that are active in their rows though their peering has ended; `peers` are those that have not been revoked."""
+    """Bridges that are active in their rows though their peering has ended; `peers` are those that are not past."""
     known = {peer.id: peer for peer in peers}
     return tuple(
         make("bridge_without_peer", bridge.federation_peer_id, {"account_id": bridge.account_id, **facts}, **facts)
@@ -197,7 +198,7 @@ def _peer_facts(record: PeerRecord) -> dict[str, Any]:
 
 
 def _life(record: PeerRecord, evidence: PeerEvidence | None, settings: Settings, wall: float) -> Iterator[Finding]:
-    if record.expires_at is not None and wall >= record.expires_at:
+    if record.status != "revoked" and record.expires_at is not None and wall >= record.expires_at:
         yield _finding("expired_trust_jwt", record, expired_at=iso(record.expires_at))
     if record.status == "proposed":
         expired_at = _token_expired_at(record, wall)

@@ -364,6 +364,11 @@ class PeerEvidence(Value, kw_only=True, frozen=True):
     rotation_told: tuple[str, ...] = ()
 
 
+def is_past(record: PeerRecord) -> bool:
+    """Whether the peering has ended, its grace too: nothing under way may use it any more. What has no end noted has no grace."""
+    return record.status == "revoked" and (record.revocation is None or record.revocation.phase == "complete")
+
+
 def _project(record: PeerRecord) -> dict[str, Any]:
     return {
         "account_id": record.account_id,
@@ -373,6 +378,7 @@ def _project(record: PeerRecord) -> dict[str, Any]:
         "spawn_mode": record.spawn_mode,
         "remote_instance_url": record.remote_instance_url,
         "last_handshake_at": record.last_handshake_at,
+        "past": int(is_past(record)),
     }
 
 
@@ -451,6 +457,7 @@ KIND = Kind(
         "spawn_mode": "text",
         "remote_instance_url": "text",
         "last_handshake_at": "real",
+        "past": "integer",
     },
     project=_project,
     unique={

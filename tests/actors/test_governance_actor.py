@@ -22,7 +22,7 @@ from actors.limits import (
     GOVERNANCE_SLICE,
 )
 from actors.peer.record import KIND as PEER
-from actors.peer.record import PeerRecord
+from actors.peer.record import PeerRecord, Revocation, TrustedAnchor
 from actors.registry import ACTORS, KINDS
 from actors.settings import Identity, Settings
 from runtime.actor import Ref
@@ -217,6 +217,19 @@ def test_a_grave_finding_is_told_once_and_kept_until_it_is_resolved() -> None:
     platform.advance(GOVERNANCE_INTERVAL_S)
     assert [one.kind for one in platform.record.findings if one.resolved_at is not None] == ["peer_trust_missing"]
     assert len(platform.events) == 1
+
+
+def test_a_revoked_peer_is_scanned_until_its_grace_is_over() -> None:
+    platform = Platform()
+    platform.watch()
+    ended = {"status": "revoked", "trusted_anchors": (TrustedAnchor(fingerprint="sha256:00", pem="anchor", not_after=T - 1.0),)}
+    draining = Revocation(phase="draining", drain_until=T + GOVERNANCE_INTERVAL_S, tombstone_until=None)
+    platform.put(broken_peer(**ended, revocation=draining))
+    platform.advance(GOVERNANCE_SETTLE_S)
+    assert [(one.kind, one.resolved_at) for one in platform.record.findings] == [("peer_cert_expired", None)]
+    platform.put(broken_peer(**ended, revocation=evolve(draining, phase="complete")))
+    platform.advance(GOVERNANCE_INTERVAL_S)
+    assert [one.resolved_at is None for one in platform.record.findings] == [False]
 
 
 def test_many_peers_are_read_in_slices_and_compared_across_them() -> None:

@@ -18,7 +18,7 @@ from actors.hub.record import HubRecord, Relayed
 from actors.limits import NOT_BEFORE_BACKDATE_S
 from actors.peer.endpoints import Endpoint
 from actors.peer.lifecycle import STATUSES
-from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, TrustedAnchor, UnprovenAnchor
+from actors.peer.record import OutboundIdentity, PeerEvidence, PeerRecord, Revocation, TrustedAnchor, UnprovenAnchor
 from actors.schema_versions import MatrixRow
 from actors.settings import FederationSettings, Identity, Settings
 from runtime.store.port import Row
@@ -202,6 +202,13 @@ def test_only_a_revoked_peer_is_never_looked_at(status: Any) -> None:
     assert (found(wreck) == set()) is (status == "revoked")
 
 
+def test_a_revoked_peer_is_looked_at_until_nothing_under_way_may_use_it() -> None:
+    ending = {"status": "revoked", "expires_at": WALL, "trusted_anchors": (anchor(not_after=WALL - 1.0),)}
+    draining = Revocation(phase="draining", drain_until=WALL + 300.0, tombstone_until=FAR)
+    assert found(peer(**ending, revocation=draining)) == {"peer_cert_expired"}
+    assert found(peer(**ending, revocation=evolve(draining, phase="complete"))) == set()
+
+
 CAUSES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("no trust material has been exchanged", {"trust_mode": "none"}, {}),
     ("no outbound identity", {"outbound": None}, {}),
@@ -278,6 +285,8 @@ def test_a_shared_anchor_is_reported_on_the_later_peer() -> None:
     assert across(second, first) == [("shared_trust_anchor", "peer-2", "peer-1")]
     assert across(first, evolve(second, remote_instance_id="instance 1")) == []
     assert across(first, evolve(second, status="revoked")) == []
+    draining = Revocation(phase="draining", drain_until=WALL + 300.0, tombstone_until=FAR)
+    assert across(first, evolve(second, status="revoked", revocation=draining)) == [("shared_trust_anchor", "peer-2", "peer-1")]
 
 
 def test_children_that_we_certified_share_our_own_anchor_rightly() -> None:
