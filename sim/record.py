@@ -69,7 +69,7 @@ def take(data: Path) -> Taken:
         raise NoRecordingError(f"{path} cannot be read ({error.strerror}); run this as the user of the daemon") from error
     try:
         flight = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise NoRecordingError(f"{path} is no recording") from error
     if not isinstance(flight, dict) or flight.get("format") != FORMAT:
         raise NoRecordingError(f"{path} was written by another version of the program")

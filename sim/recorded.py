@@ -274,6 +274,8 @@ class RecordedHost(Host):
             return self._decoder.decode(json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise StageError(f"the recording does not fit this program: {error}") from error
+        except RecursionError as error:
+            raise StageError("the recording does not fit this program: it is nested too deeply") from error
 
 
 def comparable(effects: Sequence[str]) -> tuple[str, ...]:

@@ -63,7 +63,8 @@ def scenario(
     command that replays it.
 
     Args:
-        files: from the folder of the test, or of one above it; a pattern such as `scenarios/*.toml` stands for all that match.
+        files: from the folder of the test, or of one above it; or from the root; a pattern such as `scenarios/*.toml` stands for all
+            that match.
         seeds: so many, counted up from each file's own; or which.
         where: of the files of a pattern only these.
     """
@@ -95,6 +96,12 @@ def _counted(scenario: Scenario, count: int) -> Iterable[int]:
 
 
 def _found(pattern: str, test: Path) -> list[Path]:
+    asked = Path(pattern)
+    if asked.is_absolute():
+        found = sorted(Path(asked.anchor).glob(str(asked.relative_to(asked.anchor))))
+        if not found:
+            raise FileNotFoundError(f"{pattern} does not stand there")
+        return [_short(path) for path in found]
     for folder in test.resolve().parents:
         found = sorted(folder.glob(pattern))
         if found:

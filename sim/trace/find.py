@@ -55,7 +55,7 @@ def matches(events: Sequence[TraceEvent], asked: str) -> list[TraceEvent]:
         at = parse_duration(asked)
     except ValueError:
         words = _words(asked)
-        told = [event for event in events if set(words) <= set(_words(event.text))]
+        told = [event for event in events if words and set(words) <= set(_words(event.text))]
         return sorted(told, key=lambda event: (event.host.lower() not in words[:1], event.kind not in _TOLD_FIRST))
     return [event for event in events if event.at >= at][:1]
 

@@ -179,3 +179,33 @@ def read(terminal: int) -> bytes:
     except OSError:
         # What Linux says of a terminal that nobody has open any more.
         return b""
+
+
+DEEP = "[" * 100_000
+
+
+def test_a_recording_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "flight.json").write_text(DEEP, encoding="utf-8")
+    result = CliRunner().invoke(simulator, ["record", "--data", str(tmp_path), "--out", str(tmp_path / "out.toml")])
+    assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}/flight.json is no recording\n")
+
+
+def test_settings_that_are_none_do_not_fit(tmp_path: Path) -> None:
+    file = tmp_path / "recorded.toml"
+    step = f'[[at]]\nt = 0\ndo = "recorded_settings"\non = "a"\nsettings = "{DEEP}"\n'
+    world = 'name = "x"\ndescription = "y"\n[world]\nfor = 1\n[[platform]]\nname = "a"\nlevel = "recorded"\n'
+    file.write_text(world + step, encoding="utf-8")
+    result = CliRunner().invoke(simulator, ["run", str(file)])
+    assert result.exit_code == 1
+    assert "recorded_settings: the recording does not fit this program: it is nested too deeply\n" in result.stdout
+
+
+def test_a_list_of_nothing_says_so(tmp_path: Path) -> None:
+    result = CliRunner().invoke(simulator, ["list", "--folder", str(tmp_path)])
+    assert (result.exit_code, f"there are no scenario files in {tmp_path}" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("asked", ["", "  ", "..."])
+def test_no_words_are_no_event(asked: str) -> None:
+    result = CliRunner().invoke(simulator, ["replay", HAPPY, "--around", asked])
+    assert (result.exit_code, f"no event of this run is {asked!r}" in result.stderr) == (2, True)

@@ -59,7 +59,19 @@ def test_a_broken_promise_fails_the_test_and_tells_how_to_replay_it(monkeypatch:
     assert text.endswith("happy-path.toml --seed 3")
 
 
+@scenario(ROOT / HAPPY, seeds=1)
+def test_a_file_may_be_named_from_the_root(result: Result) -> None:
+    assert Path(result.path) in (ROOT / HAPPY, Path(HAPPY))
+
+
+@scenario(str(ROOT / "scenarios" / "happy-*.toml"), seeds=[7])
+def test_and_so_may_a_pattern(result: Result) -> None:
+    assert result.seed == 7
+
+
 def test_a_file_that_is_not_there_is_told_at_once() -> None:
+    with pytest.raises(FileNotFoundError, match=r"/nowhere/x\.toml does not stand there"):
+        scenario("/nowhere/x.toml")(lambda: None)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.toml stands neither in"):
         scenario("scenarios/nowhere.toml")(lambda: None)
 
