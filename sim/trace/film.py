@@ -35,7 +35,7 @@ class Span:
         who: the peer, the other end, or what the mapping stands for.
         label: for people; of a status the status.
         start, end: `end` None: it lasted to the end of the run.
-        expires: when it would end by itself.
+        expires: when it would end by itself, as the clock of its host went when it was last written; `end` is no later.
     """
 
     kind: str
@@ -74,6 +74,10 @@ class Film:
         """The run has ended with this."""
         self.result = result
         self.end = self._stage.now if self._stage is not None else 0.0
+        for span in self.spans:
+            # A record may stay as it is when it expires: whoever asks looks at the clock.
+            if span.expires is not None and span.expires < (self.end if span.end is None else span.end):
+                span.end = max(span.start, span.expires)
         return self
 
     def flaw_in(self, text: str) -> str | None:

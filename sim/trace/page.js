@@ -350,7 +350,7 @@ function selectSpan(span) {
   byId("panel-title").textContent = span.kind === "status" ? `${span.host} sees ${span.who} as ${span.label}` : span.label;
   const names = { mapping: ["box", "inside"], cut: ["from", "to"] }[span.kind] ?? ["platform", "peer"];
   facts([["kind", span.kind], [names[0], span.host], [names[1], span.who], ["since", clock(span.start)], ["until", span.end === null ? "the end of the run" : clock(span.end)],
-    ["would expire at", span.expires === null ? null : clock(span.expires)]]);
+    [span.expires !== null && span.expires <= (span.end ?? runEnd) ? "expired at" : "would expire at", span.expires === null ? null : clock(span.expires)]]);
   const about = shownEvents.filter((event) => event.kind === "status" && event.host === span.host && event.who === span.who && Math.abs(event.at - span.start) < 1e-9);
   links([["Events", about.map((event) => event.seq)]]);
   byId("panel-state").textContent = "";

@@ -73,6 +73,13 @@ def test_credentials_have_lifetimes() -> None:
     assert len(spans(film, "anchor", "b")) == 1
 
 
+def test_what_has_expired_lasts_no_longer() -> None:
+    _, film = filmed("grant-told-from-issue-to-end")
+    first, *later = spans(film, "grant", "a")
+    assert (first.start, first.end, first.expires) == (120.0, pytest.approx(3720.0), first.end)
+    assert [(span.start, span.end) for span in later] == [(4200.0, 4260.0), (4860.0, None)]
+
+
 def test_a_lost_answer_never_arrives() -> None:
     _, film = filmed("lost-accept-answer")
     answers = [arrow for arrow in arrows(film.events) if arrow["kind"] == "answer" and arrow["what"].endswith("/accept")]
