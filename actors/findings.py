@@ -293,6 +293,16 @@ _REGISTRY: Final = (
         distinguished_by=("chain", "number"),
     ),
     FindingKind(
+        kind="audit_prune_refused",
+        severity="critical",
+        title="Archive lacks a shipment",
+        text="The archive does not give back shipment {number} of the audit chain {chain} as it was shipped ({error}), so that chain is "
+        "not pruned.",
+        remedy="Its entries are still here. Mount the archive again, or bring the object back from a copy; then run "
+        "`powernode audit prune`, or wait for the daily run.",
+        distinguished_by=("chain", "number"),
+    ),
+    FindingKind(
         kind="migration_chain_stalled",
         severity="medium",
         title="Chain of migrations stands still",

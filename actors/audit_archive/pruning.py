@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from actors.audit_archive.messages import ObjectReadBack, Pruned, PruneNow
-from actors.audit_archive.record import PRUNED_AT, PRUNING, SHIPMENT, ShipmentRecord
+from actors.audit_archive.record import PRUNED_AT, PRUNING, REFUSED_TOLD_MAX, SHIPMENT, PruningRuns, Refused, ShipmentRecord
 from actors.audit_archive.walking import Walk, Walker
 from actors.ports import CheckObject, StoredObject
 from actors.wall_clock.standing import CLOCK_IN_QUESTION, certain_wall, has_passed
@@ -29,17 +29,22 @@ CHANGED: Final = "object_changed"
 
 @attrs.define(eq=False)
 class Run(Walk):
-    """A run under way; `dry` changes nothing, `limit` is how many shipments it takes at most, `next` the shipment that a chain is at."""
+    """A run under way; `dry` changes nothing, `limit` is how many shipments it takes at most, `next` the shipment that a chain is at.
+
+    `looked` holds the chains of which nothing more is to be found out, `refused` what was not to be had of them.
+    """
 
     by: str | None = None
     dry: bool = False
     limit: int | None = None
     next: int | None = None
     touched: set[str] = attrs.field(factory=set)
+    looked: set[str] = attrs.field(factory=set)
+    refused: list[Refused] = attrs.field(factory=list)
 
     def leave(self) -> None:
         """Be done with the chain at hand."""
-        self.chains.popleft()
+        self.looked.add(self.chains.popleft().id)
         self.next = None
 
     def done(self, more: bool) -> Pruned:
@@ -52,6 +57,7 @@ class Pruner(Walker):
 
     kind = PRUNING
     at = PRUNED_AT
+    runs = PruningRuns
     running: Run | None = None
 
     def run_due(self, ctx: Context) -> None:
@@ -135,6 +141,7 @@ class Pruner(Walker):
         if not run.dry:
             ctx.emit("federation.audit.prune_refused", "critical", asked.account_id, federation_peer_id=asked.federation_peer_id,
                      chain=asked.chain, chain_kind=asked.chain_kind, shipment_id=asked.id, error=error)  # fmt: skip
+        run.refused.append(Refused(shipment_id=asked.id, chain=asked.chain, chain_kind=asked.chain_kind, number=asked.number, error=error))
         run.failures += 1
         run.error = error
         run.leave()
@@ -144,9 +151,15 @@ class Pruner(Walker):
         done = run.done(more)
         if not run.dry:
             # A run that stopped at its limit leaves the daily one what is left.
-            self.ended(ctx, run.error, stays_due=more)
+            self.ended(ctx, run.error, stays_due=more, refused=self._still_refused(run, more))
             if run.entries:
                 facts = {"chains": done.chains, "shipments": done.shipments, "entries": done.entries}
                 ctx.audit_in(ctx.settings.identity.instance_id, "audit.pruned", "system" if run.by is None else "user", run.by, **facts)
                 ctx.emit("federation.audit.pruned", "low", ctx.ref.id, **facts)
         ctx.answer(run.asked, done)
+
+    def _still_refused(self, run: Run, more: bool) -> tuple[Refused, ...]:
+        """What the archive owes after this run; of chains that it has not come to, what it owed before."""
+        record: PruningRuns = self.record
+        kept = [each for each in record.refused if more and each.chain not in run.looked | run.touched]
+        return (*run.refused, *kept)[:REFUSED_TOLD_MAX]

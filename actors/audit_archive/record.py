@@ -30,6 +30,8 @@ PRUNED_AT: Final = datetime.time(5, 30)
 """When old entries are pruned, UTC: after what can be shipped has been."""
 FORMAT: Final = 1
 NAME_DIGEST_CHARS: Final = 12
+REFUSED_TOLD_MAX: Final = 100
+"""Of so many chains it is told that they could not be pruned; when the archive is away, it is the same of all of them."""
 SHIPMENTS_OF_ONE_MOMENT_MAX: Final = 32
 """How many shipments of a chain can be made within one millisecond; each is read back from the archive before the next one begins."""
 
@@ -106,12 +108,30 @@ class ShipmentRecord:
         }
 
 
-def _daily(name: str) -> Kind:
-    return Kind(name=name, record=DailyRuns, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True)
+@attrs.frozen(kw_only=True)
+class Refused:
+    """A shipment that was not pruned, because the archive did not give it back as it was shipped (`error`)."""
+
+    shipment_id: str
+    chain: str
+    chain_kind: ChainKind
+    number: int
+    error: str
+
+
+@attrs.frozen(kw_only=True)
+class PruningRuns(DailyRuns):
+    """The runs of the pruner, and what it was refused when each chain was looked at last (at most `REFUSED_TOLD_MAX`)."""
+
+    refused: tuple[Refused, ...] = ()
+
+
+def _daily(name: str, record: type[DailyRuns] = DailyRuns) -> Kind:
+    return Kind(name=name, record=record, due=lambda record: record.next_run_at, put_off_s=DAY_S, resume=lambda record: True)
 
 
 ARCHIVE: Final = _daily(AUDIT_ARCHIVE.name)
-PRUNING: Final = _daily(AUDIT_PRUNING.name)
+PRUNING: Final = _daily(AUDIT_PRUNING.name, PruningRuns)
 
 
 def _of_any_chain(stored: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actors.audit_archive.record import SHIPMENT
+from actors.audit_archive.record import PRUNING, SHIPMENT
 from actors.bridge.record import KIND as BRIDGE
 from actors.capability.record import KIND as CAPABILITY
 from actors.findings import Finding
@@ -36,6 +36,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
 
     bridges = records(BRIDGE.name, (Condition("state", "=", "active"),))
     shipments = records(SHIPMENT.name, (Condition("state", "=", "failed"),))
+    pruning = [row.record for row in read(Query(PRUNING.name)) if row.record.id == account_id]
     grants = records(GRANT.name, (Condition("corrupt", "=", 1),), (Condition("wide", "=", 1),))
     chains = records(CHAIN.name, (Condition("stalled", "=", 1),), (Condition("status", "=", "failed"),))
     capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
@@ -49,6 +50,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_across(peers, settings),
         *scanner.scan_bridges(bridges, peers),
         *scanner.scan_shipments(shipments),
+        *scanner.scan_pruning(pruning),
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
         *received.scan_received(taken, held, peers, wall),

@@ -14,7 +14,7 @@ from ipaddress import IPv6Network
 from typing import Any, Final
 
 from actors import residency
-from actors.audit_archive.record import ShipmentRecord
+from actors.audit_archive.record import PruningRuns, Refused, ShipmentRecord
 from actors.bridge.record import BridgeRecord, effective_state
 from actors.findings import Finding, make, weightier
 from actors.governance import drift
@@ -138,6 +138,17 @@ def _grant_finding(grant: GrantRecord) -> Finding:
 def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:
     """Shipments of audit chains that the archive did not take, or did not give back as they were."""
     return tuple(_broken(each, error=each.error or "unknown", attempts=each.attempts) for each in failed)
+
+
+def scan_pruning(pruning: Sequence[PruningRuns]) -> tuple[Finding, ...]:
+    """Shipments that were to be pruned, and that the archive did not give back as they were shipped."""
+    return tuple(_owed(each, runs.id) for runs in pruning for each in runs.refused)
+
+
+def _owed(refused: Refused, account_id: str) -> Finding:
+    place: dict[str, str | int] = {"chain": refused.chain, "number": refused.number, "error": refused.error}
+    context = {"account_id": account_id, "shipment_id": refused.shipment_id, "chain_kind": refused.chain_kind}
+    return make("audit_prune_refused", refused.chain if refused.chain_kind == "peer" else None, {**context, **place}, **place)
 
 
 def scan_chains(chains: Sequence[MigrationChainRecord], wall: float) -> tuple[Finding, ...]:

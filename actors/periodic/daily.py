@@ -34,9 +34,11 @@ class DailyActor(Actor, abc.ABC):
 
     Class attributes:
         at: when a run is due, UTC.
+        runs: the record, `DailyRuns` or what adds to it.
     """
 
     at: ClassVar[datetime.time]
+    runs: ClassVar[type[DailyRuns]] = DailyRuns
     running: Any = None
 
     def holds_work(self) -> bool:
@@ -45,7 +47,7 @@ class DailyActor(Actor, abc.ABC):
     @handles(Begin)
     def on_begin(self, message: Begin, ctx: Context) -> None:
         if self.record is None:
-            ctx.save(DailyRuns(id=message.account_id, next_run_at=next_at(self.at, ctx.wall)))
+            ctx.save(self.runs(id=message.account_id, next_run_at=next_at(self.at, ctx.wall)))
 
     @handles(Due)
     def on_due(self, message: Due, ctx: Context) -> None:
@@ -57,11 +59,11 @@ class DailyActor(Actor, abc.ABC):
     def run_due(self, ctx: Context) -> None:
         """Begin the daily run, and set `running`."""
 
-    def ended(self, ctx: Context, error: str | None, *, stays_due: bool = False) -> None:
-        """A run has ended. With `stays_due` it was a shorter one, which does not put the daily one off."""
+    def ended(self, ctx: Context, error: str | None, *, stays_due: bool = False, **noted: Any) -> None:
+        """A run has ended. With `stays_due` it was a shorter one, which does not put the daily one off. `noted`: further fields."""
         record: DailyRuns = self.record
         following = record.next_run_at if stays_due else next_at(self.at, ctx.wall)
-        ctx.save(evolve(record, next_run_at=following, last_run_at=ctx.wall, last_error=error, runs=record.runs + 1))
+        ctx.save(evolve(record, next_run_at=following, last_run_at=ctx.wall, last_error=error, runs=record.runs + 1, **noted))
 
 
 def next_at(time: datetime.time, wall: float) -> float:

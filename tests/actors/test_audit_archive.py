@@ -10,7 +10,8 @@ import pytest
 from actors.audit_archive import excerpts
 from actors.audit_archive.lifecycle import STATES, TRANSITIONS
 from actors.audit_archive.messages import Shipped
-from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, SHIPPED_AT, ShipmentRecord, follows
+from actors.audit_archive.pruning import Pruner, Run
+from actors.audit_archive.record import ARCHIVE, PRUNING, SHIPMENT, SHIPPED_AT, PruningRuns, Refused, ShipmentRecord, follows
 from actors.periodic.daily import next_at
 from actors.periodic.messages import Begin
 from actors.wall_clock.messages import ClockHeard
@@ -380,6 +381,41 @@ def test_what_the_archive_does_not_hold_any_more_is_not_pruned(spoil: str, monke
     assert a.store.audit(peer_id, 0, 100) == whole[0 if spoil == "away" else 2 :]
     refused = [event for event in a.store.events(0, 10_000) if event.kind == "federation.audit.prune_refused"]
     assert [event.payload["chain"] for event in refused] == [peer_id]
+
+
+def owed(host: Host) -> list[tuple[str, int, str]]:
+    found = get(host, "/api/v1/system/federation/governance?kind=audit_prune_refused")
+    return [(row["payload"]["chain"], row["payload"]["number"], row["payload"]["error"]) for row in found if row.get("resolved_at") is None]
+
+
+def test_what_the_archive_owes_is_a_finding_until_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, a, _, peer_id = kept_for_a_year(monkeypatch)
+    years_later(world, a)
+    second = shipments(a)[1]
+    kept = a.archive.objects.pop(second.path)
+    assert prune(a, dry_run=True)["failures"] == 1
+    assert owed(a) == []
+    assert prune(a)["failures"] == 1
+    assert owed(a) == [(peer_id, second.number, "object_missing")]
+    a.archive.objects[second.path] = kept + b"?"
+    prune(a)
+    assert owed(a) == [(peer_id, second.number, "object_changed")]
+    a.archive.objects[second.path] = kept
+    a.crash()
+    a.restart()
+    later(a, 0)
+    assert owed(a) == [(peer_id, second.number, "object_changed")]
+    assert prune(a)["failures"] == 0
+    assert owed(a) == []
+
+
+def test_a_run_that_stops_at_its_limit_forgets_nothing_of_chains_that_it_has_not_come_to() -> None:
+    of = [Refused(shipment_id=name, chain=name, chain_kind="peer", number=1, error="object_missing") for name in "abc"]
+    pruner = Pruner()
+    pruner.record = PruningRuns(id="account", next_run_at=0.0, refused=tuple(of))
+    run = Run(looked={"a"}, touched={"b"})
+    assert [each.chain for each in pruner._still_refused(run, more=True)] == ["c"]
+    assert pruner._still_refused(run, more=False) == ()
 
 
 @pytest.mark.parametrize("seed", range(4))
