@@ -303,6 +303,14 @@ _REGISTRY: Final = (
         distinguished_by=("chain", "number"),
     ),
     FindingKind(
+        kind="clock_in_question",
+        severity="medium",
+        title="Nothing ends for good",
+        text="Since {since} by our clock, what ends for good is held back: {cause}. What has ended is refused all the same.",
+        remedy="Look at the time of the host and mend it if it is wrong. It is settled by itself with the heartbeats of peers whose clocks "
+        "agree, or when no peer has said anything for seven days.",
+    ),
+    FindingKind(
         kind="migration_chain_stalled",
         severity="medium",
         title="Chain of migrations stands still",

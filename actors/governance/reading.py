@@ -22,6 +22,7 @@ from actors.peer.record import PeerRecord
 from actors.received_grant.record import KIND as RECEIVED_GRANT
 from actors.received_grant.record import of_peer
 from actors.settings import Settings
+from actors.wall_clock.record import KIND as WALL_CLOCK
 from runtime.store.port import Condition, Query, Row
 
 Read = Callable[[Query], list[Row]]
@@ -37,6 +38,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
     bridges = records(BRIDGE.name, (Condition("state", "=", "active"),))
     shipments = records(SHIPMENT.name, (Condition("state", "=", "failed"),))
     pruning = [row.record for row in read(Query(PRUNING.name)) if row.record.id == account_id]
+    clock = [row.record for row in read(Query(WALL_CLOCK.name))]
     grants = records(GRANT.name, (Condition("corrupt", "=", 1),), (Condition("wide", "=", 1),))
     chains = records(CHAIN.name, (Condition("stalled", "=", 1),), (Condition("status", "=", "failed"),))
     capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
@@ -51,6 +53,7 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_bridges(bridges, peers),
         *scanner.scan_shipments(shipments),
         *scanner.scan_pruning(pruning),
+        *scanner.scan_clock(clock, account_id, settings.identity.boot_epoch),
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
         *received.scan_received(taken, held, peers, wall),

@@ -41,6 +41,7 @@ from actors.peer.steps import is_stale, reachable_identity
 from actors.prefixes import parse_prefix
 from actors.schema_versions import MatrixRow, negotiate
 from actors.settings import Settings
+from actors.wall_clock.record import WAITED_EVERY_S, WallClockRecord
 from runtime.clock import iso, iso_or_none
 from runtime.store.port import Row
 from runtime.values import evolve
@@ -143,6 +144,24 @@ def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:
 def scan_pruning(pruning: Sequence[PruningRuns]) -> tuple[Finding, ...]:
     """Shipments that were to be pruned, and that the archive did not give back as they were shipped."""
     return tuple(_owed(each, runs.id) for runs in pruning for each in runs.refused)
+
+
+def scan_clock(clocks: Sequence[WallClockRecord], account_id: str, boot_epoch: int) -> tuple[Finding, ...]:
+    """That what ends for good waits, because the clock of the platform is in question in this start; a start alone is no case."""
+    return tuple(finding for clock in clocks if (finding := _clock_finding(clock, account_id, boot_epoch)) is not None)
+
+
+def _clock_finding(clock: WallClockRecord, account_id: str, boot_epoch: int) -> Finding | None:
+    waiting, settled = clock.waiting, clock.settled
+    if waiting is not None and waiting.epoch == boot_epoch and waiting.waited_s >= WAITED_EVERY_S:
+        since, cause = waiting.since, "no peer has confirmed the clock since this platform started, or since the clock was set"
+    elif waiting is None and settled is not None and settled.epoch == boot_epoch and settled.ahead_s > 0:
+        since, cause = settled.at, f"by the clocks of most peers heard it is {int(settled.ahead_s)} seconds earlier"
+    else:
+        return None
+    facts = {"since": iso(since), "cause": cause}
+    ahead_s = int(settled.ahead_s) if settled is not None and waiting is None else 0
+    return make("clock_in_question", None, {"account_id": account_id, **facts, "ahead_s": ahead_s}, **facts)
 
 
 def _owed(refused: Refused, account_id: str) -> Finding:

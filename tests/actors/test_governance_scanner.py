@@ -36,7 +36,8 @@ SETTINGS = Settings(
 
 
 OF_OTHER_ROWS = {
-    "bridge_without_peer", "audit_seal_failed", "audit_prune_refused", "grant_axis_corrupt", "unrestricted_grant_scope",
+    "bridge_without_peer", "audit_seal_failed", "audit_prune_refused",
+    "clock_in_question", "grant_axis_corrupt", "unrestricted_grant_scope",
     "migration_chain_stalled", "migration_chain_failed", "migration_chain_unproven", "peer_capability_drift", "hub_consent_without_setting",
     "hub_refuses_connections", "hub_away", "peer_grant_revoked", "managed_child_grant_missing",
 }  # fmt: skip

@@ -47,6 +47,12 @@ def rows(host: Host, kind: str) -> list[Any]:
     return [row.record for row in host.store.query(Query(kind))]
 
 
+def told(two: Peers) -> list[str]:
+    """The causes that `a` gives for what it holds back, if it does."""
+    found = two.ask("GET", "/api/v1/system/federation/governance?kind=clock_in_question").data
+    return [row["payload"]["cause"] for row in found if row.get("resolved_at") is None]
+
+
 def test_the_first_contact_settles_it_and_is_written_once(two: Peers) -> None:
     two.world.run_for(600.0)
     record = known(two.a)
@@ -163,3 +169,29 @@ def test_the_wait_is_taken_up_by_the_next_start_and_ends(two: Peers, monkeypatch
     two.world.run_for(60.0)
     (grant,) = rows(two.a, GRANT.name)
     assert grant.expired_at is not None
+
+
+def test_what_is_held_back_is_told_until_it_is_not(two: Peers) -> None:
+    two.issue()
+    two.world.run_for(120.0)
+    two.b.crash()
+    two.a.clock.offset_s += YEAR
+    two.world.run_for(WAITED_EVERY_S - 60.0)
+    assert told(two) == []
+    two.world.run_for(120.0)
+    (cause,) = told(two)
+    assert "no peer has confirmed" in cause
+    two.a.clock.offset_s -= YEAR
+    two.world.run_for(WAITED_EVERY_S)
+    assert told(two) == []
+
+
+def test_peers_that_say_that_it_is_earlier_are_told_of(two: Peers) -> None:
+    two.world.run_for(120.0)
+    two.a.clock.offset_s += 10 * DAY
+    hear(two.a, "b", -10 * DAY)
+    two.world.run_for(1.0)
+    assert told(two) == [f"by the clocks of most peers heard it is {10 * 86_400} seconds earlier"]
+    two.a.clock.offset_s -= 10 * DAY
+    two.world.run_for(300.0)
+    assert told(two) == []
