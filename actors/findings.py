@@ -307,8 +307,8 @@ _REGISTRY: Final = (
         severity="medium",
         title="Nothing ends for good",
         text="Since {since} by our clock, what ends for good is held back: {cause}. What has ended is refused all the same.",
-        remedy="Look at the time of the host and mend it if it is wrong. It is settled by itself with the heartbeats of peers whose clocks "
-        "agree, or when no peer has said anything for seven days.",
+        remedy="Look at the time of the host and mend it if it is wrong. If it is right, `powernode clock confirm --reason TEXT` says so; "
+        "else the heartbeats of peers whose clocks agree do, or seven days without a word of any.",
     ),
     FindingKind(
         kind="migration_chain_stalled",

@@ -16,6 +16,7 @@ from actors.door.call import Answer, Call, Source
 from actors.door.capabilities import federation as capabilities_federation
 from actors.door.capabilities import handlers as capabilities
 from actors.door.channel import handlers as channel
+from actors.door.clock import handlers as clock
 from actors.door.continuity import handlers as continuity
 from actors.door.door import Door, Handler, request_id_in
 from actors.door.ending import handlers as ending
@@ -47,6 +48,7 @@ _FAMILIES: Final = (
     grants.HANDLERS,
     received_grants.HANDLERS,
     continuity.HANDLERS,
+    clock.HANDLERS,
     overview.HANDLERS,
     accounts.HANDLERS,
     federation.HANDLERS,

@@ -20,6 +20,7 @@ from actors.door.bridges.routes import ROUTES as _BRIDGES
 from actors.door.call import Answer, failure
 from actors.door.capabilities.routes import ROUTES as _CAPABILITIES
 from actors.door.channel.routes import ROUTES as _CHANNEL
+from actors.door.clock.routes import ROUTES as _CLOCK
 from actors.door.continuity.routes import ROUTES as _CONTINUITY
 from actors.door.ending.routes import ROUTES as _ENDING
 from actors.door.grants.routes import ROUTES as _GRANTS
@@ -627,6 +628,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_SIGNING_IN,
     *_PLATFORM_PEERS,
     *_ENDING,
+    *_CLOCK,
     *_CONTINUITY,
     *_TRUST,
     *_RESOURCES,

@@ -1,6 +1,6 @@
 """The actor of the wall clock: hears what peers say of the time, and decides whether ours may be gone by.
 
-Lives here: the vote, and the wait that ends without one. Must not live here: what waits for it.
+Lives here: the vote, the wait that ends without one, and the word of an operator. Must not live here: what waits for it.
 
 Each peer has one voice, its newest. Our clock is right if at least as many agree with it as do not. What peers say is no proof, and no
 one of them can hasten anything by it: at worst a peer that lies has what has ended kept for longer.
@@ -8,11 +8,14 @@ one of them can hasten anything by it: at worst a peer that lies has what has en
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
+from actors.idempotency.record import remember
 from actors.limits import SKEW_MAX_S
 from actors.peer.lifecycle import LIVE
-from actors.wall_clock.messages import ClockHeard, Gathered, HeldBack, Waited
+from actors.wall_clock.messages import ClockHeard, Confirm, Confirmed, Gathered, HeldBack, Waited
 from actors.wall_clock.record import (
     AHEAD_CHANGED_S,
     KIND,
@@ -26,13 +29,20 @@ from actors.wall_clock.record import (
     Waiting,
     WallClockRecord,
     holds,
+    shown,
 )
 from runtime.actor import Actor, handles
+from runtime.clock import iso
 from runtime.context import Context
+from runtime.errors import OperatorFault
 from runtime.store.port import Condition, Query
 from runtime.values import evolve
 
 SETTLED = "federation.clock.settled"
+DIFFERS: Final = OperatorFault(
+    "clock_differs", "this platform's clock shows another time than the one that was given; mend it, and nothing need be confirmed", 409
+)
+NOT_IN_QUESTION: Final = OperatorFault("clock_not_in_question", "the clock is settled; nothing waits for it", 409)
 
 
 @attrs.define
@@ -90,6 +100,24 @@ class WallClockActor(Actor):
         elif len(words.skew_s) == 1:
             ctx.after(WORDS_GATHERED_S, Gathered(), "gathered")
 
+    @handles(Confirm)
+    def on_confirm(self, message: Confirm, ctx: Context) -> None:
+        record: WallClockRecord = self.record or WallClockRecord(id=ctx.ref.id)
+        identity = ctx.settings.identity
+        known = record.settled if holds(record.settled, identity.boot_epoch, ctx.wall - ctx.now) else None
+        if abs(message.time - ctx.wall) > SKEW_MAX_S:
+            ctx.reply(evolve(DIFFERS, details={"time": iso(ctx.wall), "skew_s_max": int(SKEW_MAX_S)}))
+            return
+        if known is not None and known.ahead_s == 0:
+            ctx.reply(NOT_IN_QUESTION)
+            return
+        overruled_s = max(self._words(ctx).ahead_s, known.ahead_s if known is not None else 0.0)
+        facts = {"reason": message.reason, "overruled_s": int(overruled_s), "time": iso(ctx.wall)}
+        ctx.audit_in(identity.instance_id, "clock.confirmed", "user", message.by, **facts)
+        self._settle(ctx, "operator", 0.0, overruled_s)
+        remember(ctx, message.mark, 200, shown(ctx.record, identity.boot_epoch, ctx.wall, ctx.now))
+        ctx.reply(Confirmed(ctx.record))
+
     @handles(Gathered)
     def on_gathered(self, message: Gathered, ctx: Context) -> None:
         words = self._words(ctx)
@@ -131,14 +159,19 @@ class WallClockActor(Actor):
     def _decide(self, ctx: Context, words: Words) -> None:
         settled = self.record.settled if self.record is not None else None
         known = holds(settled, ctx.settings.identity.boot_epoch, ctx.wall - ctx.now)
+        if known and settled is not None and settled.by == "operator" and words.ahead_s <= settled.overruled_s + AHEAD_CHANGED_S:
+            # What had been said before an operator decided against it is no news.
+            return
         if settled is None or not known or settled.by != "peers" or abs(settled.ahead_s - words.ahead_s) > AHEAD_CHANGED_S:
             self._settle(ctx, "peers", words.ahead_s)
 
-    def _settle(self, ctx: Context, by: SettledBy, ahead_s: float) -> None:
+    def _settle(self, ctx: Context, by: SettledBy, ahead_s: float, overruled_s: float = 0.0) -> None:
         identity = ctx.settings.identity
         record: WallClockRecord = self.record or WallClockRecord(id=ctx.ref.id)
-        settled = Settled(epoch=identity.boot_epoch, offset_s=ctx.wall - ctx.now, by=by, ahead_s=ahead_s, at=ctx.wall)
-        if ahead_s > 0 or by == "time":
-            ctx.emit(SETTLED, "high" if ahead_s > 0 else "medium", identity.account_id or None, by=by, ahead_s=int(ahead_s))
+        offset_s = ctx.wall - ctx.now
+        settled = Settled(epoch=identity.boot_epoch, offset_s=offset_s, by=by, ahead_s=ahead_s, at=ctx.wall, overruled_s=overruled_s)
+        if ahead_s > 0 or by != "peers":
+            severe = ahead_s > 0 or overruled_s > 0
+            ctx.emit(SETTLED, "high" if severe else "medium", identity.account_id or None, by=by, ahead_s=int(ahead_s))
         ctx.save(evolve(record, settled=settled, waiting=None))
         ctx.cancel("waited")

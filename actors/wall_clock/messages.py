@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from actors.idempotency.record import Mark
+from actors.wall_clock.record import WallClockRecord
 from runtime.values import Value
 
 
@@ -18,6 +20,29 @@ class ClockHeard(Value, frozen=True):
 
     peer_id: str
     skew_s: float
+
+
+class Confirm(Value, frozen=True):
+    """An operator has compared the clock with another one, and it is right. Answer: `Confirmed`, or a fault.
+
+    The word is about the clock as it is set now: another start, a clock that is set, or peers that say something new put it in question
+    again. It says nothing of what is refused.
+
+    Attributes:
+        time: what the operator holds to be the time (seconds since the epoch); ours must be the same, within what clocks may differ by.
+        reason: how it was found out; kept in the audit trail.
+    """
+
+    by: str | None
+    time: float
+    reason: str
+    mark: Mark | None = None
+
+
+class Confirmed(Value, frozen=True):
+    """The record as committed."""
+
+    record: WallClockRecord
 
 
 class Gathered(Value, frozen=True):

@@ -9,14 +9,15 @@ waits until the clock is settled, in this start of the process and since the clo
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
 from actors.limits import SKEW_MAX_S
+from runtime.clock import iso
 from runtime.store.port import Kind
 
-SettledBy = Literal["peers", "time"]
+SettledBy = Literal["peers", "time", "operator"]
 
 LOOK_AGAIN_S: Final = 30.0
 """How often what is held back asks again."""
@@ -39,6 +40,7 @@ class Settled:
         epoch: the start of the process (`Identity.boot_epoch`) for which that holds.
         offset_s: wall clock minus monotonic clock. As long as it is the same nobody has set the clock.
         ahead_s: by how much the clock is ahead of what peers say; 0 while they agree.
+        overruled_s: by `operator`: by how much it was ahead by what most peers had said when they were overruled. More than that is news.
     """
 
     epoch: int
@@ -46,6 +48,7 @@ class Settled:
     by: SettledBy
     ahead_s: float
     at: float
+    overruled_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -82,3 +85,18 @@ def passed_until(record: WallClockRecord | None, epoch: int, wall: float, now: f
     if settled is None or not holds(settled, epoch, wall - now):
         return -math.inf
     return wall - settled.ahead_s
+
+
+def shown(record: WallClockRecord | None, epoch: int, wall: float, now: float) -> dict[str, Any]:
+    """The form of the operator surface: what the clock says, whether that is known to be right, and what waits for it."""
+    settled = record.settled if record is not None and holds(record.settled, epoch, wall - now) else None
+    waiting = record.waiting if record is not None and settled is None and holds(record.waiting, epoch, wall - now) else None
+    return {
+        "time": iso(wall),
+        "settled": settled is not None,
+        "settled_by": settled.by if settled is not None else None,
+        "settled_at": iso(settled.at) if settled is not None else None,
+        "ahead_s": int(settled.ahead_s) if settled is not None else None,
+        "overruled_s": int(settled.overruled_s) if settled is not None else None,
+        "held_back_since": iso(waiting.since) if waiting is not None else None,
+    }

@@ -19,7 +19,7 @@ from runtime.store.port import Condition, Query
 
 CLOCK_IN_QUESTION: Final = OperatorFault(
     "clock_in_question",
-    "no peer has confirmed this platform's clock since it started or the clock was set; nothing is destroyed until one does",
+    "no peer has confirmed this platform's clock since it started or the clock was set; nothing is destroyed until one or an operator does",
     409,
 )
 

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "backup": ("api.cli.backup:backup", "Copy the store of a platform into FILE, also while its daemon runs."),
     "bridges": ("api.cli.bridges:bridges", "Open overlay networks to peers."),
     "capabilities": ("api.cli.capabilities:capabilities", "Let records flow between peers and this platform."),
+    "clock": ("api.cli.clock:clock", "See whether the platform's clock is known to be right, and say that it is."),
     "completion": ("api.cli.completion:completion", "Print the completion script of a shell."),
     "config": ("api.cli.config:config", "Show the configuration of a daemon."),
     "doctor": ("api.cli.doctor:doctor", "Find out what would stop this platform from federating."),

@@ -13,6 +13,7 @@ from actors.received_grant.record import KIND as HELD
 from actors.wall_clock.messages import ClockHeard
 from actors.wall_clock.record import KIND, LOOK_AGAIN_S, WAITED_EVERY_S, WAITED_MAX_S, Settled, WallClockRecord, holds, passed_until
 from runtime.actor import Due, Ref
+from runtime.clock import iso
 from runtime.store.port import Query
 from sim.world import Host
 from tests.support.grants import Peers, peers
@@ -195,3 +196,108 @@ def test_peers_that_say_that_it_is_earlier_are_told_of(two: Peers) -> None:
     two.a.clock.offset_s -= 10 * DAY
     two.world.run_for(300.0)
     assert told(two) == []
+
+
+CLOCK = "/api/v1/system/platform/clock"
+
+
+def confirm(two: Peers, time: float | None = None, **headers: str) -> Any:
+    body = {"time": iso(two.a.clock.wall() if time is None else time), "reason": "compared with the clock on the wall"}
+    return two.ask("POST", f"{CLOCK}/confirm", body, **headers)
+
+
+def left_alone(two: Peers) -> str:
+    """`a` has started again, its peer is silent, and a grant that it gave has ended. The id of that grant."""
+    grant_id, _ = two.issue()
+    two.world.run_for(120.0)
+    two.b.crash()
+    two.a.crash()
+    two.world.run_for(400 * DAY)
+    two.a.restart()
+    two.a.sign_in()
+    two.world.run_for(60.0)
+    return grant_id
+
+
+def test_an_operator_says_that_the_clock_is_right_and_what_was_held_back_goes_on(two: Peers) -> None:
+    left_alone(two)
+    (grant,) = rows(two.a, GRANT.name)
+    assert grant.expired_at is None
+    seen = two.ask("GET", CLOCK).data
+    assert (seen["settled"], seen["held_back_since"] is not None) == (False, True)
+    reply = confirm(two, two.a.clock.wall() + 300.0)
+    assert reply.status == 200, reply.body
+    assert (reply.data["settled"], reply.data["settled_by"], reply.data["held_back_since"]) == (True, "operator", None)
+    two.world.run_for(2 * LOOK_AGAIN_S)
+    (grant,) = rows(two.a, GRANT.name)
+    assert grant.expired_at is not None
+    entry = two.a.store.audit(two.a.instance_id, 0, 1000)[-1]
+    assert (entry.action, entry.actor_id, entry.payload["reason"]) == (
+        "clock.confirmed", two.a.operator_id, "compared with the clock on the wall"
+    )  # fmt: skip
+    again = confirm(two)
+    assert (again.status, again.body["code"]) == (409, "clock_not_in_question")
+
+
+def test_another_time_than_the_clock_shows_confirms_nothing(two: Peers) -> None:
+    left_alone(two)
+    reply = confirm(two, two.a.clock.wall() - YEAR)
+    assert (reply.status, reply.body["code"]) == (409, "clock_differs")
+    two.world.run_for(2 * LOOK_AGAIN_S)
+    assert settled(two.a) is None
+    assert rows(two.a, GRANT.name)[0].expired_at is None
+
+
+@pytest.mark.parametrize("then", ["leap", "start"])
+def test_the_word_holds_for_this_start_and_the_clock_as_it_is_set(two: Peers, then: str) -> None:
+    left_alone(two)
+    assert confirm(two).status == 200
+    assert settled(two.a) is not None
+    if then == "leap":
+        two.a.clock.offset_s += YEAR
+    else:
+        two.a.crash()
+        two.a.restart()
+    assert settled(two.a) is None
+    two.world.run_for(60.0)
+    assert settled(two.a) is None
+
+
+def test_the_word_stands_against_what_peers_had_said_and_not_against_what_they_say_anew(two: Peers) -> None:
+    two.world.run_for(120.0)
+    two.b.crash()
+    two.a.clock.offset_s += 10 * DAY
+    hear(two.a, "liar", -10 * DAY)
+    two.world.run_for(1.0)
+    two.a.sign_in()
+    reply = confirm(two)
+    assert (reply.data["settled_by"], reply.data["ahead_s"], reply.data["overruled_s"]) == ("operator", 0, 10 * 86_400)
+    hear(two.a, "liar", -10 * DAY - 5.0)
+    two.world.run_for(1.0)
+    found = settled(two.a)
+    assert found is not None
+    assert found.by == "operator"
+    hear(two.a, "liar", -20 * DAY)
+    two.world.run_for(1.0)
+    found = settled(two.a)
+    assert found is not None
+    assert (found.by, found.ahead_s) == ("peers", 20 * DAY)
+
+
+def test_the_word_serves_nobody_whose_time_is_over(two: Peers) -> None:
+    grant_id, _ = two.issue()
+    two.world.run_for(120.0)
+    two.b.crash()
+    two.a.clock.offset_s += YEAR
+    two.a.sign_in()
+    assert confirm(two).status == 200
+    assert two.ask("GET", grant_id).data["grant"]["state"] == "expired"
+
+
+def test_the_same_word_twice_is_one(two: Peers) -> None:
+    left_alone(two)
+    at = two.a.clock.wall()
+    first, second = (confirm(two, at, idempotency_key="once") for _ in range(2))
+    assert (first.status, second.status) == (200, 200)
+    entries = two.a.store.audit(two.a.instance_id, 0, 1000)
+    assert [entry.action for entry in entries].count("clock.confirmed") == 1

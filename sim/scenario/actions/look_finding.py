@@ -1,4 +1,4 @@
-"""`look_finding`: whether a platform reports something about a peer."""
+"""`look_finding`: whether a platform reports something about a peer, or about itself."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ if TYPE_CHECKING:
 @action("look_finding", answered=True, answers=("open", "none"))
 @attrs.frozen(kw_only=True)
 class LookFinding:
-    """Whether a platform has a finding of this kind about a peer now, as the answer of the step: `open` or `none`."""
+    """Whether a platform has a finding of this kind about a peer, or about itself, now, as the answer of the step: `open` or `none`."""
 
     on: str = attrs.field(metadata=key(PLATFORM, "whose finding"))
-    peer: str = attrs.field(metadata=key(PLATFORM, "about which peer"))
+    peer: str | None = attrs.field(default=None, metadata=key(PLATFORM, "about which peer; if not given, about the platform itself"))
     kind: str = attrs.field(metadata=key(one_of(*sorted(KINDS)), "the kind of finding"))
 
     def perform(self, stage: Stage, name: str | None) -> None:
-        host, row = stage.host(self.on), stage.row(self.on, self.peer)
+        host = stage.host(self.on)
         if name is not None:
+            row = stage.row(self.on, self.peer) if self.peer is not None else None
             evidence = None if row is None else stage.watch.facts.evidence[self.on].get(row.id)
-            found = () if row is None else (*scan_peer(row, evidence, host.settings(), host.clock.wall()), *across(host, row))
+            alone = () if row is None else scan_peer(row, evidence, host.settings(), host.clock.wall())
+            found = () if row is None and self.peer is not None else (*alone, *across(host, row))
             stage.history.answers[name] = "open" if any(each.kind == self.kind for each in found) else "none"
 
 
-def across(host: Host, peer: PeerRecord) -> tuple[Finding, ...]:
-    """What other rows than its own show about a peer."""
-    found = scan_across(host.store.query, host.account_id, (peer,), host.settings(), host.clock.wall())
-    return tuple(each for each in found if each.federation_peer_id == peer.id)
+def across(host: Host, peer: PeerRecord | None) -> tuple[Finding, ...]:
+    """What other rows than its own show about a peer, or (None) about the platform itself."""
+    known, about = ((peer,), peer.id) if peer is not None else ((), None)
+    found = scan_across(host.store.query, host.account_id, known, host.settings(), host.clock.wall())
+    return tuple(each for each in found if each.federation_peer_id == about)

@@ -1,0 +1,1 @@
+"""The platform's clock at the door."""
