@@ -214,6 +214,11 @@ class SimulatedHub:
         """How many connections are relayed to the peer, for whoever watches."""
         return sum(whose == peer_id for whose in self._open.values())
 
+    @property
+    def open_now(self) -> int:
+        """How many connections are relayed or wait to be, whatever the books say."""
+        return len(self._open) + len(self._waiting)
+
     def cut(self, peer_id: str) -> None:
         """End every connection that is relayed to the peer."""
         for token, waiting in [each for each in self._waiting.items() if each[1].peer_id == peer_id]:

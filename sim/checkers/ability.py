@@ -25,10 +25,14 @@ IMPROBABLE_S: Final = 1.0
 """How late the answer of a port may be where production code takes improbable turns."""
 
 
+def at_work(host: Any) -> bool:
+    """Whether the process of a platform runs freely, whatever its disk does."""
+    return bool(host.running and not host.paused and host.lag_s < NOTICEABLE_S and host.engine.halted is None)
+
+
 def awake(host: Any) -> bool:
     """Whether a platform can do what it must."""
-    at_work = host.running and not host.paused and host.lag_s < NOTICEABLE_S and host.engine.halted is None
-    return bool(at_work and host.store.writable() and host.store.disk.fsync_s < SLOW_COMMIT_S)
+    return bool(at_work(host) and host.store.writable() and host.store.disk.fsync_s < SLOW_COMMIT_S)
 
 
 def delay_s(host: Any) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.door.call import Answer
-from sim.checkers.ability import awake
+from sim.checkers.ability import at_work
 from sim.checkers.registry import Checker, Visit, checker
 
 PATIENCE: Final = 2.0
@@ -17,7 +17,7 @@ PATIENCE: Final = 2.0
 
 @checker("answered", source="docs/architecture.md#the-door")
 class Answered(Checker):
-    """Every call that reaches a running platform is answered within the deadline of its requests."""
+    """Every call that reaches a running platform is answered within the deadline of its requests, however slow its disk is."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -36,7 +36,7 @@ class Answered(Checker):
                 return
             if host.incarnation != visit.incarnation or not host.running:
                 del self._open[id(visit)]
-            elif not awake(host) or self.facts.now - self.facts.resumed_at(host) < patience_s:
+            elif not at_work(host) or self.facts.now - self.facts.resumed_at(host) < patience_s:
                 # Once it is able to, it has the whole time again.
                 self._look_later(visit)
             else:

@@ -98,13 +98,13 @@ class GoneInTime(Checker):
             return
         for kind, ends_at in _LEFT_UNTIL.items():
             for row in host.store.query(Query(kind)):
-                due = ends_at(row.record)
+                due = ends_at(host, row.record)
                 if due is not None and past_s(host, due) > grace_s:
                     late_s = host.clock.wall() - due
                     self.complain(host, f"{kind} {row.record.id} is as it was, and its time was over {late_s:.0f} s ago")
 
 
-def _end_of_grant(record: Any) -> float | None:
+def _end_of_grant(host: Any, record: Any) -> float | None:
     if record.archived_at is not None:
         return None
     if record.revoked_at is None and record.expired_at is None:
@@ -114,10 +114,20 @@ def _end_of_grant(record: Any) -> float | None:
     return float(ended_at) + GRANT_KEPT_S + DAY_S
 
 
-_LEFT_UNTIL: Final[Mapping[str, Callable[[Any], float | None]]] = {
-    **_ENDS,
-    "received_grant": lambda record: record.expires_at + BEARER_KEPT_S,
+def _end_of_lease(host: Any, record: Any) -> float | None:
+    """A seat lasts no longer than what it is a seat of."""
+    if record.state != "live":
+        return None
+    row = host.store.load("service_offering", record.offering_id)
+    ends_at = row.record.access_ends_at if row is not None else None
+    return float(record.expires_at if ends_at is None else min(record.expires_at, ends_at))
+
+
+_LEFT_UNTIL: Final[Mapping[str, Callable[[Any, Any], float | None]]] = {
+    "revoked_certificate": lambda host, record: record.not_after + SKEW_MAX_S,
+    "remembered_answer": lambda host, record: record.expires_at,
+    "received_grant": lambda host, record: record.expires_at + BEARER_KEPT_S,
     "grant": _end_of_grant,
-    "subscription_lease": lambda record: record.expires_at if record.state == "live" else None,
-    "approval": lambda record: record.expires_at if record.status == "pending" else None,
+    "subscription_lease": _end_of_lease,
+    "approval": lambda host, record: record.expires_at if record.status == "pending" else None,
 }

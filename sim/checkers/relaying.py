@@ -124,5 +124,15 @@ class RelayTerms(Checker):
             self.complain(hub, f"more than {most} connections of the {whose} {key} are taken within a minute")
 
 
+@checker("relay_books", source="docs/operator-guide.md#the-hub")
+class RelayBooks(Checker):
+    """The books of a hub count each connection for as long as it is open, and no longer: what has ended keeps nobody out."""
+
+    def on_rest(self, host: Any) -> None:
+        hub = host.hub
+        if hub is not None and hub.ledger.open_now != hub.open_now:
+            self.complain(host, f"{hub.ledger.open_now} connections are counted as open, and {hub.open_now} are")
+
+
 def _inside(address: str, networks: tuple[str, ...]) -> bool:
     return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)

@@ -36,6 +36,7 @@ import actors.rotation.record
 from actors.approval.actor import ApprovalActor
 from actors.capability.actor import CapabilityActor
 from actors.capability.running import Running
+from actors.door.door import Door
 from actors.door.rate_limits import Blocks, RateLimits
 from actors.grant.chain import Ask
 from actors.grant.desk import GrantDesk
@@ -45,6 +46,8 @@ from actors.hub.record import Terms
 from actors.migration.messages import Release, Released
 from actors.migration.record import MIGRATION
 from actors.migration.transfer import Transfer
+from actors.offering.actor import NO_SUBSCRIPTION, OfferingActor
+from actors.offering.messages import Renew
 from actors.offering.seats import Seats
 from actors.peer.actor import PeerActor
 from actors.peer.messages import AnswerSealed, HearEvent, HeartbeatAnswered, HeartbeatTick, PeeringEnded, Redeem, ResumePeering
@@ -53,6 +56,9 @@ from actors.received_grant.actor import ReceivedGrantActor
 from actors.resource.actor import CatalogueActor
 from actors.subscription.actor import SubscriptionActor
 from runtime.actor import Due, Ref, Resume
+from runtime.ask_deadlines import AskDeadlines
+from runtime.commits import GroupCommit
+from runtime.due import DueDeadlines
 from runtime.engine import Engine
 from runtime.values import evolve
 from sim.channels import SimulatedChannels
@@ -601,3 +607,67 @@ def any_body_under_a_key(patch: Patch) -> None:
     """A request under a key that was used before gets the former answer, whatever it asks for, from whichever operator it comes."""
     former = actors.idempotency.record.mark
     patch.setattr(actors.idempotency.record, "mark", lambda operator_id, route, key, body: former("", route, key, b""))
+
+
+@plant("peering-with-an-end")
+def peering_has_no_end(patch: Patch) -> None:
+    """A peering whose end an operator has set goes on after it."""
+    former = actors.door.admission.check_status
+    patch.setattr(actors.door.admission, "check_status", lambda record, *given: former(evolve(record, expires_at=None), *given))
+
+
+@plant("repeated-under-a-key")
+def keys_at_the_same_time(patch: Patch) -> None:
+    """A request under a key does not wait for another one under it that is under way."""
+    former = Door._once
+
+    def once(door: Any, request: Any, key: str) -> None:
+        door._underway.clear()
+        former(door, request, key)
+
+    patch.setattr(Door, "_once", once)
+
+
+@plant("hub-relays")
+def lanes_never_close(patch: Patch) -> None:
+    """A hub counts connections that are over as open, until nobody gets through any more."""
+    patch.setattr(Ledger, "close", lambda ledger, lane: None)
+
+
+@plant("service-renewal-answer-lost")
+def lost_renewal_of_a_seat(patch: Patch) -> None:
+    """A provider that has given another term refuses the same request when it comes again."""
+    former = OfferingActor.handlers[Renew]
+
+    def renew(actor: Any, message: Any, ctx: Any) -> None:
+        lease = actor.lease(ctx, message.lease_id)
+        if lease is not None and lease.former_grant_id == message.grant_id:
+            ctx.reply(NO_SUBSCRIPTION)
+        else:
+            former(actor, message, ctx)
+
+    patch.setitem(OfferingActor.handlers, Renew, renew)
+
+
+@plant("answers-within-their-time")
+def asks_never_expire(patch: Patch) -> None:
+    """Whoever has asked an actor waits for its answer for ever."""
+    patch.setattr(AskDeadlines, "watch", lambda deadlines, ask, now, timeout_s: None)
+
+
+@plant("rotation-forged")
+def evidence_stays_in_memory(patch: Patch) -> None:
+    """Evidence about a peer reaches the disk only along with its record."""
+    patch.setattr(GroupCommit, "taint", lambda commits, cell: None)
+
+
+@plant("clock-ahead-suspends-a-subscription")
+def clock_put_back_unnoticed(patch: Patch) -> None:
+    """What was put off by a clock that was ahead stays put off when the clock is right again."""
+    patch.setattr(DueDeadlines, "_notice_step", lambda deadlines, wall: None)
+
+
+@plant("offering-ends-after-its-notice")
+def retired_goes_on(patch: Patch) -> None:
+    """An offering that was retired says at the end of its notice that it is cut off, and leaves everybody the access."""
+    patch.setattr(OfferingActor, "_cut", lambda actor, ctx, record: evolve(record, cut_at=ctx.wall, updated_at=ctx.wall))

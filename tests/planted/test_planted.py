@@ -81,8 +81,11 @@ SAMPLE = (
     "keys_of_all_operators",
     "session_outlives_its_operator",
     "terms_not_written_down",
-    "held_grants_never_forgotten",
     "any_contract_will_do",
+    "peering_has_no_end",
+    "keys_at_the_same_time",
+    "lanes_never_close",
+    "asks_never_expire",
 )
 
 
