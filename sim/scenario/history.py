@@ -31,11 +31,13 @@ class History:
         end: when the world ended, before faults were stopped for convergence.
         changes: every status that a row passed, those passed within one commit included.
         answers: name of a step to `ok` or the error code of its answer; a name without an answer is missing.
+        heard: every answer to a call from outside, named or not: when, from which platform, to what, its code.
     """
 
     end: float
     changes: list[Change] = attrs.field(factory=list)
     answers: dict[str, str] = attrs.field(factory=dict)
+    heard: list[tuple[float, str, str, str]] = attrs.field(factory=list)
 
     def status_at(self, on: str, peer: str, at: float) -> str | None:
         """The status at a moment; None before there was a row."""

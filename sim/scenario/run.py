@@ -182,4 +182,6 @@ def _digest(stage: Stage) -> str:
     whole = hashlib.blake2b(stage.world.digest().encode(), digest_size=16)
     for name, code in stage.history.answers.items():
         whole.update(f"{name}={code}\n".encode())
+    for at, host, what, code in stage.history.heard:
+        whole.update(f"{at!r} {host} {what}={code}\n".encode())
     return whole.hexdigest()

@@ -459,6 +459,7 @@ class Stage:
         assert call.code is not None
         what = call.name or call.request[1].removeprefix(PEERS) or "propose"
         self.world.note_effect_of(reply.cause, call.host.name, "operator", what, outcome=call.code)
+        self.history.heard.append((self.now, call.host.name, what, call.code))
         if call.name is not None:
             self.history.answers[call.name] = call.code
         if call.hands_to is not None and call.code == "ok" and reply.data.get("bearer_token"):
