@@ -13,7 +13,7 @@ import click
 from api.cli.lazy import Command
 from api.cli.text import counted
 from sim.audit import CONTEXT, AuditError, Divergence, Verdict, audit
-from sim.commands.shared import files_of, loaded
+from sim.commands.shared import all_loaded, files_of
 from sim.drivers import DRIVERS
 
 HASH_SEED: Final = click.IntRange(0, 2**32 - 1)
@@ -36,8 +36,9 @@ def audit_(files: tuple[Path, ...], seed: int | None, seeds: int, hash_seed: int
     Exit 1 and name the first event that differs, if one does.
     """
     audited = differing = 0
-    for file in files_of(files):
-        first = loaded(file).world.seed if seed is None else seed
+    chosen = files_of(files)
+    for file, scenario in zip(chosen, all_loaded(chosen), strict=True):
+        first = scenario.world.seed if seed is None else seed
         try:
             other = None if hash_seed is None else str(hash_seed)
             for verdict in audit(file, range(first, first + seeds), driver=driver, context=context, hash_seed=other):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from api.cli.lazy import Command
-from sim.commands.shared import document, files_of, loaded
+from sim.commands.shared import all_loaded, document, files_of
 from sim.levels import Comparison, compare
 
 
@@ -25,8 +25,7 @@ def compare_(files: tuple[Path, ...], seed: int | None, seeds: int, tolerance: f
     levels must have within the tolerance of the same moment. What the frame level tells under another seed is chance. FILE may be a folder.
     """
     different = 0
-    for file in files_of(files):
-        scenario = loaded(file)
+    for scenario in all_loaded(files_of(files)):
         first = scenario.world.seed if seed is None else seed
         for number in range(seeds):
             found = compare(scenario, first + number, tolerance)

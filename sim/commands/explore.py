@@ -15,7 +15,7 @@ from api.cli.failures import Exit
 from api.cli.lazy import Command
 from runtime.clock import SystemClock
 from runtime.values import evolve
-from sim.commands.shared import loaded, span, unwritten
+from sim.commands.shared import all_loaded, span, unwritten
 from sim.corpus import Corpus, CorpusError
 from sim.coverage import untouched
 from sim.explore import Explorer, Found
@@ -44,7 +44,9 @@ def explore_(budget: float | None, runs: int | None, jobs: int | None, seed: int
     if budget == 0.0:
         raise click.BadParameter("0s leaves no time for a single run", param_hint="'--budget'")
     quiet()
-    begun = [read_document(file) for file in sorted(folder.glob("*.toml")) if loaded(file)]
+    files = sorted(folder.glob("*.toml"))
+    all_loaded(files)
+    begun = [read_document(file) for file in files]
     try:
         known = Corpus(corpus)
         session = _Session(known)

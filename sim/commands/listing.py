@@ -11,7 +11,7 @@ import click
 from api.cli.lazy import Command
 from api.cli.text import counted
 from sim.commands.progress import span
-from sim.commands.shared import files_of, loaded
+from sim.commands.shared import all_loaded, files_of
 from sim.scenario.schema import Scenario
 from sim.sweep import run_one
 
@@ -36,8 +36,8 @@ def list_(folder: Path, timed: bool, as_json: bool) -> None:
 
     The cost is judged by how many platforms live for how long: quick, moderate, long, or a day's work. Faults can make it more.
     """
-    for file in files_of((folder,)):
-        scenario = loaded(file)
+    files = files_of((folder,))
+    for file, scenario in zip(files, all_loaded(files), strict=True):
         elapsed_s = run_one((scenario, scenario.world.seed)).elapsed_s if timed else None
         word, life = cost_class(scenario), span(scenario.world.for_s)
         if as_json:

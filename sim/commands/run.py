@@ -18,7 +18,7 @@ from api.cli.lazy import Command
 from api.cli.text import counted
 from runtime.clock import SystemClock
 from sim.commands.progress import Progress, figures
-from sim.commands.shared import document, failure_lines, files_of, loaded, replay_command, show
+from sim.commands.shared import all_loaded, document, failure_lines, files_of, replay_command, show
 from sim.scenario.run import Result
 from sim.scenario.schema import Scenario
 from sim.sweep import Case, Tally, cases, spread, sweep
@@ -61,7 +61,7 @@ def run_(
     """
     if seeds is not None and runs is not None:
         raise click.UsageError("--seeds counts the runs of each file and --runs those of all; give one of them")
-    scenarios = [loaded(file) for file in files_of(files)]
+    scenarios = all_loaded(files_of(files))
     total = runs if runs is not None else None if minutes is not None and seeds is None else (seeds or 1) * len(scenarios)
     chosen = _weighted(scenarios, runs, seed) if runs is not None else cases(scenarios, None if total is None else seeds or 1, seed)
     report = _Report(as_json, each=total is not None and total <= len(scenarios))

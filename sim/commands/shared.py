@@ -6,7 +6,7 @@ Must not live here: a command.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -69,6 +69,19 @@ def loaded(file: Path) -> Scenario:
         return load(file)
     except ScenarioError as error:
         raise ProblemsError(str(error)) from error
+
+
+def all_loaded(files: Iterable[Path]) -> list[Scenario]:
+    """The scenarios of the files, none if one of them is none: the problems of all are told at once."""
+    found, problems = [], []
+    for file in files:
+        try:
+            found.append(load(file))
+        except ScenarioError as error:
+            problems.append(str(error))
+    if problems:
+        raise ProblemsError("\n".join(problems))
+    return found
 
 
 def files_of(given: tuple[Path, ...]) -> list[Path]:

@@ -202,6 +202,19 @@ def test_check_tells_the_problems_of_all_files(tmp_path: Path) -> None:
     assert "Usage" not in result.stderr
 
 
+@pytest.mark.parametrize("command", [["run"], ["audit"], ["compare"], ["list", "--folder"], ["explore", "--runs", "1", "--folder"]])
+def test_whoever_reads_many_files_tells_the_problems_of_all_and_runs_none(tmp_path: Path, command: list[str]) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / f"{name}.toml").write_text(GOOD.replace("propose", "propse", 1), encoding="utf-8")
+    (folder / "good.toml").write_text(GOOD, encoding="utf-8")
+    corpus = ["--corpus", str(tmp_path / "corpus")] if command[0] == "explore" else []
+    result = call(*command, str(folder), *corpus)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count(":15: at.do: 'propse' is no action; did you mean 'propose'?") == 2
+
+
 def test_check_reads_a_folder_and_tells_machines(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(GOOD.replace("propose", "propse", 1), encoding="utf-8")
     (tmp_path / "good.toml").write_text(GOOD, encoding="utf-8")
