@@ -70,7 +70,9 @@ def list_governance_findings(door: Door, request: Request) -> None:
     matrix = door.schema_rules(request.account_id)
     rows = peer_rows(door, request.account_id, Condition("past", "=", 0))
     alone = [found for row in rows for found in scanner.scan_peer(row.record, row.evidence, door.settings, request.wall, matrix)]
-    across = reading.scan_across(door.engine.store.query, request.account_id, [row.record for row in rows], door.settings, request.wall)
+    peers = [row.record for row in rows]
+    read, one = door.engine.store.query, door.engine.directory.row
+    across = reading.scan_across(read, one, request.account_id, peers, door.settings, request.wall)
     fresh = (*alone, *across)
     stored = door.engine.directory.row(GOVERNANCE.name, request.account_id)
     findings = merge(stored.record.findings if stored is not None else (), fresh, request.wall)

@@ -95,7 +95,7 @@ class GovernanceActor(Reviewing):
             ctx.after(0.0, ScanSlice(), "slice")
             return
         self.running = None
-        across = reading.scan_across(ctx.query, ctx.ref.id, running.records, ctx.settings, ctx.wall)
+        across = reading.scan_across(ctx.query, ctx.row, ctx.ref.id, running.records, ctx.settings, ctx.wall)
         fresh = (*running.found, *across)
         running.let_go()
         self._keep(ctx, fresh)

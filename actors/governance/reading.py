@@ -26,10 +26,13 @@ from actors.wall_clock.record import KIND as WALL_CLOCK
 from runtime.store.port import Condition, Query, Row
 
 Read = Callable[[Query], list[Row]]
+ReadOne = Callable[[str, str], Row | None]
 
 
-def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settings: Settings, wall: float) -> tuple[Finding, ...]:
-    """What the other rows of an account show, given its peers that are not past."""
+def scan_across(
+    read: Read, one: ReadOne, account_id: str, peers: Sequence[PeerRecord], settings: Settings, wall: float
+) -> tuple[Finding, ...]:
+    """What the other rows of an account show, given its peers that are not past; `one` reads the row of a kind and an id."""
     here = Condition("account_id", "=", account_id)
 
     def records(kind: str, *alternatives: tuple[Condition, ...]) -> list[Any]:
@@ -37,8 +40,8 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
 
     bridges = records(BRIDGE.name, (Condition("state", "=", "active"),))
     shipments = records(SHIPMENT.name, (Condition("state", "=", "failed"),))
-    pruning = [row.record for row in read(Query(PRUNING.name)) if row.record.id == account_id]
-    clock = [row.record for row in read(Query(WALL_CLOCK.name))]
+    pruning = one(PRUNING.name, account_id)
+    clock = one(WALL_CLOCK.name, settings.identity.instance_id)
     grants = records(GRANT.name, (Condition("corrupt", "=", 1),), (Condition("wide", "=", 1),))
     chains = records(CHAIN.name, (Condition("stalled", "=", 1),), (Condition("status", "=", "failed"),))
     capabilities = records(CAPABILITY.name, (Condition("open_peer_id", "not null"),))
@@ -52,8 +55,8 @@ def scan_across(read: Read, account_id: str, peers: Sequence[PeerRecord], settin
         *scanner.scan_across(peers, settings),
         *scanner.scan_bridges(bridges, peers),
         *scanner.scan_shipments(shipments),
-        *scanner.scan_pruning(pruning),
-        *scanner.scan_clock(clock, account_id, settings.identity.boot_epoch),
+        *scanner.scan_pruning(pruning.record if pruning is not None else None),
+        *scanner.scan_clock(clock.record if clock is not None else None, account_id, settings.identity.boot_epoch),
         *scanner.scan_grants(grants, wall),
         *scanner.scan_chains(chains, wall),
         *received.scan_received(taken, held, peers, wall),

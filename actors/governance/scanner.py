@@ -141,27 +141,25 @@ def scan_shipments(failed: Sequence[ShipmentRecord]) -> tuple[Finding, ...]:
     return tuple(_broken(each, error=each.error or "unknown", attempts=each.attempts) for each in failed)
 
 
-def scan_pruning(pruning: Sequence[PruningRuns]) -> tuple[Finding, ...]:
+def scan_pruning(runs: PruningRuns | None) -> tuple[Finding, ...]:
     """Shipments that were to be pruned, and that the archive did not give back as they were shipped."""
-    return tuple(_owed(each, runs.id) for runs in pruning for each in runs.refused)
+    return () if runs is None else tuple(_owed(each, runs.id) for each in runs.refused)
 
 
-def scan_clock(clocks: Sequence[WallClockRecord], account_id: str, boot_epoch: int) -> tuple[Finding, ...]:
+def scan_clock(clock: WallClockRecord | None, account_id: str, boot_epoch: int) -> tuple[Finding, ...]:
     """That what ends for good waits, because the clock of the platform is in question in this start; a start alone is no case."""
-    return tuple(finding for clock in clocks if (finding := _clock_finding(clock, account_id, boot_epoch)) is not None)
-
-
-def _clock_finding(clock: WallClockRecord, account_id: str, boot_epoch: int) -> Finding | None:
+    if clock is None:
+        return ()
     waiting, settled = clock.waiting, clock.settled
     if waiting is not None and waiting.epoch == boot_epoch and waiting.waited_s >= WAITED_EVERY_S:
         since, cause = waiting.since, "no peer has confirmed the clock since this platform started, or since the clock was set"
     elif waiting is None and settled is not None and settled.epoch == boot_epoch and settled.ahead_s > 0:
         since, cause = settled.at, f"by the clocks of most peers heard it is {int(settled.ahead_s)} seconds earlier"
     else:
-        return None
+        return ()
     facts = {"since": iso(since), "cause": cause}
     ahead_s = int(settled.ahead_s) if settled is not None and waiting is None else 0
-    return make("clock_in_question", None, {"account_id": account_id, **facts, "ahead_s": ahead_s}, **facts)
+    return (make("clock_in_question", None, {"account_id": account_id, **facts, "ahead_s": ahead_s}, **facts),)
 
 
 def _owed(refused: Refused, account_id: str) -> Finding:

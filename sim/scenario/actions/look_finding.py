@@ -40,5 +40,5 @@ class LookFinding:
 def across(host: Host, peer: PeerRecord | None) -> tuple[Finding, ...]:
     """What other rows than its own show about a peer, or (None) about the platform itself."""
     known, about = ((peer,), peer.id) if peer is not None else ((), None)
-    found = scan_across(host.store.query, host.account_id, known, host.settings(), host.clock.wall())
+    found = scan_across(host.store.query, host.store.load, host.account_id, known, host.settings(), host.clock.wall())
     return tuple(each for each in found if each.federation_peer_id == about)

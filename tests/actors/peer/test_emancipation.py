@@ -39,7 +39,8 @@ def found(platform: Platform) -> dict[str, str]:
     """What a scan across the rows of a platform finds, with the peer."""
     rows = platform.store.query(Query("peer"))
     wall = platform.network.clock.wall()
-    findings = reading.scan_across(platform.store.query, ACCOUNT, [row.record for row in rows], platform.settings, wall)
+    store, peers = platform.store, [row.record for row in rows]
+    findings = reading.scan_across(store.query, store.load, ACCOUNT, peers, platform.settings, wall)
     return {finding.kind: finding.federation_peer_id for finding in findings}
 
 
