@@ -33,7 +33,8 @@ def found(two: Peers) -> list[str]:
 def told(two: Peers) -> list[Mapping[str, Any]]:
     peer = two.b.store.load("peer", two.a_at_b)
     assert peer is not None
-    across = scan_across(two.b.store.query, two.b.account_id, (peer.record,), two.b.settings(), two.b.clock.wall())
+    b = two.b
+    across = scan_across(b.store.query, b.store.load, b.account_id, (peer.record,), b.settings(), b.clock.wall())
     return [each.payload for each in across if each.kind == "peer_grant_revoked"]
 
 
